@@ -1,0 +1,103 @@
+/** What a backtest says. Everything a report draws is in here; nothing is recomputed while drawing. */
+import type { AssetClass } from "../market/instrument.ts";
+
+/** The eight numbers of one window or of their average. Formulas: metrics/metrics.ts, `--formulas`. */
+export interface Summary {
+  /** Compound growth a year (CAGR), fraction. */
+  readonly annualReturn: number;
+  /** Standard deviation (ddof 1) of period returns, annualised, fraction. */
+  readonly volatility: number;
+  readonly sharpe: number;
+  readonly sortino: number;
+  /** Positive fraction. */
+  readonly maxDrawdown: number;
+  readonly calmar: number;
+  /** Share of periods with a return > 0. */
+  readonly positiveShare: number;
+  /** Sum of |change of weight| a year, mean over the instruments. */
+  readonly turnover: number;
+}
+
+/** Further numbers of the whole run, for the report. */
+export interface RiskNumbers {
+  /** Historical, 95 %, one period, positive fraction of equity. */
+  readonly valueAtRisk95: number;
+  readonly conditionalValueAtRisk95: number;
+  readonly skewness: number;
+  readonly kurtosis: number;
+  /** Against the benchmark, annualised; NaN without one. */
+  readonly informationRatio: number;
+  /** Probability that the true Sharpe ratio is > 0 given the number of trials really run (Bailey, Lopez de Prado 2014). */
+  readonly deflatedSharpe: number;
+  readonly trials: number;
+}
+
+export interface WindowResult extends Summary {
+  /** First and last day, inclusive, YYYY-MM-DD, of decisions. */
+  readonly from: string;
+  readonly to: string;
+  readonly instruments: number;
+  readonly periods: number;
+}
+
+/** (D) each: one row per decision time of the union of all instruments, windows one after the other. */
+export interface Curve {
+  readonly time: Float64Array;
+  readonly netReturn: Float64Array;
+  readonly grossReturn: Float64Array;
+  /** Costs and financing, fraction of equity, >= 0 is paid. */
+  readonly cost: Float64Array;
+  /** Sum of |weight| / N. */
+  readonly grossExposure: Float64Array;
+  readonly netExposure: Float64Array;
+  /** Sum of |change of weight| / N. */
+  readonly turnover: Float64Array;
+  /** Instruments with a weight. */
+  readonly active: Float64Array;
+}
+
+export interface GroupRow extends Summary {
+  readonly name: string;
+  readonly assetClass: AssetClass;
+  readonly periods: number;
+  /** Sum of the group's contributions to the portfolio's net return, fraction. */
+  readonly contribution: number;
+}
+
+export interface CostRow {
+  readonly costBps: number;
+  readonly annualReturn: number;
+  readonly sharpe: number;
+}
+
+/** One line of "why do the two engines differ": what, how much of the total return, and why. */
+export interface DifferenceRow {
+  readonly what: string;
+  readonly returnDifference: number;
+  readonly why: string;
+}
+
+export interface BacktestResult {
+  readonly strategy: string;
+  readonly dataset: string;
+  readonly isSynthetic: boolean;
+  readonly engine: "vector" | "event";
+  readonly timeframe: string;
+  readonly periodsPerYear: number;
+  readonly costBps: number;
+  readonly lag: 0 | 1;
+  readonly volatilityTarget: number;
+  readonly average: Summary;
+  readonly windows: readonly WindowResult[];
+  readonly risk: RiskNumbers;
+  readonly benchmark: { readonly name: string; readonly average: Summary; readonly windows: readonly WindowResult[];
+    /** (D) aligned with curve.time */ readonly netReturn: Float64Array } | null;
+  readonly curve: Curve;
+  readonly instruments: readonly GroupRow[];
+  readonly classes: readonly GroupRow[];
+  readonly costLadder: readonly CostRow[];
+  /** Event engine only: the vector result's difference, explained. */
+  readonly differences: readonly DifferenceRow[];
+  /** Sentences a reader must know: skipped instruments, clipped weights, holes in the data, synthetic market, ... */
+  readonly notes: readonly string[];
+}

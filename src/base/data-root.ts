@@ -1,0 +1,17 @@
+/** Where artifacts live: `--data-dir`, else DMN_HOME, else the current folder. */
+import * as path from "node:path";
+
+export function dataRoot(flag: string | undefined, environment: Readonly<Record<string, string | undefined>> = process.env): string {
+  return path.resolve(flag ?? environment["DMN_HOME"] ?? ".");
+}
+
+/** The layout of the data root, in one place. */
+export const places = {
+  dataset: (root: string, name: string): string => path.join(root, "datasets", name),
+  model: (root: string, name: string): string => path.join(root, "models", name),
+  storage: (root: string): string => path.join(root, "storage"),
+  reports: (root: string): string => path.join(root, "reports"),
+} as const;
+
+/** Names of datasets and artifacts become folder names: letters, digits, dot, dash, underscore; no leading dot. */
+export const isName = (text: string): boolean => /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(text);

@@ -1,0 +1,75 @@
+/** Files that are either whole or absent: written beside their place, flushed, then renamed over it. */
+import { createHash } from "node:crypto";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { messageOf, UserError } from "./error.ts";
+
+/** Ends every unfinished file of ours; `*.tmp` may be deleted at any time by whoever owns the folder. */
+export const TEMPORARY = ".tmp";
+
+/** Writes `place` through `place.PID.tmp`: `fill` writes the temporary file, then it is flushed and renamed. */
+export async function replaceFile(place: string, fill: (temporary: string) => void | Promise<void>): Promise<void> {
+  const temporary = `${place}.${process.pid}${TEMPORARY}`;
+  try {
+    fs.mkdirSync(path.dirname(place), { recursive: true });
+    await fill(temporary);
+    flush(temporary);
+    fs.renameSync(temporary, place);
+    flush(path.dirname(place));
+  } catch (error) {
+    fs.rmSync(temporary, { force: true });
+    throw explainWrite(place, error);
+  }
+}
+
+export async function replaceWith(place: string, content: string | Uint8Array): Promise<void> {
+  await replaceFile(place, (temporary) => { fs.writeFileSync(temporary, content); });
+}
+
+/** fsync of a file or, so that a rename survives a power cut, of a folder. */
+export function flush(place: string): void {
+  const descriptor = fs.openSync(place, "r");
+  try { fs.fsyncSync(descriptor); } finally { fs.closeSync(descriptor); }
+}
+
+/** The operating system's refusals to write, as sentences. Anything else comes back as it was. */
+export function explainWrite(place: string, error: unknown): unknown {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  const folder = path.dirname(place);
+  const elsewhere = "or choose another place: --data-dir FOLDER";
+  switch (code) {
+    case "ENOSPC":
+    case "EDQUOT":
+      return new UserError(`the disk of ${folder} is full; nothing was half written`,
+        `free some space (df -h ${folder}), then run the same command again, ${elsewhere}`, { cause: error });
+    case "EACCES":
+    case "EPERM":
+    case "EROFS":
+      return new UserError(`cannot write in ${folder}: ${messageOf(error)}`,
+        `allow it (chmod u+w ${folder}) ${elsewhere}`, { cause: error });
+    case "ENOTDIR":
+    case "EEXIST":
+      return new UserError(`${folder} is not a folder`, `remove the file in its way, ${elsewhere}`, { cause: error });
+    default:
+      return error;
+  }
+}
+
+/** SHA-256 of a file, hexadecimal, read in pieces of 1 MiB. */
+export function hashFile(place: string): string {
+  const hash = createHash("sha256");
+  const descriptor = fs.openSync(place, "r");
+  try {
+    const piece = new Uint8Array(1 << 20);
+    for (let read = 1; read > 0;) {
+      read = fs.readSync(descriptor, piece, 0, piece.length, null);
+      hash.update(piece.subarray(0, read));
+    }
+  } finally { fs.closeSync(descriptor); }
+  return hash.digest("hex");
+}
+
+/** SHA-256 of a text or bytes, hexadecimal. */
+export function hashOf(content: string | Uint8Array): string {
+  return createHash("sha256").update(content).digest("hex");
+}

@@ -1,0 +1,139 @@
+/**
+ * An append-only journal of JSON records that survives a crash at any byte.
+ *
+ *   file   := header record*            header := "dmn-journal <kind> <version>\n"
+ *   record := crc32 (8 hex) " " length (decimal) " " json "\n"      length and crc are of the json's UTF-8 bytes
+ *
+ * One writer. A record counts once `append` has returned with `durable` (write, then fdatasync). Opening reads every
+ * record; a torn tail (a crash in the middle of a write) is cut off and reported; damage *before* the last record is
+ * not ours to repair and is refused. The text form is on purpose: `less` and `grep` work on it.
+ */
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { crc32 } from "node:zlib";
+import { explainWrite } from "./file.ts";
+import { UserError } from "./error.ts";
+
+export interface JournalKind {
+  /** What the file is, for its header and for messages: "fetch". */
+  readonly kind: string;
+  readonly version: number;
+  /** The command that starts this file anew, for the hint when it is damaged. */
+  readonly remedy: string;
+}
+
+export interface JournalContent {
+  readonly records: readonly unknown[];
+  /** Bytes of an unfinished last write that were ignored; 0 after an orderly end. */
+  readonly tornBytes: number;
+  /** Length of the whole, good part. */
+  readonly goodBytes: number;
+}
+
+const NEWLINE = 0x0a;
+
+export class Journal {
+  readonly place: string;
+  /** What was in the file when it was opened, in order. */
+  readonly recovered: readonly unknown[];
+  readonly tornBytes: number;
+  readonly #descriptor: number;
+
+  private constructor(place: string, descriptor: number, content: JournalContent) {
+    this.place = place;
+    this.#descriptor = descriptor;
+    this.recovered = content.records;
+    this.tornBytes = content.tornBytes;
+  }
+
+  /** Opens or creates; truncates a torn tail. */
+  static open(place: string, kind: JournalKind): Journal {
+    try {
+      fs.mkdirSync(path.dirname(place), { recursive: true });
+      const isNew = !fs.existsSync(place) || fs.statSync(place).size === 0;
+      if (isNew) fs.writeFileSync(place, headerOf(kind), { flush: true });
+      const content = readJournal(place, kind);
+      if (content.tornBytes > 0) fs.truncateSync(place, content.goodBytes);
+      if (content.goodBytes === 0) fs.writeFileSync(place, headerOf(kind), { flush: true });
+      return new Journal(place, fs.openSync(place, "a"), content);
+    } catch (error) { throw explainWrite(place, error); }
+  }
+
+  /** Appends one record. With `durable` it is on the disk when this returns. */
+  append(record: unknown, durable = true): void {
+    try {
+      writeAll(this.#descriptor, encodeRecord(record));
+      if (durable) fs.fdatasyncSync(this.#descriptor);
+    } catch (error) { throw explainWrite(this.place, error); }
+  }
+
+  [Symbol.dispose](): void { fs.closeSync(this.#descriptor); }
+}
+
+function headerOf(kind: JournalKind): string { return `dmn-journal ${kind.kind} ${kind.version}\n`; }
+
+function encodeRecord(record: unknown): Uint8Array {
+  const json = Buffer.from(JSON.stringify(record), "utf8");
+  return Buffer.concat([Buffer.from(`${crc32(json).toString(16).padStart(8, "0")} ${json.length} `), json, Buffer.of(NEWLINE)]);
+}
+
+function writeAll(descriptor: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length;) at += fs.writeSync(descriptor, bytes, at);
+}
+
+/** Reads without changing anything. Throws UserError for another kind, a newer version, or damage in the middle. */
+export function readJournal(place: string, kind: JournalKind): JournalContent {
+  const bytes = fs.readFileSync(place);
+  const headerEnd = bytes.indexOf(NEWLINE);
+  // A crash in the middle of the very first write leaves a piece of our own header: an empty journal.
+  if (headerEnd < 0 && headerOf(kind).startsWith(bytes.toString("utf8"))) {
+    return { records: [], tornBytes: bytes.length, goodBytes: 0 };
+  }
+  checkHeader(place, kind, bytes.toString("utf8", 0, Math.max(0, headerEnd)));
+  const records: unknown[] = [];
+  let at = headerEnd + 1;
+  while (at < bytes.length) {
+    const next = parseRecord(bytes, at);
+    if (next === null) {
+      if (hasGoodRecordAfter(bytes, at)) throw damaged(place, kind, records.length, at);
+      break;
+    }
+    records.push(next.record);
+    at = next.end;
+  }
+  return { records, tornBytes: bytes.length - at, goodBytes: at };
+}
+
+function checkHeader(place: string, kind: JournalKind, header: string): void {
+  const match = /^dmn-journal (\S+) (\d+)$/.exec(header);
+  if (!match || match[1] !== kind.kind) {
+    throw new UserError(`${place} is not a "${kind.kind}" journal`, `move it away, then: ${kind.remedy}`);
+  }
+  if (Number(match[2]) > kind.version) {
+    throw new UserError(`${place} was written by a newer dmn (journal version ${match[2]}, this one reads ${kind.version})`,
+      "update dmn, or choose another --data-dir");
+  }
+}
+
+function parseRecord(bytes: Buffer, at: number): { record: unknown; end: number } | null {
+  const head = /^([0-9a-f]{8}) (\d{1,10}) /.exec(bytes.toString("latin1", at, at + 21));
+  if (!head) return null;
+  const start = at + head[0].length, end = start + Number(head[2]);
+  if (end >= bytes.length || bytes[end] !== NEWLINE) return null;
+  const json = bytes.subarray(start, end);
+  if (crc32(json) !== Number.parseInt(head[1], 16)) return null;
+  return { record: JSON.parse(json.toString("utf8")), end: end + 1 };
+}
+
+/** Tells damage in the middle from a torn tail: does any later line start a whole record? */
+function hasGoodRecordAfter(bytes: Buffer, at: number): boolean {
+  for (let line = bytes.indexOf(NEWLINE, at); line >= 0; line = bytes.indexOf(NEWLINE, line + 1)) {
+    if (parseRecord(bytes, line + 1) !== null) return true;
+  }
+  return false;
+}
+
+function damaged(place: string, kind: JournalKind, good: number, at: number): UserError {
+  return new UserError(`${place} is damaged at byte ${at}, after ${good} good records, with good records behind it`,
+    `restore the file from a backup, or move it away and start anew: ${kind.remedy}`);
+}

@@ -1,0 +1,57 @@
+/**
+ * A source provides rows of instruments. One contract, one conformance suite (test/conformance/source.ts).
+ *
+ * A source pushes each instrument's rows to a sink as they come; the store decides how they are kept. It never writes
+ * files, never prints, and asks for time and waits through the context's clock.
+ */
+import type { Context } from "../../base/context.ts";
+import type { Day } from "../../base/units.ts";
+import type { Bars, CorporateAction, Kind, Timeframe } from "../bars.ts";
+import type { Calendar } from "../calendar.ts";
+import type { Instrument } from "../instrument.ts";
+
+/** What prices mean. */
+export const ADJUSTMENTS = ["raw", "split", "total-return", "ratio-back-adjusted", "unknown"] as const;
+export type Adjustment = (typeof ADJUSTMENTS)[number];
+
+export interface FetchRequest {
+  readonly dataset: string;
+  /** Empty: all that the source has (csv, synthetic); refused by vendors. */
+  readonly symbols: readonly string[];
+  readonly from: Day | null;
+  readonly to: Day | null;
+  readonly timeframe: Timeframe | null;
+  readonly seed: number;
+  /** csv: the file. */
+  readonly path: string | null;
+}
+
+/** What the rows are, known before the first one is delivered. */
+export interface SourceDescription {
+  readonly source: string;
+  readonly isSynthetic: boolean;
+  readonly kind: Kind;
+  readonly timeframe: Timeframe;
+  readonly calendar: Calendar;
+  readonly adjustment: Adjustment;
+  /** In words, for people: vendor, file, generator and seed. */
+  readonly provenance: string;
+}
+
+export interface Delivery {
+  readonly bars: Bars;
+  readonly actions: readonly CorporateAction[];
+}
+
+export interface Source {
+  readonly name: string;
+  /** Validates the request and says what will come. Throws UserError for anything the person can mend. */
+  describe(request: FetchRequest, context: Context): Promise<SourceDescription>;
+  /**
+   * Delivers each instrument once, whole, in any order. Stops between instruments when the signal aborts.
+   * `have` names instruments already fetched by an interrupted run of the same request; they are not asked again.
+   */
+  fetch(request: FetchRequest, context: Context, have: ReadonlySet<string>): AsyncIterable<Delivery>;
+  /** Instruments that will come, when that is known beforehand (for the progress bar and the resume check). */
+  instruments(request: FetchRequest, context: Context): Promise<readonly Instrument[] | null>;
+}
