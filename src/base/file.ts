@@ -17,7 +17,7 @@ export async function replaceFile(place: string, fill: (temporary: string) => vo
     fs.renameSync(temporary, place);
     flush(path.dirname(place));
   } catch (error) {
-    fs.rmSync(temporary, { force: true });
+    if (fs.existsSync(temporary)) fs.rmSync(temporary);
     throw explainWrite(place, error);
   }
 }

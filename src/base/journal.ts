@@ -125,11 +125,9 @@ function parseRecord(bytes: Buffer, at: number): { record: unknown; end: number 
   return { record: JSON.parse(json.toString("utf8")), end: end + 1 };
 }
 
-/** Tells damage in the middle from a torn tail: does any later line start a whole record? */
+/** Tells damage in the middle from a torn tail: is there a whole record anywhere behind? (The newline may be the damage.) */
 function hasGoodRecordAfter(bytes: Buffer, at: number): boolean {
-  for (let line = bytes.indexOf(NEWLINE, at); line >= 0; line = bytes.indexOf(NEWLINE, line + 1)) {
-    if (parseRecord(bytes, line + 1) !== null) return true;
-  }
+  for (let start = at + 1; start < bytes.length; start++) if (parseRecord(bytes, start) !== null) return true;
   return false;
 }
 
