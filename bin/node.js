@@ -1,7 +1,8 @@
 /**
- * Finds a Node that can run this project (>= 24.15: type stripping, node:sqlite, zstd). Plain JavaScript that any Node
- * since 16 can read, because it is what runs when the system's Node is too old. The project's own Node 26 comes with
- * `npm ci` as an optional dependency per platform, pinned by the lock file like everything else.
+ * Finds a Node that can run this project (>= 24.15: type stripping, node:sqlite, zstd). Plain JavaScript
+ * that any Node since 16 can read, because it is what runs when the system's Node is too old. The project's
+ * own Node 26 comes with `npm ci` as an optional dependency per platform, pinned by the lock file like
+ * everything else.
  */
 import * as fs from "node:fs";
 import { createRequire } from "node:module";
@@ -35,10 +36,13 @@ export function usableNode() {
   return isRecent(process.version) ? process.execPath : ownNode();
 }
 
-export const TOO_OLD = `dmn needs Node 24.15 or newer; this is ${process.version} and its own Node is not installed here\n`
+export const TOO_OLD = `dmn needs Node 24.15 or newer; this is ${process.version}, `
+  + "and its own Node is not installed here\n"
   + "install it with: npm ci   (in a checkout), or get Node 26 from nodejs.org\n";
 
-/** Runs `node args` in the foreground and ends with its exit code; Ctrl-C reaches the child, which decides. */
+/**
+ * Runs `node args` in the foreground and ends with its exit code; Ctrl-C reaches the child, which decides.
+ */
 export function runForeground(node, args) {
   // So that a child that says just "node" or "npm" finds the same one.
   const PATH = path.dirname(node) + path.delimiter + (process.env.PATH ?? "");
@@ -48,5 +52,8 @@ export function runForeground(node, args) {
     process.on(signal, () => { if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal); });
   }
   child.on("exit", (code, signal) => { process.exitCode = code ?? (signal === "SIGINT" ? 130 : 1); });
-  child.on("error", (error) => { process.stderr.write(`cannot start ${node}: ${error.message}\n`); process.exitCode = 70; });
+  child.on("error", (error) => {
+    process.stderr.write(`cannot start ${node}: ${error.message}\n`);
+    process.exitCode = 70;
+  });
 }

@@ -11,7 +11,10 @@ export default command({
   ],
   run({ json }, { config, root }) {
     if (json) return Promise.resolve(config);
-    const variables = Object.entries(CONFIG_ENVIRONMENT).map(([name, keys]) => `  ${name.padEnd(30)} ${keys.join(".")}`);
-    return Promise.resolve(`${JSON.stringify(config, null, 2)}\n\nread from ${root}/${CONFIG_FILE}; overridden by\n${variables.join("\n")}`);
+    const variables = Object.entries(CONFIG_ENVIRONMENT)
+      .map(([name, keys]) => `  ${name.padEnd(30)} ${keys.join(".")}`);
+    const settings = JSON.stringify(config, null, 2);
+    const origin = `read from ${root}/${CONFIG_FILE}; overridden by`;
+    return Promise.resolve(`${settings}\n\n${origin}\n${variables.join("\n")}`);
   },
 });

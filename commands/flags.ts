@@ -1,6 +1,6 @@
 /**
- * The glossary of flags: each is declared here once, for all verbs. A verb lists the names it takes; type, help and
- * parsing follow from this table (rule 6). test/flags.test.ts holds every verb to it.
+ * The glossary of flags: each is declared here once, for all verbs. A verb lists the names it takes; type,
+ * help and parsing follow from this table (rule 6). test/flags.test.ts holds every verb to it.
  */
 import { InvalidArgumentError } from "commander";
 import { parseDay } from "../src/base/units.ts";
@@ -18,15 +18,18 @@ function refuse(expected: string): never { throw new InvalidArgumentError(`expec
 
 const wholeNumber = (low: number, high: number) => (text: string): number => {
   const value = Number(text);
-  return /^\d+$/.test(text) && value >= low && value <= high ? value : refuse(`a whole number from ${low} to ${high}`);
+  const isGood = /^\d+$/.test(text) && value >= low && value <= high;
+  return isGood ? value : refuse(`a whole number from ${low} to ${high}`);
 };
 const realNumber = (low: number, high: number) => (text: string): number => {
   const value = Number(text);
-  return text.trim() !== "" && value >= low && value <= high ? value : refuse(`a number from ${low} to ${high}`);
+  const isGood = text.trim() !== "" && value >= low && value <= high;
+  return isGood ? value : refuse(`a number from ${low} to ${high}`);
 };
 const dayText = (text: string): string => parseDay(text) === null ? refuse("a day such as 2015-12-31") : text;
 const nameText = (text: string): string =>
-  isName(text) ? text : refuse("letters, digits, dot, dash or underscore, at most 64, not starting with a dot");
+  isName(text) ? text
+    : refuse("letters, digits, dot, dash or underscore, at most 64, not starting with a dot");
 const list = (text: string): string[] => {
   const parts = text.split(",").map((part) => part.trim()).filter((part) => part !== "");
   return parts.length > 0 ? parts : refuse("names separated by commas");
@@ -41,41 +44,56 @@ export const FLAGS = {
   model: { syntax: "--model <architecture>", help: "network architecture" },
   name: { syntax: "--name <artifact>", help: "name of the artifact to write", parse: nameText },
   strategy: { syntax: "--strategy <name>", help: "long-only, tsmom, macd, or a file" },
-  engine: { syntax: "--engine <engine>", help: "vector (weights) or event (orders and fills)", choices: ["vector", "event"] },
+  engine: { syntax: "--engine <engine>", help: "vector (weights) or event (orders and fills)",
+    choices: ["vector", "event"] },
   on: { syntax: "--on <where>", help: "where workers run", choices: ["local", "ray", "slurm"] },
   from: { syntax: "--from <day>", help: "first day, YYYY-MM-DD", parse: dayText },
   to: { syntax: "--to <day>", help: "last day, YYYY-MM-DD, inclusive", parse: dayText },
   seed: { syntax: "--seed <n>", help: "seed of everything random", parse: wholeNumber(0, 2 ** 32 - 1) },
   workers: { syntax: "--workers <n>", help: "worker threads; 0: one per core", parse: wholeNumber(0, 256) },
   json: { syntax: "--json", help: "print one JSON object instead of text" },
-  source: { syntax: "--source <source>", help: "where data comes from", choices: ["synthetic", "csv", "massive", "alpaca"] },
+  source: { syntax: "--source <source>", help: "where data comes from",
+    choices: ["synthetic", "csv", "massive", "alpaca"] },
   path: { syntax: "--path <file>", help: "the CSV file (.csv or .csv.gz)" },
-  symbols: { syntax: "--symbols <list...>", help: "instruments, separated by commas or spaces", parse: wordList },
+  symbols: { syntax: "--symbols <list...>", help: "instruments, separated by commas or spaces",
+    parse: wordList },
   timeframe: { syntax: "--timeframe <length>", help: "length of a bar",
     choices: ["1d", "1h", "30m", "15m", "5m", "1m", "1s", "tick"] },
   calendar: { syntax: "--calendar <name>", help: "trading calendar", choices: ["us-equity", "24x5"] },
-  stamps: { syntax: "--stamps <meaning>", help: "what intraday stamps in the file mean: each bar's start or its close",
+  stamps: { syntax: "--stamps <meaning>",
+    help: "what intraday stamps in the file mean: each bar's start or its close",
     choices: ["start", "close"] },
   update: { syntax: "--update", help: "fetch only what is new since the last fetch" },
   check: { syntax: "--check", help: "print gaps, stale runs, jumps and bad ticks per instrument" },
   verify: { syntax: "--verify", help: "prove causality, warm-up and batch = stream of each feature" },
   list: { syntax: "--list", help: "print the feature families and their columns" },
-  windows: { syntax: "--windows <years>", help: "first years of the test windows: 1995,2000,2005", parse: yearList },
-  windowYears: { syntax: "--window-years <n>", help: "length of a test window in years", parse: wholeNumber(1, 100) },
-  costBps: { syntax: "--cost-bps <n>", help: "cost of trading, basis points of the amount traded", parse: realNumber(0, 1000) },
-  slippageBps: { syntax: "--slippage-bps <n>", help: "event engine: fills are worse than the bar's price by this much",
+  windows: { syntax: "--windows <years>", help: "first years of the test windows: 1995,2000,2005",
+    parse: yearList },
+  windowYears: { syntax: "--window-years <n>", help: "length of a test window in years",
+    parse: wholeNumber(1, 100) },
+  costBps: { syntax: "--cost-bps <n>", help: "cost of trading, basis points of the amount traded",
     parse: realNumber(0, 1000) },
-  borrowBps: { syntax: "--borrow-bps <n>", help: "cost of a short position, basis points a year", parse: realNumber(0, 10_000) },
-  financingBps: { syntax: "--financing-bps <n>", help: "cost of exposure above the equity, basis points a year",
+  slippageBps: { syntax: "--slippage-bps <n>",
+    help: "event engine: fills are worse than the bar's price by this much",
+    parse: realNumber(0, 1000) },
+  borrowBps: { syntax: "--borrow-bps <n>", help: "cost of a short position, basis points a year",
     parse: realNumber(0, 10_000) },
-  lag: { syntax: "--lag <bars>", help: "0: trade at the close decided on; 1: one bar later", choices: ["0", "1"] },
-  leverageMax: { syntax: "--leverage-max <n>", help: "largest |weight| of one instrument", parse: realNumber(0.01, 1000) },
-  volatilityTarget: { syntax: "--volatility-target <fraction>", help: "annual volatility each instrument is scaled to",
+  financingBps: { syntax: "--financing-bps <n>",
+    help: "cost of exposure above the equity, basis points a year",
+    parse: realNumber(0, 10_000) },
+  lag: { syntax: "--lag <bars>", help: "0: trade at the close decided on; 1: one bar later",
+    choices: ["0", "1"] },
+  leverageMax: { syntax: "--leverage-max <n>", help: "largest |weight| of one instrument",
+    parse: realNumber(0.01, 1000) },
+  volatilityTarget: { syntax: "--volatility-target <fraction>",
+    help: "annual volatility each instrument is scaled to",
     parse: realNumber(0.001, 10) },
-  portfolioTarget: { syntax: "--portfolio-target <fraction>", help: "scale the whole portfolio to this annual volatility too",
+  portfolioTarget: { syntax: "--portfolio-target <fraction>",
+    help: "scale the whole portfolio to this annual volatility too",
     parse: realNumber(0.001, 10) },
   benchmark: { syntax: "--benchmark <strategy>", help: "strategy of the benchmark column" },
-  capital: { syntax: "--capital <amount>", help: "event engine: equity at the start", parse: realNumber(1, 1e15) },
+  capital: { syntax: "--capital <amount>", help: "event engine: equity at the start",
+    parse: realNumber(1, 1e15) },
   fractional: { syntax: "--fractional", help: "event engine: fractions of a share may be traded" },
   report: { syntax: "--report <file>", help: "write the report as one self-contained HTML page" },
   formulas: { syntax: "--formulas", help: "print the formula of each metric" },

@@ -13,8 +13,13 @@ import { openProgress } from "../src/base/progress.ts";
 import type { Command } from "./command.ts";
 import { FLAGS, GLOBAL_FLAGS } from "./flags.ts";
 
-/** One line a verb; the summary is repeated here so that `dmn --help` loads no verb. test/flags.test.ts compares. */
-export const VERBS: Readonly<Record<string, { summary: string; load: () => Promise<{ default: Command }> }>> = {
+/**
+ * One line a verb; the summary is repeated here so that `dmn --help` loads no verb. test/flags.test.ts
+ * compares.
+ */
+interface Verb { readonly summary: string; readonly load: () => Promise<{ default: Command }> }
+
+export const VERBS: Readonly<Record<string, Verb>> = {
   fetch: { summary: "bring market data into the store (HDF5)", load: () => load(import("./fetch.ts")) },
   features: { summary: "turn bars into features (Parquet)", load: () => load(import("./features.ts")) },
   backtest: { summary: "tell what a strategy would have earned", load: () => load(import("./backtest.ts")) },
@@ -42,7 +47,9 @@ function interruptible(): AbortSignal {
   return controller.signal;
 }
 
-async function runVerb(verb: Command, options: Record<string, unknown>, argument: string | undefined): Promise<void> {
+type Options = Record<string, unknown>;
+
+async function runVerb(verb: Command, options: Options, argument: string | undefined): Promise<void> {
   const root = dataRoot(options["dataDir"] as string | undefined);
   const config = readConfig(root);
   const progress = openProgress();
@@ -62,13 +69,15 @@ function declare(program: Program, name: string, verb: Command, onRun: (work: Pr
   for (const flag of [...verb.flags.map((flagName) => FLAGS[flagName]), ...Object.values(GLOBAL_FLAGS)]) {
     const option = new Option(flag.syntax, flag.help);
     if ("choices" in flag) option.choices([...flag.choices]);
-    if ("parse" in flag) option.argParser(flag.parse as (text: string, previous: unknown) => unknown);
-    if (verb.required.some((required) => FLAGS[required].syntax === flag.syntax)) option.makeOptionMandatory();
+    if ("parse" in flag) option.argParser(flag.parse);
+    const isRequired = verb.required.some((required) => FLAGS[required].syntax === flag.syntax);
+    if (isRequired) option.makeOptionMandatory();
     sub.addOption(option);
   }
   const width = Math.max(...verb.examples.map(([line]) => line.length));
-  sub.addHelpText("after", `\nExamples:\n${verb.examples.map(([line, meaning]) =>
-    width + meaning.length > 92 ? `  ${line}\n      ${meaning}` : `  ${line.padEnd(width)}   ${meaning}`).join("\n")}`);
+  const examples = verb.examples.map(([line, meaning]) =>
+    width + meaning.length > 92 ? `  ${line}\n      ${meaning}` : `  ${line.padEnd(width)}   ${meaning}`);
+  sub.addHelpText("after", `\nExamples:\n${examples.join("\n")}`);
   sub.action((...args: unknown[]) => {
     const argument = verb.argument ? args[0] as string | undefined : undefined;
     onRun(runVerb(verb, sub.opts(), argument));
@@ -76,8 +85,8 @@ function declare(program: Program, name: string, verb: Command, onRun: (work: Pr
 }
 
 export async function main(argv: readonly string[]): Promise<number> {
-  const manifest = createRequire(import.meta.url)(import.meta.filename.endsWith(".ts") ? "../package.json" : "../../package.json") as
-    { version: string };
+  const up = import.meta.filename.endsWith(".ts") ? ".." : "../..";
+  const manifest = createRequire(import.meta.url)(`${up}/package.json`) as { version: string };
   let work: Promise<void> = Promise.resolve();
   const program = new Program("dmn")
     .description("Deep Momentum Networks: from market data to live paper trading")
@@ -86,8 +95,9 @@ export async function main(argv: readonly string[]): Promise<number> {
   try {
     const wanted = argv.find((word) => !word.startsWith("-"));
     for (const [name, { summary, load: loadVerb }] of Object.entries(VERBS)) {
-      if (name === wanted) declare(program, name, (await loadVerb()).default, (promise) => { work = promise; });
-      else program.command(name).summary(summary).description(summary).action(() => {});
+      if (name === wanted) {
+        declare(program, name, (await loadVerb()).default, (promise) => { work = promise; });
+      } else program.command(name).summary(summary).description(summary).action(() => {});
     }
     if (argv.length === 0) { program.outputHelp(); return ExitCode.ok; }
     await program.parseAsync(argv, { from: "user" });
@@ -105,12 +115,13 @@ function report(error: unknown, argv: readonly string[]): number {
     return ExitCode.user;
   }
   if (error instanceof Interrupted || (error instanceof Error && error.name === "AbortError")) {
-    const said = error instanceof Interrupted ? error.message : new Interrupted(`dmn ${argv.join(" ")}`).message;
-    process.stderr.write(`dmn: ${said}\n`);
+    const said = error instanceof Interrupted ? error : new Interrupted(`dmn ${argv.join(" ")}`);
+    process.stderr.write(`dmn: ${said.message}\n`);
     return ExitCode.interrupted;
   }
-  process.stderr.write(`dmn: this is a bug in dmn, please report it with what follows\n`
-    + `dmn ${argv.join(" ")}\nnode ${process.version}, ${process.platform} ${process.arch}, ${cpus()[0]?.model ?? "unknown CPU"}\n`
+  const processor = cpus()[0]?.model ?? "unknown CPU";
+  process.stderr.write(`dmn: this is a bug in dmn, please report it with what follows\ndmn ${argv.join(" ")}\n`
+    + `node ${process.version}, ${process.platform} ${process.arch}, ${processor}\n`
     + `${error instanceof Error ? error.stack ?? error.message : String(error)}\n`);
   return ExitCode.bug;
 }

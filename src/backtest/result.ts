@@ -27,7 +27,10 @@ export interface RiskNumbers {
   readonly kurtosis: number;
   /** Against the benchmark, annualised; NaN without one. */
   readonly informationRatio: number;
-  /** Probability that the true Sharpe ratio is > 0 given the number of trials really run (Bailey, Lopez de Prado 2014). */
+  /**
+   * Probability that the true Sharpe ratio is > 0 given the number of trials really run (Bailey, Lopez de
+   * Prado 2014).
+   */
   readonly deflatedSharpe: number;
   readonly trials: number;
 }
@@ -90,14 +93,22 @@ export interface BacktestResult {
   readonly average: Summary;
   readonly windows: readonly WindowResult[];
   readonly risk: RiskNumbers;
-  readonly benchmark: { readonly name: string; readonly average: Summary; readonly windows: readonly WindowResult[];
-    /** (D) aligned with curve.time */ readonly netReturn: Float64Array } | null;
+  readonly benchmark: {
+    readonly name: string;
+    readonly average: Summary;
+    readonly windows: readonly WindowResult[];
+    /** (D) aligned with curve.time. */
+    readonly netReturn: Float64Array;
+  } | null;
   readonly curve: Curve;
   readonly instruments: readonly GroupRow[];
   readonly classes: readonly GroupRow[];
   readonly costLadder: readonly CostRow[];
   /** Event engine only: the vector result's difference, explained. */
   readonly differences: readonly DifferenceRow[];
-  /** Sentences a reader must know: skipped instruments, clipped weights, holes in the data, synthetic market, ... */
+  /**
+   * Sentences a reader must know: skipped instruments, clipped weights, holes in the data, synthetic
+   * market, ...
+   */
   readonly notes: readonly string[];
 }

@@ -1,6 +1,6 @@
 /**
- * Settings that outlive a command: one `dmn.config.json` in the data root, environment variables over it. Keys are
- * not settings: they come from the environment or a 0600 file and are never part of this object.
+ * Settings that outlive a command: one `dmn.config.json` in the data root, environment variables over it.
+ * Keys are not settings: they come from the environment or a 0600 file and are never part of this object.
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -37,7 +37,10 @@ export const CONFIG_ENVIRONMENT: Readonly<Record<string, readonly string[]>> = {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The effective settings: defaults, then the file, then the environment. Throws UserError naming the bad key. */
+/**
+ * The effective settings: defaults, then the file, then the environment. Throws UserError naming the bad
+ * key.
+ */
 export function readConfig(root: string, environment: Environment = process.env): Config {
   const place = path.join(root, CONFIG_FILE);
   const settings: Record<string, unknown> = fs.existsSync(place) ? readSettings(place) : {};
@@ -60,7 +63,8 @@ function readSettings(place: string): Record<string, unknown> {
   try {
     parsed = JSON.parse(fs.readFileSync(place, "utf8"));
   } catch (error) {
-    throw new UserError(`${place} is not valid JSON: ${messageOf(error)}`, "mend it, or remove it to use the defaults");
+    throw new UserError(`${place} is not valid JSON: ${messageOf(error)}`,
+      "mend it, or remove it to use the defaults");
   }
   if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
     throw new UserError(`${place} must hold one JSON object`, "mend it, or remove it to use the defaults");

@@ -1,7 +1,9 @@
 /** Where artifacts live: `--data-dir`, else DMN_HOME, else the current folder. */
 import * as path from "node:path";
 
-export function dataRoot(flag: string | undefined, environment: Readonly<Record<string, string | undefined>> = process.env): string {
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export function dataRoot(flag: string | undefined, environment: Environment = process.env): string {
   return path.resolve(flag ?? environment["DMN_HOME"] ?? ".");
 }
 
@@ -13,5 +15,8 @@ export const places = {
   reports: (root: string): string => path.join(root, "reports"),
 } as const;
 
-/** Names of datasets and artifacts become folder names: letters, digits, dot, dash, underscore; no leading dot. */
+/**
+ * Names of datasets and artifacts become folder names: letters, digits, dot, dash, underscore; no leading
+ * dot.
+ */
 export const isName = (text: string): boolean => /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(text);

@@ -7,8 +7,12 @@ import { messageOf, UserError } from "./error.ts";
 /** Ends every unfinished file of ours; `*.tmp` may be deleted at any time by whoever owns the folder. */
 export const TEMPORARY = ".tmp";
 
-/** Writes `place` through `place.PID.tmp`: `fill` writes the temporary file, then it is flushed and renamed. */
-export async function replaceFile(place: string, fill: (temporary: string) => void | Promise<void>): Promise<void> {
+/**
+ * Writes `place` through `place.PID.tmp`: `fill` writes the temporary file, then it is flushed and renamed.
+ */
+type Fill = (temporary: string) => void | Promise<void>;
+
+export async function replaceFile(place: string, fill: Fill): Promise<void> {
   const temporary = `${place}.${process.pid}${TEMPORARY}`;
   try {
     fs.mkdirSync(path.dirname(place), { recursive: true });
@@ -49,7 +53,8 @@ export function explainWrite(place: string, error: unknown): unknown {
         `allow it (chmod u+w ${folder}) ${elsewhere}`, { cause: error });
     case "ENOTDIR":
     case "EEXIST":
-      return new UserError(`${folder} is not a folder`, `remove the file in its way, ${elsewhere}`, { cause: error });
+      return new UserError(`${folder} is not a folder`, `remove the file in its way, ${elsewhere}`,
+        { cause: error });
     default:
       return error;
   }

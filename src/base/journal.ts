@@ -2,11 +2,12 @@
  * An append-only journal of JSON records that survives a crash at any byte.
  *
  *   file   := header record*            header := "dmn-journal <kind> <version>\n"
- *   record := crc32 (8 hex) " " length (decimal) " " json "\n"      length and crc are of the json's UTF-8 bytes
+ *   record := crc32 (8 hex) " " length (decimal) " " json "\n"     both of the json's UTF-8 bytes
  *
- * One writer. A record counts once `append` has returned with `durable` (write, then fdatasync). Opening reads every
- * record; a torn tail (a crash in the middle of a write) is cut off and reported; damage *before* the last record is
- * not ours to repair and is refused. The text form is on purpose: `less` and `grep` work on it.
+ * One writer. A record counts once `append` has returned with `durable` (write, then fdatasync). Opening
+ * reads every record; a torn tail (a crash in the middle of a write) is cut off and reported; damage
+ * *before* the last record is not ours to repair and is refused. The text form is on purpose: `less` and
+ * `grep` work on it.
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -74,14 +75,18 @@ function headerOf(kind: JournalKind): string { return `dmn-journal ${kind.kind} 
 
 function encodeRecord(record: unknown): Uint8Array {
   const json = Buffer.from(JSON.stringify(record), "utf8");
-  return Buffer.concat([Buffer.from(`${crc32(json).toString(16).padStart(8, "0")} ${json.length} `), json, Buffer.of(NEWLINE)]);
+  const head = `${crc32(json).toString(16).padStart(8, "0")} ${json.length} `;
+  return Buffer.concat([Buffer.from(head), json, Buffer.of(NEWLINE)]);
 }
 
 function writeAll(descriptor: number, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length;) at += fs.writeSync(descriptor, bytes, at);
 }
 
-/** Reads without changing anything. Throws UserError for another kind, a newer version, or damage in the middle. */
+/**
+ * Reads without changing anything. Throws UserError for another kind, a newer version, or damage in the
+ * middle.
+ */
 export function readJournal(place: string, kind: JournalKind): JournalContent {
   const bytes = fs.readFileSync(place);
   const headerEnd = bytes.indexOf(NEWLINE);
@@ -110,7 +115,8 @@ function checkHeader(place: string, kind: JournalKind, header: string): void {
     throw new UserError(`${place} is not a "${kind.kind}" journal`, `move it away, then: ${kind.remedy}`);
   }
   if (Number(match[2]) > kind.version) {
-    throw new UserError(`${place} was written by a newer dmn (journal version ${match[2]}, this one reads ${kind.version})`,
+    throw new UserError(`${place} was written by a newer dmn `
+      + `(journal version ${match[2]}, this one reads ${kind.version})`,
       "update dmn, or choose another --data-dir");
   }
 }
@@ -125,13 +131,17 @@ function parseRecord(bytes: Buffer, at: number): { record: unknown; end: number 
   return { record: JSON.parse(json.toString("utf8")), end: end + 1 };
 }
 
-/** Tells damage in the middle from a torn tail: is there a whole record anywhere behind? (The newline may be the damage.) */
+/**
+ * Tells damage in the middle from a torn tail: is there a whole record anywhere behind? (The newline may be
+ * the damage.)
+ */
 function hasGoodRecordAfter(bytes: Buffer, at: number): boolean {
   for (let start = at + 1; start < bytes.length; start++) if (parseRecord(bytes, start) !== null) return true;
   return false;
 }
 
 function damaged(place: string, kind: JournalKind, good: number, at: number): UserError {
-  return new UserError(`${place} is damaged at byte ${at}, after ${good} good records, with good records behind it`,
+  return new UserError(
+    `${place} is damaged at byte ${at}, after ${good} good records, with good records behind it`,
     `restore the file from a backup, or move it away and start anew: ${kind.remedy}`);
 }

@@ -1,6 +1,7 @@
 /**
- * Progress of long work, on stderr. On a terminal: bars with an ETA (cli-progress). Elsewhere and in CI: one plain
- * line every five seconds, so that logs stay readable. `silent` for tests and --json pipelines that ask for it.
+ * Progress of long work, on stderr. On a terminal: bars with an ETA (cli-progress). Elsewhere and in CI:
+ * one plain line every five seconds, so that logs stay readable. `silent` for tests and --json pipelines
+ * that ask for it.
  */
 import { MultiBar, Presets, type SingleBar } from "cli-progress";
 
@@ -21,7 +22,8 @@ export interface Progress {
 const PLAIN_EVERY_MS = 5_000;
 
 export function openProgress(stream: NodeJS.WriteStream = process.stderr): Progress {
-  return stream.isTTY && !process.env["CI"] ? barProgress(stream) : plainProgress((line) => { stream.write(`${line}\n`); });
+  if (stream.isTTY && !process.env["CI"]) return barProgress(stream);
+  return plainProgress((line) => { stream.write(`${line}\n`); });
 }
 
 export const silentProgress: Progress = {
@@ -38,7 +40,9 @@ function barProgress(stream: NodeJS.WriteStream): Progress {
     start(name, total, unit) {
       const bar: SingleBar = bars.create(total, 0, { name: name.padEnd(18).slice(0, 18), unit, note: "" });
       return {
-        advance(amount = 1, note) { bar.increment(amount, note === undefined ? {} : { note: note.slice(0, 24) }); },
+        advance(amount = 1, note) {
+          bar.increment(amount, note === undefined ? {} : { note: note.slice(0, 24) });
+        },
         expect(value) { bar.setTotal(value); },
         finish(note) { bar.update(bar.getTotal(), { note: note?.slice(0, 24) ?? "" }); bar.stop(); },
       };
@@ -55,8 +59,10 @@ export function plainProgress(write: (line: string) => void, now: () => number =
       let printedAt = startedAt, done = 0, expected = total, printed = false;
       const line = (note: string): string => {
         const seconds = (now() - startedAt) / 1000;
-        const left = done > 0 && expected > done ? ` ETA ${formatSeconds((seconds / done) * (expected - done))}` : "";
-        return `${name}: ${done}/${expected} ${unit}, ${formatSeconds(seconds)}${left}${note === "" ? "" : ` ${note}`}`;
+        const left = done > 0 && expected > done
+          ? ` ETA ${formatSeconds((seconds / done) * (expected - done))}` : "";
+        const tail = note === "" ? "" : ` ${note}`;
+        return `${name}: ${done}/${expected} ${unit}, ${formatSeconds(seconds)}${left}${tail}`;
       };
       return {
         advance(amount = 1, note = "") {

@@ -1,7 +1,7 @@
 /**
  * Counter-based randomness: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as
- * 1, 2, 3", SC 2011). A number is a pure function of (seed, stream, counter), so any part of a simulation can be
- * drawn alone, in any order, on any worker, with the same bits.
+ * 1, 2, 3", SC 2011). A number is a pure function of (seed, stream, counter), so any part of a simulation
+ * can be drawn alone, in any order, on any worker, with the same bits.
  *
  *   random(7, "synthetic", "SYN03", "shocks")    one independent stream per purpose, named
  */

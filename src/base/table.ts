@@ -9,7 +9,7 @@ export interface Column {
 
 /** Rows of text under titles. The last left-aligned column is shortened first when the table is too wide. */
 export function formatTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
-  const widths = columns.map((column, j) => Math.max(column.title.length, ...rows.map((row) => row[j].length)));
+  const widths = columns.map(({ title }, j) => Math.max(title.length, ...rows.map((row) => row[j].length)));
   const gaps = 2 * (columns.length - 1);
   let excess = widths.reduce((sum, width) => sum + width, gaps) - TERMINAL_COLUMNS;
   for (let j = columns.length - 1; j >= 0 && excess > 0; j--) {
@@ -22,12 +22,15 @@ export function formatTable(columns: readonly Column[], rows: readonly (readonly
     const text = cell.length > widths[j] ? `${cell.slice(0, widths[j] - 1)}~` : cell;
     return columns[j].align === "right" ? text.padStart(widths[j]) : text.padEnd(widths[j]);
   }).join("  ").trimEnd();
-  return [line(columns.map((column) => column.title)), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)]
-    .join("\n");
+  const titles = columns.map((column) => column.title);
+  const rules = widths.map((width) => "-".repeat(width));
+  return [titles, rules, ...rows].map(line).join("\n");
 }
 
 export const formatPercent = (value: number, digits = 2): string =>
   Number.isFinite(value) ? `${(value * 100).toFixed(digits)}%` : "n/a";
 export const formatNumber = (value: number, digits = 3): string =>
-  Number.isNaN(value) ? "n/a" : value === Infinity ? "inf" : value === -Infinity ? "-inf" : value.toFixed(digits);
+  Number.isNaN(value) ? "n/a"
+    : Number.isFinite(value) ? value.toFixed(digits)
+    : value > 0 ? "inf" : "-inf";
 export const formatCount = (value: number): string => value.toLocaleString("en-US");

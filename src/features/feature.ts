@@ -1,9 +1,9 @@
 /**
- * A feature family: one incremental implementation, fed chunks of bars in order. A batch is one long chunk, live is a
- * chunk of one; all memory is in `state`, a flat array of numbers, so stream = batch to the bit, also after the state
- * was saved and loaded.
+ * A feature family: one incremental implementation, fed chunks of bars in order. A batch is one long chunk,
+ * live is a chunk of one; all memory is in `state`, a flat array of numbers, so stream = batch to the bit,
+ * also after the state was saved and loaded.
  *
- *       chunk [from, to) of bars ──> update(state) ──> out[(t - from) * stride + offset + k],  k = 0..outputs-1
+ *   chunk [from, to) of bars ──> update(state) ──> out[(t - from) * stride + offset + k],  k = 0..outputs-1
  */
 import type { Bars, ColumnName } from "../market/bars.ts";
 
@@ -33,8 +33,8 @@ export interface Feature {
   /** Columns of the bars that are read. */
   readonly inputs: readonly ColumnName[];
   /**
-   * Row t reads bars up to t ("close": known at the close of bar t). The one exception is a training *target*, which
-   * reads bar t+1 and is written one row late; it is never an input of a model.
+   * Row t reads bars up to t ("close": known at the close of bar t). The one exception is a training
+   * *target*, which reads bar t+1 and is written one row late; it is never an input of a model.
    */
   readonly causality: "close" | "target";
   /** Floating-point operations a bar, about: for the planner and the bench floor. */
@@ -44,5 +44,6 @@ export interface Feature {
   /** Writes the initial state. */
   start(state: Float64Array): void;
   /** Consumes bars [from, to) and writes their rows into `out`. Must not read any bar at or after `to`. */
-  update(bars: Bars, from: number, to: number, state: Float64Array, out: Float32Array, offset: number, stride: number): void;
+  update(bars: Bars, from: number, to: number, state: Float64Array,
+    out: Float32Array, offset: number, stride: number): void;
 }

@@ -1,9 +1,10 @@
 /**
  * Columns of one instrument's rows, oldest first. The noun that flows out of `market/`.
  *
- * A **bar** is one period of prices; `time` is its *close* in UTC ms (sources whose stamps are starts convert). The same
- * shape carries quote bars and ticks, told apart by `kind`. Daily bars close at their session's close, and the UTC date
- * of that moment is the session's date for every calendar we have (calendar.ts).
+ * A **bar** is one period of prices; `time` is its *close* in UTC ms (sources whose stamps are starts
+ * convert). The same shape carries quote bars and ticks, told apart by `kind`. Daily bars close at their
+ * session's close, and the UTC date of that moment is the session's date for every calendar we have
+ * (calendar.ts).
  */
 import { UserError } from "../base/error.ts";
 import { MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE, MS_PER_SECOND } from "../base/units.ts";
@@ -12,7 +13,9 @@ import type { Instrument } from "./instrument.ts";
 export const KINDS = ["bars", "quotes", "ticks"] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** Every column that can be stored: which kinds have it and its unit. One row per column, nothing elsewhere. */
+/**
+ * Every column that can be stored: which kinds have it and its unit. One row per column, nothing elsewhere.
+ */
 export const COLUMNS = {
   open: { kind: "bars", unit: "price" },
   high: { kind: "bars", unit: "price" },
@@ -46,8 +49,8 @@ export type ColumnName = keyof typeof COLUMNS;
 export const TICK_SIDES = ["trade", "bid", "ask"] as const;
 
 export const TIMEFRAMES = {
-  "1d": MS_PER_DAY, "1h": MS_PER_HOUR, "30m": 30 * MS_PER_MINUTE, "15m": 15 * MS_PER_MINUTE, "5m": 5 * MS_PER_MINUTE,
-  "1m": MS_PER_MINUTE, "1s": MS_PER_SECOND, "tick": 0,
+  "1d": MS_PER_DAY, "1h": MS_PER_HOUR, "30m": 30 * MS_PER_MINUTE, "15m": 15 * MS_PER_MINUTE,
+  "5m": 5 * MS_PER_MINUTE, "1m": MS_PER_MINUTE, "1s": MS_PER_SECOND, "tick": 0,
 } as const;
 /** Length of a bar. `tick`: one row per event. */
 export type Timeframe = keyof typeof TIMEFRAMES;
@@ -75,7 +78,8 @@ export interface CorporateAction {
 export function column(bars: Bars, name: ColumnName): Float64Array {
   const values = bars.columns[name];
   if (values === undefined) {
-    throw new UserError(`${bars.instrument.symbol} has no column "${name}" (it has ${Object.keys(bars.columns).join(", ")})`,
+    const present = Object.keys(bars.columns).join(", ");
+    throw new UserError(`${bars.instrument.symbol} has no column "${name}" (it has ${present})`,
       "fetch the dataset from a source that has it, or choose features that do not need it");
   }
   return values;
@@ -84,7 +88,9 @@ export function column(bars: Bars, name: ColumnName): Float64Array {
 /** Rows [from, to) as views: nothing is copied. */
 export function sliceBars(bars: Bars, from: number, to: number): Bars {
   const columns: Partial<Record<ColumnName, Float64Array>> = {};
-  for (const [name, values] of Object.entries(bars.columns)) columns[name as ColumnName] = values.subarray(from, to);
+  for (const [name, values] of Object.entries(bars.columns)) {
+    columns[name as ColumnName] = values.subarray(from, to);
+  }
   return { ...bars, time: bars.time.subarray(from, to), columns };
 }
 

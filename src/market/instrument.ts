@@ -1,6 +1,6 @@
 /** What is traded. */
-export const ASSET_CLASSES = ["equity", "bond", "rate", "fx", "commodity", "energy", "metal", "agriculture", "volatility",
-  "crypto", "other"] as const;
+export const ASSET_CLASSES = ["equity", "bond", "rate", "fx", "commodity", "energy", "metal", "agriculture",
+  "volatility", "crypto", "other"] as const;
 export type AssetClass = (typeof ASSET_CLASSES)[number];
 
 export interface Instrument {

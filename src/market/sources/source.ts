@@ -1,8 +1,8 @@
 /**
  * A source provides rows of instruments. One contract, one conformance suite (test/conformance/source.ts).
  *
- * A source pushes each instrument's rows to a sink as they come; the store decides how they are kept. It never writes
- * files, never prints, and asks for time and waits through the context's clock.
+ * A source pushes each instrument's rows to a sink as they come; the store decides how they are kept. It
+ * never writes files, never prints, and asks for time and waits through the context's clock.
  */
 import type { Context } from "../../base/context.ts";
 import type { Day } from "../../base/units.ts";
@@ -49,9 +49,12 @@ export interface Source {
   describe(request: FetchRequest, context: Context): Promise<SourceDescription>;
   /**
    * Delivers each instrument once, whole, in any order. Stops between instruments when the signal aborts.
-   * `have` names instruments already fetched by an interrupted run of the same request; they are not asked again.
+   * `have` names instruments already fetched by an interrupted run of the same request; they are not asked
+   * again.
    */
   fetch(request: FetchRequest, context: Context, have: ReadonlySet<string>): AsyncIterable<Delivery>;
-  /** Instruments that will come, when that is known beforehand (for the progress bar and the resume check). */
+  /**
+   * Instruments that will come, when that is known beforehand (for the progress bar and the resume check).
+   */
   instruments(request: FetchRequest, context: Context): Promise<readonly Instrument[] | null>;
 }
