@@ -7,7 +7,7 @@
 import type { Context } from "../../base/context.ts";
 import type { Day } from "../../base/units.ts";
 import type { Bars, CorporateAction, Kind, Timeframe } from "../bars.ts";
-import type { Calendar } from "../calendar.ts";
+import type { Calendar, CalendarName } from "../calendar.ts";
 import type { Instrument } from "../instrument.ts";
 
 /** What prices mean. */
@@ -24,6 +24,10 @@ export interface FetchRequest {
   readonly seed: number;
   /** csv: the file. */
   readonly path: string | null;
+  /** Overrides the source's own choice; null or absent: the source decides. */
+  readonly calendar?: CalendarName | null;
+  /** csv: what intraday stamps mean; null or absent: each bar's start, as vendors stamp. */
+  readonly stamps?: "start" | "close" | null;
 }
 
 /** What the rows are, known before the first one is delivered. */
@@ -36,6 +40,8 @@ export interface SourceDescription {
   readonly adjustment: Adjustment;
   /** In words, for people: vendor, file, generator and seed. */
   readonly provenance: string;
+  /** What was asked for; set by the workflow, kept in the manifest, so that `--update` can ask again. */
+  readonly request?: FetchRequest;
 }
 
 export interface Delivery {
