@@ -47,6 +47,21 @@ export interface SourceDescription {
 export interface Delivery {
   readonly bars: Bars;
   readonly actions: readonly CorporateAction[];
+  /** In words, for people: what was mended on the way ("2 revised bars"). Absent when nothing was. */
+  readonly remarks?: readonly string[];
+}
+
+/**
+ * Answers of a vendor that were already received, kept by somebody else (page-cache.ts) so that a fetch goes on where
+ * it was stopped without asking again. A source puts only answers it has checked.
+ */
+export interface PageCache {
+  /** What an earlier run put under this key, or undefined. */
+  get(key: string): unknown;
+  /** Keeps a JSON value. It survives a crash once this has returned. */
+  put(key: string, page: unknown): void;
+  /** Forgets everything: the instrument has been delivered and taken. */
+  clear(): void;
 }
 
 export interface Source {
