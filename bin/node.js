@@ -42,12 +42,14 @@ export const TOO_OLD = `dmn needs Node 24.15 or newer; this is ${process.version
 
 /**
  * Runs `node args` in the foreground and ends with its exit code; Ctrl-C reaches the child, which decides.
+ * @param {string} node
+ * @param {string[]} args
  */
 export function runForeground(node, args) {
   // So that a child that says just "node" or "npm" finds the same one.
   const PATH = path.dirname(node) + path.delimiter + (process.env.PATH ?? "");
   const child = spawn(node, args, { stdio: "inherit", env: { ...process.env, PATH } });
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"])) {
     // A terminal sends Ctrl-C to the whole group: the child has it already and we only wait for its answer.
     process.on(signal, () => { if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal); });
   }

@@ -120,7 +120,8 @@ function report(error: unknown, argv: readonly string[]): number {
     return ExitCode.interrupted;
   }
   const processor = cpus()[0]?.model ?? "unknown CPU";
-  process.stderr.write(`dmn: this is a bug in dmn, please report it with what follows\ndmn ${argv.join(" ")}\n`
+  process.stderr.write("dmn: this is a bug in dmn, please report it with what follows\n"
+    + `dmn ${argv.join(" ")}\n`
     + `node ${process.version}, ${process.platform} ${process.arch}, ${processor}\n`
     + `${error instanceof Error ? error.stack ?? error.message : String(error)}\n`);
   return ExitCode.bug;

@@ -1,0 +1,64 @@
+/** `dmn bench`: suites of figures, each beside its limit and, where asked for, its peer in the same run. */
+import type { Context } from "../base/context.ts";
+import { UserError } from "../base/error.ts";
+import { suggestion } from "../base/suggest.ts";
+import { formatTable } from "../base/table.ts";
+import type { BenchRow } from "./bench/row.ts";
+
+export interface BenchOptions {
+  readonly suite: string | null;
+  /** Run the peers too. */
+  readonly hasPeers: boolean;
+  /** Small sizes, for a first look and for tests. */
+  readonly isQuick: boolean;
+}
+
+export interface BenchReport {
+  readonly rows: readonly BenchRow[];
+  /** Why a peer did not run. */
+  readonly notes: readonly string[];
+}
+
+/** What a suite is handed: where to work, how large, and how to say that a peer is missing. */
+export interface Bench extends Pick<BenchOptions, "hasPeers" | "isQuick"> {
+  readonly context: Context;
+  note(sentence: string): void;
+}
+
+export const SUITES: Readonly<Record<string, () => Promise<{ run: (bench: Bench) => Promise<BenchRow[]> }>>> = {
+  store: () => import("./bench/store.ts"),
+  features: () => import("./bench/features.ts"),
+  backtest: () => import("./bench/backtest.ts"),
+};
+
+export async function bench(options: BenchOptions, context: Context): Promise<BenchReport> {
+  const { suite, hasPeers, isQuick } = options;
+  if (suite !== null && !(suite in SUITES)) {
+    throw new UserError(`there is no bench suite "${suite}"`, suggestion(suite, Object.keys(SUITES)));
+  }
+  const rows: BenchRow[] = [];
+  const notes = new Set<string>();
+  for (const name of suite === null ? Object.keys(SUITES) : [suite]) {
+    const { run } = await SUITES[name]();
+    rows.push(...await run({ context, hasPeers, isQuick, note: (sentence) => { notes.add(sentence); } }));
+    context.signal.throwIfAborted();
+  }
+  return { rows, notes: [...notes] };
+}
+
+const COMPACT = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 4, notation: "compact" });
+const formatFigure = (value: number | null): string => value === null ? "-" : COMPACT.format(value);
+
+export function benchText({ rows, notes }: BenchReport): string {
+  const table = formatTable([
+    { title: "suite" }, { title: "what" }, { title: "value", align: "right" }, { title: "worst", align: "right" },
+    { title: "unit" }, { title: "limit", align: "right" }, { title: "", align: "left" }, { title: "peer" },
+    { title: "value", align: "right" }, { title: "ratio", align: "right" },
+  ], rows.map((row) => [
+    row.suite, row.name, formatFigure(row.value), formatFigure(row.p99), row.unit,
+    formatFigure(row.maximum ?? row.target), row.pass === null ? "" : row.pass ? "ok" : "MISSED",
+    row.peer ?? "-", formatFigure(row.peerValue), row.ratio === null ? "-" : `${row.ratio.toFixed(2)}x`,
+  ]));
+  const machine = rows.length > 0 ? `\n\n${rows[0].machine}` : "";
+  return `${table}${machine}${notes.map((note) => `\nnote: ${note}`).join("")}`;
+}

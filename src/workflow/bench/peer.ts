@@ -1,0 +1,31 @@
+/** Peers run in their own Python, made by `sh test/peers/setup.sh bench`; only in a checkout. */
+import { spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import type { PeerFigure } from "./row.ts";
+
+const CHECKOUT = path.resolve(import.meta.dirname, "..", "..", "..");
+
+export function peerPython(): string | null {
+  const place = process.env["DMN_BENCH_PYTHON"] ?? path.join(CHECKOUT, ".tools", "bench", "bin", "python");
+  return fs.existsSync(place) ? place : null;
+}
+
+/** A peer that answered, or the sentence that says why it did not. */
+export type PeerAnswer = PeerFigure | { readonly missing: string };
+
+/**
+ * Runs `test/peers/SCRIPT` with arguments; it prints one JSON object {peer, values}. Times are taken inside the peer's
+ * own process, after its own warm-up, so that neither its start nor its compilation counts against it.
+ */
+export function askPeer(script: string, args: readonly string[]): PeerAnswer {
+  const python = peerPython();
+  if (python === null) return { missing: "the peers are not installed: sh test/peers/setup.sh bench" };
+  const place = path.join(CHECKOUT, "test", "peers", script);
+  if (!fs.existsSync(place)) return { missing: `${script} is only in a checkout of the project` };
+  const ran = spawnSync(python, [place, ...args], { encoding: "utf8", maxBuffer: 1 << 26 });
+  if (ran.status !== 0) return { missing: `${script} failed: ${lastLine(ran.stderr)}` };
+  return JSON.parse(lastLine(ran.stdout)) as PeerFigure;
+}
+
+function lastLine(text: string): string { return text.trim().split("\n").at(-1) ?? ""; }

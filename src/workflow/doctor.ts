@@ -1,0 +1,118 @@
+/** What this machine has, what it lacks, and the command that brings it. Reads only. */
+import * as fs from "node:fs";
+import { cpus, totalmem } from "node:os";
+import * as path from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Context } from "../base/context.ts";
+import { messageOf } from "../base/error.ts";
+import { places } from "../base/data-root.ts";
+
+export interface Finding {
+  readonly what: string;
+  /** "missing" matters, "absent" is optional and nothing is wrong without it. */
+  readonly state: "ok" | "missing" | "absent";
+  readonly found: string;
+  /** The command or step that brings it; empty when nothing is to be done. */
+  readonly remedy: string;
+}
+
+const NATIVE = ["h5wasm", "parquet-wasm", "apache-arrow", "onnxruntime-node", "zeromq"] as const;
+const BYTES_PER_GIB = 2 ** 30;
+
+export async function doctor({ root }: Context): Promise<readonly Finding[]> {
+  return [
+    nodeVersion(),
+    machine(),
+    ...await Promise.all(NATIVE.map((name) => nativePackage(name))),
+    dataRootFinding(root),
+    datasetsFinding(root),
+    keysFinding("Massive key", ["MASSIVE_API_KEY", "POLYGON_API_KEY"], root),
+    keysFinding("Alpaca keys", ["APCA_API_KEY_ID", "APCA_API_SECRET_KEY"], root),
+    await gpu(),
+    peers(),
+  ];
+}
+
+function nodeVersion(): Finding {
+  return { what: "Node", state: "ok", found: `${process.version} at ${process.execPath}`, remedy: "" };
+}
+
+function machine(): Finding {
+  const cores = cpus();
+  const memory = (totalmem() / BYTES_PER_GIB).toFixed(1);
+  return { what: "machine", state: "ok", remedy: "",
+    found: `${cores.length} x ${cores[0]?.model ?? "unknown CPU"}, ${memory} GiB, ${process.platform} ${process.arch}` };
+}
+
+/** Really loads it: a package that resolves may still lack its binary for this platform. */
+async function nativePackage(name: string): Promise<Finding> {
+  const entry = name === "h5wasm" ? "h5wasm/node" : name;
+  try {
+    await import(entry);
+    const place = fileURLToPath(import.meta.resolve(entry));
+    return { what: name, state: "ok", found: versionNear(place, name), remedy: "" };
+  } catch (error) {
+    return { what: name, state: "missing", found: messageOf(error).split("\n")[0], remedy: "npm ci" };
+  }
+}
+
+/** The version in the package.json above a resolved file. */
+function versionNear(place: string, name: string): string {
+  for (let folder = path.dirname(place); folder !== path.dirname(folder); folder = path.dirname(folder)) {
+    const manifest = path.join(folder, "package.json");
+    if (!fs.existsSync(manifest)) continue;
+    const parsed = JSON.parse(fs.readFileSync(manifest, "utf8")) as { name?: string; version?: string };
+    if (parsed.name === name) return parsed.version ?? "?";
+  }
+  return "?";
+}
+
+function dataRootFinding(root: string): Finding {
+  try {
+    fs.accessSync(root, fs.constants.W_OK);
+    const disk = fs.statfsSync(root);
+    const free = disk.bavail * disk.bsize / BYTES_PER_GIB;
+    const isTight = free < 2;
+    return { what: "data root", state: isTight ? "missing" : "ok", found: `${root}, ${free.toFixed(1)} GiB free`,
+      remedy: isTight ? "free some space, or choose another place: --data-dir FOLDER" : "" };
+  } catch (error) {
+    return { what: "data root", state: "missing", found: messageOf(error), remedy: `mkdir -p ${root}` };
+  }
+}
+
+function datasetsFinding(root: string): Finding {
+  const folder = places.dataset(root, "");
+  const names = fs.existsSync(folder)
+    ? fs.readdirSync(folder).filter((name) => fs.existsSync(path.join(folder, name, "manifest.json"))) : [];
+  return names.length > 0
+    ? { what: "datasets", state: "ok", found: names.join(", "), remedy: "" }
+    : { what: "datasets", state: "absent", found: "none yet", remedy: "dmn fetch --source synthetic --dataset synthetic" };
+}
+
+function keysFinding(what: string, variables: readonly string[], root: string): Finding {
+  const given = variables.find((name) => process.env[name]);
+  const file = path.join(root, "keys.json");
+  if (given !== undefined) return { what, state: "ok", found: `in the environment (${given})`, remedy: "" };
+  if (fs.existsSync(file)) {
+    const isPrivate = process.platform === "win32" || (fs.statSync(file).mode & 0o077) === 0;
+    return { what, state: isPrivate ? "ok" : "missing", found: `${file}${isPrivate ? "" : " can be read by others"}`,
+      remedy: isPrivate ? "" : `chmod 600 ${file}` };
+  }
+  return { what, state: "absent", found: "not set", remedy: `export ${variables[0]}=... (only to fetch from there)` };
+}
+
+async function gpu(): Promise<Finding> {
+  const place = "/proc/driver/nvidia/version";
+  if (!fs.existsSync(place)) {
+    return { what: "NVIDIA driver", state: "absent", found: "no driver here; everything runs on the CPU", remedy: "" };
+  }
+  const [line] = (await fs.promises.readFile(place, "utf8")).split("\n");
+  return { what: "NVIDIA driver", state: "ok", found: line, remedy: "" };
+}
+
+function peers(): Finding {
+  const place = path.resolve(import.meta.dirname, "..", "..", ".tools", "bench", "bin", "python");
+  return fs.existsSync(place)
+    ? { what: "bench peers", state: "ok", found: "Python with the peers of dmn bench", remedy: "" }
+    : { what: "bench peers", state: "absent", found: "not installed", remedy: "sh test/peers/setup.sh bench" };
+}
