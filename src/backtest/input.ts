@@ -47,6 +47,11 @@ export interface Window {
 
 export interface BacktestSettings {
   readonly windows: readonly Window[];
+  /**
+   * Vector engine: the book runs from this day on, also between windows, and carries its positions into each; the first
+   * trade ever is charged. Absent: each window starts with no positions and its first trades are charged.
+   */
+  readonly bookFrom?: Day;
   readonly periodsPerYear: number;
   /** Annual volatility of each instrument, fraction (0.15). */
   readonly volatilityTarget: number;
