@@ -52,8 +52,8 @@ export interface Delivery {
 }
 
 /**
- * Answers of a vendor that were already received, kept by somebody else (page-cache.ts) so that a fetch goes on where
- * it was stopped without asking again. A source puts only answers it has checked.
+ * Answers of a vendor that were already received, kept by somebody else (page-cache.ts) so that a fetch
+ * goes on where it was stopped without asking again. A source puts only answers it has checked.
  */
 export interface PageCache {
   /** What an earlier run put under this key, or undefined. */
@@ -71,9 +71,12 @@ export interface Source {
   /**
    * Delivers each instrument once, whole, in any order. Stops between instruments when the signal aborts.
    * `have` names instruments already fetched by an interrupted run of the same request; they are not asked
-   * again.
+   * again. `pages` holds what an interrupted run had received of the next one (`noPages` keeps nothing);
+   * sources that ask nobody ignore it.
    */
-  fetch(request: FetchRequest, context: Context, have: ReadonlySet<string>): AsyncIterable<Delivery>;
+  fetch(
+    request: FetchRequest, context: Context, have: ReadonlySet<string>, pages: PageCache,
+  ): AsyncIterable<Delivery>;
   /**
    * Instruments that will come, when that is known beforehand (for the progress bar and the resume check).
    */
