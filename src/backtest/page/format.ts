@@ -1,0 +1,35 @@
+/**
+ * How a number reads, one way for the page and for the script inside it: these functions are also sent to the
+ * browser as text (client.ts), so each stands alone and uses nothing but the language.
+ */
+
+/** What a series or a column holds. `count` is a whole number, `growth` a multiple of the start. */
+export type Form = "percent" | "ratio" | "growth" | "count";
+
+/** 0.0468 -> "4.68%"; a value that is not a number reads "n/a". */
+export function formatPercent(value: number, digits: number): string {
+  if (Number.isNaN(value)) return "n/a";
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "-∞";
+  const text = (value * 100).toFixed(digits);
+  return (Number(text) === 0 ? text.replace("-", "") : text) + "%";
+}
+
+/** 1.0133 -> "1.01" with two digits; "n/a" and "∞" as above. */
+export function formatRatio(value: number, digits: number): string {
+  if (Number.isNaN(value)) return "n/a";
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "-∞";
+  const text = value.toFixed(digits);
+  return Number(text) === 0 ? text.replace("-", "") : text;
+}
+
+/** A value in the form of its series, in as many digits as a reader compares. */
+export function formatValue(value: number, form: Form): string {
+  if (form === "percent") return formatPercent(value, 2);
+  return formatRatio(value, form === "growth" ? 3 : form === "count" ? 0 : 2);
+}
+
+/** UTC: 2008-10-10, with the time of day where a day has more than one period. */
+export function formatMoment(timeMs: number, isIntraday: boolean): string {
+  const text = new Date(timeMs).toISOString();
+  return isIntraday ? `${text.slice(0, 10)} ${text.slice(11, 16)}` : text.slice(0, 10);
+}
