@@ -18,6 +18,8 @@ export interface Family {
   readonly summary: string;
   /** Counts up whenever equal bars and parameters give other numbers: old Parquet files are then refused. */
   readonly version: number;
+  /** Hash of the file it was loaded from; absent for built-in families. */
+  readonly source?: string;
   /** Every parameter has a default, so that the name alone is a valid choice. */
   readonly parameters: z.ZodObject;
   /** Columns of the bars it may read; the Feature made says which it does read. */
