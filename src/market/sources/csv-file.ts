@@ -1,0 +1,75 @@
+/** Reads a .csv or .csv.gz in pieces, so that memory holds numbers, not text. */
+import { createHash } from "node:crypto";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { pipeline } from "node:stream/promises";
+import { createGunzip } from "node:zlib";
+import type { Context } from "../../base/context.ts";
+import { UserError } from "../../base/error.ts";
+import { suggestion } from "../../base/suggest.ts";
+import { CsvParser } from "./csv-parser.ts";
+import { cutArchive, damagedArchive } from "./csv-refusal.ts";
+import type { Layout } from "./csv-layout.ts";
+import type { CsvTable } from "./csv-table.ts";
+
+const PIECE_BYTES = 1 << 20;
+
+export interface CsvContent {
+  readonly layout: Layout;
+  readonly table: CsvTable;
+  /** Whether stamps are bare dates. */
+  readonly isDated: boolean;
+  /** Of the file as it lies on the disk, hexadecimal. */
+  readonly sha256: string;
+}
+
+/** Throws UserError for a missing, cut or damaged file and for its first bad row. */
+export async function readCsv(place: string, wanted: ReadonlySet<string>, context: Context): Promise<CsvContent> {
+  const name = path.basename(place);
+  const size = sizeOf(place);
+  const parser = new CsvParser(name, wanted);
+  const hash = createHash("sha256");
+  const task = context.progress.start(`read ${name}`, Math.ceil(size / PIECE_BYTES), "MiB");
+  const hashed = async function* (pieces: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+    for await (const piece of pieces) {
+      hash.update(piece);
+      task.advance();
+      yield piece;
+    }
+  };
+  const parse = async (pieces: AsyncIterable<Uint8Array>): Promise<void> => {
+    for await (const piece of pieces) parser.feed(piece);
+  };
+  const file = fs.createReadStream(place, { highWaterMark: PIECE_BYTES });
+  const { signal } = context;
+  try {
+    if (place.endsWith(".gz")) {
+      await pipeline(file, hashed, createGunzip({ chunkSize: PIECE_BYTES, rejectGarbageAfterEnd: true }), parse, { signal });
+    } else await pipeline(file, hashed, parse, { signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw explainRead(name, error);
+  }
+  task.finish();
+  return { ...parser.finish(), sha256: hash.digest("hex") };
+}
+
+function sizeOf(place: string): number {
+  const found = fs.statSync(place, { throwIfNoEntry: false });
+  if (found?.isFile()) return found.size;
+  const folder = path.dirname(place);
+  const near = fs.existsSync(folder) && fs.statSync(folder).isDirectory()
+    ? fs.readdirSync(folder).filter((name) => /\.csv(\.gz)?$/.test(name)) : [];
+  throw new UserError(found === undefined ? `there is no file ${place}` : `${place} is not a file`,
+    near.length > 0 ? `${suggestion(path.basename(place), near)} (in ${folder})` : "give the CSV file with --path FILE.csv or FILE.csv.gz");
+}
+
+function explainRead(name: string, error: unknown): unknown {
+  switch ((error as NodeJS.ErrnoException).code) {
+    case "Z_BUF_ERROR": return cutArchive(name);
+    case "Z_DATA_ERROR": return damagedArchive(name, (error as Error).message);
+    case "ERR_TRAILING_JUNK_AFTER_STREAM_END": return damagedArchive(name, "other bytes follow its end");
+    case "EACCES": return new UserError(`${name} may not be read`, `allow it: chmod u+r ${name}`);
+    default: return error;
+  }
+}
