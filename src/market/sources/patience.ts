@@ -1,0 +1,66 @@
+/**
+ * Asking again: which failures of a vendor are worth another try, how long to wait before it, and when to stop.
+ *
+ *   429            what Retry-After says, else a minute (the window of every plan)
+ *   5xx, network   1, 2, 4, 8, 16 s, each times a seeded factor in [0.5, 1], so that several processes spread out
+ *   wrong page     the same: an answer that cannot be right (repeated, out of order, miscounted) is asked for again
+ *
+ * After ATTEMPTS_MAX failures in a row, or when asked to wait longer than RETRY_AFTER_MAX_MS, the last one stands.
+ */
+import type { Clock } from "../../base/clock.ts";
+import type { Random } from "../../base/random.ts";
+import { MS_PER_MINUTE } from "../../base/units.ts";
+
+export const TROUBLES = ["rate", "server", "network", "page"] as const;
+export type TroubleKind = (typeof TROUBLES)[number];
+
+/** A failure that may pass. The message is half a sentence: what happened, without the vendor's name or a key. */
+export class Trouble extends Error {
+  override readonly name = "Trouble";
+  readonly kind: TroubleKind;
+  /** What the vendor asked us to wait, or null. */
+  readonly retryAfterMs: number | null;
+  constructor(kind: TroubleKind, message: string, retryAfterMs: number | null = null) {
+    super(message);
+    this.kind = kind;
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+export const ATTEMPTS_MAX = 6;
+export const RETRY_AFTER_MAX_MS = 5 * MS_PER_MINUTE;
+const FIRST_WAIT_MS = 1_000;
+
+export interface Terms {
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly random: Random;
+}
+
+/** Runs `attempt` until it succeeds. Throws its last Trouble at the limit, and anything else at once. */
+export async function patiently<T>(attempt: () => Promise<T>, terms: Terms): Promise<T> {
+  for (let failures = 1; ; failures++) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!(error instanceof Trouble) || terms.signal.aborted) throw error;
+      const wait = waitMs(error, failures, terms.random);
+      if (failures >= ATTEMPTS_MAX || wait > RETRY_AFTER_MAX_MS) throw error;
+      await terms.clock.sleep(wait, terms.signal);
+    }
+  }
+}
+
+function waitMs(trouble: Trouble, failures: number, random: Random): number {
+  if (trouble.kind === "rate") return trouble.retryAfterMs ?? MS_PER_MINUTE;
+  const backOff = FIRST_WAIT_MS * 2 ** (failures - 1) * (0.5 + 0.5 * random.uniform());
+  return Math.max(backOff, trouble.retryAfterMs ?? 0);
+}
+
+/** The Retry-After header (RFC 9110 section 10.2.3: seconds or a date) in ms from `now`; null when absent or unreadable. */
+export function parseRetryAfter(text: string | null, now: number): number | null {
+  if (text === null || text.trim() === "") return null;
+  if (/^\s*\d+(\.\d+)?\s*$/.test(text)) return Number(text) * 1_000;
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? null : Math.max(0, at - now);
+}
