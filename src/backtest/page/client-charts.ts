@@ -5,7 +5,7 @@
  * All charts share one time axis: a drag on any zooms all, the pointer on any is read in all legends.
  */
 import type { Desk, Drawn, PageDocument, PageWindow, Plot, PlotMaker } from "./browser.ts";
-import { formatMoment, formatRatio, formatValue } from "./format.ts";
+import { digitsOf, formatMoment, formatRatio, formatValue } from "./format.ts";
 
 declare const document: PageDocument;
 declare const window: PageWindow;
@@ -26,14 +26,15 @@ export function drawChart(desk: Desk, drawn: Drawn): void {
     cursor: { y: false, sync: { key: "report", setSeries: false }, drag: { x: true, y: false, setScale: true, dist: 6 } },
     scales: { x: { time: true }, y: scaleY(drawn) },
     axes: [axisX(desk), axisY(drawn)],
-    series: [{}, ...drawn.series.map((_, k) => lineOf(drawn, k))],
+    // Drawn last is on top: the strategy, which is the first of the legend, is the last of uPlot's list.
+    series: [{}, ...drawn.series.map((_, k) => lineOf(drawn, k)).reverse()],
     hooks: {
       setCursor: [(plot: Plot) => readOut(desk, drawn, plot.cursor.idx)],
       setScale: [(plot: Plot, name: string) => { if (name === "x") zoomAll(desk, plot); }],
-      drawClear: [(plot: Plot) => drawMarks(desk, drawn, plot)],
+      drawAxes: [(plot: Plot) => drawMarks(desk, drawn, plot)],
     },
   };
-  drawn.plot = new uPlot(options, [desk.time, ...drawn.columns], drawn.box);
+  drawn.plot = new uPlot(options, [desk.time, ...drawn.columns.toReversed()], drawn.box);
   if (limits !== undefined && limits.min !== null && limits.max !== null) {
     drawn.plot.setScale("x", { min: limits.min, max: limits.max });
   }
@@ -70,8 +71,7 @@ export function axisY(drawn: Drawn): unknown {
     font: "12px system-ui, sans-serif", size: 54, space: 34, gap: 8,
     values: (_plot: Plot, splits: number[]) => {
       const step = splits.length > 1 ? Math.abs(splits[1] - splits[0]) : 1;
-      const unit = drawn.form === "percent" ? step * 100 : step;
-      const digits = Math.max(0, Math.min(4, Math.ceil(-Math.log10(unit) - 1e-9)));
+      const digits = digitsOf(drawn.form === "percent" ? step * 100 : step);
       return splits.map(value => drawn.form === "percent"
         ? formatRatio(value * 100, digits) + "%" : formatRatio(value, Math.max(digits, drawn.form === "count" ? 0 : 1)));
     },
@@ -105,14 +105,14 @@ export function lineOf(drawn: Drawn, index: number): unknown {
   const one = drawn.series[index];
   const stroke = (): string => paint(one.color) + (one.isFaint ? "80" : "");
   return {
-    stroke, width: one.isFaint ? 1 : index === 0 ? 1.75 : 1.25, show: drawn.isShown[index],
+    stroke, width: index === 0 ? 1.6 : 1, show: drawn.isShown[index],
     points: { show: drawn.columns[index].length < 2 }, spanGaps: false,
     ...(one.isDashed ? { dash: [5, 4] } : {}),
     ...(one.isFilled && index === 0 ? { fill: () => paint(one.color) + "26" } : {}),
   };
 }
 
-/** Hairlines where walk-forward windows begin, under the curves. */
+/** Hairlines where walk-forward windows begin and at zero, under the curves. */
 export function drawMarks(desk: Desk, drawn: Drawn, plot: Plot): void {
   const { left, top, width, height } = plot.bbox;
   plot.ctx.save();
@@ -125,6 +125,16 @@ export function drawMarks(desk: Desk, drawn: Drawn, plot: Plot): void {
     plot.ctx.beginPath();
     plot.ctx.moveTo(x, top);
     plot.ctx.lineTo(x, top + height);
+    plot.ctx.stroke();
+  }
+  const { min, max } = plot.scales["y"];
+  if (!drawn.isLog && min !== null && max !== null && min < 0 && max > 0) {
+    const y = Math.round(plot.valToPos(0, "y", true)) + 0.5;
+    plot.ctx.strokeStyle = paint("muted");
+    plot.ctx.setLineDash([]);
+    plot.ctx.beginPath();
+    plot.ctx.moveTo(left, y);
+    plot.ctx.lineTo(left + width, y);
     plot.ctx.stroke();
   }
   plot.ctx.restore();

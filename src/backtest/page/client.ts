@@ -10,7 +10,7 @@ import type { Desk, Drawn, PageDocument, PageElement, PageWindow } from "./brows
 import {
   axisX, axisY, drawChart, drawMarks, lineOf, logTicks, paint, readOut, scaleY, zoomAll,
 } from "./client-charts.ts";
-import { formatMoment, formatPercent, formatRatio, formatValue } from "./format.ts";
+import { digitsOf, formatMoment, formatPercent, formatRatio, formatValue } from "./format.ts";
 import type { Payload } from "./series.ts";
 
 declare const document: PageDocument;
@@ -59,7 +59,8 @@ function startTheme(desk: Desk): void {
     else document.documentElement.setAttribute("data-theme", before);
     refresh();
   });
-  refresh();
+  // Not refresh(): a redraw before the first one would take uPlot's still empty time axis for the chosen one.
+  button?.setAttribute("aria-pressed", String(isDark()));
 }
 
 /** A press on a column's head sorts by it, greatest first; again, least first. Missing numbers stay last. */
@@ -67,7 +68,7 @@ function startTables(): void {
   for (const table of document.querySelectorAll("table[data-sortable]")) {
     const heads = [...table.querySelectorAll("thead th")];
     heads.forEach((head, column) => head.querySelector("button")?.addEventListener("click", () => {
-      const isText = head.getAttribute("class") === "text";
+      const isText = head.dataset["kind"] === "text";
       const was = head.getAttribute("aria-sort");
       const order = was === null ? (isText ? "ascending" : "descending") : was === "ascending" ? "descending" : "ascending";
       for (const other of heads) other.removeAttribute("aria-sort");
@@ -126,7 +127,7 @@ function startLegend(desk: Desk, drawn: Drawn): void {
     button.addEventListener("click", () => {
       drawn.isShown[k] = !drawn.isShown[k];
       button.setAttribute("aria-pressed", String(drawn.isShown[k]));
-      drawn.plot?.setSeries(k + 1, { show: drawn.isShown[k] });
+      drawn.plot?.setSeries(drawn.series.length - k, { show: drawn.isShown[k] });
     });
   }
   for (const button of drawn.figure.querySelectorAll("[data-scale]")) {
@@ -176,7 +177,7 @@ function startPage(): void {
 }
 
 const FUNCTIONS = [
-  formatPercent, formatRatio, formatValue, formatMoment,
+  formatPercent, formatRatio, formatValue, formatMoment, digitsOf,
   paint, drawChart, scaleY, axisX, axisY, logTicks, lineOf, drawMarks, readOut, zoomAll,
   isDark, startTheme, startTables, sortRows, bytesOf, openDesk, startLegend, startSpans, startPage,
 ];

@@ -25,7 +25,15 @@ export function formatRatio(value: number, digits: number): string {
 /** A value in the form of its series, in as many digits as a reader compares. */
 export function formatValue(value: number, form: Form): string {
   if (form === "percent") return formatPercent(value, 2);
-  return formatRatio(value, form === "growth" ? 3 : form === "count" ? 0 : 2);
+  if (form === "count" && Number.isFinite(value)) return Math.round(value).toLocaleString("en-US");
+  return formatRatio(value, form === "growth" ? 3 : 2);
+}
+
+/** Digits after the point that ticks of this distance need: 2.5 -> 1, 0.05 -> 2, 20 -> 0. */
+export function digitsOf(step: number): number {
+  let digits = 0;
+  while (digits < 5 && Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6) digits++;
+  return digits;
 }
 
 /** UTC: 2008-10-10, with the time of day where a day has more than one period. */

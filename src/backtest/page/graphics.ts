@@ -1,11 +1,12 @@
 /** Still pictures in SVG: the distribution of returns and the cost ladder. Colour only through classes of theme.ts. */
 import { histogram } from "../../metrics/rolling.ts";
 import type { BacktestResult } from "../result.ts";
-import { formatMoment, formatPercent, formatRatio } from "./format.ts";
+import { digitsOf, formatMoment, formatPercent, formatRatio } from "./format.ts";
 import { html, type Markup } from "./html.ts";
+import type { Compared } from "./series.ts";
 
 const WIDTH = 480;
-const HEIGHT = 230;
+const HEIGHT = 242;
 const BOTTOM = 200;
 
 /** Round numbers from low to high, about `count` of them. */
@@ -39,7 +40,7 @@ width="${width.toFixed(1)}" height="${height.toFixed(1)}"><title>${formatPercent
   const mark = (loss: number, label: string, row: number): Markup | null => {
     if (!Number.isFinite(loss) || -loss < low || -loss > high) return null;
     const at = x(-loss);
-    const isRight = at < 90;
+    const isRight = row > 0 || at < 160;
     return html`<path class="mark" d="M${at.toFixed(1)} ${row + 4}V${BOTTOM}"/><text class="strong" x="${
       (at + (isRight ? 4 : -4)).toFixed(1)}" y="${row + 12}" text-anchor="${isRight ? "start" : "end"}">${label} ${
       formatPercent(-loss, 2)}</text>`;
@@ -47,9 +48,9 @@ width="${width.toFixed(1)}" height="${height.toFixed(1)}"><title>${formatPercent
   return html`<svg class="figure" id="distribution-picture" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img"
 aria-label="Histogram of ${counts.reduce((sum, count) => sum + count, 0)} period returns from ${formatPercent(edges[0], 2)} to ${
   formatPercent(edges[counts.length], 2)}">${bars}<path class="zero" d="M0 ${BOTTOM}H${WIDTH}"/>${
-    ticks(low, high, 6).map(value => html`<text x="${x(value).toFixed(1)}" y="${BOTTOM + 18}" text-anchor="middle">${
+    ticks(low, high, 6).filter(value => x(value) > 20 && x(value) < WIDTH - 20).map(value => html`<text x="${x(value).toFixed(1)}" y="${BOTTOM + 18}" text-anchor="middle">${
       formatPercent(value, 1)}</text>`)}${mark(result.risk.conditionalValueAtRisk95, "CVaR 95%", 0)}${
-    mark(result.risk.valueAtRisk95, "VaR 95%", 18)}</svg>`;
+    mark(result.risk.valueAtRisk95, "VaR 95%", 16)}</svg>`;
 }
 
 /** "Best +1.93% on 2008-10-13, worst ..." */
@@ -68,7 +69,7 @@ export function extremesSentence(result: BacktestResult): string {
 }
 
 /** Sharpe ratio against cost, one line a strategy. */
-export function costPicture(lines: readonly { result: BacktestResult; color: string }[]): Markup {
+export function costPicture(lines: readonly Compared[]): Markup {
   const points = lines.flatMap(line => line.result.costLadder).filter(row => Number.isFinite(row.sharpe));
   if (points.length === 0) return html`<p class="caption">n/a: no cost ladder.</p>`;
   const right = Math.max(...points.map(row => row.costBps), 1);
@@ -77,8 +78,11 @@ export function costPicture(lines: readonly { result: BacktestResult; color: str
   const high = Math.max(0.1, ...sharpes) * 1.08;
   const x = (costBps: number): number => 40 + (costBps / right) * (WIDTH - 64);
   const y = (sharpe: number): number => BOTTOM - ((sharpe - low) / (high - low)) * (BOTTOM - 12);
-  const grid = ticks(low, high, 5).map(value => html`<path class="${value === 0 ? "zero" : "rule"}" d="M40 ${
-    y(value).toFixed(1)}H${WIDTH - 24}"/><text x="34" y="${(y(value) + 4).toFixed(1)}" text-anchor="end">${formatRatio(value, 1)}</text>`);
+  const levels = ticks(low, high, 5);
+  const digits = digitsOf(levels.length > 1 ? levels[1] - levels[0] : levels[0]);
+  const grid = levels.map(value => html`<path class="${value === 0 ? "zero" : "rule"}" d="M40 ${
+    y(value).toFixed(1)}H${WIDTH - 24}"/><text x="34" y="${(y(value) + 4).toFixed(1)}" text-anchor="end">${
+  formatRatio(value, digits)}</text>`);
   const costs = [...new Set(points.map(row => row.costBps))];
   const labels = costs.map(cost => html`<text x="${x(cost).toFixed(1)}" y="${BOTTOM + 18}" text-anchor="middle">${cost}</text>`);
   const paths = lines.map(({ result, color }) => {
@@ -89,6 +93,6 @@ export function costPicture(lines: readonly { result: BacktestResult; color: str
         result.strategy}: Sharpe ${formatRatio(row.sharpe, 3)} at ${row.costBps} bps</title></circle>`)}</g>`;
   });
   return html`<svg class="figure" id="cost-picture" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="Sharpe ratio from ${
-    Math.min(...costs)} to ${right} bps of cost">${grid}${labels}<text x="${WIDTH / 2}" y="${HEIGHT - 1}"
+    Math.min(...costs)} to ${right} bps of cost">${grid}${labels}<text x="${WIDTH / 2}" y="${HEIGHT - 4}"
 text-anchor="middle">cost of trading one unit of weight, bps</text>${paths}</svg>`;
 }

@@ -61,7 +61,7 @@ ${masthead(result, options.title)}
 aria-pressed="false">Dark</button></div></div>
 <main>
 ${parts.map(part => html`<section id="${part.id}" aria-labelledby="${part.id}-title">
-<h2 id="${part.id}-title">${part.title}</h2>
+<div class="head top"><h2 id="${part.id}-title">${part.title}</h2>${part.controls ?? null}</div>
 ${part.body}
 </section>
 `)}

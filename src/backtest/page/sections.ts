@@ -5,7 +5,7 @@ import { formatMoment, formatValue } from "./format.ts";
 import { costPicture, distributionPicture, extremesSentence } from "./graphics.ts";
 import { heatMap } from "./heat-map.ts";
 import { html, type Markup } from "./html.ts";
-import type { Chart } from "./series.ts";
+import { comparedWith, type Chart, type Compared } from "./series.ts";
 import {
   comparisonTable, costTable, differencesTable, drawdownTable, groupTable, windowsTable,
 } from "./tables.ts";
@@ -16,17 +16,20 @@ export interface Section {
   readonly title: string;
   /** In the bar at the top. */
   readonly short: string;
+  /** Beside the title. */
+  readonly controls?: Markup | null;
   readonly body: Markup;
 }
 
 export function sections(result: BacktestResult, others: readonly BacktestResult[], drawn: readonly Chart[],
   rowsDrawn: number | null): Section[] {
   const chart = (id: string): Markup => figureOf(result, drawn, id);
-  const colors = drawn[0].series.map(one => one.color).filter(color => color.startsWith("other"));
-  const compared = others.map((other, k) => ({ result: other, color: colors[k] }));
+  const compared = comparedWith(result, others);
   const all: (Section | null)[] = [
     { id: "performance", title: "Growth and drawdown", short: "Growth",
-      body: html`${spans(result)}${cutNote(result, rowsDrawn)}${chart("equity")}${chart("drawdown")}` },
+      controls: spans(result), body: html`<p class="caption">Drag over any chart to zoom all of them; double-click to see everything.
+<noscript> The charts need JavaScript; every table reads without it.</noscript></p>${cutNote(result, rowsDrawn)}${
+  chart("equity")}${chart("drawdown")}` },
     others.length === 0 ? null : { id: "compared", title: "Strategies compared", short: "Compared",
       body: html`<p class="caption">Averages over the windows of each run.</p>${comparisonTable(result, compared)}` },
     { id: "windows", title: "Walk-forward windows", short: "Windows", body: windowsBody(result) },
@@ -77,10 +80,8 @@ function spans(result: BacktestResult): Markup | null {
   if (time.length < 2) return null;
   const years = (time[time.length - 1] - time[0]) / (365.25 * 86_400_000);
   const choices = [1, 3, 5, 10, 20].filter(count => count < years);
-  return html`<div class="head"><p class="caption">Drag to zoom, all charts follow; double-click to see everything.</p><div class="choices"
-role="group" aria-label="Time shown">${choices.map(count => html`<button type="button" data-years="${count}"
-aria-pressed="false">${count}y</button>`)}<button type="button" data-years="all" aria-pressed="true">All</button></div></div>
-<noscript><p class="caption">The charts need JavaScript; every table reads without it.</p></noscript>`;
+  return html`<div class="choices" role="group" aria-label="Time shown">${choices.map(count => html`<button type="button" data-years="${count}"
+aria-pressed="false">${count}y</button>`)}<button type="button" data-years="all" aria-pressed="true">All</button></div>`;
 }
 
 function cutNote(result: BacktestResult, rowsDrawn: number | null): Markup | null {
@@ -107,14 +108,14 @@ function riskBody(result: BacktestResult): Markup {
     const { label, form, formula } = RISK_WORDS[key];
     return html`<div><dt title="${formula}">${label}</dt><dd data-risk="${key}">${formatValue(result.risk[key], form)}</dd></div>`;
   };
-  return html`<p class="caption">${extremesSentence(result)}</p><div class="two"><div>${distributionPicture(result)}
-<dl class="tiles small">${RISK_KEYS.map(one)}</dl></div><div><h3>Deepest drawdowns</h3>${drawdownTable(result)}</div></div>`;
+  return html`<p class="caption">${extremesSentence(result)}</p><div class="two"><div>${distributionPicture(result)}</div>
+<div><h3>Deepest drawdowns</h3>${drawdownTable(result)}</div></div><dl class="tiles small">${RISK_KEYS.map(one)}</dl>`;
 }
 
-function costsBody(result: BacktestResult, compared: readonly { result: BacktestResult; color: string }[]): Markup {
+function costsBody(result: BacktestResult, compared: readonly Compared[]): Markup {
   if (result.costLadder.length === 0) return html`<p class="caption">n/a: no cost ladder.</p>`;
   return html`<p class="caption">The same decisions at other costs, average of the windows.</p><div class="two"><div>${
-    costPicture([{ result, color: "strategy" }, ...compared])}</div><div>${costTable(result)}</div></div>`;
+    costPicture([{ result, label: result.strategy, color: "strategy", isDashed: false, isBenchmark: false }, ...compared])}</div><div>${costTable(result)}</div></div>`;
 }
 
 function groupsBody(rows: BacktestResult["classes"], name: string, hasClass: boolean): Markup {
@@ -128,7 +129,7 @@ function notesBody(result: BacktestResult): Markup {
     : html`<ul class="notes">${result.notes.map(note => html`<li>${note}</li>`)}</ul>`;
   const words = [...Object.values(SUMMARY_WORDS), ...Object.values(RISK_WORDS)];
   return html`${notes}<details><summary>Formulas</summary><div class="scroll" role="region" tabindex="0"
-aria-label="Formulas"><table><thead><tr><th scope="col" class="text">Number</th><th scope="col" class="text">Formula; r is the
-portfolio's net return of a period</th></tr></thead><tbody>${words.map(word => html`<tr><th scope="row" class="text">${
+aria-label="Formulas"><table><thead><tr><th scope="col" class="text">Number</th><th scope="col" class="text">Formula; r: net return of
+a period, n: periods, P: periods a year, W: growth of 1, w: weight</th></tr></thead><tbody>${words.map(word => html`<tr><th scope="row" class="text">${
     word.label}</th><td class="text wrap">${word.formula}</td></tr>`)}</tbody></table></div></details>`;
 }

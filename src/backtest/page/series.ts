@@ -62,19 +62,39 @@ export function charts(result: BacktestResult, others: readonly BacktestResult[]
   return [...valueCharts(result, others), ...rollingCharts(result, others), ...tradingCharts(result)];
 }
 
+/** Another result in the same page: its name and its line, the same in every chart and table. */
+export interface Compared {
+  readonly result: BacktestResult;
+  readonly label: string;
+  readonly color: string;
+  readonly isDashed: boolean;
+  /** It is the strategy that is also the benchmark, and stands for it. */
+  readonly isBenchmark: boolean;
+}
+
+export function comparedWith(result: BacktestResult, others: readonly BacktestResult[]): Compared[] {
+  let used = 0;
+  return others.map(other => {
+    const isBenchmark = other.strategy === result.benchmark?.name;
+    const place = isBenchmark ? -1 : used++;
+    return { result: other, isBenchmark, label: isBenchmark ? `${other.strategy} (benchmark)` : other.strategy,
+      color: isBenchmark ? "benchmark" : OTHERS[place % OTHERS.length], isDashed: place >= OTHERS.length };
+  });
+}
+
 /** The same series maker over the strategy, its benchmark and the compared strategies, on the strategy's times. */
 function compared(result: BacktestResult, others: readonly BacktestResult[], make: (returns: Float64Array) => Float64Array,
   isFilled = false): Series[] {
   const series: Series[] = [
     { label: result.strategy, color: "strategy", values: make(result.curve.netReturn), isFilled },
   ];
-  if (result.benchmark !== null) {
+  const lines = comparedWith(result, others);
+  if (result.benchmark !== null && !lines.some(line => line.isBenchmark)) {
     series.push({ label: `${result.benchmark.name} (benchmark)`, color: "benchmark", values: make(result.benchmark.netReturn) });
   }
-  others.forEach((other, k) => series.push({
-    label: other.strategy, color: OTHERS[k % OTHERS.length], isDashed: k >= OTHERS.length,
-    values: asOf(result.curve.time, other.curve.time, make(other.curve.netReturn)),
-  }));
+  for (const { result: other, label, color, isDashed } of lines) {
+    series.push({ label, color, isDashed, values: asOf(result.curve.time, other.curve.time, make(other.curve.netReturn)) });
+  }
   return series;
 }
 
@@ -105,7 +125,7 @@ function rollingCharts(result: BacktestResult, others: readonly BacktestResult[]
       series: compared(result, others, returns => rollingSharpe(returns, window, perYear)),
       caption: `Annualised, over the last ${window} periods; empty until there are that many.` },
     { id: "volatility", title: `Rolling ${label} volatility`, form: "percent", series: volatility,
-      caption: "Annualised. Each instrument is scaled to the target; the portfolio lies below it as far as they diversify." },
+      caption: "Annualised; each instrument is scaled to the target." },
   ];
 }
 
@@ -117,8 +137,8 @@ function tradingCharts(result: BacktestResult): Chart[] {
       series: [{ label: "gross", color: "strategy", values: curve.grossExposure },
         { label: "net", color: "benchmark", values: curve.netExposure }] },
     { id: "turnover", title: "Turnover", form: "percent", caption: `Absolute change of weight in a period, and its ${month}-period mean.`,
-      series: [{ label: "each period", color: "gross", values: curve.turnover, isFaint: true },
-        { label: "mean", color: "strategy", values: rollingMoments(curve.turnover, month).mean }] },
+      series: [{ label: "mean", color: "strategy", values: rollingMoments(curve.turnover, month).mean },
+        { label: "each period", color: "gross", values: curve.turnover, isFaint: true }] },
   ];
 }
 

@@ -6,6 +6,7 @@ import type { BacktestResult, GroupRow, Summary, WindowResult } from "../result.
 import { formatMoment, formatPercent, formatRatio, formatValue, type Form } from "./format.ts";
 import { html, type Markup, type Part } from "./html.ts";
 import { drawdown, worstDrawdowns } from "../../metrics/rolling.ts";
+import type { Compared } from "./series.ts";
 import { SUMMARY_KEYS, SUMMARY_WORDS } from "./words.ts";
 
 /** Rows of the per instrument table; above, the largest contributions are shown and the page says so. */
@@ -29,7 +30,8 @@ export interface TableOptions<Row> {
 
 /** The first column heads its row. */
 export function table<Row>(columns: readonly Column<Row>[], rows: readonly Row[], options: TableOptions<Row>): Markup {
-  const head = columns.map(column => html`<th scope="col" class="${sideOf(column)}" title="${column.title ?? ""}">${
+  const head = columns.map((column, k) => html`<th scope="col" class="${k === 0 ? "text" : sideOf(column)}" data-kind="${
+    column.form === "text" || column.form === "words" ? "text" : "number"}" title="${column.title ?? ""}">${
     options.isSortable === true ? html`<button type="button">${column.label}</button>` : column.label}</th>`);
   const line = (row: Row): Markup => html`<tr>${columns.map((column, k) => cell(column, row, k === 0))}</tr>\n`;
   const foot = options.foot ?? [];
@@ -81,8 +83,8 @@ export function windowsTable(result: BacktestResult): Markup {
   ];
   if (benchmark !== null) {
     columns.push(
-      { label: `${benchmark.name} return`, form: "percent", value: line => line.benchmark?.annualReturn ?? NaN },
-      { label: `${benchmark.name} Sharpe`, form: "ratio", value: line => line.benchmark?.sharpe ?? NaN });
+      { label: `${benchmark.name}: return`, form: "percent", value: line => line.benchmark?.annualReturn ?? NaN },
+      { label: `${benchmark.name}: Sharpe`, form: "ratio", value: line => line.benchmark?.sharpe ?? NaN });
   }
   return table(columns, lines, { name: "Walk-forward windows", isSortable: true, foot: [average] });
 }
@@ -93,12 +95,12 @@ interface Named extends Summary {
 }
 
 /** The strategy, what it is compared with and the benchmark: averages over windows, side by side. */
-export function comparisonTable(result: BacktestResult, others: readonly { result: BacktestResult; color: string }[]): Markup {
+export function comparisonTable(result: BacktestResult, others: readonly Compared[]): Markup {
   const lines: Named[] = [
     { ...result.average, name: result.strategy, color: "strategy" },
-    ...others.map(other => ({ ...other.result.average, name: other.result.strategy, color: other.color })),
+    ...others.map(other => ({ ...other.result.average, name: other.label, color: other.color })),
   ];
-  if (result.benchmark !== null) {
+  if (result.benchmark !== null && !others.some(other => other.isBenchmark)) {
     lines.push({ ...result.benchmark.average, name: `${result.benchmark.name} (benchmark)`, color: "benchmark" });
   }
   const columns: Column<Named>[] = [
@@ -122,7 +124,7 @@ export function groupTable(rows: readonly GroupRow[], name: string, hasClass: bo
     ...(hasClass ? [{ label: "Class", form: "text" as const, value: (row: GroupRow) => row.assetClass }] : []),
     { label: "Contribution", form: "percent", value: row => row.contribution,
       title: "sum of the group's share of the portfolio's net returns",
-      draw: row => html`${formatPercent(row.contribution, 2)}${shareBar(row.contribution, largest)}` },
+      draw: row => html`${shareBar(row.contribution, largest)}${formatPercent(row.contribution, 2)}` },
     ...summaryColumns<GroupRow>(GROUP_KEYS),
     { label: "Periods", form: "count", value: row => row.periods },
   ];
@@ -142,15 +144,15 @@ d="M50 0V10"/><rect class="${value >= 0 ? "up" : "down"}" x="${start.toFixed(2)}
 }
 
 export function costTable(result: BacktestResult): Markup {
-  const hasBase = result.costLadder.length > 0;
+  const free = result.costLadder[0]?.sharpe ?? NaN;
   return table([
     { label: "Cost", form: "ratio", value: row => row.costBps,
       draw: row => `${row.costBps} bps${row.costBps === result.costBps ? " (this run)" : ""}` },
     { label: "Annual return", form: "percent", value: row => row.annualReturn, title: SUMMARY_WORDS.annualReturn.formula },
     { label: "Sharpe", form: "ratio", value: row => row.sharpe, title: SUMMARY_WORDS.sharpe.formula,
       draw: row => formatRatio(row.sharpe, 3) },
-    { label: "Sharpe lost", form: "ratio", value: row => hasBase ? result.costLadder[0].sharpe - row.sharpe : NaN,
-      draw: row => formatRatio(result.costLadder[0].sharpe - row.sharpe, 3) },
+    { label: "Sharpe lost", form: "ratio", value: row => free - row.sharpe,
+      title: "against the first row", draw: row => formatRatio(free - row.sharpe, 3) },
   ], result.costLadder, { name: "Cost ladder" });
 }
 

@@ -66,6 +66,8 @@ h3{font-size:.95rem;margin:0;font-weight:600}
 p{margin:0}
 a{color:inherit}
 section{border-top:1px solid var(--rule);padding:28px 0 32px}
+.top+.caption{margin-bottom:14px}
+.top+.two{margin-top:12px}
 .caption{color:var(--muted);font-size:.86rem;max-width:75ch}
 .two{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);gap:28px 40px}
 .two>*{min-width:0}
@@ -88,10 +90,11 @@ border-radius:4px;padding:2px 8px}
 .tiles{display:grid;grid-template-columns:repeat(8,minmax(0,1fr));margin:24px 0 0;border-top:2px solid var(--ink);
 border-bottom:1px solid var(--rule)}
 .tiles>div{padding:12px 12px 12px 0}
-.tiles dt{color:var(--muted);font-size:.8rem;white-space:nowrap}
+.tiles dt{color:var(--muted);font-size:.8rem;white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .tiles dd{margin:0;font-size:1.5rem;font-weight:600;letter-spacing:-.02em;line-height:1.35}
 .tiles dd.versus{font-size:.8rem;font-weight:400;letter-spacing:0;color:var(--muted)}
-.tiles.small{grid-template-columns:repeat(auto-fit,minmax(150px,1fr));border-top-width:1px;margin-top:14px}
+.tiles.small{grid-template-columns:repeat(7,minmax(0,1fr));border-top-width:1px;margin-top:26px}
+.tiles.small dt{white-space:normal}
 .tiles.small dd:first-of-type{font-size:1.2rem}
 [title]:is(dt){cursor:help;text-decoration:underline dotted var(--rule);text-underline-offset:3px}
 .bar{position:sticky;top:0;z-index:5;background:var(--paper);border-bottom:1px solid var(--rule);
@@ -100,6 +103,7 @@ border-top:1px solid var(--rule)}
 .bar nav{display:flex;gap:18px;overflow-x:auto;white-space:nowrap;flex:1;font-size:.88rem;scrollbar-width:none}
 .bar nav a{text-decoration:none;color:var(--muted);padding:10px 0}
 .bar nav a:hover{color:var(--ink)}
+.bar button[aria-pressed=true]{background:var(--wash);border-color:var(--muted)}
 .bar button{padding:4px 10px;border:1px solid var(--rule);border-radius:6px;font-size:.84rem;white-space:nowrap}
 .bar+main>section:first-child{border-top:0}
 `;
@@ -107,12 +111,13 @@ border-top:1px solid var(--rule)}
 const CHARTS = `
 figure{margin:0;min-width:0}
 figure+figure{margin-top:22px}
+.two>figure{display:grid;grid-row:span 4;grid-template-rows:subgrid;row-gap:0;align-content:start}
 .two>figure+figure{margin-top:0}
 .head{display:flex;flex-wrap:wrap;align-items:baseline;justify-content:space-between;gap:4px 16px}
 .choices{display:flex;gap:2px;font-size:.82rem}
 .choices button{padding:3px 9px;border-radius:5px;color:var(--muted)}
 .choices button[aria-pressed=true]{background:var(--wash);color:var(--ink);box-shadow:inset 0 0 0 1px var(--rule)}
-.legend{display:flex;flex-wrap:wrap;gap:2px 16px;font-size:.84rem;margin:8px 0 4px;min-height:1.6em}
+.legend{display:flex;flex-wrap:wrap;align-items:center;gap:2px 16px;font-size:.84rem;margin:8px 0 4px;min-height:1.6em}
 .legend output.moment{color:var(--muted);min-width:5.8em}
 .legend button{display:inline-flex;align-items:center;gap:6px;max-width:100%;text-align:left}
 .legend button[aria-pressed=false]{opacity:.55;text-decoration:line-through}
@@ -144,8 +149,12 @@ const TABLES = `
 table{border-collapse:collapse;width:100%;font-size:.88rem}
 th,td{padding:5px 9px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}
 th:first-child,td:first-child{padding-left:0}
-thead th{color:var(--muted);font-weight:500;font-size:.82rem;vertical-align:bottom;background:var(--paper)}
-.long thead th{position:sticky;top:0}
+thead th{color:var(--muted);font-weight:500;font-size:.82rem;vertical-align:bottom;background:var(--paper);
+white-space:normal;line-height:1.3}
+tbody th,tfoot th,thead th:first-child{position:sticky;left:0;background:var(--paper);z-index:1}
+.long thead th{position:sticky;top:0;z-index:2}
+.long thead th:first-child{z-index:3}
+thead button{text-align:inherit}
 th.text,td.text{text-align:left}
 td.wrap{white-space:normal;min-width:16rem}
 tbody th{font-weight:600;text-align:left}
@@ -156,7 +165,7 @@ thead button{color:var(--muted);font-weight:500}
 thead button:hover{color:var(--ink)}
 thead [aria-sort=ascending] button::after{content:" \\2191"}
 thead [aria-sort=descending] button::after{content:" \\2193"}
-td svg.share{display:inline-block;width:110px;height:10px;vertical-align:middle;margin-left:8px}
+td svg.share{display:inline-block;width:110px;height:10px;vertical-align:middle;margin-right:8px}
 .swatch{display:inline-block;width:10px;height:10px;border-radius:2px;background:var(--line);margin-right:7px}
 .heat table{table-layout:fixed;min-width:760px;font-size:.82rem}
 .heat td,.heat th{padding:3px 6px;border:1px solid var(--paper);text-align:right}
@@ -176,7 +185,7 @@ footer{color:var(--muted);font-size:.84rem;padding:22px 0 40px;border-top:1px so
 const SMALL = `
 @media(max-width:1000px){.tiles{grid-template-columns:repeat(4,minmax(0,1fr))}
 .tiles>div:nth-child(n+5){border-top:1px solid var(--rule)}
-.tiles.small>div{border-top:0}}
+.tiles.small{grid-template-columns:repeat(4,minmax(0,1fr))}}
 @media(max-width:760px){.two{grid-template-columns:minmax(0,1fr)}
 main,.masthead,.bar>div{padding-left:16px;padding-right:16px}
 .masthead{padding-top:24px}h1{font-size:1.5rem}
@@ -184,6 +193,7 @@ main,.masthead,.bar>div{padding-left:16px;padding-right:16px}
 .tiles>div:nth-child(n+3){border-top:1px solid var(--rule)}
 .tiles.small{grid-template-columns:repeat(2,minmax(0,1fr))}
 .plot.tall{height:260px}.plot{height:190px}
+svg text{font-size:15px}tbody th{white-space:normal;max-width:8.5rem}
 .choices button,.legend button{padding-top:6px;padding-bottom:6px}}
 @media(prefers-reduced-motion:reduce){html{scroll-behavior:auto}}
 @media print{@page{margin:14mm}body{font-size:11px}.bar,.choices,.skip{display:none}
