@@ -291,14 +291,16 @@ export function valueAtRisk(weights: Float64Array, state: RiskState): { historic
 
 /** What grows shares what the reductions leave of the cap. */
 function limitTurnover(weights: Float64Array, previous: Float64Array, most: number, actions: RiskAction[]): void {
-  let reduced = 0, grown = 0;
+  let reduced = 0, grown = 0, size = most;
   for (let i = 0; i < weights.length; i++) {
     const kept = keptPart(weights[i], previous[i]);
+    size += Math.abs(weights[i]);
     reduced += Math.abs(previous[i] - kept);
     grown += Math.abs(weights[i] - kept);
   }
   const budget = Math.max(0, most - reduced);
-  if (grown <= budget + most * 1e-12) return;
+  // Rounding is relative to the weights, not to their small changes.
+  if (grown <= budget + size * 1e-12) return;
   const factor = budget / grown;
   for (let i = 0; i < weights.length; i++) {
     const kept = keptPart(weights[i], previous[i]);
