@@ -20,17 +20,19 @@ import type { SyntheticInstrument } from "./synthetic-instruments.ts";
 /** Changes with any change of the numbers below or of the order of draws. */
 export const DAILY_MODEL = 1;
 
-/** Sessions; six months. */
-const DRIFT_HALF_LIFE = 126;
+/** Sessions; nine months. */
+const DRIFT_HALF_LIFE = 189;
 /** Standard deviation of the drift, Sharpe ratios a year. */
-const DRIFT_DEVIATION = 1.0;
+const DRIFT_DEVIATION = 0.77;
+/** Part of the drift's variance that instruments of one class share. */
+const DRIFT_CLASS_SHARE = 0.5;
 const VOLATILITY_HALF_LIFE = 60;
 /** Standard deviation of log volatility. */
 const VOLATILITY_DEVIATION = 0.35;
 /** Correlation of instruments of one class, and of all with all, through their factors. */
-const CLASS_SHARE = 0.38;
+const CLASS_SHARE = 0.42;
 const MARKET_SHARE = 0.03;
-const REVERSION = 0.04;
+const REVERSION = 0.05;
 /** Shocks beyond it are cut: t(4) has no fourth moment. */
 const SHOCK_MAX = 12;
 /** A close never falls by more in a day. */
@@ -49,20 +51,32 @@ function shock(stream: Random): number {
   return Math.max(-SHOCK_MAX, Math.min(SHOCK_MAX, radius * Math.cos(2 * Math.PI * stream.uniform())));
 }
 
-/** Common shocks, one a session, shared by instruments of one class or by all. Drawn once, then remembered. */
+/** An AR(1) of mean 0 and variance 1, one value a session. */
+function wave(stream: Random, halfLife: number, length: number): Float64Array {
+  const keep = decay(halfLife), noise = Math.sqrt(1 - keep ** 2), values = new Float64Array(length);
+  for (let t = 0, value = stream.normal(); t < length; t++) values[t] = value = keep * value + noise * stream.normal();
+  return values;
+}
+
+/** What instruments share, a class or all of them, one value a session. Drawn once, then remembered. */
 export class Factors {
   readonly #seed: number;
   readonly #length: number;
   readonly #series = new Map<string, Float64Array>();
   constructor(seed: number, length: number) { this.#seed = seed; this.#length = length; }
 
-  series(name: string): Float64Array {
-    let found = this.#series.get(name);
-    if (found === undefined) {
-      const stream = random(this.#seed, "synthetic", "factor", name);
-      found = Float64Array.from({ length: this.#length }, () => shock(stream));
-      this.#series.set(name, found);
-    }
+  shocks(name: string): Float64Array {
+    return this.#once("shocks", name, (stream) => Float64Array.from({ length: this.#length }, () => shock(stream)));
+  }
+
+  drift(name: string): Float64Array {
+    return this.#once("drift", name, (stream) => wave(stream, DRIFT_HALF_LIFE, this.#length));
+  }
+
+  #once(what: string, name: string, make: (stream: Random) => Float64Array): Float64Array {
+    const key = `${what} ${name}`;
+    const found = this.#series.get(key) ?? make(random(this.#seed, "synthetic", what, name));
+    this.#series.set(key, found);
     return found;
   }
 }
@@ -70,21 +84,23 @@ export class Factors {
 /** (S) closes before rounding, one a session from the origin, and the volatility of each, fraction a day. */
 function simulate(who: SyntheticInstrument, seed: number, factors: Factors, length: number): { close: Float64Array; volatility: Float64Array } {
   const stream = random(seed, "synthetic", who.instrument.symbol, "path");
-  const common = factors.series(who.factor), market = factors.series("market");
+  const common = factors.shocks(who.factor), market = factors.shocks("market"), commonDrift = factors.drift(who.factor);
+  const driftLoading = DRIFT_DEVIATION * Math.sqrt(DRIFT_CLASS_SHARE), ownDrift = DRIFT_DEVIATION * Math.sqrt(1 - DRIFT_CLASS_SHARE);
   const marketLoading = (who.factor.includes("bond") ? -1 : 1) * Math.sqrt(MARKET_SHARE);
   const classLoading = Math.sqrt(CLASS_SHARE), ownLoading = Math.sqrt(1 - CLASS_SHARE - MARKET_SHARE);
-  const driftDecay = decay(DRIFT_HALF_LIFE), driftNoise = DRIFT_DEVIATION * Math.sqrt(1 - driftDecay ** 2);
+  const driftDecay = decay(DRIFT_HALF_LIFE), driftNoise = Math.sqrt(1 - driftDecay ** 2);
   const volatilityDecay = decay(VOLATILITY_HALF_LIFE), volatilityNoise = VOLATILITY_DEVIATION * Math.sqrt(1 - volatilityDecay ** 2);
   const reversionScale = 1 / Math.sqrt(1 + REVERSION ** 2);
   const close = new Float64Array(length), volatility = new Float64Array(length);
-  let drift = DRIFT_DEVIATION * stream.normal(), level = VOLATILITY_DEVIATION * stream.normal(), before = 0, price = who.priceAtOrigin;
+  let drift = stream.normal(), level = VOLATILITY_DEVIATION * stream.normal(), before = 0, price = who.priceAtOrigin;
   for (let t = 0; t < length; t++) {
     drift = driftDecay * drift + driftNoise * stream.normal();
     level = volatilityDecay * level + volatilityNoise * stream.normal();
     // The mean of v^2, not of log v, is the instrument's own.
     const daily = (who.volatilityAnnual / YEAR_ROOT) * Math.exp(level - VOLATILITY_DEVIATION ** 2);
     const now = marketLoading * market[t] + classLoading * common[t] + ownLoading * shock(stream);
-    const change = daily * ((who.sharpe + drift) / YEAR_ROOT + (now - REVERSION * before) * reversionScale);
+    const sharpe = who.sharpe + driftLoading * commonDrift[t] + ownDrift * drift;
+    const change = daily * (sharpe / YEAR_ROOT + (now - REVERSION * before) * reversionScale);
     before = now;
     price *= 1 + Math.max(-LOSS_MAX, change);
     close[t] = price;
