@@ -128,7 +128,9 @@ export class DatasetWriter implements Disposable {
     }
     const manifest: Manifest = {
       format: "dmn.dataset", version: 1, dataset: this.#dataset, ...this.#facts,
-      provenance: this.#description.provenance, command: this.#command, revision: this.#revision(),
+      provenance: this.#description.provenance, command: this.#command,
+      ...(this.#description.request === undefined ? {} : { request: this.#description.request }),
+      revision: this.#revision(),
       fingerprint: fingerprintOf(instruments), instruments,
     };
     await this.#flush();

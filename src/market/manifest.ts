@@ -9,10 +9,11 @@ import { isName, places } from "../base/data-root.ts";
 import { messageOf, UserError } from "../base/error.ts";
 import { hashOf, replaceWith } from "../base/file.ts";
 import { suggestion } from "../base/suggest.ts";
+import { day } from "../base/units.ts";
 import { COLUMNS, KINDS, TIMEFRAMES, type ColumnName, type CorporateAction, type Kind, type Timeframe } from "./bars.ts";
 import { CALENDARS, type CalendarName } from "./calendar.ts";
 import { ASSET_CLASSES, type Instrument } from "./instrument.ts";
-import { ADJUSTMENTS, type Adjustment } from "./sources/source.ts";
+import { ADJUSTMENTS, type Adjustment, type FetchRequest } from "./sources/source.ts";
 
 export const MANIFEST_FILE = "manifest.json";
 export const MANIFEST_VERSION = 1;
@@ -54,6 +55,8 @@ export interface Manifest extends DatasetFacts {
   readonly provenance: string;
   /** The command that fetches this dataset again. */
   readonly command: string;
+  /** What was asked for, for `--update`; absent when nobody said. */
+  readonly request?: FetchRequest;
   /** 1 for the first commit; one more with each. */
   readonly revision: number;
   /** Hash over the rows' contents: equal fingerprints mean equal data. */
@@ -79,11 +82,17 @@ export const rowSchema: z.ZodType<ManifestRow> = z.strictObject({
   content: z.string(),
 });
 
+const dayOrNull = z.int().transform((value) => day(value)).nullable();
+const requestSchema: z.ZodType<FetchRequest> = z.strictObject({
+  dataset: z.string(), symbols: z.array(z.string()), from: dayOrNull, to: dayOrNull, timeframe: timeframe.nullable(),
+  seed: z.int(), path: z.string().nullable(), calendar: z.enum(CALENDARS).nullish(), stamps: z.enum(["start", "close"]).nullish(),
+});
+
 const manifestSchema = z.strictObject({
   format: z.literal("dmn.dataset"), version: z.literal(MANIFEST_VERSION), dataset: z.string(), source: z.string(),
   isSynthetic: z.boolean(), kind: z.enum(KINDS), timeframe, calendar: z.enum(CALENDARS),
-  adjustment: z.enum(ADJUSTMENTS), provenance: z.string(), command: z.string(), revision: z.int().min(1),
-  fingerprint: z.string(), instruments: z.array(rowSchema),
+  adjustment: z.enum(ADJUSTMENTS), provenance: z.string(), command: z.string(), request: requestSchema.optional(),
+  revision: z.int().min(1), fingerprint: z.string(), instruments: z.array(rowSchema),
 });
 
 type Json = Record<string, unknown>;
