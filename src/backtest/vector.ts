@@ -1,7 +1,175 @@
-import type { BacktestInput } from "./input.ts";
-import type { BacktestResult } from "./result.ts";
+/**
+ * The vector engine: weights for all dates at once, no orders, no shares. What a strategy would have earned if every
+ * weight could be held exactly.
+ *
+ *     features --align--> who decides when --decide--> weights --scale, limit--> weights --simulate--> book --> result
+ *
+ * Nothing looks ahead: a weight is a function of rows up to its own; the return it earns starts there (lag 1: one bar
+ * later). Returns are raw (adjusted, not winsorised), close to close, nights and weekends included. Protocol: research
+ * notes of the DMN papers (Lim, Zohren, Roberts 2019; Wood et al. 2022), with the first trade charged.
+ */
+import { UserError } from "../base/error.ts";
+import { formatDay, MS_PER_DAY } from "../base/units.ts";
+import type { Strategy } from "../strategy/strategy.ts";
+import { align, type Alignment, type TimeRange } from "./align.ts";
+import { decideWeights } from "./decide.ts";
+import { Groups } from "./groups.ts";
+import type { BacktestInput, Window } from "./input.ts";
+import { vectorNotes } from "./notes.ts";
+import type { BacktestResult, Curve, WindowResult } from "./result.ts";
+import { hasLimits, limitWeights, scalePortfolio } from "./scale.ts";
+import { simulate, type Book, type Stretch } from "./simulate.ts";
+import { averageOf, costLadder, riskNumbers, summarize, type Piece } from "./summary.ts";
 
-/** Weights for all dates at once, no orders. (signature first; the body follows) */
-export function runVector(_input: BacktestInput): Promise<BacktestResult> {
-  return Promise.reject(new Error("the vector engine is being built"));
+/** Runs the strategy and, when there is one, its benchmark on the same dates. Throws UserError for an empty window. */
+export async function runVector(input: BacktestInput): Promise<BacktestResult> {
+  const { settings, dataset, strategy } = input;
+  const ranges = rangesOf(settings.windows, settings.bookFrom);
+  const alignment = align(input.instruments, strategy, settings.lag, ranges);
+  const run = await runBook(input, strategy, alignment);
+  const { stretches, book, groups, facts } = run;
+  const reported = stretches.filter((stretch) => stretch.isReported);
+  const curve = cutCurve(book, alignment.time, reported);
+  const windows = windowResults(book, alignment.time, reported, settings.periodsPerYear, facts.instruments);
+  const benchmark = input.benchmark === null ? null : await runBenchmark(input, input.benchmark, alignment.time);
+  const pieces = piecesOf(reported);
+  return {
+    strategy: strategy.name, dataset: dataset.name, isSynthetic: dataset.isSynthetic, engine: "vector",
+    timeframe: dataset.timeframe, periodsPerYear: settings.periodsPerYear, costBps: settings.costs.costBps,
+    lag: settings.lag, volatilityTarget: settings.volatilityTarget, average: averageOf(windows), windows,
+    risk: riskNumbers(curve.netReturn, benchmark?.netReturn ?? null, settings.periodsPerYear, settings.trials), benchmark, curve,
+    instruments: groups.instruments(settings.periodsPerYear), classes: groups.classes(reported, settings.periodsPerYear),
+    costLadder: costLadder(curve.grossReturn,
+      curve.cost.map((paid, d) => paid - settings.costs.costBps * 1e-4 * curve.turnover[d]), curve.turnover, pieces,
+      settings.periodsPerYear),
+    differences: [],
+    notes: vectorNotes(input, { ...facts, windows, stretches, time: alignment.time, eligible: alignment.eligible }),
+  };
+}
+
+/** The moments decided on: the windows, or, for a book that runs on between them, everything up to the last one. */
+export function rangesOf(windows: readonly Window[], bookFrom?: number): TimeRange[] {
+  const whole = windows.map(({ from, to }) => ({ from: from * MS_PER_DAY, to: (to + 1) * MS_PER_DAY }));
+  if (bookFrom === undefined) return whole;
+  return [{ from: Math.min(bookFrom * MS_PER_DAY, whole[0].from), to: whole.at(-1)!.to }];
+}
+
+/** What notes are made of. */
+export interface RunFacts {
+  /** Instruments decided on at least once in a window. */
+  readonly instruments: number;
+  readonly clipped: number;
+  readonly unscaled: number;
+  /** Dates each limit acted on. */
+  readonly limited: ReadonlyMap<string, number>;
+}
+
+interface Run {
+  readonly stretches: readonly Stretch[];
+  readonly book: Book;
+  readonly groups: Groups;
+  readonly facts: RunFacts;
+}
+
+async function runBook(input: BacktestInput, strategy: Strategy, alignment: Alignment): Promise<Run> {
+  const { instruments, settings } = input;
+  const stretches = stretchesOf(settings.windows, alignment, settings.bookFrom !== undefined);
+  const { weight, clipped, unscaled } = await decideWeights(instruments, strategy, alignment, settings, input.signal);
+  if (settings.portfolioTarget !== null) scalePortfolio(instruments, weight, alignment, stretches, settings);
+  const limited = hasLimits(settings) ? limitWeights(instruments, weight, alignment, stretches, settings)
+    : new Map<string, number>();
+  const groups = new Groups(instruments, alignment.time.length);
+  const traded = new Set<number>();
+  const book = simulate(instruments, weight, alignment, stretches, settings, (part) => {
+    groups.add(part);
+    traded.add(part.instrument);
+  });
+  return { stretches, book, groups, facts: { instruments: traded.size, clipped, unscaled, limited } };
+}
+
+/** The benchmark on the strategy's own dates: an instrument it cannot decide on yet earns nothing. */
+async function runBenchmark(input: BacktestInput, strategy: Strategy, dates: Float64Array): Promise<BacktestResult["benchmark"]> {
+  const { settings } = input;
+  const alignment = align(input.instruments, strategy, settings.lag, rangesOf(settings.windows, settings.bookFrom), dates);
+  const { stretches, book, facts } = await runBook(input, strategy, alignment);
+  const reported = stretches.filter((stretch) => stretch.isReported);
+  const windows = windowResults(book, dates, reported, settings.periodsPerYear, facts.instruments);
+  return { name: strategy.name, average: averageOf(windows), windows, netReturn: cutCurve(book, dates, reported).netReturn };
+}
+
+/** Cuts the dates at the borders of the windows. */
+export function stretchesOf(windows: readonly Window[], alignment: Alignment, isCarried: boolean): Stretch[] {
+  const { time } = alignment;
+  const stretches: Stretch[] = [];
+  let at = 0;
+  const stretch = (to: number, isReported: boolean): void => {
+    if (to > at) stretches.push({ from: at, to, isReported, isCarried, instruments: decidedIn(alignment, at, to) });
+    at = to;
+  };
+  for (const window of windows) {
+    stretch(firstAt(time, window.from * MS_PER_DAY), false);
+    const end = firstAt(time, (window.to + 1) * MS_PER_DAY);
+    if (end === at) throw emptyWindow(window);
+    stretch(end, true);
+  }
+  return stretches;
+}
+
+function emptyWindow({ from, to }: Window): UserError {
+  return new UserError(`nothing can be decided from ${formatDay(from)} to ${formatDay(to)}: no instrument has all features there`,
+    "choose later days (features need a warm-up, dmn about 314 bars), or fetch more history");
+}
+
+function firstAt(time: Float64Array, moment: number): number {
+  let low = 0, high = time.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (time[middle] < moment) low = middle + 1; else high = middle;
+  }
+  return low;
+}
+
+/** Instruments with at least one decision on dates [from, to); at least 1, so that nothing is divided by zero. */
+function decidedIn({ dateOf, eligible }: Alignment, from: number, to: number): number {
+  const isIn = (flags: Uint8Array, i: number): boolean => {
+    for (let row = 0; row < flags.length && dateOf[i][row] < to; row++) {
+      if (flags[row] === 1 && dateOf[i][row] >= from) return true;
+    }
+    return false;
+  };
+  return Math.max(1, eligible.filter(isIn).length);
+}
+
+export function piecesOf(reported: readonly Stretch[]): Piece[] {
+  let at = 0;
+  return reported.map(({ from, to }) => ({ from: at, to: at += to - from }));
+}
+
+/** The reported dates, one window after the other. */
+export function cutCurve(book: Book, time: Float64Array, reported: readonly Stretch[]): Curve {
+  const cut = (series: Float64Array): Float64Array => {
+    const out = new Float64Array(reported.reduce((sum, { from, to }) => sum + to - from, 0));
+    let at = 0;
+    for (const { from, to } of reported) { out.set(series.subarray(from, to), at); at += to - from; }
+    return out;
+  };
+  const grossReturn = cut(book.gross), cost = cut(book.cost);
+  return {
+    time: cut(time), netReturn: grossReturn.map((value, d) => value - cost[d]), grossReturn, cost,
+    grossExposure: cut(book.grossExposure), netExposure: cut(book.netExposure), turnover: cut(book.turnover), active: cut(book.active),
+  };
+}
+
+/** `count`: instruments of the whole run, over which turnover is averaged in every window alike. */
+export function windowResults(book: Book, time: Float64Array, reported: readonly Stretch[], periodsPerYear: number, count: number): WindowResult[] {
+  return reported.map(({ from, to, instruments }) => {
+    const net = new Float64Array(to - from);
+    let traded = 0;
+    for (let d = from; d < to; d++) { net[d - from] = book.gross[d] - book.cost[d]; traded += book.turnover[d]; }
+    return {
+      from: formatDay(Math.floor(time[from] / MS_PER_DAY)), to: formatDay(Math.floor(time[to - 1] / MS_PER_DAY)),
+      instruments, periods: net.length,
+      ...summarize(net, periodsPerYear, traded * instruments / Math.max(1, count) / net.length * periodsPerYear),
+    };
+  });
 }

@@ -6,9 +6,13 @@
  *               --calendar-> compounded by UTC month and year
  *               --counting-> histogram
  *
- * Rolling moments slide: each step adds one return and drops one. The sums hold distances from a reference
- * return and are made anew every `window` steps, so rounding cannot pile up and the cost stays two additions
- * a step. A window of equal returns is found by counting, not by subtraction: its deviation is exactly 0.
+ * Rolling moments add and never subtract, so nothing that has left a window lingers in it: time is cut
+ * in blocks of `window` rows, and a window is the end of one block joined to the start of the next.
+ *
+ *   block  |. . . . a a a|b b b b . . .|      moments(a) made once a block, walking backwards
+ *   window         [a a a b b b b]            moments(b) grow by a row at each step (Welford 1962)
+ *
+ * The two are joined by Chan, Golub and LeVeque 1979. Equal returns have a deviation of exactly 0.
  */
 
 /** (D) growth of 1 with compounding: product of 1 + r up to and with period t. */
@@ -39,37 +43,35 @@ export interface Moments {
   readonly deviation: Float64Array;
 }
 
-/** Mean and standard deviation of the last `window` returns, the current one included. `window` >= 2. */
+/** Mean and deviation of the last `window` returns, the current one included. `window` >= 2. */
 export function rollingMoments(returns: Float64Array, window: number): Moments {
   const D = returns.length;
   const mean = new Float64Array(D).fill(NaN);
   const deviation = new Float64Array(D).fill(NaN);
-  let reference = 0;
-  let sum = 0;
-  let squares = 0;
-  let missing = 0;
-  let equal = 0; // how many returns in a row, up to t, are the same number
-  const add = (value: number, sign: 1 | -1): void => {
-    if (Number.isNaN(value)) missing += sign;
-    else {
-      sum += sign * (value - reference);
-      squares += sign * (value - reference) ** 2;
-    }
-  };
+  // [k]: mean and sum of squared distances of the last k returns of the block before.
+  const endMean = new Float64Array(window + 1);
+  const endSquares = new Float64Array(window + 1);
+  let startMean = 0;
+  let startSquares = 0;
   for (let t = 0; t < D; t++) {
-    equal = t > 0 && returns[t] === returns[t - 1] ? equal + 1 : 1;
-    if (t >= window && t % window === 0) {
-      sum = squares = missing = 0;
-      reference = Number.isNaN(returns[t]) ? 0 : returns[t];
-      for (let k = t - window + 1; k <= t; k++) add(returns[k], 1);
-    } else {
-      add(returns[t], 1);
-      if (t >= window) add(returns[t - window], -1);
+    const b = (t % window) + 1;
+    if (b === 1) {
+      startMean = startSquares = 0;
+      for (let k = 1; k <= window && k <= t; k++) {
+        const distance = returns[t - k] - endMean[k - 1];
+        endMean[k] = endMean[k - 1] + distance / k;
+        endSquares[k] = endSquares[k - 1] + distance * (returns[t - k] - endMean[k]);
+      }
     }
-    if (t < window - 1 || missing > 0) continue;
-    mean[t] = equal >= window ? returns[t] : reference + sum / window;
-    const variance = (squares - (sum * sum) / window) / (window - 1);
-    deviation[t] = equal >= window ? 0 : Math.sqrt(Math.max(variance, 0));
+    const distance = returns[t] - startMean;
+    startMean += distance / b;
+    startSquares += distance * (returns[t] - startMean);
+    if (t < window - 1) continue;
+    const a = window - b;
+    const apart = a === 0 ? 0 : startMean - endMean[a];
+    mean[t] = a === 0 ? startMean : endMean[a] + (apart * b) / window;
+    const squares = startSquares + (a === 0 ? 0 : endSquares[a]) + (apart * apart * a * b) / window;
+    deviation[t] = Math.sqrt(squares / (window - 1));
   }
   return { mean, deviation };
 }

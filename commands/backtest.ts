@@ -1,0 +1,31 @@
+import { UserError } from "../src/base/error.ts";
+import { backtest, BACKTEST_DEFAULTS, formulasText, reportText, resultJson, type BacktestOptions }
+  from "../src/workflow/backtest.ts";
+import { command } from "./command.ts";
+
+export default command({
+  summary: "tell what a strategy would have earned, after costs and without looking ahead",
+  flags: ["dataset", "strategy", "from", "to", "windows", "windowYears", "costBps", "borrowBps", "financingBps", "lag",
+    "engine", "leverageMax", "volatilityTarget", "portfolioTarget", "benchmark", "capital", "fractional", "slippageBps",
+    "json", "report", "formulas"],
+  required: [],
+  examples: [
+    ["dmn backtest --dataset demo --strategy tsmom", "one window over all days"],
+    ["dmn backtest --dataset demo --strategy macd --windows 2005,2010,2015 --cost-bps 2", "walk-forward windows, net"],
+    ["dmn backtest --dataset demo --strategy tsmom --report tsmom.html", "and the report as a page"],
+    ["dmn backtest --formulas", "what each number means"],
+  ],
+  async run({ json, formulas, fractional, lag, ...flags }, context) {
+    if (formulas) return formulasText();
+    const { dataset, strategy, ...given } = flags;
+    if (dataset === undefined || strategy === undefined) {
+      throw new UserError(`which ${dataset === undefined ? "dataset" : "strategy"}?`,
+        "for example: dmn backtest --dataset demo --strategy tsmom");
+    }
+    const options: BacktestOptions = { ...BACKTEST_DEFAULTS, ...given, dataset, strategy,
+      lag: lag === "1" ? 1 : 0, isFractional: fractional === true };
+    const { result, report } = await backtest(options, context);
+    if (json) return resultJson(result, report);
+    return report === null ? reportText(result) : `${reportText(result)}\nreport: ${report}`;
+  },
+});

@@ -1,0 +1,140 @@
+/** `dmn backtest`: dataset -> features -> strategy -> engine -> result, and the report file. */
+import * as path from "node:path";
+import { runEvent } from "../backtest/event.ts";
+import type { BacktestInput, BacktestSettings, InstrumentInput } from "../backtest/input.ts";
+import { reportPage } from "../backtest/page/report-page.ts";
+import type { BacktestResult } from "../backtest/result.ts";
+import { runVector } from "../backtest/vector.ts";
+import { chooseWindows } from "../backtest/windows.ts";
+import type { Context } from "../base/context.ts";
+import { UserError } from "../base/error.ts";
+import { replaceWith } from "../base/file.ts";
+import { suggestion } from "../base/suggest.ts";
+import { day, dayOf, parseDay, type Day } from "../base/units.ts";
+import { joinFeatures } from "../dataset/join.ts";
+import type { Features } from "../features/feature.ts";
+import { calendar } from "../market/calendar.ts";
+import { readBars, readManifest, type Manifest } from "../market/store.ts";
+import { findStrategy } from "../strategy/find.ts";
+import { NO_LIMITS } from "../strategy/risk.ts";
+import type { Strategy } from "../strategy/strategy.ts";
+import { loadFeatures } from "./load-features.ts";
+
+export { formulasText } from "../metrics/metrics.ts";
+export { reportText } from "../backtest/text.ts";
+export { resultJson } from "../backtest/json.ts";
+
+export interface BacktestOptions {
+  readonly dataset: string;
+  /** Name or file. */
+  readonly strategy: string;
+  /** Name or file; null: long-only, unless that is the strategy. */
+  readonly benchmark: string | null;
+  readonly engine: "vector" | "event";
+  /** YYYY-MM-DD, inclusive; null: all there is. */
+  readonly from: string | null;
+  readonly to: string | null;
+  /** First years of the windows; empty: one window over everything. */
+  readonly windows: readonly number[];
+  readonly windowYears: number | null;
+  readonly costBps: number;
+  readonly borrowBps: number;
+  readonly financingBps: number;
+  readonly lag: 0 | 1;
+  readonly leverageMax: number;
+  readonly volatilityTarget: number;
+  readonly portfolioTarget: number | null;
+  readonly capital: number;
+  readonly isFractional: boolean;
+  readonly slippageBps: number;
+  /** Where to write the HTML page; null: nowhere. */
+  readonly report: string | null;
+}
+
+export const BACKTEST_DEFAULTS = {
+  benchmark: null, engine: "vector", from: null, to: null, windows: [], windowYears: null, costBps: 0, borrowBps: 0,
+  financingBps: 0, lag: 0, leverageMax: Infinity, volatilityTarget: 0.15, portfolioTarget: null, capital: 1_000_000,
+  isFractional: false, slippageBps: 0, report: null,
+} as const satisfies Omit<BacktestOptions, "dataset" | "strategy">;
+
+const BENCHMARK = "long-only";
+
+export interface Backtest {
+  readonly result: BacktestResult;
+  /** Absolute path of the page that was written, or null. */
+  readonly report: string | null;
+}
+
+export async function backtest(options: BacktestOptions, context: Context): Promise<Backtest> {
+  const manifest = readManifest(context.root, options.dataset);
+  if (manifest.kind !== "bars" || manifest.timeframe === "tick") {
+    throw new UserError(`dataset "${manifest.dataset}" holds ${manifest.kind}, and a backtest needs bars`,
+      "fetch bars of the same instruments into a dataset of their own");
+  }
+  const strategy = await findStrategy(context.root, options.strategy);
+  const other = options.benchmark ?? (strategy.name === BENCHMARK ? null : BENCHMARK);
+  const benchmark = other === null ? null : await findStrategy(context.root, other);
+  const settings = settingsOf(options, manifest);
+  const instruments = await readInstruments(manifest, strategy, benchmark, options.engine, context);
+  const input: BacktestInput = {
+    dataset: { name: manifest.dataset, isSynthetic: manifest.isSynthetic, timeframe: manifest.timeframe,
+      calendar: manifest.calendar, adjustment: manifest.adjustment },
+    instruments, strategy, benchmark, settings, signal: context.signal,
+  };
+  const result = options.engine === "vector" ? await runVector(input) : await runEvent(input);
+  const report = options.report === null ? null : path.resolve(options.report);
+  if (report !== null) await replaceWith(report, reportPage(result));
+  return { result, report };
+}
+
+function settingsOf(options: BacktestOptions, manifest: Manifest): BacktestSettings {
+  const asDay = (text: string | null): Day | null => text === null ? null : parseDay(text);
+  const from = asDay(options.from);
+  const first = dayOf(Math.min(...manifest.instruments.map((row) => row.from)));
+  const last = dayOf(Math.max(...manifest.instruments.map((row) => row.to)));
+  const windows = chooseWindows({ years: options.windows, windowYears: options.windowYears, from, to: asDay(options.to) },
+    manifest.dataset, first, last);
+  return {
+    windows,
+    // Walk-forward windows are parts of one book, which has been running before the first of them.
+    ...(options.windows.length > 0 && options.engine === "vector" ? { bookFrom: day(Math.max(from ?? first, first)) } : {}),
+    periodsPerYear: calendar(manifest.calendar).periodsPerYear(manifest.timeframe),
+    volatilityTarget: options.volatilityTarget, portfolioTarget: options.portfolioTarget, leverageMax: options.leverageMax,
+    lag: options.lag, limits: NO_LIMITS, trials: 1,
+    costs: { costBps: options.costBps, isHalfSpreadCharged: false, borrowBps: options.borrowBps, financingBps: options.financingBps },
+    capital: options.capital, isFractional: options.isFractional, slippageBps: options.slippageBps, participationMax: 1,
+  };
+}
+
+/** Rows and features of all instruments; the vector engine needs no more than closes. */
+async function readInstruments(manifest: Manifest, strategy: Strategy, benchmark: Strategy | null,
+  engine: "vector" | "event", context: Context): Promise<InstrumentInput[]> {
+  const features = await loadFeatures(context, manifest, strategy.recipe);
+  checkFeatures(strategy, features.names);
+  const others = benchmark === null || benchmark.recipe === strategy.recipe ? null
+    : await loadFeatures(context, manifest, benchmark.recipe);
+  if (benchmark !== null) checkFeatures(benchmark, (others ?? features).names);
+  const task = context.progress.start("read bars", manifest.instruments.length, "instruments");
+  const out: InstrumentInput[] = [];
+  for (const row of manifest.instruments) {
+    const { root } = context;
+    const adjusted = await readBars(root, manifest, row.symbol, { columns: ["close"] });
+    const isRaw = manifest.adjustment === "raw";
+    const bars = engine === "vector" ? adjusted
+      : await readBars(root, manifest, row.symbol, isRaw ? { adjust: "none" } : {});
+    const own: Features = await features.of(row.symbol);
+    out.push({ instrument: row.instrument, bars, adjustedClose: adjusted.columns.close!, actions: isRaw ? row.actions : [],
+      features: others === null ? own : joinFeatures(own, await others.of(row.symbol)) });
+    context.signal.throwIfAborted();
+    task.advance(1, row.symbol);
+  }
+  task.finish();
+  return out;
+}
+
+function checkFeatures(strategy: Strategy, names: readonly string[]): void {
+  const missing = strategy.features.find((name) => !names.includes(name));
+  if (missing === undefined) return;
+  throw new UserError(`strategy ${strategy.name} reads the feature "${missing}", which recipe "${strategy.recipe}" does not make`,
+    suggestion(missing, names));
+}
