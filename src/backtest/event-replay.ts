@@ -192,7 +192,6 @@ export class Replay {
       const i = timeline.instrument[entry], row = timeline.row[entry];
       if (this.#isWaiting[i] === 0) continue;
       this.#isWaiting[i] = 0;
-      this.#plain[i] = this.#plainWaiting[i];
       const price = isAtOpen ? this.#openPrice(i, row) : this.#terms.prices[i].close[row];
       this.#order(step, i, row, this.#wanted[i], equity, price);
     }
@@ -237,13 +236,13 @@ export class Replay {
     const { timeline, weight, leverageMax, isLimited } = this.#scene;
     const from = timeline.start[step], to = timeline.start[step + 1];
     const { lag } = this.#terms, factor = this.#scaler.factor();
-    const plain = lag === 0 ? this.#plain : this.#plainWaiting;
     if (isLimited) this.#holdings(equity);
     for (let entry = from; entry < to; entry++) {
       const i = timeline.instrument[entry];
       // An instrument that is not decided on now has weight 0 at this row: it is closed.
       const own = weight[i][timeline.row[entry]];
-      plain[i] = own / divisor;
+      this.#plain[i] = lag === 0 ? own / divisor : this.#plainWaiting[i];
+      this.#plainWaiting[i] = own / divisor;
       this.#weights[i] = Math.min(leverageMax, Math.max(-leverageMax, own * factor)) / divisor;
     }
     if (isLimited) this.#limit();

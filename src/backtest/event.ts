@@ -1,9 +1,78 @@
+/**
+ * The event engine: the same strategy, sizing, limits and costs as the vector engine, but on an account, with orders,
+ * fills and whole shares. Where nothing is lost to friction and all instruments share their dates, both engines give
+ * the same net returns to 1e-12; elsewhere `differences` says what each friction cost.
+ *
+ *     stage (decisions, timeline, plans) --replay--> book, account, tape --> BacktestResult
+ *
+ * The benchmark column is the vector engine's.
+ */
+import { explainDifference } from "./event-differences.ts";
+import { eventNotes } from "./event-notes.ts";
+import { perform, setStage, termsOf, type Performance, type Stage } from "./event-stage.ts";
+import { Groups } from "./groups.ts";
 import type { BacktestInput } from "./input.ts";
 import type { BacktestResult } from "./result.ts";
+import type { Run } from "./event-run.ts";
+import type { Part, Stretch } from "./simulate.ts";
+import { averageOf, costLadder, riskNumbers } from "./summary.ts";
+import { cutCurve, piecesOf, runVector, windowResults } from "./vector.ts";
 
 /** The event engine's input is the vector engine's. */
 export type EventInput = BacktestInput;
 
-export function runEvent(_input: EventInput): Promise<BacktestResult> {
-  return Promise.reject(new Error("the event engine is being built"));
+/** Runs the strategy on an account. Throws UserError for an empty window. */
+export async function runEvent(input: EventInput): Promise<BacktestResult> {
+  const vector = await runVector(input);
+  const stage = await setStage(input);
+  const performance = perform(stage, termsOf(input));
+  const { settings } = input, { periodsPerYear } = settings;
+  const reported = stage.stretches.filter((stretch) => stretch.isReported);
+  const members = new Set(stage.plans.flatMap((plan) => [...plan.members]));
+  const windows = windowResults(performance.book, stage.alignment.time, reported, periodsPerYear, members.size);
+  const curve = cutCurve(performance.book, stage.alignment.time, reported);
+  const groups = groupsOf(stage, performance);
+  const fixed = curve.cost.map((paid, d) => paid - settings.costs.costBps * 1e-4 * curve.turnover[d]);
+  return {
+    ...vector, engine: "event", windows, average: averageOf(windows), curve,
+    risk: riskNumbers(curve.netReturn, vector.benchmark?.netReturn ?? null, periodsPerYear, settings.trials),
+    instruments: groups.instruments(periodsPerYear), classes: groups.classes(reported, periodsPerYear),
+    costLadder: costLadder(curve.grossReturn, fixed, curve.turnover, piecesOf(reported), periodsPerYear),
+    differences: explainDifference(stage, vector.curve, performance),
+    notes: eventNotes(stage, performance, windows, members.size),
+  };
+}
+
+/** Each instrument's own rows of each reported stretch, as the vector engine hands them to its groups. */
+function groupsOf(stage: Stage, { runs }: Performance): Groups {
+  const groups = new Groups(stage.input.instruments, stage.alignment.time.length);
+  stage.plans.forEach(({ stretches, members }, r) => {
+    for (const stretch of stretches) {
+      if (!stretch.isReported) continue;
+      members.forEach((_, m) => {
+        const part = partOf(stage, runs[r], stretches[0].from, stretch, m);
+        if (part.date.length > 0) groups.add(part);
+      });
+    }
+  });
+  return groups;
+}
+
+/** Rows on which member `m` was decided on, traded or held. `start`: date of the run's first row. */
+function partOf(stage: Stage, run: Run, start: number, stretch: Stretch, m: number): Part {
+  const i = run.members[m], width = run.members.length, N = stretch.instruments;
+  const isDecided = new Uint8Array(stretch.to - stretch.from);
+  const dateOf = stage.alignment.dateOf[i], eligible = stage.alignment.eligible[i];
+  for (let row = 0; row < dateOf.length && dateOf[row] < stretch.to; row++) {
+    if (eligible[row] === 1 && dateOf[row] >= stretch.from) isDecided[dateOf[row] - stretch.from] = 1;
+  }
+  const date: number[] = [], net: number[] = [], turnover: number[] = [];
+  for (let d = stretch.from; d < stretch.to; d++) {
+    const at = (d - start) * width + m;
+    if (isDecided[d - stretch.from] === 0 && run.netShare[at] === 0 && run.turnoverShare[at] === 0) continue;
+    date.push(d);
+    net.push(run.netShare[at] * N);
+    turnover.push(run.turnoverShare[at] * N);
+  }
+  return { instrument: i, stretch, date: Int32Array.from(date), net: Float64Array.from(net), turnover: Float64Array.from(turnover) };
 }

@@ -1,0 +1,112 @@
+/**
+ * Everything a replay needs, made once: decisions, timeline, plans. Then any number of replays under different terms.
+ *
+ *     input --align, decide--> weights \
+ *           --merge times--> timeline   > Stage --replay(terms)--> Book (the vector engine's form of a result)
+ */
+import { NO_COSTS } from "../strategy/costs.ts";
+import { align, type Alignment } from "./align.ts";
+import { decideWeights } from "./decide.ts";
+import { adjustedPrices, rawPrices } from "./event-market.ts";
+import { planRun, runsOf, type RunPlan } from "./event-plan.ts";
+import { Replay, type Scene, type Terms } from "./event-replay.ts";
+import type { Run } from "./event-run.ts";
+import type { Tape } from "./event-orders.ts";
+import { buildTimeline } from "./event-timeline.ts";
+import type { BacktestInput } from "./input.ts";
+import { hasLimits } from "./scale.ts";
+import type { Book, Stretch } from "./simulate.ts";
+import { rangesOf, stretchesOf } from "./vector.ts";
+
+export interface Stage {
+  readonly input: BacktestInput;
+  readonly alignment: Alignment;
+  readonly stretches: readonly Stretch[];
+  readonly scene: Scene;
+  readonly plans: readonly RunPlan[];
+  readonly clipped: number;
+  readonly unscaled: number;
+}
+
+/** Trades at quoted prices, in shares; else at adjusted prices, where a share is a fractional claim. */
+export function tradesRaw(input: BacktestInput): boolean {
+  return input.dataset.adjustment === "raw" || input.dataset.adjustment === "unknown";
+}
+
+export async function setStage(input: BacktestInput): Promise<Stage> {
+  const { instruments, settings, strategy } = input;
+  const alignment = align(instruments, strategy, settings.lag, rangesOf(settings.windows, settings.bookFrom));
+  const stretches = stretchesOf(settings.windows, alignment, settings.bookFrom !== undefined);
+  const { weight, clipped, unscaled } = await decideWeights(instruments, strategy, alignment, settings, input.signal);
+  const times = instruments.map((one) => one.bars.time);
+  const timeline = buildTimeline(times);
+  const scene: Scene = {
+    instruments: instruments.map((one) => one.instrument), timeline, weight,
+    adjustedClose: instruments.map((one) => one.adjustedClose), capital: settings.capital,
+    periodsPerYear: settings.periodsPerYear, portfolioTarget: settings.portfolioTarget,
+    leverageMax: settings.leverageMax, limits: settings.limits, isLimited: hasLimits(settings),
+  };
+  const plans = runsOf(stretches).map((run) => planRun(timeline, alignment, times, run, settings.lag));
+  return { input, alignment, stretches, scene, plans, clipped, unscaled };
+}
+
+/** No friction at all: adjusted closes, fractions, nothing paid. The vector engine's world, on an account. */
+export function frictionless(input: BacktestInput): Terms {
+  return {
+    prices: input.instruments.map(adjustedPrices), lag: input.settings.lag, isFilledAtOpen: false, costs: NO_COSTS,
+    slippageBps: 0, participationMax: Infinity, isFractional: true, isGated: false,
+  };
+}
+
+/** What the settings ask for. */
+export function termsOf(input: BacktestInput): Terms {
+  const { settings } = input;
+  const { collarBps, orderNotionalMax, staleMs } = settings.limits;
+  const isRaw = tradesRaw(input);
+  return {
+    prices: input.instruments.map(isRaw ? rawPrices : adjustedPrices), lag: settings.lag,
+    isFilledAtOpen: settings.lag === 1 && input.instruments.some((one) => one.bars.columns.open !== undefined), costs: settings.costs, slippageBps: settings.slippageBps,
+    participationMax: settings.participationMax, isFractional: settings.isFractional || !isRaw,
+    isGated: Math.min(collarBps, orderNotionalMax, staleMs) < Infinity,
+  };
+}
+
+/** One replay of all runs. */
+export interface Performance {
+  /** (D of the alignment) each. */
+  readonly book: Book;
+  readonly runs: readonly Run[];
+  readonly tapes: readonly Tape[];
+}
+
+export function perform(stage: Stage, terms: Terms): Performance {
+  const zeros = (): Float64Array => new Float64Array(stage.alignment.time.length);
+  const book: Book = { gross: zeros(), cost: zeros(), turnover: zeros(), grossExposure: zeros(), netExposure: zeros(),
+    active: zeros() };
+  const runs: Run[] = [], tapes: Tape[] = [];
+  for (const plan of stage.plans) {
+    stage.input.signal?.throwIfAborted();
+    const replay = new Replay(stage.scene, plan, terms);
+    const run = replay.play();
+    const from = plan.stretches[0].from;
+    book.gross.set(run.netReturn.map((net, row) => net + run.cost[row]), from);
+    book.cost.set(run.cost, from);
+    book.turnover.set(run.turnover, from);
+    book.grossExposure.set(run.grossExposure, from);
+    book.netExposure.set(run.netExposure, from);
+    book.active.set(run.active, from);
+    runs.push(run);
+    tapes.push(replay.tape);
+  }
+  return { book, runs, tapes };
+}
+
+/** Compounded net return of the reported rows, all windows one after the other. */
+export function totalReturn(book: Book, stretches: readonly Stretch[]): number {
+  let growth = 1;
+  for (const { from, to, isReported } of stretches) {
+    if (!isReported) continue;
+    for (let d = from; d < to; d++) growth *= 1 + book.gross[d] - book.cost[d];
+  }
+  return growth - 1;
+}
