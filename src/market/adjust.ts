@@ -30,6 +30,11 @@ const OWED: Readonly<Record<Adjustment, readonly CorporateAction["kind"][]>> = {
   "total-return": [], "ratio-back-adjusted": [], unknown: [],
 };
 
+/** The actions that prices from a source still carry, as jumps: what quality.ts is to expect of them. */
+export function owedActions(adjustment: Adjustment, actions: readonly CorporateAction[]): CorporateAction[] {
+  return actions.filter((action) => OWED[adjustment].includes(action.kind));
+}
+
 /**
  * The price factor of each action by itself, from the whole history: (A), 1 where no row is before it.
  * Throws UserError for a dividend that is not below the price it is paid from.
@@ -66,7 +71,7 @@ function tooLarge(symbol: string, action: CorporateAction, price: number, calend
 }
 
 /** First row that no longer carries an action. */
-function firstRowOfExDate(times: Float64Array, exTime: number, calendar: Calendar): number {
+export function firstRowOfExDate(times: Float64Array, exTime: number, calendar: Calendar): number {
   const exDay = calendar.sessionDay(exTime);
   let low = 0, high = times.length;
   while (low < high) {
