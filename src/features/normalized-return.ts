@@ -8,7 +8,7 @@ import { z } from "zod";
 import { decayOfSpan } from "./ewm.ts";
 import { family, windowList } from "./family.ts";
 import { spanParameter } from "./return-volatility.ts";
-import { volatility, VOLATILITY_FLOPS, VOLATILITY_LENGTH, winsorized, WINSORIZED_FLOPS, WINSORIZED_LENGTH }
+import { scaledBy, volatility, VOLATILITY_FLOPS, VOLATILITY_LENGTH, winsorized, WINSORIZED_FLOPS, WINSORIZED_LENGTH }
   from "./winsorize.ts";
 
 const HEAD = WINSORIZED_LENGTH + VOLATILITY_LENGTH;
@@ -39,7 +39,8 @@ export const normalizedReturn = family({
           const head = state[HEAD];
           for (let k = 0; k < count; k++) {
             const back = head - windows[k];
-            out[at + k] = (price / state[RING + (back < 0 ? back + longest : back)] - 1) / (sigma * roots[k]);
+            const change = price / state[RING + (back < 0 ? back + longest : back)] - 1;
+            out[at + k] = Number.isNaN(change) ? NaN : scaledBy(sigma * roots[k], change);
           }
           state[RING + head] = price;
           state[HEAD] = head + 1 === longest ? 0 : head + 1;

@@ -13,7 +13,7 @@ import { z } from "zod";
 import { decayOfSpan } from "./ewm.ts";
 import { family } from "./family.ts";
 import { spanParameter } from "./return-volatility.ts";
-import { volatility, VOLATILITY_FLOPS, VOLATILITY_LENGTH, winsorized, WINSORIZED_FLOPS, WINSORIZED_LENGTH }
+import { scaledBy, volatility, VOLATILITY_FLOPS, VOLATILITY_LENGTH, winsorized, WINSORIZED_FLOPS, WINSORIZED_LENGTH }
   from "./winsorize.ts";
 
 const CLOSE = WINSORIZED_LENGTH + VOLATILITY_LENGTH;
@@ -41,7 +41,7 @@ export const target = family({
       update(bars, from, to, state, out, offset, stride) {
         const close = bars.columns.close!;
         for (let t = from, at = offset; t < to; t++, at += stride) {
-          if (at >= stride) out[at - stride] = (close[t] / state[CLOSE] - 1) * scale / state[SIGMA];
+          if (at >= stride) out[at - stride] = scaledBy(state[SIGMA], (close[t] / state[CLOSE] - 1) * scale);
           out[at] = NaN;
           state[SIGMA] = volatility(state, WINSORIZED_LENGTH, span, decay, winsorized(state, 0, close[t]));
           state[CLOSE] = close[t];

@@ -22,10 +22,16 @@ export function winsorized(state: Float64Array, at: number, price: number): numb
 /** Volatility of one bar's return: exponentially weighted over `span` bars, from the winsorised price. */
 export const VOLATILITY_LENGTH = EWM_DEVIATION_LENGTH + 2;
 export const VOLATILITY_FLOPS = 24;
+/** Returns that differ by less than this are equal but for the rounding of prices. */
+const ROUNDING = 1e-14;
+
+/** In units of a volatility; 0 where that is 0: what cannot be scaled counts for nothing. */
+export const scaledBy = (sigma: number, value: number): number => sigma === 0 ? 0 : value / sigma;
 
 /**
- * Takes in a winsorised price and returns the ex-ante volatility of a bar's return, NaN before `span` returns and where
- * the price has never moved (there is nothing to scale by). State: | price before | returns seen | ewm of returns |.
+ * Takes in a winsorised price and returns the ex-ante volatility of a bar's return, NaN before `span` returns,
+ * 0 where returns have never differed: nothing can be scaled by it. State: | price before | returns seen | ewm of
+ * returns |.
  */
 export function volatility(state: Float64Array, at: number, span: number, decay: number, price: number): number {
   const before = state[at];
@@ -34,5 +40,5 @@ export function volatility(state: Float64Array, at: number, span: number, decay:
   if (before === 0) return NaN;
   const deviation = ewmDeviation(state, at + 2, decay, price / before - 1);
   if (state[at + 1] < span) state[at + 1]++;
-  return state[at + 1] < span || deviation === 0 ? NaN : deviation;
+  return state[at + 1] < span ? NaN : deviation < ROUNDING ? 0 : deviation;
 }
