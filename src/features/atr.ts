@@ -138,7 +138,7 @@ const row = (summary: string, byDefault: number[], make: (windows: Windows) => F
 
 export const ATR_FAMILIES = {
   atr: row("average true range (Wilder), in price", [14], (windows) => averageTrueRange("atr", windows)),
-  natr: row("average true range in percent of the close", [5, 7, 10, 14, 21, 50],
+  natr: row("average true range in percent of the close", [7, 14, 21, 50],
     (windows) => averageTrueRange("natr", windows)),
   adx: row("directional movement (Wilder): +DI, -DI and ADX, 0..100", [7, 14, 28], directional),
 };

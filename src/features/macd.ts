@@ -69,7 +69,7 @@ export const MACD_FAMILIES = {
   ppo: family({
     summary: "percentage price oscillator: MACD in percent of the slow average",
     version: 1,
-    parameters: z.strictObject({ speeds: speeds([5, 35, 5], [12, 26, 9], [8, 24, 9], [16, 48, 9], [32, 96, 9]) }),
+    parameters: z.strictObject({ speeds: speeds([5, 35, 5], [12, 26, 9], [16, 48, 9], [32, 96, 9]) }),
     inputs: ["close"],
     make: (parameters) => make("ppo", parameters.speeds),
   }),

@@ -133,7 +133,7 @@ const row = (summary: string, byDefault: number[], make: (windows: Windows) => F
 
 export const MOMENTUM_FAMILIES = {
   momentum: row("close minus the close W bars ago, in price", [10], (windows) => change("momentum", windows)),
-  roc: row("rate of change over W bars, in percent", [1, 2, 3, 5, 10, 21, 42, 63, 126, 189, 252],
+  roc: row("rate of change over W bars, in percent", [1, 2, 3, 5, 10, 21, 42, 63, 126, 252],
     (windows) => change("roc", windows)),
   momentum_z: row("log return over W bars in its own standard deviations", [10, 21, 63, 126, 252], standardised),
   efficiency: row("Kaufman's efficiency ratio with the sign of the move, -1..1", [10, 21, 63, 126], efficiency),

@@ -154,7 +154,7 @@ const row = (summary: string, least: number, byDefault: number[], make: (windows
 export const RETURN_FAMILIES = {
   return_moments: row("mean, deviation and downside deviation of the returns", 2, [5, 10, 21, 63, 126, 252], moments),
   return_shape: row("skewness and excess kurtosis of the returns", 4, [21, 63, 126, 252], shape),
-  return_autocorrelation: row("correlation of each return with the one before", 2, [21, 63, 126], autocorrelation),
+  return_autocorrelation: row("correlation of each return with the one before", 2, [21, 63], autocorrelation),
   return_zscore: row("the last return in standard deviations", 2, [21, 63, 252], score),
   return_up_share: row("share of rising bars", 1, [10, 21, 63], upShare),
 };

@@ -50,7 +50,7 @@ function make(name: "rsi" | "rsi_simple", windows: readonly number[]): Feature {
   });
 }
 
-const WINDOWS = [2, 5, 7, 9, 14, 21, 28, 50];
+const WINDOWS = [2, 7, 14, 21, 28, 50];
 
 export const RSI_FAMILIES = {
   rsi: family({

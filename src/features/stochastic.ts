@@ -161,13 +161,13 @@ export const STOCHASTIC_FAMILIES = {
     summary: "stochastic oscillator: fast %K and its mean %D, 0..100",
     version: 1,
     parameters: z.strictObject({
-      windows: windowList(5, 9, 14, 21, 50, 100),
+      windows: windowList(5, 9, 14, 21, 50),
       smooth: z.int().min(1).max(1000).default(3).describe("bars in %D"),
     }),
     inputs: INPUTS,
     make: ({ windows, smooth }) => stochastic(windows, smooth),
   }),
-  williams_r: row("Williams %R, -100..0", [7, 14, 28], williams),
-  channel: row("the close's distance from the highest high and the lowest low", [5, 10, 20, 63, 126, 252], channel),
+  williams_r: row("Williams %R, -100..0", [14], williams),
+  channel: row("the close's distance from the highest high and the lowest low", [20, 63, 126, 252], channel),
   cci: row("commodity channel index", [14, 20, 50], cci),
 };

@@ -210,10 +210,10 @@ const row = (summary: string, byDefault: number[], inputs: Feature["inputs"], ma
 
 const ALL = ["high", "low", "close", "volume"] as const;
 export const VOLUME_FAMILIES = {
-  volume: row("volume against its mean: ratio and z-score", [5, 10, 20, 50, 100], ["volume"], level),
+  volume: row("volume against its mean: ratio and z-score", [5, 20, 50, 100], ["volume"], level),
   obv_ratio: row("share of the volume that came with rising closes less the rest, -1..1", [5, 10, 20, 50, 100],
     ["close", "volume"], balance),
-  obv_zscore: row("on-balance volume as a z-score", [20, 50], ["close", "volume"], balanceScore),
+  obv_zscore: row("on-balance volume as a z-score", [20], ["close", "volume"], balanceScore),
   mfi: row("money flow index, 0..100", [7, 14, 28], ALL, moneyFlowIndex),
   money_flow: row("Chaikin's money flow, -1..1", [10, 20, 50], ALL, moneyFlow),
   volume_return_correlation: row("correlation of volume and return", [21, 63], ["close", "volume"], correlation),
