@@ -73,7 +73,7 @@ async function open(request: FetchRequest, context: Context): Promise<Opened> {
   const description: SourceDescription = {
     source: "csv", isSynthetic: false, kind: layout.kind, timeframe, calendar: sessions,
     adjustment: facts.adjustment ?? (layout.isFutures ? "ratio-back-adjusted" : "unknown"),
-    provenance: `CSV file ${file}, sha256 ${content.sha256}${stamps}${compounded}`,
+    provenance: `CSV file ${file}, sha256 ${content.sha256.slice(0, 16)}${stamps}${compounded}`,
   };
   return { file, content, facts, description };
 }

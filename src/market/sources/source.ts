@@ -30,6 +30,22 @@ export interface FetchRequest {
   readonly stamps?: "start" | "close" | null;
 }
 
+/**
+ * A dataset that is known by name (datasets/): the request that makes it, as data. Days are YYYY-MM-DD.
+ * What it leaves open, the person says.
+ */
+export interface DatasetRecipe {
+  readonly description: string;
+  readonly source: string;
+  readonly symbols?: readonly string[];
+  readonly from?: string;
+  readonly to?: string;
+  readonly timeframe?: Timeframe;
+  readonly calendar?: CalendarName;
+  readonly stamps?: "start" | "close";
+  readonly seed?: number;
+}
+
 /** What the rows are, known before the first one is delivered. */
 export interface SourceDescription {
   readonly source: string;

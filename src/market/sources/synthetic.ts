@@ -8,6 +8,8 @@ import { DAILY_END, DAILY_ORIGIN, MINUTE_ORIGIN, MINUTE_START, syntheticInstrume
 import { MINUTE_MODEL, minuteBars } from "./synthetic-minute.ts";
 import type { Delivery, FetchRequest, Source } from "./source.ts";
 
+/** The market one gets without --seed; its calibration is in test/synthetic.test.ts. */
+export const SYNTHETIC_SEED = 17;
 const LAST_DAY = parseDay("2099-12-31") ?? day(0);
 
 interface Plan {

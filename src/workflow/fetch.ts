@@ -1,0 +1,121 @@
+/**
+ * `dmn fetch`: a source's rows into the store.
+ *
+ *   options ── requestOf ──> FetchRequest ── source.fetch ──> Delivery* ── DatasetWriter.put ──> commit ──> FetchReport
+ *                                                  ^ have(): what an interrupted run of the same request left
+ */
+import { places } from "../base/data-root.ts";
+import type { Context } from "../base/context.ts";
+import { Interrupted } from "../base/error.ts";
+import type { Delivery, FetchRequest, Source } from "../market/sources/source.ts";
+import { owedActions } from "../market/adjust.ts";
+import { openPageCache } from "../market/page-cache.ts";
+import { calendar } from "../market/calendar.ts";
+import { inspect, type QualityReport } from "../market/quality.ts";
+import { checkFile, DatasetWriter, listDatasets, readBars, readManifest, type Manifest, type ManifestRow } from "../market/store.ts";
+import type { Day } from "../base/units.ts";
+import { join } from "./fetch-update.ts";
+import { reportOf, type FetchReport } from "./fetch-report.ts";
+import { asksForRows, commandOf, DATASETS, isVendor, requestOf, updateOf, type FetchOptions } from "./fetch-request.ts";
+import { SOURCES, type SourceName } from "./sources.ts";
+
+export type { FetchOptions } from "./fetch-request.ts";
+export type { FetchReport } from "./fetch-report.ts";
+
+/** What the report knows about an instrument beyond the manifest. */
+interface Seen {
+  readonly quality: QualityReport;
+  readonly remarks: readonly string[];
+}
+
+/** Fetches, or with `check` and nothing else only looks. Throws UserError for whatever the person can mend. */
+export async function fetch(options: FetchOptions, context: Context): Promise<FetchReport> {
+  const { root } = context, { dataset } = options;
+  const isThere = listDatasets(root).includes(dataset);
+  if (options.check && !asksForRows(options) && (isThere || !Object.hasOwn(DATASETS, dataset))) {
+    return await report(readManifest(root, dataset), null, true, new Map(), context);
+  }
+  const before = options.update ? readManifest(root, dataset) : null;
+  const { source, request } = before === null ? requestOf(options) : updateOf(options, before);
+  const seen = new Map<string, Seen>();
+  try {
+    const manifest = await run(source, request, before, seen, context);
+    return await report(manifest, before, options.check ?? false, seen, context);
+  } catch (error) {
+    // A source only knows that it was stopped; the command that goes on is known here.
+    if (context.signal.aborted && error === context.signal.reason) throw new Interrupted(commandOf(source, request) + (before ? " --update" : ""));
+    throw error;
+  }
+}
+
+async function run(name: SourceName, request: FetchRequest, before: Manifest | null, seen: Map<string, Seen>, context: Context): Promise<Manifest> {
+  const source: Source = SOURCES[name];
+  const description = await source.describe(request, context);
+  const command = commandOf(name, request);
+  const instruments = await source.instruments(request, context);
+  using writer = DatasetWriter.open(context.root, request.dataset, { ...description, request },
+    { request: JSON.stringify(request), command });
+  using pages = openPageCache(places.dataset(context.root, request.dataset));
+  const have = writer.have();
+  const task = context.progress.start(`fetch ${request.dataset}`, instruments?.length ?? 0, "instruments");
+  task.advance(have.size);
+  const current = before !== null && isVendor(name) ? writer.current() : null;
+  const deliveries = current === null ? source.fetch(request, context, have, pages)
+    : fetchBehind(source, request, current, context, have, pages);
+  for await (const delivery of deliveries) {
+    const row = await writer.put(delivery);
+    seen.set(row.symbol, { quality: inspect(delivery.bars, description.calendar, owedActions(description.adjustment, delivery.actions)),
+      remarks: delivery.remarks ?? [] });
+    task.advance(1, row.symbol);
+    context.signal.throwIfAborted();
+  }
+  const manifest = await writer.commit();
+  pages.clear();
+  task.finish();
+  return manifest;
+}
+
+/** Of each instrument only what is behind its stored rows; those that are new in the request from the start. */
+async function* fetchBehind(source: Source, request: FetchRequest, current: Manifest, context: Context,
+  have: ReadonlySet<string>, pages: Parameters<Source["fetch"]>[3]): AsyncGenerator<Delivery> {
+  const sessions = calendar(current.calendar);
+  const bySession = new Map<Day, string[]>();
+  for (const row of current.instruments) {
+    const last = sessions.sessionDay(row.to);
+    bySession.set(last, [...bySession.get(last) ?? [], row.symbol]);
+  }
+  for (const [last, symbols] of [...bySession].sort(([a], [b]) => a - b)) {
+    const from = request.to !== null && request.to < last ? request.to : last;
+    for await (const delivery of source.fetch({ ...request, symbols, from }, context, have, pages)) {
+      const { symbol } = delivery.bars.instrument;
+      const row = current.instruments.find((one) => one.symbol === symbol);
+      if (row === undefined) { yield delivery; continue; }
+      const stored = await readBars(context.root, current, symbol, { adjust: "none" });
+      const joined = join(stored, row.actions, delivery);
+      const remarks = [...delivery.remarks ?? [], `${joined.added} new`,
+        ...joined.revised > 0 ? [`${joined.revised} revised: ${joined.revisions.join("; ")}`] : []];
+      yield { ...joined.delivery, remarks };
+    }
+  }
+}
+
+/** Reads back what this run did not see itself; to be checked, every file is hashed. */
+async function report(manifest: Manifest, before: Manifest | null, isCheck: boolean, seen: ReadonlyMap<string, Seen>,
+  context: Context): Promise<FetchReport> {
+  const qualities: QualityReport[] = [];
+  const remarks = new Map([...seen].map(([symbol, one]) => [symbol, one.remarks]));
+  const task = context.progress.start(`check ${manifest.dataset}`, manifest.instruments.length, "instruments");
+  for (const row of manifest.instruments) {
+    context.signal.throwIfAborted();
+    if (isCheck) checkFile(context.root, manifest, row.symbol);
+    qualities.push(seen.get(row.symbol)?.quality ?? await inspectStored(manifest, row, context));
+    task.advance(1, row.symbol);
+  }
+  task.finish();
+  return reportOf(manifest, before, qualities, remarks, isCheck);
+}
+
+async function inspectStored(manifest: Manifest, row: ManifestRow, context: Context): Promise<QualityReport> {
+  const bars = await readBars(context.root, manifest, row.symbol, { adjust: "none" });
+  return inspect(bars, calendar(manifest.calendar), owedActions(manifest.adjustment, row.actions));
+}
