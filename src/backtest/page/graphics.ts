@@ -76,12 +76,12 @@ export function costPicture(lines: readonly Compared[]): Markup {
   const sharpes = points.map(row => row.sharpe);
   const low = Math.min(0, ...sharpes);
   const high = Math.max(0.1, ...sharpes) * 1.08;
-  const x = (costBps: number): number => 40 + (costBps / right) * (WIDTH - 64);
+  const x = (costBps: number): number => 52 + (costBps / right) * (WIDTH - 76);
   const y = (sharpe: number): number => BOTTOM - ((sharpe - low) / (high - low)) * (BOTTOM - 12);
   const levels = ticks(low, high, 5);
   const digits = digitsOf(levels.length > 1 ? levels[1] - levels[0] : levels[0]);
-  const grid = levels.map(value => html`<path class="${value === 0 ? "zero" : "rule"}" d="M40 ${
-    y(value).toFixed(1)}H${WIDTH - 24}"/><text x="34" y="${(y(value) + 4).toFixed(1)}" text-anchor="end">${
+  const grid = levels.map(value => html`<path class="${value === 0 ? "zero" : "rule"}" d="M52 ${
+    y(value).toFixed(1)}H${WIDTH - 24}"/><text x="46" y="${(y(value) + 4).toFixed(1)}" text-anchor="end">${
   formatRatio(value, digits)}</text>`);
   const costs = [...new Set(points.map(row => row.costBps))];
   const labels = costs.map(cost => html`<text x="${x(cost).toFixed(1)}" y="${BOTTOM + 18}" text-anchor="middle">${cost}</text>`);
@@ -93,6 +93,6 @@ export function costPicture(lines: readonly Compared[]): Markup {
         result.strategy}: Sharpe ${formatRatio(row.sharpe, 3)} at ${row.costBps} bps</title></circle>`)}</g>`;
   });
   return html`<svg class="figure" id="cost-picture" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="Sharpe ratio from ${
-    Math.min(...costs)} to ${right} bps of cost">${grid}${labels}<text x="${WIDTH / 2}" y="${HEIGHT - 4}"
+    Math.min(...costs)} to ${right} bps of cost">${grid}${labels}<text x="${WIDTH / 2 + 14}" y="${HEIGHT - 4}"
 text-anchor="middle">cost of trading one unit of weight, bps</text>${paths}</svg>`;
 }
