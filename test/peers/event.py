@@ -1,6 +1,6 @@
 """backtesting.py and NautilusTrader: bars replayed through a strategy that trades on each bar.
 
-usage: event.py backtesting|nautilus PRICES DAYS INSTRUMENTS ROUNDS     file: float64 closes, row major (D, N)
+usage: event.py backtesting|nautilus PRICES WEIGHTS DAYS INSTRUMENTS ROUNDS   files: float64, row major (D, N)
 prints {"peer", "values": bars per second of each round}
 """
 import json
@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 warnings.filterwarnings("ignore")
-which, prices, days, count, rounds = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6])
+which, prices = sys.argv[1:3]
+days, count, rounds = map(int, sys.argv[4:7])
 close = np.fromfile(prices, count=days * count).reshape(days, count)
 index = pd.date_range("1990-01-01", periods=days, freq="1D", tz="UTC")
 

@@ -1,0 +1,72 @@
+/** How fast a CSV file becomes a dataset, and rows come back from it. */
+import * as fs from "node:fs";
+import * as os from "node:os";
+import * as path from "node:path";
+import { silentProgress } from "../../base/progress.ts";
+import { formatDay, MS_PER_DAY } from "../../base/units.ts";
+import { readBars, readManifest } from "../../market/store.ts";
+import type { Bench } from "../bench.ts";
+import { fetch, FETCH_DEFAULTS } from "../fetch.ts";
+import { madeUpBars } from "./market.ts";
+import { askPeer } from "./peer.ts";
+import { benchRow, timeRounds, type BenchRow } from "./row.ts";
+
+const SUITE = "store";
+
+export async function run(bench: Bench): Promise<BenchRow[]> {
+  const symbols = bench.isQuick ? 10 : 100, days = bench.isQuick ? 1_000 : 10_000, rounds = bench.isQuick ? 2 : 3;
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-bench-"));
+  const context = { ...bench.context, root: folder, progress: silentProgress };
+  try {
+    const csv = path.join(folder, "bars.csv");
+    writeCsv(csv, symbols, days);
+    const rows = symbols * days;
+    const load = (): Promise<unknown> => fetch({
+      ...FETCH_DEFAULTS, source: "csv", dataset: "bench", path: csv, calendar: "24x5" }, context);
+    const measure = async (warmups: number): Promise<number[]> =>
+      (await timeRounds(rounds, warmups, load)).map((seconds) => rows / seconds);
+    const values = await measure(1);
+    const answer = bench.hasPeers ? askPeer("store.py", [csv, path.join(folder, "peer"), String(rounds)]) : null;
+    if (answer !== null && "missing" in answer) bench.note(answer.missing);
+    const peer = answer === null || "missing" in answer ? null : answer;
+    if (peer !== null) values.push(...await measure(0));
+    const note = `${symbols} instruments x ${days} days, OHLCV, ${Math.round(fs.statSync(csv).size / 2 ** 20)} MiB`;
+    return [
+      benchRow({ suite: SUITE, name: "CSV to HDF5, checked and fsynced", unit: "rows/s", better: "higher", values, note },
+        {}, peer),
+      ...await reading(folder, rounds * 5, note),
+    ];
+  } finally { fs.rmSync(folder, { recursive: true }); }
+}
+
+async function reading(root: string, rounds: number, note: string): Promise<BenchRow[]> {
+  const manifest = readManifest(root, "bench");
+  const { symbol, rows, to } = manifest.instruments[0];
+  const whole = await timeRounds(rounds, 2, () => readBars(root, manifest, symbol));
+  const year = await timeRounds(rounds, 2, () => readBars(root, manifest, symbol, { from: to - 365 * MS_PER_DAY }));
+  return [
+    benchRow({ suite: SUITE, name: "one instrument back, all columns", unit: "rows/s", better: "higher",
+      values: whole.map((seconds) => rows / seconds), note }),
+    benchRow({ suite: SUITE, name: "its last year", unit: "ms", better: "lower",
+      values: year.map((seconds) => 1000 * seconds), note }),
+  ];
+}
+
+/** A long file, sorted by day, as vendors write it. Only weekdays, so that no calendar objects. */
+function writeCsv(place: string, symbols: number, days: number): void {
+  const series = Array.from({ length: symbols }, (_, k) => madeUpBars(`S${String(k).padStart(3, "0")}`, days));
+  const file = fs.openSync(place, "w");
+  fs.writeSync(file, "timestamp,symbol,open,high,low,close,volume\n");
+  let lines: string[] = [];
+  for (let t = 0, today = 7305; t < days; today++) {
+    if ((today + 4) % 7 === 0 || (today + 4) % 7 === 6) continue;
+    for (const { instrument, columns } of series) {
+      const price = (values: Float64Array | undefined): string => values![t].toFixed(4);
+      lines.push(`${formatDay(today)},${instrument.symbol},${price(columns.open)},${price(columns.high)},`
+        + `${price(columns.low)},${price(columns.close)},${columns.volume![t]}`);
+    }
+    t++;
+    if (lines.length > 50_000 || t === days) { fs.writeSync(file, `${lines.join("\n")}\n`); lines = []; }
+  }
+  fs.closeSync(file);
+}
