@@ -90,6 +90,11 @@ export function inspect(bars: Bars, calendar: Calendar, actions: readonly Corpor
   };
 }
 
+/** The first part of `inspect` alone, at a tenth of its cost: what every fetch reports. */
+export function missingSessions(bars: Bars, calendar: Calendar): number {
+  return findGaps(bars, calendar).sessionsMissing;
+}
+
 interface Coverage {
   sessionsExpected: number;
   sessionsMissing: number;
