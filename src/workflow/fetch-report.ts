@@ -55,16 +55,20 @@ export interface FetchReport {
   readonly rows: readonly FetchRow[];
 }
 
-/** `qualities` in the order of the manifest's instruments. */
-export function reportOf(manifest: Manifest, before: Manifest | null, qualities: readonly QualityReport[],
-  remarks: ReadonlyMap<string, readonly string[]>, isCheck: boolean): FetchReport {
+/** What was seen of an instrument's rows. */
+interface Look {
+  readonly gaps: number;
+  readonly quality: QualityReport | null;
+  readonly remarks: readonly string[];
+}
+
+/** `looks` in the order of the manifest's instruments. */
+export function reportOf(manifest: Manifest, before: Manifest | null, looks: readonly Look[]): FetchReport {
   const { dataset, source, isSynthetic, kind, timeframe, adjustment, provenance, revision, fingerprint } = manifest;
   const say = sayerOf(manifest);
   const rows = manifest.instruments.map((row, i): FetchRow => ({
     symbol: row.symbol, assetClass: row.instrument.assetClass, rows: row.rows, from: say(row.from), to: say(row.to),
-    gaps: qualities[i].sessionsMissing, actions: row.actions.length,
-    notes: [...remarks.get(row.symbol) ?? [], ...qualities[i].counts.closedDays > 0 ? [`${qualities[i].counts.closedDays} days outside the calendar`] : []],
-    ...isCheck ? { check: checkOf(qualities[i], say) } : {},
+    gaps: looks[i].gaps, actions: row.actions.length, notes: looks[i].remarks, ...checkOf(looks[i].quality, say),
   }));
   const least = manifest.instruments.reduce((time, row) => Math.min(time, row.from), Infinity);
   const most = manifest.instruments.reduce((time, row) => Math.max(time, row.to), -Infinity);
@@ -81,25 +85,32 @@ function sayerOf({ timeframe, calendar: name }: Pick<Manifest, "timeframe" | "ca
   return timeframe === "1d" ? (time) => formatDay(sessions.sessionDay(time)) : (time) => formatTime(time);
 }
 
-function checkOf(quality: QualityReport, say: (time: number) => string): CheckRow {
+/** The worst finding of each sort in words; the first bad tick stands for all. */
+function checkOf(quality: QualityReport | null, say: (time: number) => string): { readonly check?: CheckRow } {
+  if (quality === null) return {};
   const { counts } = quality;
-  const gap = quality.gaps.reduce<QualityReport["gaps"][number] | null>((worst, one) => worst !== null && worst.sessions >= one.sessions ? worst : one, null);
-  const stale = quality.staleRuns.reduce<QualityReport["staleRuns"][number] | null>((worst, one) => worst !== null && worst.rows >= one.rows ? worst : one, null);
-  const jump = quality.jumps.reduce<QualityReport["jumps"][number] | null>((worst, one) => worst !== null && worst.sigmas >= one.sigmas ? worst : one, null);
-  const bad = quality.badTicks[0];
+  const gap = worst(quality.gaps, (one) => one.sessions), stale = worst(quality.staleRuns, (one) => one.rows);
+  const jump = worst(quality.jumps, (one) => one.sigmas), bad = quality.badTicks.length > 0 ? quality.badTicks[0] : null;
   const examples = [
     ...gap === null ? [] : [`gap of ${gap.sessions} ${gap.sessions === 1 ? "session" : "sessions"} ${spanOf(formatDay(gap.from), formatDay(gap.to))}`],
     ...stale === null ? [] : [`${stale.rows} rows at ${stale.value} ${spanOf(say(stale.from), say(stale.to))}`],
     ...jump === null ? [] : [`jump of ${formatPercent(jump.change, 1)} (${jump.sigmas.toFixed(0)} sigma) ${say(jump.time)}`
       + (jump.looksLike === null ? "" : `, looks like a ${jump.looksLike}`)],
-    ...bad === undefined ? [] : [`${bad.column} ${bad.value} ${bad.reason} ${say(bad.time)}`],
+    ...bad === null ? [] : [`${bad.column} ${bad.value} ${bad.reason} ${say(bad.time)}`],
     ...quality.closedDays.length === 0 ? [] : [`row on ${formatDay(quality.closedDays[0])}, a closed day`],
   ];
   const isIntraday = quality.barsExpected > quality.sessionsExpected;
-  return { ...counts, barsMissingShare: isIntraday ? quality.barsMissing / quality.barsExpected : null, examples };
+  return { check: { ...counts, barsMissingShare: isIntraday ? quality.barsMissing / quality.barsExpected : null, examples } };
+}
+
+function worst<T>(findings: readonly T[], badness: (finding: T) => number): T | null {
+  return findings.reduce<T | null>((most, one) => most !== null && badness(most) >= badness(one) ? most : one, null);
 }
 
 const spanOf = (from: string, to: string): string => from === to ? from : `${from}..${to}`;
+
+/** Rows of a table that people read; --json has all. */
+const ROWS_SHOWN = 60;
 
 /** The text form: one line, one table, at most 100 columns wide. */
 export function fetchText(report: FetchReport): string {
@@ -122,15 +133,21 @@ function rowsTable(report: FetchReport): string {
   return formatTable([
     { title: "symbol" }, { title: "class" }, { title: report.kind, ...right }, { title: "from" }, { title: "to" },
     { title: "gaps", ...right }, { title: "notes" },
-  ], report.rows.map((row) => [row.symbol, row.assetClass, formatCount(row.rows), row.from, row.to, formatCount(row.gaps),
+  ], report.rows.slice(0, ROWS_SHOWN).map((row) => [row.symbol, row.assetClass, formatCount(row.rows), row.from, row.to, formatCount(row.gaps),
     [...row.actions > 0 ? [`${row.actions} splits and dividends`] : [], ...row.notes].join("; ")]))
+    + (report.rows.length > ROWS_SHOWN ? `\n... and ${formatCount(report.rows.length - ROWS_SHOWN)} more; --json prints all` : "")
     + "\ngaps: sessions of the calendar without a row";
 }
+
+const oddity = (check: CheckRow | undefined): number =>
+  check === undefined ? 0 : check.badTicks + check.jumps + check.staleRuns + check.closedDays;
 
 /** Findings per instrument; each example of a sort on a line of its own. */
 function checkTable(report: FetchReport): string {
   const right = { align: "right" } as const;
-  const rows = report.rows.flatMap(({ symbol, check }) => {
+  // The oddest first, because they are why one looks.
+  const oddest = report.rows.toSorted((a, b) => oddity(b.check) - oddity(a.check)).slice(0, ROWS_SHOWN);
+  const rows = oddest.flatMap(({ symbol, check }) => {
     if (check === undefined) return [];
     const counts = [check.gaps, check.staleRuns, check.jumps, check.badTicks].map(formatCount);
     const share = check.barsMissingShare === null ? "" : formatPercent(check.barsMissingShare, 1);
@@ -138,7 +155,7 @@ function checkTable(report: FetchReport): string {
     return [first, ...check.examples.slice(1).map((example) => ["", "", "", "", "", "", example])];
   });
   const hasShare = report.rows.some((row) => row.check?.barsMissingShare != null);
-  const columns = [{ title: "check" }, { title: "gaps", ...right }, { title: "stale", ...right }, { title: "jumps", ...right },
+  const columns = [{ title: "check" }, { title: "gap runs", ...right }, { title: "stale", ...right }, { title: "jumps", ...right },
     { title: "bad", ...right }, { title: "no row", ...right }, { title: "worst of each sort" }];
   const keep = (cells: readonly string[]): string[] => cells.filter((_, j) => hasShare || j !== 5);
   return formatTable(columns.filter((_, j) => hasShare || j !== 5), rows.map(keep))

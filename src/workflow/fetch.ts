@@ -7,11 +7,11 @@
 import { places } from "../base/data-root.ts";
 import type { Context } from "../base/context.ts";
 import { Interrupted } from "../base/error.ts";
-import type { Delivery, FetchRequest, Source } from "../market/sources/source.ts";
+import type { Delivery, FetchRequest, Source, SourceDescription } from "../market/sources/source.ts";
 import { owedActions } from "../market/adjust.ts";
 import { openPageCache } from "../market/page-cache.ts";
 import { calendar } from "../market/calendar.ts";
-import { inspect, type QualityReport } from "../market/quality.ts";
+import { inspect, missingSessions, type QualityReport } from "../market/quality.ts";
 import { checkFile, DatasetWriter, listDatasets, readBars, readManifest, type Manifest, type ManifestRow } from "../market/store.ts";
 import type { Day } from "../base/units.ts";
 import { join } from "./fetch-update.ts";
@@ -23,8 +23,11 @@ export type { FetchOptions } from "./fetch-request.ts";
 export type { FetchReport } from "./fetch-report.ts";
 
 /** What the report knows about an instrument beyond the manifest. */
-interface Seen {
-  readonly quality: QualityReport;
+export interface Seen {
+  /** Sessions without a row. */
+  readonly gaps: number;
+  /** Only with --check. */
+  readonly quality: QualityReport | null;
   readonly remarks: readonly string[];
 }
 
@@ -39,7 +42,7 @@ export async function fetch(options: FetchOptions, context: Context): Promise<Fe
   const { source, request } = before === null ? requestOf(options) : updateOf(options, before);
   const seen = new Map<string, Seen>();
   try {
-    const manifest = await run(source, request, before, seen, context);
+    const manifest = await run(source, request, before, options.check ?? false, seen, context);
     return await report(manifest, before, options.check ?? false, seen, context);
   } catch (error) {
     // A source only knows that it was stopped; the command that goes on is known here.
@@ -48,7 +51,8 @@ export async function fetch(options: FetchOptions, context: Context): Promise<Fe
   }
 }
 
-async function run(name: SourceName, request: FetchRequest, before: Manifest | null, seen: Map<string, Seen>, context: Context): Promise<Manifest> {
+async function run(name: SourceName, request: FetchRequest, before: Manifest | null, isCheck: boolean, seen: Map<string, Seen>,
+  context: Context): Promise<Manifest> {
   const source: Source = SOURCES[name];
   const description = await source.describe(request, context);
   const command = commandOf(name, request);
@@ -64,8 +68,7 @@ async function run(name: SourceName, request: FetchRequest, before: Manifest | n
     : fetchBehind(source, request, current, context, have, pages);
   for await (const delivery of deliveries) {
     const row = await writer.put(delivery);
-    seen.set(row.symbol, { quality: inspect(delivery.bars, description.calendar, owedActions(description.adjustment, delivery.actions)),
-      remarks: delivery.remarks ?? [] });
+    seen.set(row.symbol, look(delivery, description, isCheck));
     task.advance(1, row.symbol);
     context.signal.throwIfAborted();
   }
@@ -99,23 +102,28 @@ async function* fetchBehind(source: Source, request: FetchRequest, current: Mani
   }
 }
 
+function look({ bars, actions, remarks = [] }: Delivery, { calendar: sessions, adjustment }: Pick<SourceDescription, "calendar" | "adjustment">,
+  isCheck: boolean): Seen {
+  const quality = isCheck ? inspect(bars, sessions, owedActions(adjustment, actions)) : null;
+  return { gaps: quality?.sessionsMissing ?? missingSessions(bars, sessions), quality, remarks };
+}
+
 /** Reads back what this run did not see itself; to be checked, every file is hashed. */
 async function report(manifest: Manifest, before: Manifest | null, isCheck: boolean, seen: ReadonlyMap<string, Seen>,
   context: Context): Promise<FetchReport> {
-  const qualities: QualityReport[] = [];
-  const remarks = new Map([...seen].map(([symbol, one]) => [symbol, one.remarks]));
+  const looks: Seen[] = [];
   const task = context.progress.start(`check ${manifest.dataset}`, manifest.instruments.length, "instruments");
   for (const row of manifest.instruments) {
     context.signal.throwIfAborted();
     if (isCheck) checkFile(context.root, manifest, row.symbol);
-    qualities.push(seen.get(row.symbol)?.quality ?? await inspectStored(manifest, row, context));
+    looks.push(seen.get(row.symbol) ?? await lookAtStored(manifest, row, isCheck, context));
     task.advance(1, row.symbol);
   }
   task.finish();
-  return reportOf(manifest, before, qualities, remarks, isCheck);
+  return reportOf(manifest, before, looks);
 }
 
-async function inspectStored(manifest: Manifest, row: ManifestRow, context: Context): Promise<QualityReport> {
+async function lookAtStored(manifest: Manifest, row: ManifestRow, isCheck: boolean, context: Context): Promise<Seen> {
   const bars = await readBars(context.root, manifest, row.symbol, { adjust: "none" });
-  return inspect(bars, calendar(manifest.calendar), owedActions(manifest.adjustment, row.actions));
+  return look({ bars, actions: row.actions }, { calendar: calendar(manifest.calendar), adjustment: manifest.adjustment }, isCheck);
 }
