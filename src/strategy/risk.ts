@@ -164,16 +164,16 @@ export function applyLimits(weights: Float64Array, previous: Float64Array, state
 
 /** HALTED is for good; REDUCING is decided anew each time. */
 function setMode(previous: Float64Array, state: RiskState, limits: RiskLimits, actions: RiskAction[]): void {
-  const drawdown = 1 - state.equity / state.peak;
   if (state.mode === "HALTED") return;
-  if (drawdown >= limits.drawdownMax || state.equity <= 0) {
+  if (state.equity <= state.peak * (1 - limits.drawdownMax) || state.equity <= 0) {
+    const drawdown = 1 - state.equity / state.peak;
     actions.push({ reason: "drawdown-limit", instrument: -1, before: drawdown, after: limits.drawdownMax });
     state.mode = "HALTED";
     return;
   }
   state.mode = "NORMAL";
-  const loss = 1 - state.equity / state.dayStart;
-  if (loss >= limits.dailyLossMax) {
+  if (state.equity <= state.dayStart * (1 - limits.dailyLossMax)) {
+    const loss = 1 - state.equity / state.dayStart;
     actions.push({ reason: "daily-loss", instrument: -1, before: loss, after: limits.dailyLossMax });
     state.mode = "REDUCING";
   }

@@ -1,0 +1,180 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { random, type Random } from "../src/base/random.ts";
+import { ASSET_CLASSES, type AssetClass } from "../src/market/instrument.ts";
+import { applyLimits, gateOrder, NO_LIMITS, observeEquity, observeReturns, RISK_REASONS, startRisk, valueAtRisk,
+  type RiskLimits, type RiskState } from "../src/strategy/risk.ts";
+
+function near(found: number, expected: number, tolerance: number): void {
+  assert.ok(Math.abs(found - expected) <= tolerance, `${found} instead of ${expected}`);
+}
+
+const CLASSES: AssetClass[] = ["equity", "equity", "bond", "fx"];
+
+/** What `wanted` becomes under limits, from nothing held. */
+function limited(wanted: number[], limits: Partial<RiskLimits>, held = wanted.map(() => 0)): { weights: number[]; reasons: string[] } {
+  const weights = Float64Array.from(wanted);
+  const state = startRisk(CLASSES.slice(0, wanted.length), 100);
+  const actions = applyLimits(weights, Float64Array.from(held), state, { ...NO_LIMITS, ...limits });
+  return { weights: [...weights], reasons: actions.map((action) => action.reason) };
+}
+
+test("without limits nothing happens: 4 weights stay as they are and no reason is given", () => {
+  assert.deepEqual(limited([3, -2, 0.5, 0], {}), { weights: [3, -2, 0.5, 0], reasons: [] });
+});
+
+test("each limit scales down as computed by hand and names itself", () => {
+  assert.deepEqual(limited([3, -2, 0.5, 0], { positionMax: 1 }),
+    { weights: [1, -1, 0.5, 0], reasons: ["position-limit", "position-limit"] });
+  assert.deepEqual(limited([3, -1, 0.5, 0], { classMax: 2 }), { weights: [1.5, -0.5, 0.5, 0], reasons: ["class-limit"] });
+  assert.deepEqual(limited([2, -1, 0.5, 0.5], { grossMax: 2 }), { weights: [1, -0.5, 0.25, 0.25], reasons: ["gross-limit"] });
+  assert.deepEqual(limited([2, -1, 0.5, 0.5], { leverageMax: 2 }), { weights: [1, -0.5, 0.25, 0.25], reasons: ["leverage-limit"] });
+  // Longs 3, shorts 1: longs shrink to 1 + 0.5, that is by half.
+  assert.deepEqual(limited([2, -1, 0.5, 0.5], { netMax: 0.5 }), { weights: [1, -1, 0.25, 0.25], reasons: ["net-limit"] });
+  assert.deepEqual(limited([NaN, 1, 0, 0], {}), { weights: [0, 1, 0, 0], reasons: ["not-finite"] });
+});
+
+test("a turnover cap of 1 shares what 0.4 of reductions leave between the openings, 0.6 of 1.2", () => {
+  const { weights, reasons } = limited([1, -0.6, 0.2, 0], { turnoverMax: 1 }, [0.4, 0, 0.6, 0]);
+  weights.forEach((weight, i) => near(weight, [0.7, -0.3, 0.2, 0][i], 1e-15));
+  assert.deepEqual(reasons, ["turnover-cap"]);
+  // Reductions alone may exceed the cap: they are never held back. Turning round closes first.
+  assert.deepEqual(limited([-1, 0, 0, 0], { turnoverMax: 1 }, [2, 0, 0, 0]).weights.map(Math.abs), [0, 0, 0, 0]);
+});
+
+test("a fall of 20 % from the highest equity closes everything for good under a drawdown limit of 20 %", () => {
+  const limits = { ...NO_LIMITS, drawdownMax: 0.2 }, state = startRisk(CLASSES, 100);
+  const call = (): number[] => {
+    const weights = Float64Array.of(1, 1, 1, 1);
+    applyLimits(weights, new Float64Array(4), state, limits);
+    return [...weights];
+  };
+  observeEquity(state, 125, 1);
+  observeEquity(state, 101, 2);
+  assert.deepEqual([call(), state.mode], [[1, 1, 1, 1], "NORMAL"]);
+  observeEquity(state, 100, 3);
+  assert.deepEqual([call(), state.mode], [[0, 0, 0, 0], "HALTED"]);
+  observeEquity(state, 200, 4);
+  assert.deepEqual([call(), state.mode], [[0, 0, 0, 0], "HALTED"]);
+});
+
+test("a loss of 3 % since yesterday lets nothing grow today under a limit of 3 %, and is forgotten tomorrow", () => {
+  const limits = { ...NO_LIMITS, dailyLossMax: 0.03 }, state = startRisk(CLASSES, 100);
+  const call = (): number[] => {
+    const weights = Float64Array.of(1, -1, 0.2, 0);
+    applyLimits(weights, Float64Array.of(0.5, 0.5, 0.5, 0), state, limits);
+    return [...weights].map((weight) => weight + 0);
+  };
+  observeEquity(state, 100, 1);
+  observeEquity(state, 99, 2);
+  assert.deepEqual(call(), [1, -1, 0.2, 0]);
+  observeEquity(state, 97, 2);
+  assert.deepEqual([call(), state.mode], [[0.5, 0, 0.2, 0], "REDUCING"]);
+  observeEquity(state, 96.9, 3);
+  assert.deepEqual([call(), state.mode], [[1, -1, 0.2, 0], "NORMAL"]);
+});
+
+test("holdings that drifted to 2.2 times the equity let nothing grow under a leverage limit of 2", () => {
+  const { weights, reasons } = limited([1, 0.9, 0, 0], { leverageMax: 2 }, [0.8, 1.4, 0, 0]);
+  assert.deepEqual([weights, reasons], [[0.8, 0.9, 0, 0], ["held-leverage"]]);
+});
+
+/** 100 periods: sin(k)/100 and cos(2k)/50. */
+function withHistory(state: RiskState): RiskState {
+  for (let k = 0; k < 100; k++) observeReturns(state, Float64Array.of(Math.sin(k) / 100, Math.cos(2 * k) / 50));
+  return state;
+}
+
+test("the value at risk of half the first less a quarter of the second is numpy's: 0.0055716 and 1.645 std = 0.0082794", () => {
+  const found = valueAtRisk(Float64Array.of(0.5, -0.25), withHistory(startRisk(["equity", "bond"], 1)));
+  near(found.historical, 0.0055715821652303306, 1e-16);
+  near(found.parametric, 0.008279414846039187, 1e-16);
+});
+
+test("a value at risk twice its limit halves all weights; with 59 returns there is no estimate and no limit", () => {
+  for (const [name, risk] of [["varHistoricalMax", 0.0055715821652303306], ["varParametricMax", 0.008279414846039187]] as const) {
+    const weights = Float64Array.of(0.5, -0.25), state = withHistory(startRisk(["equity", "bond"], 1));
+    const actions = applyLimits(weights, new Float64Array(2), state, { ...NO_LIMITS, [name]: risk / 2 });
+    near(weights[0], 0.25, 1e-15);
+    near(weights[1], -0.125, 1e-15);
+    assert.equal(actions.length, 1);
+  }
+  const young = startRisk(["equity"], 1), weights = Float64Array.of(1);
+  for (let k = 0; k < 59; k++) observeReturns(young, Float64Array.of((-1) ** k));
+  assert.deepEqual(applyLimits(weights, new Float64Array(1), young, { ...NO_LIMITS, varHistoricalMax: 0.001 }), []);
+});
+
+function anyLimits(draw: Random): RiskLimits {
+  const maybe = (most: number): number => draw.uniform() < 0.5 ? Infinity : most * draw.uniform();
+  return {
+    ...NO_LIMITS, positionMax: maybe(1), grossMax: maybe(4), netMax: maybe(2), leverageMax: maybe(4), classMax: maybe(2),
+    drawdownMax: maybe(1), dailyLossMax: maybe(0.2), varHistoricalMax: maybe(0.05), varParametricMax: maybe(0.05), turnoverMax: maybe(3),
+  };
+}
+
+/** Every limit that does not hold, by name. */
+function broken(weights: Float64Array, held: Float64Array, state: RiskState, limits: RiskLimits): string[] {
+  const sum = (values: Iterable<number>): number => { let total = 0; for (const value of values) total += value; return total; };
+  const gross = sum(weights.map(Math.abs)), most = (limit: number): number => limit * (1 + 1e-9) + 1e-9;
+  const growth = weights.map((weight, i) => weight * held[i] > 0 ? Math.max(0, Math.abs(weight) - Math.abs(held[i])) : Math.abs(weight));
+  const turnover = sum(weights.map((weight, i) => Math.abs(weight - held[i])));
+  const risk = state.observed >= 60 ? valueAtRisk(weights, state) : { historical: 0, parametric: 0 };
+  const claims: Record<string, boolean> = {
+    position: weights.every((weight) => Math.abs(weight) <= most(limits.positionMax)),
+    gross: gross <= most(limits.grossMax), net: Math.abs(sum(weights)) <= most(limits.netMax),
+    leverage: gross <= most(limits.leverageMax),
+    class: ASSET_CLASSES.every((_, k) => sum(weights.map((weight, i) => state.classOf[i] === k ? Math.abs(weight) : 0)) <= most(limits.classMax)),
+    historical: risk.historical <= most(limits.varHistoricalMax), parametric: risk.parametric <= most(limits.varParametricMax),
+    turnover: turnover <= most(limits.turnoverMax) || sum(growth) <= 1e-9,
+    reducing: state.mode === "NORMAL" || sum(growth) <= 1e-9, halted: state.mode !== "HALTED" || gross === 0,
+  };
+  return Object.keys(claims).filter((name) => !claims[name]);
+}
+
+test("in 3,000 random books every limit holds afterwards, no weight grows or flips, and a second call changes nothing", () => {
+  const used = new Set<string>();
+  for (let seed = 0; seed < 3000; seed++) {
+    const draw = random(seed, "risk"), count = 1 + draw.below(8);
+    const state = startRisk(Array.from({ length: count }, () => ASSET_CLASSES[draw.below(4)]), 100);
+    if (draw.uniform() < 0.5) {
+      const rows = 50 + draw.below(300);
+      for (let k = 0; k < rows; k++) observeReturns(state, Float64Array.from({ length: count }, () => 0.02 * draw.normal()));
+    }
+    observeEquity(state, 100 * (1 + 0.1 * draw.normal()), 1);
+    observeEquity(state, state.equity * (1 + 0.05 * draw.normal()), 2);
+    const wanted = Float64Array.from({ length: count }, () => draw.uniform() < 0.2 ? 0 : 2 * draw.normal());
+    const held = Float64Array.from(wanted, (weight) => draw.uniform() < 0.3 ? 0 : weight + draw.normal());
+    const limits = anyLimits(draw), weights = wanted.slice();
+    for (const action of applyLimits(weights, held, state, limits)) used.add(action.reason);
+    assert.deepEqual(broken(weights, held, state, limits), [], `seed ${seed}`);
+    weights.forEach((weight, i) => {
+      assert.ok(Math.abs(weight) <= Math.abs(wanted[i]) * (1 + 1e-15) && weight * wanted[i] >= 0, `seed ${seed}, weight ${i}`);
+    });
+    const again = weights.slice();
+    applyLimits(again, held, state, limits);
+    assert.deepEqual(again, weights, `seed ${seed}: not idempotent`);
+  }
+  // The draws reach every reason there is for weights.
+  const orderReasons = ["not-finite", "halted-symbol", "stale-data", "price-collar", "order-notional"];
+  const missing = Object.keys(RISK_REASONS).filter((reason) => !orderReasons.includes(reason) && !used.has(reason));
+  assert.deepEqual(missing, []);
+});
+
+test("the 4 order gates refuse with their number: a collar of 50 bps refuses a price 1 % away", () => {
+  const order = { quantity: -10, price: 99 };
+  const market = { lastPrice: 100, lastTimeMs: 1_000, nowMs: 2_000, isHalted: false };
+  assert.equal(gateOrder(order, market, NO_LIMITS), null);
+  const refusal = gateOrder(order, market, { ...NO_LIMITS, collarBps: 50 });
+  assert.equal(refusal?.reason, "price-collar");
+  near(refusal!.found, 100, 1e-9);
+  assert.deepEqual(gateOrder(order, market, { ...NO_LIMITS, orderNotionalMax: 989 }), { reason: "order-notional", found: 990, limit: 989 });
+  assert.deepEqual(gateOrder(order, market, { ...NO_LIMITS, staleMs: 999 }), { reason: "stale-data", found: 1000, limit: 999 });
+  assert.equal(gateOrder(order, { ...market, isHalted: true }, NO_LIMITS)?.reason, "halted-symbol");
+  assert.equal(gateOrder({ quantity: NaN, price: 1 }, market, NO_LIMITS)?.reason, "not-finite");
+  assert.equal(gateOrder(order, { ...market, lastPrice: NaN }, { ...NO_LIMITS, collarBps: 50 })?.reason, "price-collar");
+});
+
+test("each of the 17 reasons is one sentence for people", () => {
+  assert.equal(Object.keys(RISK_REASONS).length, 17);
+  for (const sentence of Object.values(RISK_REASONS)) assert.match(sentence, /^[a-z].{15,}[^.]$/);
+});
