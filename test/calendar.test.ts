@@ -35,9 +35,9 @@ describe("us-equity", () => {
   const first = dayOfText("1985-01-01"), last = dayOfText("2035-12-31");
 
   test("all 13,305 weekdays of 1985-2035 are open, closed or short as pandas_market_calendars has them", () => {
-    const closed = new Set(Object.entries(published.closed)
+    const closed = new Set<string>(Object.entries(published.closed)
       .flatMap(([year, days]) => days.split(" ").map((one) => `${year}-${one}`)));
-    const early = new Map(Object.entries(published.earlyClose)
+    const early = new Map<string, string>(Object.entries(published.earlyClose)
       .flatMap(([year, days]) => days.split(", ").map((one) => [`${year}-${one.slice(0, 5)}`, one.slice(6)] as const)));
     const faults: string[] = [];
     let weekdays = 0;

@@ -41,7 +41,7 @@ export interface BadTick {
 
 interface Sink<T> { add(finding: T): void }
 
-/** A return of so many robust sigmas is a jump; a Student-t market (df 5) has one in some 10,000 rows. */
+/** A return of so many robust sigmas is a jump; Student-t shocks (df 5) make one in some 40,000 rows. */
 const JUMP_SIGMAS = 14;
 /** And at least this much (log): prices move in ticks. */
 const JUMP_LEAST = 0.01;

@@ -114,7 +114,7 @@ function findGaps(bars: Bars, calendar: Calendar): Coverage {
   const { time } = bars, rows = time.length;
   if (rows === 0) return found;
   const last = calendar.sessionDay(time[rows - 1]);
-  let gap: Gap | null = null, row = 0;
+  let gap = null as Gap | null, row = 0;
   for (let today = calendar.sessionDay(time[0]); today <= last; today = day(today + 1)) {
     const first = row;
     while (row < rows && calendar.sessionDay(time[row]) === today) row++;
