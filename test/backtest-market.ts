@@ -31,7 +31,8 @@ export const dmnPanel: Panel = bind(await readRecipe(".", "dmn"), { calendar: ca
 export function member(symbol: string, time: number[], close: number[], assetClass: AssetClass = "other"): InstrumentInput {
   const bars = { instrument: instrument(symbol, { assetClass }), kind: "bars" as const, timeframe: "1d" as const,
     time: Float64Array.from(time), columns: { close: Float64Array.from(close) } };
-  return { instrument: bars.instrument, bars, adjustedClose: bars.columns.close, features: computeFeatures(dmnPanel, bars), actions: [] };
+  const features = computeFeatures(dmnPanel, bars);
+  return { instrument: bars.instrument, bars, adjustedClose: bars.columns.close, features, actions: [] };
 }
 
 export function smallMarket(): InstrumentInput[] {

@@ -97,7 +97,7 @@ function settingsOf(options: BacktestOptions, manifest: Manifest): BacktestSetti
   return {
     windows,
     // Walk-forward windows are parts of one book, which has been running before the first of them.
-    ...(options.windows.length > 0 && options.engine === "vector" ? { bookFrom: day(Math.max(from ?? first, first)) } : {}),
+    ...(options.windows.length > 0 ? { bookFrom: day(Math.max(from ?? first, first)) } : {}),
     periodsPerYear: calendar(manifest.calendar).periodsPerYear(manifest.timeframe),
     volatilityTarget: options.volatilityTarget, portfolioTarget: options.portfolioTarget, leverageMax: options.leverageMax,
     lag: options.lag, limits: NO_LIMITS, trials: 1,
