@@ -35,9 +35,11 @@ export interface FetchOptions {
   readonly check?: boolean;
 }
 
+export const FETCH_DEFAULTS = { update: false, check: false } as const satisfies Partial<FetchOptions>;
+
 /** Flags that say what to fetch; without any of them `--check` only looks at what is there. */
 const ASKING = ["source", "path", "symbols", "from", "to", "timeframe", "calendar", "stamps", "seed", "update"] as const;
-export const asksForRows = (options: FetchOptions): boolean => ASKING.some((name) => options[name] !== undefined);
+export const asksForRows = (options: FetchOptions): boolean => ASKING.some((name) => options[name] !== undefined && options[name] !== false);
 
 /** The source and what to ask it for. Throws UserError when it cannot be told which source. */
 export function requestOf(options: FetchOptions): { readonly source: SourceName; readonly request: FetchRequest } {

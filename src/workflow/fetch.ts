@@ -19,7 +19,7 @@ import { reportOf, type FetchReport } from "./fetch-report.ts";
 import { asksForRows, commandOf, DATASETS, isVendor, requestOf, updateOf, type FetchOptions } from "./fetch-request.ts";
 import { SOURCES, type SourceName } from "./sources.ts";
 
-export type { FetchOptions } from "./fetch-request.ts";
+export { FETCH_DEFAULTS, type FetchOptions } from "./fetch-request.ts";
 export type { FetchReport } from "./fetch-report.ts";
 
 /** What the report knows about an instrument beyond the manifest. */

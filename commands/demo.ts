@@ -1,0 +1,16 @@
+import { command } from "./command.ts";
+
+export default command({
+  summary: "the whole way on a synthetic market, offline: fetch, features, three strategies, one report",
+  flags: ["json"],
+  required: [],
+  examples: [
+    ["dmn demo", "a table, and a page in reports/demo.html"],
+    ["dmn demo --data-dir /tmp/first-look", "leaves this folder alone"],
+  ],
+  async run({ json }, context) {
+    const { demo, demoText } = await import("../src/workflow/demo.ts");
+    const report = await demo(context);
+    return json ? report : demoText(report);
+  },
+});
