@@ -134,6 +134,7 @@ export class DatasetWriter implements Disposable {
       fingerprint: fingerprintOf(instruments), instruments,
     };
     await this.#flush();
+    assert(this.#isOpen, "a writer was disposed before its commit had ended: await it inside the scope");
     await writeManifest(this.#root, manifest);
     this[Symbol.dispose](() => {
       fs.rmSync(path.join(this.#folder(), JOURNAL_FILE), { force: true });
