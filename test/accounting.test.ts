@@ -13,7 +13,8 @@ function near(found: number, expected: number, tolerance: number): void {
   assert.ok(Math.abs(found - expected) <= tolerance, `${found} instead of ${expected}`);
 }
 
-const FREE: Execution = { rate: new Float64Array(1), slippageBps: 0, participationMax: Infinity, isFractional: true, gates: null };
+const FREE: Execution = { rate: new Float64Array(1), slippageBps: 0, participationMax: Infinity,
+  isFractional: true, gates: null };
 
 /** Sizes 1, -1, 0, 1, -1 at prices 1..5: the micro accounting of the research notes. */
 function micro(terms: Partial<Execution>): { account: Account; rows: number[][] } {
@@ -79,7 +80,7 @@ test("AAPL 2020-08-28, 499.23 then 129.04 after a 4:1 split: a holder of whole s
   near((end - 1000) / (2 * 499.23), 0.0339, 5e-5);
 });
 
-test("a split alone, price 100 then 25 at 4:1, leaves equity exactly where it was; so does a reverse split of 1:3", async () => {
+test("a split alone, price 100 then 25 at 4:1, leaves equity where it was; so does a reverse split 1:3", async () => {
   assert.deepEqual(await equityOf(quoted([100, 25], [1], [{ kind: "split", value: 4, row: 1 }])), [1000, 1000]);
   const [, end] = await equityOf(quoted([10, 30], [1], [{ kind: "split", value: 1 / 3, row: 1 }]), { isFractional: false });
   near(end, 1000, 1e-10);
@@ -161,7 +162,7 @@ test("whole shares are rounded towards zero: 0.5 of 1000 at 30 is 16 shares, -0.
   near(unitsOf(0.5, 1000, 30, true), 16.666666666666668, 1e-14);
 });
 
-test("an equity that is lost, short 3 times a price that doubles, closes everything and stays at -2,000 (by hand)", async () => {
+test("an equity that is lost, short 3 times a price that doubles, stays at -2,000 (by hand)", async () => {
   const input = inputOf([quoted([100, 200, 400, 800], [-1, -1, -1])], { ...FULL, volatilityTarget: 3 }, "raw");
   const stage = await setStage(input), { runs, book } = perform(stage, termsOf(input));
   assert.deepEqual([...runs[0].equity], [1000, -2000, -2000, -2000]);

@@ -19,7 +19,8 @@ export const PLAIN: BacktestSettings = {
 
 /** Position and volatility are features of the row, so a test can dictate both. */
 export const DICTATED: Strategy = {
-  name: "dictated", description: "does what its features say", recipe: "test", features: ["position", "volatility"], lookback: 1,
+  name: "dictated", description: "does what its features say", recipe: "test",
+  features: ["position", "volatility"], lookback: 1,
   decide: ({ features, time }) => Promise.resolve({
     position: Float32Array.from(time, (_, b) => features[2 * b]),
     volatility: Float32Array.from(time, (_, b) => features[2 * b + 1]),

@@ -20,7 +20,8 @@ function furthest(a: Float64Array, b: Float64Array): number {
   return a.reduce((most, value, d) => Math.max(most, Math.abs(value - b[d])), 0);
 }
 
-const window = (from: number, to: number): BacktestSettings["windows"][number] => ({ from: day(FIRST_DAY + from), to: day(FIRST_DAY + to) });
+const window = (from: number, to: number): BacktestSettings["windows"][number] =>
+  ({ from: day(FIRST_DAY + from), to: day(FIRST_DAY + to) });
 
 describe("both engines", () => {
   const cases: readonly [string, Partial<BacktestSettings>][] = [
@@ -30,8 +31,8 @@ describe("both engines", () => {
     ["the whole portfolio scaled to 10 %, a bar later", { portfolioTarget: 0.1, lag: 1 }],
     ["weights capped at 0.5", { leverageMax: 0.5 }],
     ["three windows of their own", { windows: [window(10, 80), window(81, 160), window(200, 260)] }],
-    ["three windows in one book from day 5", { windows: [window(40, 80), window(81, 160), window(200, 260)], bookFrom: day(FIRST_DAY + 5),
-      portfolioTarget: 0.1 }],
+    ["three windows in one book from day 5", { windows: [window(40, 80), window(81, 160), window(200, 260)],
+      bookFrom: day(FIRST_DAY + 5), portfolioTarget: 0.1 }],
     ["three windows in one book from day 5, a bar later", { windows: [window(40, 80), window(81, 160), window(200, 260)],
       bookFrom: day(FIRST_DAY + 5), lag: 1 }],
   ];
@@ -70,7 +71,8 @@ function anySettings(draw: Random): Partial<BacktestSettings> {
   return {
     lag: maybe(0, 1), portfolioTarget: maybe<number | null>(0.12, null), isFractional: maybe(true, false),
     slippageBps: maybe(3, 0), participationMax: maybe(0.5, Infinity), capital: 10 ** (4 + 3 * draw.uniform()),
-    costs: { costBps: maybe(5, 0), isHalfSpreadCharged: maybe(true, false), borrowBps: maybe(100, 0), financingBps: maybe(50, 0) },
+    costs: { costBps: maybe(5, 0), isHalfSpreadCharged: maybe(true, false), borrowBps: maybe(100, 0),
+      financingBps: maybe(50, 0) },
     limits: maybe({ ...NO_LIMITS, grossMax: 0.5, turnoverMax: 0.4, collarBps: 150, orderNotionalMax: 1e5 }, NO_LIMITS),
     windows: maybe([window(0, 400)], [window(5, 60), window(61, 120)]),
   };
@@ -87,7 +89,11 @@ function withActions(one: InstrumentInput, draw: Random): InstrumentInput {
     if (draw.uniform() < 0.5) {
       const value = [2, 3, 1.5, 0.25][draw.below(4)];
       actions.push({ kind: "split", exTime, value });
-      for (let t = row; t < close.length; t++) { columns.close[t] /= value; columns.open[t] /= value; columns.volume[t] *= value; }
+      for (let t = row; t < close.length; t++) {
+        columns.close[t] /= value;
+        columns.open[t] /= value;
+        columns.volume[t] *= value;
+      }
     } else {
       const value = 0.01 * columns.close[row - 1];
       actions.push({ kind: "dividend", exTime, value });
@@ -100,7 +106,8 @@ function withActions(one: InstrumentInput, draw: Random): InstrumentInput {
 /** A market of any kind and settings of any kind. */
 function anyInput(seed: number): BacktestInput {
   const draw = random(seed, "event settings"), isRaw = draw.uniform() < 0.6;
-  const plain = market(seed, { instruments: 2 + draw.below(5), days: 140, missing: draw.uniform() < 0.5 ? 0 : 0.05, hasOpens: true });
+  const plain = market(seed, { instruments: 2 + draw.below(5), days: 140, hasOpens: true,
+    missing: draw.uniform() < 0.5 ? 0 : 0.05 });
   return inputOf(isRaw ? plain.map((one) => withActions(one, draw)) : plain, anySettings(draw), isRaw ? "raw" : "total-return");
 }
 
@@ -115,11 +122,11 @@ test("in 60 random markets the rows of differences sum to the whole difference o
     assert.ok(Math.abs(whole - sum) <= 1e-12, `seed ${seed}: ${whole} against ${sum}`);
     for (const row of event.differences) { seen.add(row.what); assert.ok(row.why.length > 20); }
   }
-  assert.deepEqual([...seen].sort(), ["costs", "fills at the open", "order gates", "partial fills", "raw prices", "slippage", "timing",
-    "whole shares"]);
+  assert.deepEqual([...seen].sort(), ["costs", "fills at the open", "order gates", "partial fills", "raw prices",
+    "slippage", "timing", "whole shares"]);
 });
 
-test("at every event of 60 random replays cash + sum(quantity x mark) = capital + gains - costs, to 1e-9 of the capital", async () => {
+test("at every event of 60 replays cash + sum(quantity x mark) = capital + gains - costs to 1e-9", async () => {
   for (const seed of SEEDS) {
     const input = anyInput(seed), stage = await setStage(input), { capital } = stage.scene;
     let events = 0;
@@ -139,7 +146,7 @@ test("at every event of 60 random replays cash + sum(quantity x mark) = capital 
   }
 });
 
-test("the money of 60 replays is conserved: equity = capital + what the tape's fills are worth now - fees + dividends", async () => {
+test("the money of 60 replays is conserved: equity = capital + the fills' worth - fees + dividends", async () => {
   for (const seed of SEEDS) {
     const input = anyInput(seed), stage = await setStage({ ...input, instruments: input.instruments.map((one) => ({ ...one,
       actions: one.actions.filter((action) => action.kind === "dividend") })),
@@ -157,10 +164,12 @@ test("the money of 60 replays is conserved: equity = capital + what the tape's f
         units[i] += filled;
       }
       units.forEach((quantity, i) => {
-        assert.ok(Math.abs(quantity - account.quantity[i]) <= 1e-9 * Math.max(1, Math.abs(quantity)), `seed ${seed}: no fill without an order`);
+        const most = 1e-9 * Math.max(1, Math.abs(quantity));
+        assert.ok(Math.abs(quantity - account.quantity[i]) <= most, `seed ${seed}: a fill without an order`);
         money += quantity * account.mark[i];
       });
-      assert.ok(Math.abs(money - equity.at(-1)!) <= 1e-9 * stage.scene.capital, `seed ${seed}: ${money} against ${equity.at(-1)}`);
+      const off = Math.abs(money - equity.at(-1)!);
+      assert.ok(off <= 1e-9 * stage.scene.capital, `seed ${seed}: ${money} against ${equity.at(-1)}`);
     }
   }
 });
@@ -173,7 +182,8 @@ test("changing every price and feature after day 90 changes no bit of the equity
     const other = { ...input, instruments: input.instruments.map((one) => ({
       ...one, bars: { ...one.bars, columns: Object.fromEntries(Object.entries(one.bars.columns).map(([name, values]) =>
         [name, after(one, values, 1)])) },
-      adjustedClose: after(one, one.adjustedClose, 1), features: { ...one.features, values: after(one, one.features.values, 2) },
+      adjustedClose: after(one, one.adjustedClose, 1),
+      features: { ...one.features, values: after(one, one.features.values, 2) },
     })) } as BacktestInput;
     const heard = async (of: BacktestInput): Promise<number[]> => {
       const stage = await setStage(of), seen: number[] = [];
@@ -201,11 +211,11 @@ test("a strategy that always says 0 keeps the equity exactly at its capital, wit
   }
 });
 
-test("a holding passes 1 to 5 splits a year without a trace: raw prices and adjusted ones agree to 1e-12 of the return", async () => {
+test("a holding passes 1 to 5 splits a year without a trace: raw and adjusted prices agree to 1e-12", async () => {
   for (const seed of [1, 2, 3]) {
     const draw = random(seed, "splits"), plain = market(seed, { instruments: 3, days: 250, hasOpens: true });
-    const split = plain.map((one) => withActions(one, draw)).map((one, i) => ({ ...one, actions: one.actions.filter((action) =>
-      action.kind === "split"), adjustedClose: plain[i].adjustedClose }));
+    const split = plain.map((one) => withActions(one, draw)).map((one, i) => ({ ...one,
+      actions: one.actions.filter((action) => action.kind === "split"), adjustedClose: plain[i].adjustedClose }));
     assert.ok(split.some((one) => one.actions.length > 0));
     const raw = await runEvent(inputOf(split, {}, "raw")), adjusted = await runEvent(inputOf(plain));
     assert.ok(furthest(raw.curve.netReturn, adjusted.curve.netReturn) < 1e-12, `seed ${seed}`);
@@ -222,17 +232,21 @@ test("orders are gated and limits act on the account: the notes name 3 kinds of 
 });
 
 test("the timeline of [1 2 4], [2 3] and [] has 4 steps and 5 entries, in the order of time, then instrument", () => {
-  const { time, start, instrument, row } = buildTimeline([Float64Array.of(1, 2, 4), Float64Array.of(2, 3), new Float64Array(0)]);
-  assert.deepEqual([[...time], [...start], [...instrument], [...row]], [[1, 2, 3, 4], [0, 1, 3, 4, 5], [0, 0, 1, 1, 0], [0, 1, 0, 1, 2]]);
+  const times = [[1, 2, 4], [2, 3], []].map((list) => Float64Array.from(list));
+  const { time, start, instrument, row } = buildTimeline(times);
+  assert.deepEqual([[...time], [...start], [...instrument], [...row]],
+    [[1, 2, 3, 4], [0, 1, 3, 4, 5], [0, 0, 1, 1, 0], [0, 1, 0, 1, 2]]);
 });
 
 test("an event result is a whole result: 1 benchmark, 6 costs on the ladder, classes that sum to the instruments", async () => {
-  const input = inputOf(market(9, { instruments: 6, days: 260, missing: 0.02 }), { costs: { costBps: 2, isHalfSpreadCharged: false,
-    borrowBps: 0, financingBps: 0 } });
+  const costs = { costBps: 2, isHalfSpreadCharged: false, borrowBps: 0, financingBps: 0 };
+  const input = inputOf(market(9, { instruments: 6, days: 260, missing: 0.02 }), { costs });
   const result: BacktestResult = await runEvent({ ...input, benchmark: input.strategy });
   assert.deepEqual([result.engine, result.costLadder.length, result.benchmark?.name], ["event", 6, "dictated"]);
-  const sum = (rows: BacktestResult["classes"]): number => rows.reduce((total, row) => total + row.contribution, 0);
+  const sum = (rows: BacktestResult["classes"]): number =>
+    rows.reduce((total, row) => total + row.contribution, 0);
   assert.ok(Math.abs(sum(result.classes) - sum(result.instruments)) < 1e-12);
-  assert.ok(Math.abs(sum(result.instruments) - result.curve.netReturn.reduce((total, value) => total + value, 0)) < 1e-12);
+  const net = result.curve.netReturn.reduce((total, value) => total + value, 0);
+  assert.ok(Math.abs(sum(result.instruments) - net) < 1e-12);
   assert.ok(Math.abs(result.costLadder[2].sharpe - result.average.sharpe) < 1e-12);      // the ladder at 2 bps is this run
 });

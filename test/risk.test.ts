@@ -12,7 +12,8 @@ function near(found: number, expected: number, tolerance: number): void {
 const CLASSES: AssetClass[] = ["equity", "equity", "bond", "fx"];
 
 /** What `wanted` becomes under limits, from nothing held. */
-function limited(wanted: number[], limits: Partial<RiskLimits>, held = wanted.map(() => 0)): { weights: number[]; reasons: string[] } {
+function limited(wanted: number[], limits: Partial<RiskLimits>, held = wanted.map(() => 0)):
+{ weights: number[]; reasons: string[] } {
   const weights = Float64Array.from(wanted);
   const state = startRisk(CLASSES.slice(0, wanted.length), 100);
   const actions = applyLimits(weights, Float64Array.from(held), state, { ...NO_LIMITS, ...limits });
@@ -28,7 +29,8 @@ test("each limit scales down as computed by hand and names itself", () => {
     { weights: [1, -1, 0.5, 0], reasons: ["position-limit", "position-limit"] });
   assert.deepEqual(limited([3, -1, 0.5, 0], { classMax: 2 }), { weights: [1.5, -0.5, 0.5, 0], reasons: ["class-limit"] });
   assert.deepEqual(limited([2, -1, 0.5, 0.5], { grossMax: 2 }), { weights: [1, -0.5, 0.25, 0.25], reasons: ["gross-limit"] });
-  assert.deepEqual(limited([2, -1, 0.5, 0.5], { leverageMax: 2 }), { weights: [1, -0.5, 0.25, 0.25], reasons: ["leverage-limit"] });
+  assert.deepEqual(limited([2, -1, 0.5, 0.5], { leverageMax: 2 }),
+    { weights: [1, -0.5, 0.25, 0.25], reasons: ["leverage-limit"] });
   // Longs 3, shorts 1: longs shrink to 1 + 0.5, that is by half.
   assert.deepEqual(limited([2, -1, 0.5, 0.5], { netMax: 0.5 }), { weights: [1, -1, 0.25, 0.25], reasons: ["net-limit"] });
   assert.deepEqual(limited([NaN, 1, 0, 0], {}), { weights: [0, 1, 0, 0], reasons: ["not-finite"] });
@@ -92,7 +94,8 @@ test("the value at risk of half the first less a quarter of the second is numpy'
 });
 
 test("a value at risk twice its limit halves all weights; with 59 returns there is no estimate and no limit", () => {
-  for (const [name, risk] of [["varHistoricalMax", 0.0055715821652303306], ["varParametricMax", 0.008279414846039187]] as const) {
+  const risks = { varHistoricalMax: 0.0055715821652303306, varParametricMax: 0.008279414846039187 };
+  for (const [name, risk] of Object.entries(risks)) {
     const weights = Float64Array.of(0.5, -0.25), state = withHistory(startRisk(["equity", "bond"], 1));
     const actions = applyLimits(weights, new Float64Array(2), state, { ...NO_LIMITS, [name]: risk / 2 });
     near(weights[0], 0.25, 1e-15);
@@ -108,23 +111,28 @@ function anyLimits(draw: Random): RiskLimits {
   const maybe = (most: number): number => draw.uniform() < 0.5 ? Infinity : most * draw.uniform();
   return {
     ...NO_LIMITS, positionMax: maybe(1), grossMax: maybe(4), netMax: maybe(2), leverageMax: maybe(4), classMax: maybe(2),
-    drawdownMax: maybe(1), dailyLossMax: maybe(0.2), varHistoricalMax: maybe(0.05), varParametricMax: maybe(0.05), turnoverMax: maybe(3),
+    drawdownMax: maybe(1), dailyLossMax: maybe(0.2), varHistoricalMax: maybe(0.05), varParametricMax: maybe(0.05),
+    turnoverMax: maybe(3),
   };
 }
 
 /** Every limit that does not hold, by name. */
 function broken(weights: Float64Array, held: Float64Array, state: RiskState, limits: RiskLimits): string[] {
-  const sum = (values: Iterable<number>): number => { let total = 0; for (const value of values) total += value; return total; };
-  const gross = sum(weights.map(Math.abs)), most = (limit: number): number => limit * (1 + 1e-9) + 1e-9;
-  const growth = weights.map((weight, i) => weight * held[i] > 0 ? Math.max(0, Math.abs(weight) - Math.abs(held[i])) : Math.abs(weight));
+  const sum = (values: Float64Array): number => values.reduce((total, value) => total + value, 0);
+  const most = (limit: number): number => limit * (1 + 1e-9) + 1e-9;
+  const gross = sum(weights.map(Math.abs));
+  const growth = weights.map((weight, i) =>
+    weight * held[i] > 0 ? Math.max(0, Math.abs(weight) - Math.abs(held[i])) : Math.abs(weight));
+  const inClass = (k: number): Float64Array => weights.filter((_, i) => state.classOf[i] === k).map(Math.abs);
   const turnover = sum(weights.map((weight, i) => Math.abs(weight - held[i])));
   const risk = state.observed >= 60 ? valueAtRisk(weights, state) : { historical: 0, parametric: 0 };
   const claims: Record<string, boolean> = {
     position: weights.every((weight) => Math.abs(weight) <= most(limits.positionMax)),
     gross: gross <= most(limits.grossMax), net: Math.abs(sum(weights)) <= most(limits.netMax),
     leverage: gross <= most(limits.leverageMax),
-    class: ASSET_CLASSES.every((_, k) => sum(weights.map((weight, i) => state.classOf[i] === k ? Math.abs(weight) : 0)) <= most(limits.classMax)),
-    historical: risk.historical <= most(limits.varHistoricalMax), parametric: risk.parametric <= most(limits.varParametricMax),
+    class: ASSET_CLASSES.every((_, k) => sum(inClass(k)) <= most(limits.classMax)),
+    historical: risk.historical <= most(limits.varHistoricalMax),
+    parametric: risk.parametric <= most(limits.varParametricMax),
     turnover: turnover <= most(limits.turnoverMax) || sum(growth) <= 1e-9,
     reducing: state.mode === "NORMAL" || sum(growth) <= 1e-9, halted: state.mode !== "HALTED" || gross === 0,
   };
@@ -167,8 +175,10 @@ test("the 4 order gates refuse with their number: a collar of 50 bps refuses a p
   const refusal = gateOrder(order, market, { ...NO_LIMITS, collarBps: 50 });
   assert.equal(refusal?.reason, "price-collar");
   near(refusal!.found, 100, 1e-9);
-  assert.deepEqual(gateOrder(order, market, { ...NO_LIMITS, orderNotionalMax: 989 }), { reason: "order-notional", found: 990, limit: 989 });
-  assert.deepEqual(gateOrder(order, market, { ...NO_LIMITS, staleMs: 999 }), { reason: "stale-data", found: 1000, limit: 999 });
+  assert.deepEqual(gateOrder(order, market, { ...NO_LIMITS, orderNotionalMax: 989 }),
+    { reason: "order-notional", found: 990, limit: 989 });
+  assert.deepEqual(gateOrder(order, market, { ...NO_LIMITS, staleMs: 999 }),
+    { reason: "stale-data", found: 1000, limit: 999 });
   assert.equal(gateOrder(order, { ...market, isHalted: true }, NO_LIMITS)?.reason, "halted-symbol");
   assert.equal(gateOrder({ quantity: NaN, price: 1 }, market, NO_LIMITS)?.reason, "not-finite");
   assert.equal(gateOrder(order, { ...market, lastPrice: NaN }, { ...NO_LIMITS, collarBps: 50 })?.reason, "price-collar");

@@ -1,10 +1,12 @@
 /**
- * The account: cash, what is held, and what each instrument made. The one invariant, at every event:
+ * The account: cash, what is held, and what each instrument made. The one invariant, at every
+ * event:
  *
  *     equity = cash + sum of quantity x mark = capital + sum of gain - sum of paid
  *
- * `mark` is the last price seen. `gain` is what price moves and dividends made; `paid` is fees, slippage and the cost
- * of holding. Money and quantities are float64; equity is summed afresh each time, so nothing drifts.
+ * `mark` is the last price seen. `gain` is what price moves and dividends made; `paid` is fees,
+ * slippage and the cost of holding. Money and quantities are float64; equity is summed afresh each
+ * time, so nothing drifts.
  */
 export class Account {
   cash: number;
@@ -64,8 +66,8 @@ export class Account {
   }
 
   /**
-   * `ratio` new shares for each old one. Whole shares only: the fraction left over is paid out at the new price
-   * ("cash in lieu"; a short pays it). Returns that cash.
+   * `ratio` new shares for each old one. Whole shares only: the fraction left over is paid out at
+   * the new price ("cash in lieu"; a short pays it). Returns that cash.
    */
   split(instrument: number, ratio: number, isFractional: boolean): number {
     this.mark[instrument] /= ratio;
@@ -80,7 +82,10 @@ export class Account {
     return lieu;
   }
 
-  /** Cash per share to whoever is long, from whoever is short; the mark gives up as much, so equity does not jump. */
+  /**
+   * Cash per share to whoever is long, from whoever is short; the mark gives up as much, so equity
+   * does not jump.
+   */
   dividend(instrument: number, perShare: number): void {
     const amount = this.quantity[instrument] * perShare;
     this.cash += amount;

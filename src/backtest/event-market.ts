@@ -2,9 +2,10 @@
  * The prices an account trades at. Two worlds of the same bars:
  *
  *     raw        prices as they were quoted; splits and dividends happen to the account
- *     adjusted   prices with splits, dividends and rolls folded in; nothing happens, a "share" is a fractional claim
+ *     adjusted   prices with splits, dividends and rolls folded in; a "share" is a fractional claim
  *
- * Raw is used when the dataset is raw; all else (ratio back-adjusted futures, total-return prices) has only the other.
+ * Raw is used when the dataset is raw; all else (ratio back-adjusted futures, total-return prices)
+ * has only the other.
  */
 import { firstRowAt, type CorporateAction } from "../market/bars.ts";
 import type { InstrumentInput } from "./input.ts";

@@ -7,15 +7,16 @@ import type { WindowResult } from "./result.ts";
 const number = (count: number): string => count.toLocaleString("en-US");
 
 /** `instruments`: decided on at least once. */
-export function eventNotes(stage: Stage, performance: Performance, windows: readonly WindowResult[], instruments: number): string[] {
+export function eventNotes(stage: Stage, performance: Performance, windows: readonly WindowResult[],
+  instruments: number): string[] {
   const { alignment, stretches, clipped, unscaled } = stage;
   const limited = new Map<string, number>();
   for (const run of performance.runs) {
     for (const [reason, count] of run.reasons) limited.set(reason, (limited.get(reason) ?? 0) + count);
   }
   return [
-    ...vectorNotes(stage.input, { instruments, clipped, unscaled, limited, windows, stretches, time: alignment.time,
-      eligible: alignment.eligible }),
+    ...vectorNotes(stage.input, { instruments, clipped, unscaled, limited, windows, stretches,
+      time: alignment.time, eligible: alignment.eligible }),
     ...accountNotes(stage, performance),
   ];
 }
@@ -27,11 +28,12 @@ function accountNotes(stage: Stage, { runs, tapes }: Performance): string[] {
   const notes = [`Event engine: ${number(orders)} orders, ${number(fills)} fills on a capital of `
     + `${number(scene.capital)}${stage.plans.length > 1 ? " in each window" : ""}.`];
   if (!tradesRaw(input)) {
-    notes.push(`The dataset has only adjusted prices (${input.dataset.adjustment}): positions are fractional claims on them`
-      + `${input.settings.isFractional ? "" : ", not whole shares"}; splits, dividends and rolls are inside the prices.`);
+    const whole = input.settings.isFractional ? "" : ", not whole shares";
+    notes.push(`The dataset has only adjusted prices (${input.dataset.adjustment}): positions are fractional `
+      + `claims on them${whole}; splits, dividends and rolls are inside the prices.`);
   }
   if (input.settings.lag === 1) {
-    notes.push("An order asks for a share of the equity; its number of shares is fixed at the price it fills at.");
+    notes.push("An order asks for a share of the equity; its size is fixed at the price it fills at.");
   }
   const actions = sum((k) => runs[k].actions), lieu = sum((k) => runs[k].lieu);
   if (actions > 0) {
@@ -41,14 +43,18 @@ function accountNotes(stage: Stage, { runs, tapes }: Performance): string[] {
   const partial = sum((k) => tapes[k].partial), refused = sum((k) => tapes[k].refused);
   if (partial > 0) notes.push(`${number(partial)} orders filled only in part; the rest was cancelled.`);
   if (refused > 0) notes.push(`${number(refused)} orders were refused by a gate.`);
-  if (terms.participationMax < Infinity && input.instruments.every((one) => one.bars.columns.volume === undefined)) {
+  const hasVolume = input.instruments.some((one) => one.bars.columns.volume !== undefined);
+  if (terms.participationMax < Infinity && !hasVolume) {
     notes.push("The dataset has no volume, so no order was filled in part.");
   }
-  const ended = [...new Set(runs.flatMap((run) => run.ended))].map((i) => input.instruments[i].instrument.symbol);
+  const ended = [...new Set(runs.flatMap((run) => run.ended))]
+    .map((i) => input.instruments[i].instrument.symbol);
   if (ended.length > 0) {
     notes.push(`Closed out at the last price because the bars end: ${ended.slice(0, 8).join(", ")}`
       + `${ended.length > 8 ? ` and ${ended.length - 8} more` : ""}.`);
   }
-  if (runs.some((run) => run.isRuined)) notes.push("The equity was lost: everything was closed and nothing traded after that.");
+  if (runs.some((run) => run.isRuined)) {
+    notes.push("The equity was lost: everything was closed and nothing traded after that.");
+  }
   return notes;
 }

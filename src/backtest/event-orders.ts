@@ -4,9 +4,9 @@
  *     order --gate--> refused
  *        \--cap by volume--> fill at price x (1 + slippage against us), fee --> account
  *
- * An order lives for one bar: what the cap leaves unfilled is **cancelled**, because the next decision asks anew for
- * whatever is still wanted. Quantities are float64; whole shares are rounded towards zero, so an order never exceeds
- * what was asked for.
+ * An order lives for one bar: what the cap leaves unfilled is **cancelled**, because the next
+ * decision asks anew for whatever is still wanted. Quantities are float64; whole shares are rounded
+ * towards zero, so an order never exceeds what was asked for.
  */
 import { BPS } from "../base/units.ts";
 import { percentageFee } from "../strategy/costs.ts";
@@ -24,10 +24,17 @@ export interface Execution {
   readonly gates: RiskLimits | null;
 }
 
-/** Fields of one row of the tape, in order. `order` numbers from 1; a fill of 0 is an order that got nothing. */
-export const TAPE_FIELDS = ["order", "timeMs", "instrument", "ordered", "filled", "price", "fee"] as const;
+/**
+ * Fields of one row of the tape, in order. `order` numbers from 1; a fill of 0 is an order that got
+ * nothing.
+ */
+export const TAPE_FIELDS =
+  ["order", "timeMs", "instrument", "ordered", "filled", "price", "fee"] as const;
 
-/** What happened, as rows of numbers. Counts always; keeps rows only when asked, since there may be millions. */
+/**
+ * What happened, as rows of numbers. Counts always; keeps rows only when asked, since there may be
+ * millions.
+ */
 export class Tape {
   orders = 0;
   fills = 0;
@@ -42,7 +49,8 @@ export class Tape {
 
   constructor(keeps = false) { this.#keeps = keeps; }
 
-  add(timeMs: number, instrument: number, ordered: number, filled: number, price: number, fee: number): void {
+  add(timeMs: number, instrument: number, ordered: number, filled: number, price: number,
+    fee: number): void {
     const order = ++this.orders;
     if (!this.#keeps) return;
     const width = TAPE_FIELDS.length, at = this.#length * width;
@@ -59,12 +67,16 @@ export class Tape {
   rows(): Float64Array { return this.#rows.subarray(0, this.#length * TAPE_FIELDS.length); }
 }
 
-/** Executes one order of a signed `quantity` against a bar; returns what was filled. `reference`: price before the bar. */
-export function execute(account: Account, tape: Tape, terms: Execution, timeMs: number, instrument: number,
-  quantity: number, price: number, volume: number, reference: number): number {
+/**
+ * Executes one order of a signed `quantity` against a bar; returns what was filled. `reference`:
+ * price before the bar.
+ */
+export function execute(account: Account, tape: Tape, terms: Execution, timeMs: number,
+  instrument: number, quantity: number, price: number, volume: number, reference: number): number {
   const side = quantity > 0 ? 1 : -1;
   if (terms.gates !== null) {
-    const market = { lastPrice: reference > 0 ? reference : price, lastTimeMs: timeMs, nowMs: timeMs, isHalted: false };
+    const lastPrice = reference > 0 ? reference : price;
+    const market = { lastPrice, lastTimeMs: timeMs, nowMs: timeMs, isHalted: false };
     if (gateOrder({ quantity, price }, market, terms.gates) !== null) {
       tape.add(timeMs, instrument, quantity, 0, price, 0);
       tape.refused++;
@@ -90,7 +102,8 @@ export function execute(account: Account, tape: Tape, terms: Execution, timeMs: 
 }
 
 /** Units that make up `fraction` of the equity at `price`. */
-export function unitsOf(fraction: number, equity: number, price: number, isFractional: boolean): number {
+export function unitsOf(fraction: number, equity: number, price: number,
+  isFractional: boolean): number {
   const units = fraction * equity / price;
   return isFractional ? units : Math.trunc(units);
 }

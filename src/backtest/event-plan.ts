@@ -3,7 +3,7 @@
  *
  *     steps    first ........ last .. end
  *              |--decisions--|--|          rows of the result: the dates of the alignment
- *                             \ valued at each instrument's bar that earns its last decision; nothing is decided
+ *                             \ valued at the bar that earns an instrument's last decision
  */
 import { firstRowAt } from "../market/bars.ts";
 import type { Alignment } from "./align.ts";
@@ -24,7 +24,10 @@ export interface RunPlan {
   readonly endRow: Int32Array;
 }
 
-/** Runs of the account: one over all stretches when positions are carried, else one per reported stretch. */
+/**
+ * Runs of the account: one over all stretches when positions are carried, else one per reported
+ * stretch.
+ */
 export function runsOf(stretches: readonly Stretch[]): Stretch[][] {
   const runs: Stretch[][] = [];
   for (const stretch of stretches) {
@@ -39,7 +42,9 @@ export function planRun(timeline: Timeline, alignment: Alignment, times: readonl
   stretches: readonly Stretch[], lag: 0 | 1): RunPlan {
   const from = stretches[0].from, to = stretches.at(-1)!.to;
   const rowStep = new Int32Array(to - from), divisor = new Int32Array(to - from);
-  for (const stretch of stretches) divisor.fill(stretch.instruments, stretch.from - from, stretch.to - from);
+  for (const stretch of stretches) {
+    divisor.fill(stretch.instruments, stretch.from - from, stretch.to - from);
+  }
   for (let d = from; d < to; d++) rowStep[d - from] = firstRowAt(timeline.time, alignment.time[d]);
   const endRow = new Int32Array(times.length).fill(-1);
   let endStep = rowStep[rowStep.length - 1];

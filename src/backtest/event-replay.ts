@@ -1,13 +1,14 @@
 /**
  * The replay of one window, event by event. At each step of the timeline, in this order:
  *
- *     actions -> [open: fills of lag 1] -> closes -> equity E -> [close: fills of lag 1] -> decision -> [fills of lag 0]
- *                                            |                                                \
- *                                            `- a row of the result ends and the next begins    cost of holding
+ *     actions -> open: fills of lag 1 -> closes -> equity E -> close: fills of lag 1
+ *                                                    |             -> decision -> fills of lag 0
+ *                 a row ends, the next one begins ---'             -> cost of holding
  *
- * A row is named after its decision and lasts until the next decision can act: its return is E'/E - 1. That is the
- * vector engine's convention ("booked on the decision date"), measured on an account. Targets are fractions of the
- * equity; an order's size is fixed when it meets its bar. Bars of the future are never read: a step reads its own rows.
+ * A row is named after its decision and lasts until the next decision can act: its return is E'/E -
+ * 1. That is the vector engine's convention ("booked on the decision date"), measured on an
+ * account. Targets are fractions of the equity; an order's size is fixed when it meets its bar.
+ * Bars of the future are never read: a step reads its own rows.
  *
  * The loop holds no object per bar: prices, weights and the account are flat arrays.
  */
@@ -41,9 +42,15 @@ export interface Terms {
 export interface Scene {
   readonly instruments: readonly Instrument[];
   readonly timeline: Timeline;
-  /** Per instrument (T): the weight decided at the row, before the second scaling and the division by N. */
+  /**
+   * Per instrument (T): the weight decided at the row, before the second scaling and the division
+   * by N.
+   */
   readonly weight: readonly Float64Array[];
-  /** Per instrument (T): close adjusted for everything, for the returns that scaling and risk look at. */
+  /**
+   * Per instrument (T): close adjusted for everything, for the returns that scaling and risk look
+   * at.
+   */
   readonly adjustedClose: readonly Float64Array[];
   readonly capital: number;
   readonly periodsPerYear: number;
@@ -72,7 +79,10 @@ export class Replay {
   readonly #isWaiting: Uint8Array;
   /** (N all) price before this step's bar. */
   readonly #reference: Float64Array;
-  /** (N all) fraction of equity without the second scaling: in force, and waiting for the next bar (lag 1). */
+  /**
+   * (N all) fraction of equity without the second scaling: in force, and waiting for the next bar
+   * (lag 1).
+   */
   readonly #plain: Float64Array;
   readonly #plainWaiting: Float64Array;
   readonly #weights: Float64Array;
@@ -90,7 +100,8 @@ export class Replay {
     this.run = new Run(plan, scene.capital);
     this.#execution = {
       rate: Float64Array.from(scene.instruments, (one) => tradingRate(terms.costs, one.halfSpreadBps)),
-      slippageBps: terms.slippageBps, participationMax: terms.participationMax, isFractional: terms.isFractional,
+      slippageBps: terms.slippageBps, participationMax: terms.participationMax,
+      isFractional: terms.isFractional,
       gates: terms.isGated ? scene.limits : null,
     };
     this.#closing = { ...this.#execution, participationMax: Infinity, gates: null };
@@ -138,7 +149,10 @@ export class Replay {
 
   #time(step: number): number { return this.#scene.timeline.time[step]; }
 
-  /** After the last decision an instrument is looked at only up to the bar that earns its own last decision. */
+  /**
+   * After the last decision an instrument is looked at only up to the bar that earns its own last
+   * decision.
+   */
   #isOver(step: number, lastDecision: number, i: number, row: number): boolean {
     return step > lastDecision && row > this.#plan.endRow[i];
   }
@@ -218,7 +232,8 @@ export class Replay {
     const { timeline, adjustedClose, portfolioTarget, limits, isLimited } = this.#scene;
     const wantsReturns = isLimited && needsReturns(limits);
     if (isLimited) observeEquity(this.#risk, equity, dayOf(this.#time(step)));
-    if ((portfolioTarget === null && !wantsReturns) || step <= this.#plan.rowStep[0] + this.#terms.lag) return;
+    if (portfolioTarget === null && !wantsReturns) return;
+    if (step <= this.#plan.rowStep[0] + this.#terms.lag) return;
     this.#returns.fill(0);
     let plainReturn = 0;
     for (let entry = timeline.start[step]; entry < timeline.start[step + 1]; entry++) {
@@ -231,7 +246,9 @@ export class Replay {
     this.#scaler.observe(plainReturn);
   }
 
-  /** New targets for the instruments with a bar now; the others keep what they have. `divisor`: N. */
+  /**
+   * New targets for the instruments with a bar now; the others keep what they have. `divisor`: N.
+   */
   #decide(step: number, equity: number, divisor: number): void {
     const { timeline, weight, leverageMax, isLimited } = this.#scene;
     const from = timeline.start[step], to = timeline.start[step + 1];
@@ -258,7 +275,9 @@ export class Replay {
   #limit(): void {
     const actions = applyLimits(this.#weights, this.#held, this.#risk, this.#scene.limits);
     const { reasons } = this.run;
-    for (const reason of new Set(actions.map((action) => action.reason))) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+    for (const reason of new Set(actions.map((action) => action.reason))) {
+      reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+    }
   }
 
   /** The instrument's last bar: what is held is sold at its last price, whatever the volume. */

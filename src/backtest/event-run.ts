@@ -39,7 +39,8 @@ export class Run {
     this.members = plan.members;
     [this.netReturn, this.cost, this.turnover, this.grossExposure, this.netExposure, this.active] =
       Array.from({ length: 6 }, () => new Float64Array(rows));
-    [this.netShare, this.turnoverShare] = [new Float64Array(rows * width), new Float64Array(rows * width)];
+    this.netShare = new Float64Array(rows * width);
+    this.turnoverShare = new Float64Array(rows * width);
     [this.#gain, this.#paid, this.#traded] = Array.from({ length: 3 }, () => new Float64Array(width));
     this.equity = new Float64Array(rows + 1);
     this.equity[0] = capital;
@@ -53,7 +54,8 @@ export class Run {
     const width = this.members.length;
     let cost = 0, turnover = 0;
     for (let m = 0, at = row * width; m < width; m++, at++) {
-      const i = this.members[m], gain = account.gain[i], paid = account.paid[i], traded = account.traded[i];
+      const i = this.members[m];
+      const gain = account.gain[i], paid = account.paid[i], traded = account.traded[i];
       this.netShare[at] = (gain - this.#gain[m] - (paid - this.#paid[m])) * scale;
       this.turnoverShare[at] = (traded - this.#traded[m]) * scale;
       cost += paid - this.#paid[m];

@@ -1,8 +1,9 @@
 /**
- * Everything a replay needs, made once: decisions, timeline, plans. Then any number of replays under different terms.
+ * Everything a replay needs, made once: decisions, timeline, plans. Then any number of replays
+ * under different terms.
  *
  *     input --align, decide--> weights \
- *           --merge times--> timeline   > Stage --replay(terms)--> Book (the vector engine's form of a result)
+ *           --merge times--> timeline   > Stage --replay(terms)--> Book, as the vector engine's
  */
 import { NO_COSTS } from "../strategy/costs.ts";
 import { align, type Alignment } from "./align.ts";
@@ -13,7 +14,7 @@ import { Replay, type Scene, type Terms } from "./event-replay.ts";
 import type { Run } from "./event-run.ts";
 import type { Tape } from "./event-orders.ts";
 import { buildTimeline } from "./event-timeline.ts";
-import type { BacktestInput } from "./input.ts";
+import type { BacktestInput, InstrumentInput } from "./input.ts";
 import { hasLimits } from "./scale.ts";
 import type { Book, Stretch } from "./simulate.ts";
 import { rangesOf, stretchesOf } from "./vector.ts";
@@ -28,16 +29,20 @@ export interface Stage {
   readonly unscaled: number;
 }
 
-/** Trades at quoted prices, in shares; else at adjusted prices, where a share is a fractional claim. */
+/**
+ * Trades at quoted prices, in shares; else at adjusted prices, where a share is a fractional claim.
+ */
 export function tradesRaw(input: BacktestInput): boolean {
   return input.dataset.adjustment === "raw" || input.dataset.adjustment === "unknown";
 }
 
 export async function setStage(input: BacktestInput): Promise<Stage> {
   const { instruments, settings, strategy } = input;
-  const alignment = align(instruments, strategy, settings.lag, rangesOf(settings.windows, settings.bookFrom));
+  const ranges = rangesOf(settings.windows, settings.bookFrom);
+  const alignment = align(instruments, strategy, settings.lag, ranges);
   const stretches = stretchesOf(settings.windows, alignment, settings.bookFrom !== undefined);
-  const { weight, clipped, unscaled } = await decideWeights(instruments, strategy, alignment, settings, input.signal);
+  const { weight, clipped, unscaled } =
+    await decideWeights(instruments, strategy, alignment, settings, input.signal);
   const times = instruments.map((one) => one.bars.time);
   const timeline = buildTimeline(times);
   const scene: Scene = {
@@ -50,11 +55,14 @@ export async function setStage(input: BacktestInput): Promise<Stage> {
   return { input, alignment, stretches, scene, plans, clipped, unscaled };
 }
 
-/** No friction at all: adjusted closes, fractions, nothing paid. The vector engine's world, on an account. */
+/**
+ * No friction at all: adjusted closes, fractions, nothing paid. The vector engine's world, on an
+ * account.
+ */
 export function frictionless(input: BacktestInput): Terms {
   return {
-    prices: input.instruments.map(adjustedPrices), lag: input.settings.lag, isFilledAtOpen: false, costs: NO_COSTS,
-    slippageBps: 0, participationMax: Infinity, isFractional: true, isGated: false,
+    prices: input.instruments.map(adjustedPrices), lag: input.settings.lag, isFilledAtOpen: false,
+    costs: NO_COSTS, slippageBps: 0, participationMax: Infinity, isFractional: true, isGated: false,
   };
 }
 
@@ -65,11 +73,14 @@ export function termsOf(input: BacktestInput): Terms {
   const isRaw = tradesRaw(input);
   return {
     prices: input.instruments.map(isRaw ? rawPrices : adjustedPrices), lag: settings.lag,
-    isFilledAtOpen: settings.lag === 1 && input.instruments.some((one) => one.bars.columns.open !== undefined), costs: settings.costs, slippageBps: settings.slippageBps,
-    participationMax: settings.participationMax, isFractional: settings.isFractional || !isRaw,
+    isFilledAtOpen: settings.lag === 1 && input.instruments.some(hasOpen), costs: settings.costs,
+    slippageBps: settings.slippageBps, participationMax: settings.participationMax,
+    isFractional: settings.isFractional || !isRaw,
     isGated: Math.min(collarBps, orderNotionalMax, staleMs) < Infinity,
   };
 }
+
+const hasOpen = (one: InstrumentInput): boolean => one.bars.columns.open !== undefined;
 
 /** One replay of all runs. */
 export interface Performance {
@@ -81,8 +92,8 @@ export interface Performance {
 
 export function perform(stage: Stage, terms: Terms): Performance {
   const zeros = (): Float64Array => new Float64Array(stage.alignment.time.length);
-  const book: Book = { gross: zeros(), cost: zeros(), turnover: zeros(), grossExposure: zeros(), netExposure: zeros(),
-    active: zeros() };
+  const book: Book = { gross: zeros(), cost: zeros(), turnover: zeros(), grossExposure: zeros(),
+    netExposure: zeros(), active: zeros() };
   const runs: Run[] = [], tapes: Tape[] = [];
   for (const plan of stage.plans) {
     stage.input.signal?.throwIfAborted();

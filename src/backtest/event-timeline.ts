@@ -2,10 +2,10 @@
  * The merged timeline of all instruments, computed once: who has a bar at which moment.
  *
  *     step       0          1        2      ...            distinct times, ascending
- *     entries    [A0 B0 C0] [A1 C1]  [B1]                  flat; those of step s are start[s] .. start[s + 1] - 1
+ *     entries    [A0 B0 C0] [A1 C1]  [B1]         flat; those of step s: start[s] .. start[s + 1] - 1
  *
- * An entry is (instrument, row). Within a step entries are in the order of the instruments, and all of them together
- * form one decision.
+ * An entry is (instrument, row). Within a step entries are in the order of the instruments, and all
+ * of them together form one decision.
  */
 import { firstRowAt } from "../market/bars.ts";
 import { unionOfTimes } from "./align.ts";

@@ -1,7 +1,8 @@
 /**
- * The event engine: the same strategy, sizing, limits and costs as the vector engine, but on an account, with orders,
- * fills and whole shares. Where nothing is lost to friction and all instruments share their dates, both engines give
- * the same net returns to 1e-12; elsewhere `differences` says what each friction cost.
+ * The event engine: the same strategy, sizing, limits and costs as the vector engine, but on an
+ * account, with orders, fills and whole shares. Where nothing is lost to friction and all
+ * instruments share their dates, both engines give the same net returns to 1e-12; elsewhere
+ * `differences` says what each friction cost.
  *
  *     stage (decisions, timeline, plans) --replay--> book, account, tape --> BacktestResult
  *
@@ -29,21 +30,27 @@ export async function runEvent(input: EventInput): Promise<BacktestResult> {
   const { settings } = input, { periodsPerYear } = settings;
   const reported = stage.stretches.filter((stretch) => stretch.isReported);
   const members = new Set(stage.plans.flatMap((plan) => [...plan.members]));
-  const windows = windowResults(performance.book, stage.alignment.time, reported, periodsPerYear, members.size);
-  const curve = cutCurve(performance.book, stage.alignment.time, reported);
+  const { book } = performance, { time } = stage.alignment;
+  const windows = windowResults(book, time, reported, periodsPerYear, members.size);
+  const curve = cutCurve(book, time, reported);
+  const benchmark = vector.benchmark?.netReturn ?? null;
   const groups = groupsOf(stage, performance);
   const fixed = curve.cost.map((paid, d) => paid - settings.costs.costBps * 1e-4 * curve.turnover[d]);
   return {
     ...vector, engine: "event", windows, average: averageOf(windows), curve,
-    risk: riskNumbers(curve.netReturn, vector.benchmark?.netReturn ?? null, periodsPerYear, settings.trials),
+    risk: riskNumbers(curve.netReturn, benchmark, periodsPerYear, settings.trials),
     instruments: groups.instruments(periodsPerYear), classes: groups.classes(reported, periodsPerYear),
-    costLadder: costLadder(curve.grossReturn, fixed, curve.turnover, piecesOf(reported), periodsPerYear),
+    costLadder: costLadder(curve.grossReturn, fixed, curve.turnover, piecesOf(reported),
+      periodsPerYear),
     differences: explainDifference(stage, vector.curve, performance),
     notes: eventNotes(stage, performance, windows, members.size),
   };
 }
 
-/** Each instrument's own rows of each reported stretch, as the vector engine hands them to its groups. */
+/**
+ * Each instrument's own rows of each reported stretch, as the vector engine hands them to its
+ * groups.
+ */
 function groupsOf(stage: Stage, { runs }: Performance): Groups {
   const groups = new Groups(stage.input.instruments, stage.alignment.time.length);
   stage.plans.forEach(({ stretches, members }, r) => {
@@ -58,7 +65,9 @@ function groupsOf(stage: Stage, { runs }: Performance): Groups {
   return groups;
 }
 
-/** Rows on which member `m` was decided on, traded or held. `start`: date of the run's first row. */
+/**
+ * Rows on which member `m` was decided on, traded or held. `start`: date of the run's first row.
+ */
 function partOf(stage: Stage, run: Run, start: number, stretch: Stretch, m: number): Part {
   const i = run.members[m], width = run.members.length, N = stretch.instruments;
   const isDecided = new Uint8Array(stretch.to - stretch.from);
@@ -69,10 +78,14 @@ function partOf(stage: Stage, run: Run, start: number, stretch: Stretch, m: numb
   const date: number[] = [], net: number[] = [], turnover: number[] = [];
   for (let d = stretch.from; d < stretch.to; d++) {
     const at = (d - start) * width + m;
-    if (isDecided[d - stretch.from] === 0 && run.netShare[at] === 0 && run.turnoverShare[at] === 0) continue;
+    const isIdle = run.netShare[at] === 0 && run.turnoverShare[at] === 0;
+    if (isIdle && isDecided[d - stretch.from] === 0) continue;
     date.push(d);
     net.push(run.netShare[at] * N);
     turnover.push(run.turnoverShare[at] * N);
   }
-  return { instrument: i, stretch, date: Int32Array.from(date), net: Float64Array.from(net), turnover: Float64Array.from(turnover) };
+  return {
+    instrument: i, stretch, date: Int32Array.from(date), net: Float64Array.from(net),
+    turnover: Float64Array.from(turnover),
+  };
 }

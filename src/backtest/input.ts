@@ -5,8 +5,9 @@
  *     features[i]  row 0 .. T_i-1          the same rows, causal
  *     windows      [from, to] days         each is a run of its own, from `capital` and no positions
  *
- * A row may be decided on ("eligible") when all features of the strategy exist over its whole lookback and the bar that
- * earns the decision's return exists: the next one, or with lag 1 the one after it.
+ * A row may be decided on ("eligible") when all features of the strategy exist over its whole
+ * lookback and the bar that earns the decision's return exists: the next one, or with lag 1 the one
+ * after it.
  */
 import type { Day } from "../base/units.ts";
 import type { Features } from "../features/feature.ts";
@@ -21,7 +22,10 @@ import { UserError } from "../base/error.ts";
 
 export interface InstrumentInput {
   readonly instrument: Instrument;
-  /** Rows as the source gave them: `open`, `close` and `volume` are raw where `dataset.adjustment` is "raw". */
+  /**
+   * Rows as the source gave them: `open`, `close` and `volume` are raw where `dataset.adjustment`
+   * is "raw".
+   */
   readonly bars: Bars;
   /** (T) close adjusted for everything (splits and dividends, rolls): returns are taken from it. */
   readonly adjustedClose: Float64Array;
@@ -48,8 +52,9 @@ export interface Window {
 export interface BacktestSettings {
   readonly windows: readonly Window[];
   /**
-   * Vector engine: the book runs from this day on, also between windows, and carries its positions into each; the first
-   * trade ever is charged. Absent: each window starts with no positions and its first trades are charged.
+   * Vector engine: the book runs from this day on, also between windows, and carries its positions
+   * into each; the first trade ever is charged. Absent: each window starts with no positions and
+   * its first trades are charged.
    */
   readonly bookFrom?: Day;
   readonly periodsPerYear: number;
@@ -93,7 +98,8 @@ export function featureColumns(features: Features, strategy: Strategy, symbol: s
   return Int32Array.from(strategy.features, (name) => {
     const at = features.names.indexOf(name);
     if (at < 0) {
-      throw new UserError(`strategy ${strategy.name} reads the feature "${name}", which ${symbol} does not have`,
+      throw new UserError(
+        `strategy ${strategy.name} reads the feature "${name}", which ${symbol} does not have`,
         `compute the recipe it needs: dmn features --recipe ${strategy.recipe} --dataset NAME`);
     }
     return at;

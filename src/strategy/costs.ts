@@ -1,11 +1,13 @@
 /**
- * What trading and holding cost. One place for both engines and for live, so that they cannot differ.
+ * What trading and holding cost. One place for both engines and for live, so that they cannot
+ * differ.
  *
- *     trading   |notional traded| x (costBps [+ the instrument's half-spread])      from the first trade on
- *     borrow    short exposure x borrowBps a year                                   every period held
- *     financing exposure above the equity x financingBps a year                     every period held
+ *     trading   |notional traded| x (costBps [+ the instrument's half-spread])   from the first trade
+ *     borrow    short exposure x borrowBps a year                                every period held
+ *     financing exposure above the equity x financingBps a year                  every period held
  *
- * Exposures are fractions of equity (gross = sum of |weight| / N), so the results are fractions of equity too.
+ * Exposures are fractions of equity (gross = sum of |weight| / N), so the results are fractions of
+ * equity too.
  */
 import { BPS } from "../base/units.ts";
 
@@ -20,9 +22,13 @@ export interface Costs {
   readonly financingBps: number;
 }
 
-export const NO_COSTS: Costs = { costBps: 0, isHalfSpreadCharged: false, borrowBps: 0, financingBps: 0 };
+export const NO_COSTS: Costs =
+  { costBps: 0, isHalfSpreadCharged: false, borrowBps: 0, financingBps: 0 };
 
-/** Cost of trading one instrument as a fraction of the notional. `halfSpreadBps` NaN: unknown, not charged. */
+/**
+ * Cost of trading one instrument as a fraction of the notional. `halfSpreadBps` NaN: unknown, not
+ * charged.
+ */
 export function tradingRate(costs: Costs, halfSpreadBps: number): number {
   const spreadBps = costs.isHalfSpreadCharged && !Number.isNaN(halfSpreadBps) ? halfSpreadBps : 0;
   return (costs.costBps + spreadBps) * BPS;
@@ -33,8 +39,12 @@ export function percentageFee(quantity: number, price: number, rate: number): nu
   return Math.abs(quantity) * price * rate;
 }
 
-/** Cost of holding for one period: `short` and `gross` exposure as fractions of equity (both >= 0) or in money. */
-export function holdingCost(short: number, gross: number, equity: number, costs: Costs, periodsPerYear: number): number {
+/**
+ * Cost of holding for one period: `short` and `gross` exposure as fractions of equity (both >= 0)
+ * or in money.
+ */
+export function holdingCost(short: number, gross: number, equity: number, costs: Costs,
+  periodsPerYear: number): number {
   const borrowed = gross > equity ? gross - equity : 0;
   return (short * costs.borrowBps + borrowed * costs.financingBps) * BPS / periodsPerYear;
 }

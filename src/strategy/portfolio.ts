@@ -1,13 +1,14 @@
 /**
  * From positions to weights: volatility targeting, twice.
  *
- *     position x_i in [-1, 1] --(1)--> weight w_i --(2)--> scaled weight --> fraction of equity f_i = w_i / N
+ *     position x_i in [-1, 1] --(1)--> weight w_i --(2)--> scaled weight --> fraction f_i = w_i / N
  *
  *   (1) each instrument to the same volatility:  w = x * target / (sigma * sqrt(periods a year))
- *       Lim, Zohren, Roberts, "Enhancing Time-Series Momentum Strategies Using Deep Neural Networks" (2019), eq. 1
- *   (2) the whole portfolio to its own target: w * target / sigma_p, where sigma_p is the exponentially weighted
- *       standard deviation (span 60) of the *past* returns of the portfolio before this step. Until there are 60 of
- *       them the factor is 1.
+ *       Lim, Zohren, Roberts, "Enhancing Time-Series Momentum Strategies Using Deep Neural
+ *       Networks" (2019), eq. 1
+ *   (2) the whole portfolio to its own target: w * target / sigma_p, where sigma_p is the
+ *       exponentially weighted standard deviation (span 60) of the *past* returns of the portfolio
+ *       before this step. Until there are 60 of them the factor is 1.
  */
 
 export interface Sizing {
@@ -26,7 +27,10 @@ export const SIZING_REASONS = {
 } as const;
 export type SizingReason = keyof typeof SIZING_REASONS;
 
-/** Weight of one instrument; `volatility` is of one period. Never NaN, never infinite: see `sizingReason`. */
+/**
+ * Weight of one instrument; `volatility` is of one period. Never NaN, never infinite: see
+ * `sizingReason`.
+ */
 export function weightOf(position: number, volatility: number, sizing: Sizing): number {
   if (!(volatility > 0) || !Number.isFinite(position) || volatility === Infinity) return 0;
   const leverageMax = sizing.leverageMax ?? Infinity;
@@ -38,23 +42,28 @@ export function weightOf(position: number, volatility: number, sizing: Sizing): 
 }
 
 /** Why `weightOf` did not scale plainly; null when it did. */
-export function sizingReason(position: number, volatility: number, sizing: Sizing): SizingReason | null {
+export function sizingReason(position: number, volatility: number,
+  sizing: Sizing): SizingReason | null {
   if (!Number.isFinite(position)) return "no-position";
   if (!(volatility > 0) || volatility === Infinity) return "no-volatility";
-  const weight = Math.abs(position * sizing.volatilityTarget / (volatility * Math.sqrt(sizing.periodsPerYear)));
+  const annual = volatility * Math.sqrt(sizing.periodsPerYear);
+  const weight = Math.abs(position * sizing.volatilityTarget / annual);
   if (weight > (sizing.leverageMax ?? Infinity)) return "leverage-cap";
   return Number.isFinite(weight) ? null : "no-volatility";
 }
 
-/** Span of the portfolio's own volatility estimate, periods; also the returns needed before the first estimate. */
+/**
+ * Span of the portfolio's own volatility estimate, periods; also the returns needed before the
+ * first estimate.
+ */
 export const PORTFOLIO_SPAN = 60;
 /** The second scaling never multiplies by more than this, however calm the past was. */
 export const PORTFOLIO_SCALE_MAX = 20;
 
 /**
- * The second scaling as a state machine. At each decision: first `observe` every return of the *unscaled* portfolio
- * (gross, fraction of equity) that has become known since the last decision, then ask for `factor`.
- * Mean and variance as pandas' ewm(span=60, adjust=True, bias=False).
+ * The second scaling as a state machine. At each decision: first `observe` every return of the
+ * *unscaled* portfolio (gross, fraction of equity) that has become known since the last decision,
+ * then ask for `factor`. Mean and variance as pandas' ewm(span=60, adjust=True, bias=False).
  */
 export class PortfolioScaler {
   readonly #target: number;
@@ -91,7 +100,10 @@ export class PortfolioScaler {
     return Math.sqrt(this.#moment / (this.#sum - this.#sumSquares / this.#sum));
   }
 
-  /** What to multiply every weight by now: 1 during the warm-up and when there is no variance or no target. */
+  /**
+   * What to multiply every weight by now: 1 during the warm-up and when there is no variance or no
+   * target.
+   */
   factor(): number {
     const annual = this.volatility() * this.#annual;
     if (Number.isNaN(this.#target) || !(annual > 0)) return 1;

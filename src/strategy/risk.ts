@@ -1,16 +1,17 @@
 /**
- * The last word on weights and orders, the same for vector engine, event engine and live. Pure: a function of the
- * weights wanted, the weights held and the state of the account; every change of a weight carries a reason code.
+ * The last word on weights and orders, the same for vector engine, event engine and live. Pure: a
+ * function of the weights wanted, the weights held and the state of the account; every change of a
+ * weight carries a reason code.
  *
- *     weights wanted --position--class--gross--net--VaR--turnover--> weights allowed      (repeated until nothing moves)
+ *     weights wanted --position--class--gross--net--VaR--turnover--> allowed (until nothing moves)
  *                        each step only scales down; no sign ever flips
  *
- *     mode   NORMAL --daily loss, held exposure above leverageMax--> REDUCING (nothing may grow) --next day--> NORMAL
+ *     mode   NORMAL --daily loss, held exposure above leverageMax--> REDUCING: nothing may grow
  *            NORMAL, REDUCING --drawdownMax--> HALTED (all closed, for good)
  *
- * Weights are **fractions of equity** (w_i / N), exposures sums of them. Trades that reduce are never held back: the
- * turnover cap limits what is opened or enlarged. Order-level gates (price collar, notional, stale, halted) are at the
- * end. Every limit is off (Infinity) by default.
+ * Weights are **fractions of equity** (w_i / N), exposures sums of them. Trades that reduce are
+ * never held back: the turnover cap limits what is opened or enlarged. Order-level gates (price
+ * collar, notional, stale, halted) are at the end. Every limit is off (Infinity) by default.
  */
 import { BPS } from "../base/units.ts";
 import { ASSET_CLASSES, type AssetClass } from "../market/instrument.ts";
@@ -28,13 +29,18 @@ export interface RiskLimits {
   readonly classMax: number;
   /** Fall from the highest equity, fraction: reached, everything is closed for good. */
   readonly drawdownMax: number;
-  /** Loss since the last equity of the day before, fraction: reached, nothing may grow until the next day. */
+  /**
+   * Loss since the last equity of the day before, fraction: reached, nothing may grow until the
+   * next day.
+   */
   readonly dailyLossMax: number;
   /** One-period 95 % value at risk from the history of returns, fraction of equity. */
   readonly varHistoricalMax: number;
   /** The same, 1.645 standard deviations of that history. */
   readonly varParametricMax: number;
-  /** Sum of |change of weight| at one decision; trades that reduce count, and are never held back. */
+  /**
+   * Sum of |change of weight| at one decision; trades that reduce count, and are never held back.
+   */
   readonly turnoverMax: number;
   /** Largest distance of an order's price from the last price, basis points. */
   readonly collarBps: number;
@@ -45,9 +51,10 @@ export interface RiskLimits {
 }
 
 export const NO_LIMITS: RiskLimits = {
-  positionMax: Infinity, grossMax: Infinity, netMax: Infinity, leverageMax: Infinity, classMax: Infinity,
-  drawdownMax: Infinity, dailyLossMax: Infinity, varHistoricalMax: Infinity, varParametricMax: Infinity,
-  turnoverMax: Infinity, collarBps: Infinity, orderNotionalMax: Infinity, staleMs: Infinity,
+  positionMax: Infinity, grossMax: Infinity, netMax: Infinity, leverageMax: Infinity,
+  classMax: Infinity, drawdownMax: Infinity, dailyLossMax: Infinity, varHistoricalMax: Infinity,
+  varParametricMax: Infinity, turnoverMax: Infinity, collarBps: Infinity, orderNotionalMax: Infinity,
+  staleMs: Infinity,
 };
 
 /** Why a weight was changed or an order refused. */
@@ -76,14 +83,19 @@ export interface RiskAction {
   readonly reason: RiskReason;
   /** Index of the instrument, or -1 when all or a group were changed. */
   readonly instrument: number;
-  /** The quantity that was limited, before and after (exposure, weight, value at risk or turnover). */
+  /**
+   * The quantity that was limited, before and after (exposure, weight, value at risk or turnover).
+   */
   readonly before: number;
   readonly after: number;
 }
 
 export type RiskMode = "NORMAL" | "REDUCING" | "HALTED";
 
-/** What the limits need to know of the account. Owned by whoever owns the account; changed by the functions below. */
+/**
+ * What the limits need to know of the account. Owned by whoever owns the account; changed by the
+ * functions below.
+ */
 export interface RiskState {
   mode: RiskMode;
   /** (N) index into ASSET_CLASSES. */
@@ -100,7 +112,10 @@ export interface RiskState {
   observed: number;
 }
 
-/** Periods of returns the value at risk looks back on; with fewer than VAR_ROWS_MIN there is no estimate and no limit. */
+/**
+ * Periods of returns the value at risk looks back on; with fewer than VAR_ROWS_MIN there is no
+ * estimate and no limit.
+ */
 export const VAR_HISTORY = 250;
 export const VAR_ROWS_MIN = 60;
 const VAR_TAIL = 0.05;
@@ -112,8 +127,8 @@ const PASSES_MAX = 16;
 
 export function startRisk(classes: readonly AssetClass[], equity: number): RiskState {
   return {
-    mode: "NORMAL", classOf: Uint8Array.from(classes, (name) => ASSET_CLASSES.indexOf(name)), equity, peak: equity,
-    dayStart: equity, day: -Infinity, history: new Float64Array(0), observed: 0,
+    mode: "NORMAL", classOf: Uint8Array.from(classes, (name) => ASSET_CLASSES.indexOf(name)),
+    equity, peak: equity, dayStart: equity, day: -Infinity, history: new Float64Array(0), observed: 0,
   };
 }
 
@@ -138,10 +153,12 @@ export function observeReturns(state: RiskState, returns: Float64Array): void {
 }
 
 /**
- * Scales `weights` (N, fractions of equity) down in place until every limit holds; sets `state.mode`.
- * `previous` (N) is what is held now. Calling it again with the same arguments changes nothing.
+ * Scales `weights` (N, fractions of equity) down in place until every limit holds; sets
+ * `state.mode`. `previous` (N) is what is held now. Calling it again with the same arguments
+ * changes nothing.
  */
-export function applyLimits(weights: Float64Array, previous: Float64Array, state: RiskState, limits: RiskLimits): RiskAction[] {
+export function applyLimits(weights: Float64Array, previous: Float64Array, state: RiskState,
+  limits: RiskLimits): RiskAction[] {
   const actions: RiskAction[] = [];
   for (let i = 0; i < weights.length; i++) {
     if (!Number.isFinite(weights[i])) {
@@ -150,12 +167,13 @@ export function applyLimits(weights: Float64Array, previous: Float64Array, state
     }
   }
   setMode(previous, state, limits, actions);
-  if (state.mode === "HALTED") { closeAll(weights, actions); return actions; }
+  if (state.mode === "HALTED") return closeAll(weights, actions);
   for (let pass = 0; pass < PASSES_MAX; pass++) {
     if (!scaleOnce(weights, previous, state, limits, actions)) return actions;
   }
-  // Limits that pull against each other: give up growing, then take the two limits that reducing can break.
-  actions.push({ reason: "limits-conflict", instrument: -1, before: grossOf(weights), after: NaN });
+  // Limits that pull against each other: give up growing, then take the two limits that reducing
+  // can break.
+  act(actions, "limits-conflict", grossOf(weights), NaN);
   forbidGrowth(weights, previous);
   limitNet(weights, limits, actions);
   limitValueAtRisk(weights, state, limits, actions);
@@ -163,35 +181,40 @@ export function applyLimits(weights: Float64Array, previous: Float64Array, state
 }
 
 /** HALTED is for good; REDUCING is decided anew each time. */
-function setMode(previous: Float64Array, state: RiskState, limits: RiskLimits, actions: RiskAction[]): void {
+function setMode(previous: Float64Array, state: RiskState, limits: RiskLimits,
+  actions: RiskAction[]): void {
   if (state.mode === "HALTED") return;
   if (state.equity <= state.peak * (1 - limits.drawdownMax) || state.equity <= 0) {
     const drawdown = 1 - state.equity / state.peak;
-    actions.push({ reason: "drawdown-limit", instrument: -1, before: drawdown, after: limits.drawdownMax });
+    act(actions, "drawdown-limit", drawdown, limits.drawdownMax);
     state.mode = "HALTED";
     return;
   }
   state.mode = "NORMAL";
   if (state.equity <= state.dayStart * (1 - limits.dailyLossMax)) {
     const loss = 1 - state.equity / state.dayStart;
-    actions.push({ reason: "daily-loss", instrument: -1, before: loss, after: limits.dailyLossMax });
+    act(actions, "daily-loss", loss, limits.dailyLossMax);
     state.mode = "REDUCING";
   }
   if (limits.leverageMax < Infinity) {
     const held = grossOf(previous);
     if (held > limits.leverageMax * SLACK) {
-      actions.push({ reason: "held-leverage", instrument: -1, before: held, after: limits.leverageMax });
+      act(actions, "held-leverage", held, limits.leverageMax);
       state.mode = "REDUCING";
     }
   }
 }
 
-function closeAll(weights: Float64Array, actions: RiskAction[]): void {
+/** Notes an action on a group or on everything. */
+const act = (actions: RiskAction[], reason: RiskReason, before: number, after: number): void =>
+  void actions.push({ reason, instrument: -1, before, after });
+
+function closeAll(weights: Float64Array, actions: RiskAction[]): RiskAction[] {
   const gross = grossOf(weights);
-  if (gross > 0 && actions.every((action) => action.reason !== "drawdown-limit")) {
-    actions.push({ reason: "drawdown-limit", instrument: -1, before: gross, after: 0 });
-  }
+  const isSaid = actions.some((action) => action.reason === "drawdown-limit");
+  if (gross > 0 && !isSaid) act(actions, "drawdown-limit", gross, 0);
   weights.fill(0);
+  return actions;
 }
 
 /** One pass over all limits; false when none of them had to act. */
@@ -203,8 +226,7 @@ function scaleOnce(weights: Float64Array, previous: Float64Array, state: RiskSta
   limitGross(weights, limits, actions);
   limitNet(weights, limits, actions);
   limitValueAtRisk(weights, state, limits, actions);
-  let hasShrunk = false;
-  if (state.mode === "REDUCING") hasShrunk = forbidGrowth(weights, previous);
+  const hasShrunk = state.mode === "REDUCING" && forbidGrowth(weights, previous);
   if (limits.turnoverMax < Infinity) limitTurnover(weights, previous, limits.turnoverMax, actions);
   return actions.length > before || hasShrunk;
 }
@@ -218,14 +240,15 @@ function limitPositions(weights: Float64Array, most: number, actions: RiskAction
   }
 }
 
-function limitClasses(weights: Float64Array, classOf: Uint8Array, most: number, actions: RiskAction[]): void {
+function limitClasses(weights: Float64Array, classOf: Uint8Array, most: number,
+  actions: RiskAction[]): void {
   const exposure = new Float64Array(ASSET_CLASSES.length);
   for (let i = 0; i < weights.length; i++) exposure[classOf[i]] += Math.abs(weights[i]);
   for (let name = 0; name < exposure.length; name++) {
     if (exposure[name] <= most * SLACK) continue;
     const factor = most / exposure[name];
     for (let i = 0; i < weights.length; i++) if (classOf[i] === name) weights[i] *= factor;
-    actions.push({ reason: "class-limit", instrument: -1, before: exposure[name], after: most });
+    act(actions, "class-limit", exposure[name], most);
   }
 }
 
@@ -235,8 +258,7 @@ function limitGross(weights: Float64Array, limits: RiskLimits, actions: RiskActi
   const gross = grossOf(weights);
   if (gross <= most * SLACK) return;
   scaleAll(weights, most / gross);
-  const reason = limits.grossMax <= limits.leverageMax ? "gross-limit" : "leverage-limit";
-  actions.push({ reason, instrument: -1, before: gross, after: most });
+  act(actions, limits.grossMax <= limits.leverageMax ? "gross-limit" : "leverage-limit", gross, most);
 }
 
 /** Reduces the larger side until the difference of the sides is the limit. */
@@ -249,29 +271,32 @@ function limitNet(weights: Float64Array, limits: RiskLimits, actions: RiskAction
   if (Math.abs(net) <= limits.netMax + (long + short) * 1e-12) return;
   const factor = net > 0 ? (short + limits.netMax) / long : (long + limits.netMax) / short;
   for (let i = 0; i < weights.length; i++) if (weights[i] > 0 === net > 0) weights[i] *= factor;
-  actions.push({ reason: "net-limit", instrument: -1, before: net, after: Math.sign(net) * limits.netMax });
+  act(actions, "net-limit", net, Math.sign(net) * limits.netMax);
 }
 
-function limitValueAtRisk(weights: Float64Array, state: RiskState, limits: RiskLimits, actions: RiskAction[]): void {
+function limitValueAtRisk(weights: Float64Array, state: RiskState, limits: RiskLimits,
+  actions: RiskAction[]): void {
   if (!needsReturns(limits) || state.observed < VAR_ROWS_MIN) return;
   const risk = valueAtRisk(weights, state);
   if (risk.historical > limits.varHistoricalMax * SLACK) {
     const factor = limits.varHistoricalMax / risk.historical;
     scaleAll(weights, factor);
-    actions.push({ reason: "var-historical", instrument: -1, before: risk.historical, after: limits.varHistoricalMax });
+    act(actions, "var-historical", risk.historical, limits.varHistoricalMax);
     risk.parametric *= factor;
   }
   if (risk.parametric > limits.varParametricMax * SLACK) {
     scaleAll(weights, limits.varParametricMax / risk.parametric);
-    actions.push({ reason: "var-parametric", instrument: -1, before: risk.parametric, after: limits.varParametricMax });
+    act(actions, "var-parametric", risk.parametric, limits.varParametricMax);
   }
 }
 
 /**
- * One-period 95 % value at risk of these weights over the observed returns, positive fractions of equity. Historical:
- * minus the 5 % quantile (linear between order statistics); parametric: 1.645 sample standard deviations, mean 0.
+ * One-period 95 % value at risk of these weights over the observed returns, positive fractions of
+ * equity. Historical: minus the 5 % quantile (linear between order statistics); parametric: 1.645
+ * sample standard deviations, mean 0.
  */
-export function valueAtRisk(weights: Float64Array, state: RiskState): { historical: number; parametric: number } {
+export function valueAtRisk(weights: Float64Array, state: RiskState):
+{ historical: number; parametric: number } {
   const count = weights.length, rows = Math.min(state.observed, VAR_HISTORY);
   const scenario = new Float64Array(rows);
   let mean = 0, moment = 0;
@@ -290,7 +315,8 @@ export function valueAtRisk(weights: Float64Array, state: RiskState): { historic
 }
 
 /** What grows shares what the reductions leave of the cap. */
-function limitTurnover(weights: Float64Array, previous: Float64Array, most: number, actions: RiskAction[]): void {
+function limitTurnover(weights: Float64Array, previous: Float64Array, most: number,
+  actions: RiskAction[]): void {
   let reduced = 0, grown = 0, size = most;
   for (let i = 0; i < weights.length; i++) {
     const kept = keptPart(weights[i], previous[i]);
@@ -306,7 +332,7 @@ function limitTurnover(weights: Float64Array, previous: Float64Array, most: numb
     const kept = keptPart(weights[i], previous[i]);
     weights[i] = kept + (weights[i] - kept) * factor;
   }
-  actions.push({ reason: "turnover-cap", instrument: -1, before: reduced + grown, after: reduced + budget });
+  act(actions, "turnover-cap", reduced + grown, reduced + budget);
 }
 
 /** Nothing grows or changes side; true when a weight had to change. */
@@ -365,7 +391,9 @@ export function gateOrder(order: GatedOrder, market: MarketView, limits: RiskLim
   const ageMs = market.nowMs - market.lastTimeMs;
   if (!(ageMs <= limits.staleMs)) return { reason: "stale-data", found: ageMs, limit: limits.staleMs };
   const distanceBps = Math.abs(order.price / market.lastPrice - 1) / BPS;
-  if (!(distanceBps <= limits.collarBps)) return { reason: "price-collar", found: distanceBps, limit: limits.collarBps };
+  if (!(distanceBps <= limits.collarBps)) {
+    return { reason: "price-collar", found: distanceBps, limit: limits.collarBps };
+  }
   if (notional > limits.orderNotionalMax) {
     return { reason: "order-notional", found: notional, limit: limits.orderNotionalMax };
   }
