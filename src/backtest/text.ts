@@ -106,8 +106,9 @@ function instrumentTable({ instruments }: BacktestResult): string {
 
 function differences({ differences: rows }: BacktestResult): string {
   if (rows.length === 0) return "";
-  return `against the vector engine:\n${formatTable([{ title: "what" }, right("return"), { title: "why" }],
-    rows.map((row) => [row.what, formatPercent(row.returnDifference, 3), row.why]))}`;
+  const width = Math.max(...rows.map((row) => row.what.length));
+  return ["against the vector engine, total return:", ...rows.map(({ what, returnDifference, why }) =>
+    wrap(`${what.padEnd(width)} ${formatPercent(returnDifference, 3).padStart(9)}  ${why}`, " ".repeat(width + 12)))].join("\n");
 }
 
 function notes({ notes: sentences }: BacktestResult): string {
@@ -116,11 +117,12 @@ function notes({ notes: sentences }: BacktestResult): string {
 
 /** Breaks at spaces before `TERMINAL_COLUMNS`; further lines start with `indent`. */
 function wrap(text: string, indent: string): string {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    if (line !== "" && line.length + 1 + word.length > TERMINAL_COLUMNS) { lines.push(line); line = `${indent}${word}`; }
-    else line = line === "" ? word : `${line} ${word}`;
+  let rest = text, out = "";
+  while (rest.length > TERMINAL_COLUMNS) {
+    const space = rest.lastIndexOf(" ", TERMINAL_COLUMNS);
+    const at = space > indent.length ? space : TERMINAL_COLUMNS;
+    out += `${rest.slice(0, at)}\n`;
+    rest = indent + rest.slice(at).trimStart();
   }
-  return [...lines, line].join("\n");
+  return out + rest;
 }

@@ -116,8 +116,9 @@ export function stretchesOf(windows: readonly Window[], alignment: Alignment, is
 }
 
 function emptyWindow({ from, to }: Window): UserError {
-  return new UserError(`nothing can be decided from ${formatDay(from)} to ${formatDay(to)}: no instrument has all features there`,
-    "choose later days (features need a warm-up, dmn about 314 bars), or fetch more history");
+  return new UserError(`nothing can be decided from ${formatDay(from)} to ${formatDay(to)}: `
+    + "no instrument has all its features and a next bar there",
+    "choose other days (the features of dmn need 314 bars before the first decision), or fetch more history");
 }
 
 function firstAt(time: Float64Array, moment: number): number {

@@ -2,7 +2,6 @@
 import * as path from "node:path";
 import { runEvent } from "../backtest/event.ts";
 import type { BacktestInput, BacktestSettings, InstrumentInput } from "../backtest/input.ts";
-import { reportPage } from "../backtest/page/report-page.ts";
 import type { BacktestResult } from "../backtest/result.ts";
 import { runVector } from "../backtest/vector.ts";
 import { chooseWindows } from "../backtest/windows.ts";
@@ -83,7 +82,11 @@ export async function backtest(options: BacktestOptions, context: Context): Prom
   };
   const result = options.engine === "vector" ? await runVector(input) : await runEvent(input);
   const report = options.report === null ? null : path.resolve(options.report);
-  if (report !== null) await replaceWith(report, reportPage(result));
+  if (report !== null) {
+    // Its charts are a good part of the code: loaded only when somebody wants the page.
+    const { reportPage } = await import("../backtest/page/report-page.ts");
+    await replaceWith(report, reportPage(result));
+  }
   return { result, report };
 }
 
