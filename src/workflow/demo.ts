@@ -54,12 +54,11 @@ export async function demo(context: Context): Promise<DemoReport> {
 export function demoText(report: DemoReport): string {
   const right = (title: string): Column => ({ title, align: "right" });
   const table = formatTable([
-    { title: "strategy" }, right("return"), right("vol"), right("Sharpe"), right("Sortino"), right("max DD"), right("Calmar"),
+    { title: "strategy" }, right("return"), right("vol"), right("Sharpe"), right("max DD"), right("Calmar"),
     right("up"), right("turnover"), right("Sharpe by window"),
   ], report.strategies.map(({ strategy, average, sharpeByWindow }) => [
-    strategy, formatPercent(average.annualReturn), formatPercent(average.volatility), formatNumber(average.sharpe),
-    formatNumber(average.sortino), formatPercent(average.maxDrawdown), formatNumber(average.calmar),
-    formatPercent(average.positiveShare), formatNumber(average.turnover, 1), sharpeByWindow.map((value) => formatNumber(value, 2)).join(" "),
+    strategy, formatPercent(average.annualReturn), formatPercent(average.volatility), formatNumber(average.sharpe), formatPercent(average.maxDrawdown),
+    formatNumber(average.calmar), formatPercent(average.positiveShare), formatNumber(average.turnover, 1), sharpeByWindow.map((value) => formatNumber(value, 2)).join(" "),
   ]));
   return [
     `SYNTHETIC market, invented prices: ${report.instruments} instruments, ${report.bars.toLocaleString("en-US")} bars; recipe `
