@@ -9,12 +9,26 @@ export const NO_CHROMIUM = "needs a Chromium: install one, or name it in CHROMIU
 export function chromiumPath(): string | null {
   const named = process.env["CHROMIUM"];
   const usual = ["/usr/bin/chromium", "/usr/bin/chromium-browser"];
-  const searched = (process.env["PATH"] ?? "").split(path.delimiter)
+  const searched = (process.env["PATH"] ?? "")
+    .split(path.delimiter)
     .flatMap((folder) => ["google-chrome", "chromium"].map((name) => path.join(folder, name)));
-  return [...(named === undefined ? [] : [named]), ...usual, ...searched].find((place) => fs.existsSync(place)) ?? null;
+  return (
+    [...(named === undefined ? [] : [named]), ...usual, ...searched].find((place) =>
+      fs.existsSync(place),
+    ) ?? null
+  );
 }
 
 export function openChromium(place: string): Promise<Browser> {
-  return chromium.launch({ executablePath: place, args: ["--no-sandbox", "--disable-gpu", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync"] });
+  return chromium.launch({
+    executablePath: place,
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
 }

@@ -16,7 +16,18 @@ import { makeResult } from "./report-result.ts";
 
 const CHROMIUM = chromiumPath();
 const CHARTS = ["equity", "drawdown", "sharpe", "volatility", "exposure", "turnover"];
-const SECTIONS = ["performance", "windows", "rolling", "monthly", "risk", "trading", "costs", "classes", "instruments", "notes"];
+const SECTIONS = [
+  "performance",
+  "windows",
+  "rolling",
+  "monthly",
+  "risk",
+  "trading",
+  "costs",
+  "classes",
+  "instruments",
+  "notes",
+];
 
 interface Sight {
   readonly page: Page;
@@ -35,7 +46,9 @@ describe("the report in Chromium", { skip: CHROMIUM === null && NO_CHROMIUM }, (
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-report-"));
   const browsers: Browser[] = [];
   let pages = 0;
-  before(async () => { browsers.push(await openChromium(CHROMIUM ?? "")); });
+  before(async () => {
+    browsers.push(await openChromium(CHROMIUM ?? ""));
+  });
   after(async () => {
     await Promise.all(browsers.map((browser) => browser.close()));
     fs.rmSync(folder, { recursive: true });
@@ -44,20 +57,32 @@ describe("the report in Chromium", { skip: CHROMIUM === null && NO_CHROMIUM }, (
   async function show(text: string, look: Look = {}): Promise<Sight> {
     const file = path.join(folder, `page-${pages++}.html`);
     fs.writeFileSync(file, text);
-    const context = await browsers[0].newContext({ viewport: { width: look.width ?? 1280, height: 900 },
-      colorScheme: look.scheme ?? "light", javaScriptEnabled: look.hasScript !== false });
+    const context = await browsers[0].newContext({
+      viewport: { width: look.width ?? 1280, height: 900 },
+      colorScheme: look.scheme ?? "light",
+      javaScriptEnabled: look.hasScript !== false,
+    });
     const page = await context.newPage();
     page.setDefaultTimeout(10_000);
     const complaints: string[] = [];
     page.on("console", (message) => complaints.push(message.text()));
     page.on("pageerror", (error) => complaints.push(String(error)));
-    page.on("request", (request) => { if (request.url() !== `file://${file}`) complaints.push(`asks for ${request.url()}`); });
+    page.on("request", (request) => {
+      if (request.url() !== `file://${file}`) complaints.push(`asks for ${request.url()}`);
+    });
     await page.goto(`file://${file}`);
     return { page, complaints, close: () => context.close() };
   }
 
-  /** Shows a page, lets `look` at it, and expects no complaint, no bare NaN and no sideways scrolling. */
-  async function see(text: string, look: Look, check: (page: Page) => Promise<void>): Promise<void> {
+  /**
+   * Shows a page, lets `look` at it, and expects no complaint, no bare NaN and no sideways
+   * scrolling.
+   */
+  async function see(
+    text: string,
+    look: Look,
+    check: (page: Page) => Promise<void>,
+  ): Promise<void> {
     const sight = await show(text, look);
     await check(sight.page);
     const words = await sight.page.innerText("body");
@@ -68,16 +93,21 @@ describe("the report in Chromium", { skip: CHROMIUM === null && NO_CHROMIUM }, (
     await sight.close();
   }
 
-  const textOf = async (page: Page, selector: string): Promise<string> => (await page.locator(selector).first().innerText()).trim();
-  const momentOf = (page: Page, chart: string): Promise<string> => textOf(page, `#chart-${chart} output.moment`);
+  const textOf = async (page: Page, selector: string): Promise<string> =>
+    (await page.locator(selector).first().innerText()).trim();
+  const momentOf = (page: Page, chart: string): Promise<string> =>
+    textOf(page, `#chart-${chart} output.moment`);
 
   const drawnAgain = (page: Page): Promise<unknown> =>
-    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(null))))");
+    page.evaluate(
+      "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(null))))",
+    );
 
   /** Pixels of a chart that are near a colour. */
   async function painted(page: Page, chart: string, color: string): Promise<number> {
     const [r, g, b] = [1, 3, 5].map((k) => parseInt(color.slice(k, k + 2), 16));
-    return Number(await page.evaluate(`(() => {
+    return Number(
+      await page.evaluate(`(() => {
       const canvas = document.querySelector("#chart-${chart} canvas");
       const copy = Object.assign(document.createElement("canvas"), { width: canvas.width, height: canvas.height });
       const ink = copy.getContext("2d", { willReadFrequently: true });
@@ -85,24 +115,34 @@ describe("the report in Chromium", { skip: CHROMIUM === null && NO_CHROMIUM }, (
       const pixels = ink.getImageData(0, 0, canvas.width, canvas.height).data;
       let count = 0;
       for (let k = 0; k < pixels.length; k += 4) {
-        if (pixels[k + 3] > 200 && Math.abs(pixels[k] - ${r}) + Math.abs(pixels[k + 1] - ${g}) + Math.abs(pixels[k + 2] - ${b}) < 24) count++;
+        const apart = [${r}, ${g}, ${b}].reduce((sum, want, c) => sum + Math.abs(pixels[k + c] - want), 0);
+        if (pixels[k + 3] > 200 && apart < 24) count++;
       }
       return count;
-    })()`));
+    })()`),
+    );
   }
 
-  for (const [scheme, palette] of [["light", LIGHT], ["dark", DARK]] as const) {
+  for (const [scheme, palette] of [
+    ["light", LIGHT],
+    ["dark", DARK],
+  ] as const) {
     for (const width of [1280, 390]) {
       test(`${scheme} at ${width} px: 10 sections and 6 painted charts, nothing asked for, nothing sideways`, async () => {
         await see(reportPage(makeResult()), { scheme, width }, async (page) => {
-          assert.deepEqual(await page.evaluate("[...document.querySelectorAll('main > section')].map(one => one.id)"), SECTIONS);
+          assert.deepEqual(
+            await page.evaluate(
+              "[...document.querySelectorAll('main > section')].map(one => one.id)",
+            ),
+            SECTIONS,
+          );
           for (const id of SECTIONS) assert.ok((await textOf(page, `#${id}`)).length > 40, id);
           for (const chart of CHARTS) {
             const count = await painted(page, chart, palette.strategy);
             assert.ok(count > 200, `${chart} has ${count} pixels of the strategy`);
           }
-          assert.ok(await painted(page, "equity", palette.benchmark) > 200);
-          assert.ok(await page.locator("#distribution-picture rect").count() === 61);
+          assert.ok((await painted(page, "equity", palette.benchmark)) > 200);
+          assert.ok((await page.locator("#distribution-picture rect").count()) === 61);
           assert.equal(await page.locator("#cost-picture circle").count(), 6);
           const ground = await page.evaluate("getComputedStyle(document.body).backgroundColor");
           const channels = [1, 3, 5].map((k) => parseInt(palette.paper.slice(k, k + 2), 16));
@@ -117,23 +157,45 @@ describe("the report in Chromium", { skip: CHROMIUM === null && NO_CHROMIUM }, (
     await see(reportPage(result), {}, async (page) => {
       for (const [key, word] of Object.entries(SUMMARY_WORDS)) {
         const value = result.average[key as keyof typeof SUMMARY_WORDS];
-        assert.equal(await textOf(page, `[data-metric=${key}]`), formatValue(value, word.form), key);
+        assert.equal(
+          await textOf(page, `[data-metric=${key}]`),
+          formatValue(value, word.form),
+          key,
+        );
       }
       for (const [key, word] of Object.entries(RISK_WORDS)) {
-        assert.equal(await textOf(page, `[data-risk=${key}]`), formatValue(result.risk[key as keyof typeof RISK_WORDS], word.form), key);
+        assert.equal(
+          await textOf(page, `[data-risk=${key}]`),
+          formatValue(result.risk[key as keyof typeof RISK_WORDS], word.form),
+          key,
+        );
       }
-      const cells = async (selector: string): Promise<string[]> => (await page.locator(selector).allInnerTexts()).map((text) => text.trim());
-      assert.deepEqual(await cells("#windows tbody tr td:nth-child(5)"), result.windows.map((window) => window.sharpe.toFixed(2)));
-      assert.equal((await cells("#windows tfoot td:nth-child(5)"))[0], result.average.sharpe.toFixed(2));
-      assert.equal((await cells("#windows tfoot td:last-child"))[0], result.benchmark?.average.sharpe.toFixed(2));
+      const cells = async (selector: string): Promise<string[]> =>
+        (await page.locator(selector).allInnerTexts()).map((text) => text.trim());
+      assert.deepEqual(
+        await cells("#windows tbody tr td:nth-child(5)"),
+        result.windows.map((window) => window.sharpe.toFixed(2)),
+      );
+      assert.equal(
+        (await cells("#windows tfoot td:nth-child(5)"))[0],
+        result.average.sharpe.toFixed(2),
+      );
+      assert.equal(
+        (await cells("#windows tfoot td:last-child"))[0],
+        result.benchmark?.average.sharpe.toFixed(2),
+      );
       const months = monthlyReturns(result.curve.time, result.curve.netReturn)
-        .flatMap((row) => [...row.months, row.total]).map((value) => Number.isNaN(value) ? "·" : formatPercent(value, 1));
+        .flatMap((row) => [...row.months, row.total])
+        .map((value) => (Number.isNaN(value) ? "·" : formatPercent(value, 1)));
       assert.equal(months.length, 325);
       assert.deepEqual(await cells("#monthly tbody td"), months);
       assert.equal(await page.locator("#instruments tbody tr").count(), 28);
       const first = result.instruments.toSorted((a, b) => b.contribution - a.contribution)[0];
       assert.equal(await textOf(page, "#instruments tbody tr:first-child th"), first.name);
-      assert.equal(await textOf(page, "#instruments tbody tr:first-child td:nth-child(3)"), formatPercent(first.contribution, 2));
+      assert.equal(
+        await textOf(page, "#instruments tbody tr:first-child td:nth-child(3)"),
+        formatPercent(first.contribution, 2),
+      );
       assert.match(await textOf(page, "header"), /SYNTHETIC MARKET/);
       assert.match(await textOf(page, ".facts"), /1995-01-02 to 2019-11-29/);
     });
@@ -151,9 +213,17 @@ describe("the report in Chromium", { skip: CHROMIUM === null && NO_CHROMIUM }, (
       const moment = await momentOf(page, "equity");
       const row = time.findIndex((value) => formatMoment(value, false) === moment);
       assert.ok(row > 3900 && row < 4200, `${moment} is row ${row}`);
-      const reads = async (chart: string, value: number, form: "growth" | "percent" | "ratio"): Promise<void> => {
+      const reads = async (
+        chart: string,
+        value: number,
+        form: "growth" | "percent" | "ratio",
+      ): Promise<void> => {
         assert.equal(await momentOf(page, chart), moment);
-        assert.equal(await textOf(page, `#chart-${chart} .legend b`), formatValue(value, form), chart);
+        assert.equal(
+          await textOf(page, `#chart-${chart} .legend b`),
+          formatValue(value, form),
+          chart,
+        );
       };
       await reads("equity", growth(netReturn)[row], "growth");
       await reads("drawdown", drawdown(netReturn)[row], "percent");
@@ -194,8 +264,8 @@ describe("the report in Chromium", { skip: CHROMIUM === null && NO_CHROMIUM }, (
       await page.keyboard.press("Enter");
       assert.equal(await page.getAttribute("html", "data-theme"), "dark");
       await drawnAgain(page);
-      assert.ok(await painted(page, "equity", DARK.strategy) > 200);
-      assert.ok(await painted(page, "equity", LIGHT.strategy) < 50);
+      assert.ok((await painted(page, "equity", DARK.strategy)) > 200);
+      assert.ok((await painted(page, "equity", LIGHT.strategy)) < 50);
       await page.reload();
       assert.equal(await page.getAttribute("html", "data-theme"), "dark");
       assert.equal(await page.getAttribute("#theme", "aria-pressed"), "true");
@@ -204,49 +274,69 @@ describe("the report in Chromium", { skip: CHROMIUM === null && NO_CHROMIUM }, (
 
   test("log and linear draw differently, and a legend button hides its line, both by keyboard", async () => {
     await see(reportPage(makeResult()), {}, async (page) => {
-      const picture = async (): Promise<string> => String(await page.evaluate("document.querySelector('#chart-equity canvas').toDataURL()"));
+      const picture = async (): Promise<string> =>
+        String(await page.evaluate("document.querySelector('#chart-equity canvas').toDataURL()"));
       const log = await picture();
       await page.focus("#chart-equity [data-scale=linear]");
       await page.keyboard.press("Space");
       await drawnAgain(page);
       assert.notEqual(await picture(), log);
-      assert.equal(await page.getAttribute("#chart-equity [data-scale=log]", "aria-pressed"), "false");
+      assert.equal(
+        await page.getAttribute("#chart-equity [data-scale=log]", "aria-pressed"),
+        "false",
+      );
       await page.focus("#chart-equity .legend button:nth-of-type(3)");
       await page.keyboard.press("Enter");
       await drawnAgain(page);
       assert.equal(await painted(page, "equity", LIGHT.benchmark), 0);
-      assert.ok(await painted(page, "equity", LIGHT.strategy) > 200);
+      assert.ok((await painted(page, "equity", LIGHT.strategy)) > 200);
     });
   });
 
   test("a press on Sharpe sorts 28 instruments downwards, a second one upwards, missing numbers last", async () => {
     const base = makeResult();
-    const instruments = base.instruments.map((row, k) => k === 4 ? { ...row, sharpe: NaN } : row);
+    const instruments = base.instruments.map((row, k) => (k === 4 ? { ...row, sharpe: NaN } : row));
     await see(reportPage({ ...base, instruments }), { width: 390 }, async (page) => {
       const button = page.locator("#instruments thead button", { hasText: "Sharpe" });
       const names = (): Promise<string[]> => page.locator("#instruments tbody th").allInnerTexts();
-      const ranked = instruments.filter((row) => !Number.isNaN(row.sharpe)).sort((a, b) => b.sharpe - a.sharpe).map((row) => row.name);
+      const ranked = instruments
+        .filter((row) => !Number.isNaN(row.sharpe))
+        .sort((a, b) => b.sharpe - a.sharpe)
+        .map((row) => row.name);
       await button.click();
       assert.deepEqual(await names(), [...ranked, "SYN04"]);
       await button.press("Enter");
       assert.deepEqual(await names(), [...ranked.reverse(), "SYN04"]);
-      assert.equal(await page.locator("#instruments th[aria-sort]").getAttribute("aria-sort"), "ascending");
+      assert.equal(
+        await page.locator("#instruments th[aria-sort]").getAttribute("aria-sort"),
+        "ascending",
+      );
     });
   });
 
   test("names and notes full of markup are shown as they are and run nothing", async () => {
     const evil = `<script>window.pwned=1</script>"><img src=x onerror="window.pwned=2">`;
     const base = makeResult({ days: 700, strategy: evil });
-    const result: BacktestResult = { ...base, dataset: `</script></style>${evil}`, notes: [evil, "</title>"], engine: "event",
-      instruments: base.instruments.map((row) => ({ ...row, name: evil })), differences: [{ what: evil, returnDifference: 0.001, why: evil }] };
-    await see(reportPage(result, { title: evil, others: [{ ...result, strategy: `${evil}2` }] }), {}, async (page) => {
-      assert.equal(await page.evaluate("window.pwned"), undefined);
-      assert.equal(await textOf(page, "h1"), evil);
-      assert.equal(await page.title(), evil);
-      assert.equal(await textOf(page, "#notes li"), evil);
-      assert.equal(await page.locator("img").count(), 0);
-      assert.match(await textOf(page, "#differences tfoot"), /0\.1000%/);
-    });
+    const result: BacktestResult = {
+      ...base,
+      dataset: `</script></style>${evil}`,
+      notes: [evil, "</title>"],
+      engine: "event",
+      instruments: base.instruments.map((row) => ({ ...row, name: evil })),
+      differences: [{ what: evil, returnDifference: 0.001, why: evil }],
+    };
+    await see(
+      reportPage(result, { title: evil, others: [{ ...result, strategy: `${evil}2` }] }),
+      {},
+      async (page) => {
+        assert.equal(await page.evaluate("window.pwned"), undefined);
+        assert.equal(await textOf(page, "h1"), evil);
+        assert.equal(await page.title(), evil);
+        assert.equal(await textOf(page, "#notes li"), evil);
+        assert.equal(await page.locator("img").count(), 0);
+        assert.match(await textOf(page, "#differences tfoot"), /0\.1000%/);
+      },
+    );
   });
 
   test("the page's own policy refuses a script that is added to it, and any connection", async () => {
@@ -258,7 +348,11 @@ describe("the report in Chromium", { skip: CHROMIUM === null && NO_CHROMIUM }, (
       return fetch("http://127.0.0.1:9/").catch(() => null);
     })()`);
     assert.equal(await sight.page.evaluate("window.pwned"), undefined);
-    assert.equal(sight.complaints.filter((text) => /Content Security Policy/.test(text)).length >= 2, true, sight.complaints.join("\n"));
+    assert.equal(
+      sight.complaints.filter((text) => /Content Security Policy/.test(text)).length >= 2,
+      true,
+      sight.complaints.join("\n"),
+    );
     await sight.close();
   });
 
@@ -266,41 +360,99 @@ describe("the report in Chromium", { skip: CHROMIUM === null && NO_CHROMIUM }, (
     await see(reportPage(makeResult()), { hasScript: false }, async (page) => {
       assert.equal(await page.locator("#windows tbody tr").count(), 5);
       assert.match(await textOf(page, "#performance"), /charts need JavaScript/);
-      assert.equal(await textOf(page, "#chart-equity .legend b"), formatValue(growth(makeResult().curve.netReturn)[6499], "growth"));
+      assert.equal(
+        await textOf(page, "#chart-equity .legend b"),
+        formatValue(growth(makeResult().curve.netReturn)[6499], "growth"),
+      );
     });
   });
 
-  const nothing = { annualReturn: NaN, volatility: NaN, sharpe: NaN, sortino: NaN, maxDrawdown: NaN, calmar: NaN,
-    positiveShare: NaN, turnover: NaN };
+  const nothing = {
+    annualReturn: NaN,
+    volatility: NaN,
+    sharpe: NaN,
+    sortino: NaN,
+    maxDrawdown: NaN,
+    calmar: NaN,
+    positiveShare: NaN,
+    turnover: NaN,
+  };
   const base = makeResult({ days: 900 });
   const odd: readonly (readonly [string, BacktestResult, RegExp])[] = [
-    ["no decision at all", makeResult({ days: 0, change: { average: nothing, windows: [], benchmark: null, costLadder: [],
-      instruments: [], classes: [] } }), /nothing to measure/],
+    [
+      "no decision at all",
+      makeResult({
+        days: 0,
+        change: {
+          average: nothing,
+          windows: [],
+          benchmark: null,
+          costLadder: [],
+          instruments: [],
+          classes: [],
+        },
+      }),
+      /nothing to measure/,
+    ],
     ["one day", makeResult({ days: 1 }), /1 periods are too few/],
     ["five days", makeResult({ days: 5 }), /5 periods are too few/],
-    ["one window, one instrument, no benchmark", makeResult({ days: 500, instruments: 1, change: { benchmark: null } }), /^Tsmom /m],
-    ["numbers that are not numbers", { ...base, average: { ...nothing, calmar: Infinity }, benchmark: null,
-      risk: { ...base.risk, valueAtRisk95: NaN, conditionalValueAtRisk95: NaN, informationRatio: NaN },
-      windows: base.windows.map((window) => ({ ...window, ...nothing })),
-      costLadder: base.costLadder.map((row) => ({ ...row, sharpe: NaN, annualReturn: NaN })) }, /n\/a/],
-    ["a ruin: growth at and below 0", { ...base, curve: { ...base.curve,
-      netReturn: base.curve.netReturn.map((r, t) => t === 450 ? -1.2 : r) } }, /-\d+\.\d%/],
+    [
+      "one window, one instrument, no benchmark",
+      makeResult({ days: 500, instruments: 1, change: { benchmark: null } }),
+      /Over one test window, tsmom/,
+    ],
+    [
+      "numbers that are not numbers",
+      {
+        ...base,
+        average: { ...nothing, calmar: Infinity },
+        benchmark: null,
+        risk: {
+          ...base.risk,
+          valueAtRisk95: NaN,
+          conditionalValueAtRisk95: NaN,
+          informationRatio: NaN,
+        },
+        windows: base.windows.map((window) => ({ ...window, ...nothing })),
+        costLadder: base.costLadder.map((row) => ({ ...row, sharpe: NaN, annualReturn: NaN })),
+      },
+      /n\/a/,
+    ],
+    [
+      "a ruin: growth at and below 0",
+      {
+        ...base,
+        curve: {
+          ...base.curve,
+          netReturn: base.curve.netReturn.map((r, t) => (t === 450 ? -1.2 : r)),
+        },
+      },
+      /-\d+\.\d%/,
+    ],
     ["a Sharpe of 3.4", { ...base, average: { ...base.average, sharpe: 3.4 } }, /Sharpe above 3/],
-    ["a real market at minutes", { ...base, isSynthetic: false, timeframe: "5m", periodsPerYear: 19656 }, /1997-\d\d-\d\d \d\d:00/],
+    [
+      "a real market at minutes",
+      { ...base, isSynthetic: false, timeframe: "5m", periodsPerYear: 19656 },
+      /1997-\d\d-\d\d \d\d:00/,
+    ],
   ];
   for (const [name, result, expected] of odd) {
     test(`${name}: a whole page at 390 px, n/a where there is no number`, async () => {
       await see(reportPage(result), { width: 390 }, async (page) => {
         assert.match(await page.innerText("body"), expected);
         assert.equal(await page.locator(".badge").count(), result.isSynthetic ? 1 : 0);
-        for (const id of ["performance", "monthly", "notes"]) assert.ok((await textOf(page, `#${id}`)).length > 20, id);
+        for (const id of ["performance", "monthly", "notes"])
+          assert.ok((await textOf(page, `#${id}`)).length > 20, id);
       });
     });
   }
 
   test("every table names its rows and columns, every button and picture has words, and ids are single", async () => {
-    await see(reportPage(makeResult(), { others: [makeResult({ strategy: "macd", seed: 4 })] }), {}, async (page) => {
-      const faults = await page.evaluate(`(() => {
+    await see(
+      reportPage(makeResult(), { others: [makeResult({ strategy: "macd", seed: 4 })] }),
+      {},
+      async (page) => {
+        const faults = await page.evaluate(`(() => {
         const all = selector => [...document.querySelectorAll(selector)];
         const ids = all("[id]").map(one => one.id);
         return [
@@ -312,9 +464,10 @@ describe("the report in Chromium", { skip: CHROMIUM === null && NO_CHROMIUM }, (
           ...ids.filter((id, k) => ids.indexOf(id) !== k).map(id => "id twice: " + id),
         ];
       })()`);
-      assert.deepEqual(faults, []);
-      assert.match(await textOf(page, "#compared"), /macd/);
-      assert.ok(await painted(page, "equity", LIGHT.other1) > 100);
-    });
+        assert.deepEqual(faults, []);
+        assert.match(await textOf(page, "#compared"), /macd/);
+        assert.ok((await painted(page, "equity", LIGHT.other1)) > 100);
+      },
+    );
   });
 });

@@ -2,21 +2,43 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { BacktestResult } from "../src/backtest/result.ts";
 import { pageScript, themeScript } from "../src/backtest/page/client.ts";
-import { digitsOf, formatMoment, formatPercent, formatRatio, formatValue } from "../src/backtest/page/format.ts";
+import {
+  digitsOf,
+  formatMoment,
+  formatPercent,
+  formatRatio,
+  formatValue,
+} from "../src/backtest/page/format.ts";
 import { ticks } from "../src/backtest/page/graphics.ts";
 import { html } from "../src/backtest/page/html.ts";
 import { logTicks } from "../src/backtest/page/client-charts.ts";
 import { reportPage } from "../src/backtest/page/report-page.ts";
-import { asOf, charts, comparedWith, decimate, pack, rollingWindow } from "../src/backtest/page/series.ts";
+import {
+  asOf,
+  charts,
+  comparedWith,
+  decimate,
+  pack,
+  rollingWindow,
+} from "../src/backtest/page/series.ts";
 import { DARK, LIGHT } from "../src/backtest/page/theme.ts";
 import { growth } from "../src/metrics/rolling.ts";
 import { makeResult } from "./report-result.ts";
 
 describe("words and numbers", () => {
   test("0.0468 reads 4.68%, -0.00001 reads 0.00%, NaN reads n/a, infinity reads ∞", () => {
-    assert.deepEqual([0.0468, -0.00001, -0.2, NaN, Infinity].map((x) => formatPercent(x, 2)), ["4.68%", "0.00%", "-20.00%", "n/a", "∞"]);
-    assert.deepEqual([1.0133, -0.001, NaN, -Infinity].map((x) => formatRatio(x, 2)), ["1.01", "0.00", "n/a", "-∞"]);
-    assert.deepEqual([formatValue(6500, "count"), formatValue(NaN, "count"), formatValue(2.24159, "growth")], ["6,500", "n/a", "2.242"]);
+    assert.deepEqual(
+      [0.0468, -0.00001, -0.2, NaN, Infinity].map((x) => formatPercent(x, 2)),
+      ["4.68%", "0.00%", "-20.00%", "n/a", "∞"],
+    );
+    assert.deepEqual(
+      [1.0133, -0.001, NaN, -Infinity].map((x) => formatRatio(x, 2)),
+      ["1.01", "0.00", "n/a", "-∞"],
+    );
+    assert.deepEqual(
+      [formatValue(6500, "count"), formatValue(NaN, "count"), formatValue(2.24159, "growth")],
+      ["6,500", "n/a", "2.242"],
+    );
   });
 
   test("the last moment of 2019 in UTC reads 2019-12-31 daily and 2019-12-31 23:59 intraday", () => {
@@ -40,7 +62,10 @@ describe("words and numbers", () => {
   test("markup escapes the five characters in text and attributes, and keeps its own", () => {
     const name = `<b>"Tom" & 'Jerry'</b>`;
     const safe = "&lt;b&gt;&quot;Tom&quot; &amp; &#39;Jerry&#39;&lt;/b&gt;";
-    assert.equal(html`<i title="${name}">${[name, html`<u>${1}</u>`, null]}</i>`.markup, `<i title="${safe}">${safe}<u>1</u></i>`);
+    assert.equal(
+      html`<i title="${name}">${[name, html`<u>${1}</u>`, null]}</i>`.markup,
+      `<i title="${safe}">${safe}<u>1</u></i>`,
+    );
   });
 });
 
@@ -50,10 +75,13 @@ function contrast(one: string, other: string): number {
   return (high + 0.05) / (low + 0.05);
 }
 
-const channels = (color: string): number[] => [1, 3, 5].map((k) => parseInt(color.slice(k, k + 2), 16));
+const channels = (color: string): number[] =>
+  [1, 3, 5].map((k) => parseInt(color.slice(k, k + 2), 16));
 
 function luminance(color: string): number {
-  const [r, g, b] = channels(color).map((x) => x / 255).map((x) => x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
+  const [r, g, b] = channels(color)
+    .map((x) => x / 255)
+    .map((x) => (x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 
@@ -66,10 +94,17 @@ function mix(color: string, share: number, ground: string): string {
 describe("the look", () => {
   for (const [name, palette] of Object.entries({ LIGHT, DARK })) {
     test(`${name}: text has a contrast of 4.5 on every ground, the fullest heat too, and lines have 3`, () => {
-      const grounds = [palette.paper, palette.wash, palette.warn,
-        mix(palette.strategy, 0.46, palette.paper), mix(palette.benchmark, 0.46, palette.paper)];
-      for (const ground of grounds) assert.ok(contrast(palette.ink, ground) >= 4.5, `ink on ${ground}`);
-      for (const ground of [palette.paper, palette.wash]) assert.ok(contrast(palette.muted, ground) >= 4.5, `muted on ${ground}`);
+      const grounds = [
+        palette.paper,
+        palette.wash,
+        palette.warn,
+        mix(palette.strategy, 0.46, palette.paper),
+        mix(palette.benchmark, 0.46, palette.paper),
+      ];
+      for (const ground of grounds)
+        assert.ok(contrast(palette.ink, ground) >= 4.5, `ink on ${ground}`);
+      for (const ground of [palette.paper, palette.wash])
+        assert.ok(contrast(palette.muted, ground) >= 4.5, `muted on ${ground}`);
       const { strategy, benchmark, target, other1, other2, other3, other4, other5 } = palette;
       for (const line of [strategy, benchmark, target, other1, other2, other3, other4, other5]) {
         assert.ok(contrast(line, palette.paper) >= 3, line);
@@ -80,8 +115,13 @@ describe("the look", () => {
 
 describe("series of the page", () => {
   test("8,000 days with two more strategies make a page under 1.5 MB, the same bytes each time", () => {
-    const make = (): string => reportPage(makeResult({ days: 8000 }), { others: [makeResult({ days: 8000, strategy: "macd", seed: 2 }),
-      makeResult({ days: 8000, strategy: "long-only", seed: 3 })] });
+    const make = (): string =>
+      reportPage(makeResult({ days: 8000 }), {
+        others: [
+          makeResult({ days: 8000, strategy: "macd", seed: 2 }),
+          makeResult({ days: 8000, strategy: "long-only", seed: 3 }),
+        ],
+      });
     const page = make();
     assert.ok(Buffer.byteLength(page) < 1_500_000, `${Buffer.byteLength(page)} bytes`);
     assert.equal(page, make());
@@ -101,9 +141,13 @@ describe("series of the page", () => {
     const rows = decimate(result);
     assert.ok(rows !== null && rows.length < 20_000 && rows[0] === 0 && rows.at(-1) === 59_999);
     const value = growth(result.curve.netReturn);
-    for (const extreme of [Math.max(...value), Math.min(...value)]) assert.ok(rows.includes(value.indexOf(extreme)));
+    for (const extreme of [Math.max(...value), Math.min(...value)])
+      assert.ok(rows.includes(value.indexOf(extreme)));
     assert.ok(rows.every((row, k) => k === 0 || row > rows[k - 1]));
-    assert.match(reportPage(result), new RegExp(`draw ${rows.length.toLocaleString("en-US")} of 60,000 periods`));
+    assert.match(
+      reportPage(result),
+      new RegExp(`draw ${rows.length.toLocaleString("en-US")} of 60,000 periods`),
+    );
   });
 
   test("packed growth reads back within 6e-8 of the float64 growth (one rounding to float32)", () => {
@@ -113,11 +157,17 @@ describe("series of the page", () => {
     assert.ok(typeof text === "string");
     const bytes = Uint8Array.from(Buffer.from(text, "base64"));
     const expected = growth(result.curve.netReturn);
-    new Float32Array(bytes.buffer).forEach((value, t) => assert.ok(Math.abs(value / expected[t] - 1) < 6e-8));
+    new Float32Array(bytes.buffer).forEach((value, t) =>
+      assert.ok(Math.abs(value / expected[t] - 1) < 6e-8),
+    );
   });
 
   test("another strategy is read at the times of the first: the last value known, nothing before its start", () => {
-    const values = asOf(Float64Array.of(1, 2, 3, 4), Float64Array.of(2, 3.5), Float64Array.of(20, 35));
+    const values = asOf(
+      Float64Array.of(1, 2, 3, 4),
+      Float64Array.of(2, 3.5),
+      Float64Array.of(20, 35),
+    );
     assert.deepEqual([...values], [NaN, 20, 20, 35]);
   });
 
@@ -125,7 +175,10 @@ describe("series of the page", () => {
     const result = makeResult({ days: 300 });
     const named = (strategy: string): BacktestResult => ({ ...result, strategy });
     const lines = comparedWith(result, ["a", "long-only", "b", "c", "d", "e", "f"].map(named));
-    assert.deepEqual(lines.map((line) => line.color), ["other1", "benchmark", "other2", "other3", "other4", "other5", "other1"]);
+    assert.deepEqual(
+      lines.map((line) => line.color),
+      ["other1", "benchmark", "other2", "other3", "other4", "other5", "other1"],
+    );
     assert.equal(lines[1].label, "long-only (benchmark)");
     assert.equal(lines[6].isDashed, true);
     assert.equal(charts(result, [named("long-only")])[1].series.length, 2);

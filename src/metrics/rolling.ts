@@ -2,12 +2,13 @@
  * Series derived from a series of period returns: what a tearsheet draws over time.
  *
  *   returns (D) --growth-->  product of 1 + r     --drawdown--> growth / highest so far - 1
- *               --rolling--> Sharpe, volatility of the last `window` periods (NaN until there are that many)
+ *               --rolling--> Sharpe, volatility of the last `window` periods (NaN before)
  *               --calendar-> compounded by UTC month and year
  *               --counting-> histogram
  *
- * Rolling moments add and never subtract, so nothing that has left a window lingers in it: time is cut
- * in blocks of `window` rows, and a window is the end of one block joined to the start of the next.
+ * Rolling moments add and never subtract, so nothing that has left a window lingers in it: time is
+ * cut in blocks of `window` rows, and a window is the end of one block joined to the start of the
+ * next.
  *
  *   block  |. . . . a a a|b b b b . . .|      moments(a) made once a block, walking backwards
  *   window         [a a a b b b b]            moments(b) grow by a row at each step (Welford 1962)
@@ -76,17 +77,28 @@ export function rollingMoments(returns: Float64Array, window: number): Moments {
   return { mean, deviation };
 }
 
-/** (D) mean / standard deviation (ddof 1) * sqrt(periodsPerYear) of the last `window` returns; NaN at zero deviation. */
-export function rollingSharpe(returns: Float64Array, window: number, periodsPerYear: number): Float64Array {
+/**
+ * (D) mean / standard deviation (ddof 1) * sqrt(periodsPerYear) of the last `window` returns; NaN
+ * at zero deviation.
+ */
+export function rollingSharpe(
+  returns: Float64Array,
+  window: number,
+  periodsPerYear: number,
+): Float64Array {
   const { mean, deviation } = rollingMoments(returns, window);
   const scale = Math.sqrt(periodsPerYear);
-  return mean.map((value, t) => deviation[t] > 0 ? (value / deviation[t]) * scale : NaN);
+  return mean.map((value, t) => (deviation[t] > 0 ? (value / deviation[t]) * scale : NaN));
 }
 
 /** (D) standard deviation (ddof 1) of the last `window` returns, annualised. */
-export function rollingVolatility(returns: Float64Array, window: number, periodsPerYear: number): Float64Array {
+export function rollingVolatility(
+  returns: Float64Array,
+  window: number,
+  periodsPerYear: number,
+): Float64Array {
   const scale = Math.sqrt(periodsPerYear);
-  return rollingMoments(returns, window).deviation.map(value => value * scale);
+  return rollingMoments(returns, window).deviation.map((value) => value * scale);
 }
 
 export interface YearRow {
@@ -96,25 +108,33 @@ export interface YearRow {
   readonly total: number;
 }
 
-/** Compounded by the UTC month of `time` (D, ms, ascending or not), years ascending, years without a period left out. */
+/**
+ * Compounded by the UTC month of `time` (D, ms, ascending or not), years ascending, years without a
+ * period left out.
+ */
 export function monthlyReturns(time: Float64Array, returns: Float64Array): YearRow[] {
   const rows = new Map<number, { months: Float64Array; total: number }>();
   for (let t = 0; t < time.length; t++) {
     const date = new Date(time[t]);
     const year = date.getUTCFullYear();
     let row = rows.get(year);
-    if (row === undefined) rows.set(year, row = { months: new Float64Array(12).fill(NaN), total: 1 });
+    if (row === undefined)
+      rows.set(year, (row = { months: new Float64Array(12).fill(NaN), total: 1 }));
     const month = date.getUTCMonth();
     const before = Number.isNaN(row.months[month]) ? 0 : row.months[month];
     row.months[month] = (1 + before) * (1 + returns[t]) - 1;
     row.total *= 1 + returns[t];
   }
-  return [...rows].sort(([a], [b]) => a - b)
+  return [...rows]
+    .sort(([a], [b]) => a - b)
     .map(([year, row]) => ({ year, months: row.months, total: row.total - 1 }));
 }
 
 export interface Drawdown {
-  /** Rows: last high (-1 is the start, before the first period), lowest point, first new high (-1: not yet). */
+  /**
+   * Rows: last high (-1 is the start, before the first period), lowest point, first new high (-1:
+   * not yet).
+   */
   readonly peak: number;
   readonly trough: number;
   readonly recovery: number;
@@ -122,7 +142,10 @@ export interface Drawdown {
   readonly depth: number;
 }
 
-/** The deepest falls from a high to the next high, deepest first, at most `count`. Takes what `drawdown` gives. */
+/**
+ * The deepest falls from a high to the next high, deepest first, at most `count`. Takes what
+ * `drawdown` gives.
+ */
 export function worstDrawdowns(underwater: Float64Array, count: number): Drawdown[] {
   const falls: Drawdown[] = [];
   let start = -1; // first row of the fall we are in
@@ -140,13 +163,18 @@ export function worstDrawdowns(underwater: Float64Array, count: number): Drawdow
 }
 
 export interface Histogram {
-  /** (bins + 1) edges, ascending, evenly spaced. A bin holds its lower edge; the last holds both. */
+  /**
+   * (bins + 1) edges, ascending, evenly spaced. A bin holds its lower edge; the last holds both.
+   */
   readonly edges: Float64Array;
   /** (bins) */
   readonly counts: Float64Array;
 }
 
-/** Counts finite values in `bins` even bins from the least to the greatest; equal values share one bin of width 0. */
+/**
+ * Counts finite values in `bins` even bins from the least to the greatest; equal values share one
+ * bin of width 0.
+ */
 export function histogram(values: Float64Array, bins: number): Histogram {
   let low = Infinity;
   let high = -Infinity;

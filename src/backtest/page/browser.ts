@@ -1,6 +1,7 @@
 /**
- * As much of the browser and of uPlot as the page's script uses, as types. The compiler's "dom" library would put
- * hundreds of names (`name`, `event`, `status` ...) in scope of every file of this project; this does not.
+ * As much of the browser and of uPlot as the page's script uses, as types. The compiler's "dom"
+ * library would put hundreds of names (`name`, `event`, `status` ...) in scope of every file of
+ * this project; this does not.
  */
 export interface PageElement {
   readonly dataset: Record<string, string | undefined>;
@@ -31,8 +32,14 @@ export interface PageDocument {
 }
 
 export interface PageWindow {
-  readonly localStorage: { getItem(name: string): string | null; setItem(name: string, value: string): void };
-  matchMedia(query: string): { readonly matches: boolean; addEventListener(kind: "change", listen: () => void): void };
+  readonly localStorage: {
+    getItem(name: string): string | null;
+    setItem(name: string, value: string): void;
+  };
+  matchMedia(query: string): {
+    readonly matches: boolean;
+    addEventListener(kind: "change", listen: () => void): void;
+  };
   getComputedStyle(element: PageElement): { getPropertyValue(name: string): string };
   addEventListener(kind: string, listen: () => void): void;
   readonly ResizeObserver: new (listen: () => void) => { observe(element: PageElement): void };
@@ -43,8 +50,17 @@ export interface Plot {
   readonly cursor: { readonly idx: number | null; readonly left: number };
   readonly scales: Record<string, { min: number | null; max: number | null }>;
   readonly bbox: { left: number; top: number; width: number; height: number };
-  readonly ctx: { save(): void; restore(): void; beginPath(): void; moveTo(x: number, y: number): void;
-    lineTo(x: number, y: number): void; stroke(): void; setLineDash(dash: number[]): void; strokeStyle: string; lineWidth: number };
+  readonly ctx: {
+    save(): void;
+    restore(): void;
+    beginPath(): void;
+    moveTo(x: number, y: number): void;
+    lineTo(x: number, y: number): void;
+    stroke(): void;
+    setLineDash(dash: number[]): void;
+    strokeStyle: string;
+    lineWidth: number;
+  };
   setScale(name: string, limits: { min: number; max: number }): void;
   setSize(size: { width: number; height: number }): void;
   setSeries(index: number, options: { show: boolean }): void;
@@ -66,7 +82,12 @@ export interface Drawn {
   readonly box: PageElement;
   readonly title: string;
   readonly columns: (number | null)[][];
-  readonly series: readonly { color: string; isDashed: boolean; isFilled: boolean; isFaint: boolean }[];
+  readonly series: readonly {
+    color: string;
+    isDashed: boolean;
+    isFilled: boolean;
+    isFaint: boolean;
+  }[];
   readonly isShown: boolean[];
   isLog: boolean;
   plot: Plot | null;

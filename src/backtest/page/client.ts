@@ -1,14 +1,24 @@
 /**
  * The page's script, part two: start, theme, tables; and how functions become a script.
  *
- * The script is written as ordinary typed functions and sent as `Function.prototype.toString()`: what runs in the
- * browser is what the compiler checked, in the checkout (types blanked out by Node) as in the published package
- * (types removed by tsc), without a bundler and without a file that the package could forget. The price: each
- * function may use only what is in FUNCTIONS; test/report.test.ts runs them all in Chromium.
+ * The script is written as ordinary typed functions and sent as `Function.prototype.toString()`:
+ * what runs in the browser is what the compiler checked, in the checkout (types blanked out by
+ * Node) as in the published package (types removed by tsc), without a bundler and without a file
+ * that the package could forget. The price: each function may use only what is in FUNCTIONS;
+ * test/report.test.ts runs them all in Chromium.
  */
 import type { Desk, Drawn, PageDocument, PageElement, PageWindow } from "./browser.ts";
 import {
-  axisX, axisY, drawChart, drawMarks, lineOf, logTicks, paint, readOut, scaleY, zoomAll,
+  axisX,
+  axisY,
+  drawChart,
+  drawMarks,
+  lineOf,
+  logTicks,
+  paint,
+  readOut,
+  scaleY,
+  zoomAll,
 } from "./client-charts.ts";
 import { digitsOf, formatMoment, formatPercent, formatRatio, formatValue } from "./format.ts";
 import type { Payload } from "./series.ts";
@@ -20,7 +30,8 @@ declare const window: PageWindow;
 function chooseTheme(): void {
   try {
     const theme = window.localStorage.getItem("dmn-report-theme");
-    if (theme === "light" || theme === "dark") document.documentElement.setAttribute("data-theme", theme);
+    if (theme === "light" || theme === "dark")
+      document.documentElement.setAttribute("data-theme", theme);
   } catch {
     // A browser may refuse storage to a local file: the system's theme stays.
   }
@@ -28,7 +39,9 @@ function chooseTheme(): void {
 
 function isDark(): boolean {
   const chosen = document.documentElement.getAttribute("data-theme");
-  return chosen === null ? window.matchMedia("(prefers-color-scheme: dark)").matches : chosen === "dark";
+  return chosen === null
+    ? window.matchMedia("(prefers-color-scheme: dark)").matches
+    : chosen === "dark";
 }
 
 function startTheme(desk: Desk): void {
@@ -59,39 +72,54 @@ function startTheme(desk: Desk): void {
     else document.documentElement.setAttribute("data-theme", before);
     refresh();
   });
-  // Not refresh(): a redraw before the first one would take uPlot's still empty time axis for the chosen one.
+  // Not refresh(): a redraw before the first one would take uPlot's still empty time axis for the
+  // chosen one.
   button?.setAttribute("aria-pressed", String(isDark()));
 }
 
-/** A press on a column's head sorts by it, greatest first; again, least first. Missing numbers stay last. */
+/**
+ * A press on a column's head sorts by it, greatest first; again, least first. Missing numbers stay
+ * last.
+ */
 function startTables(): void {
   for (const table of document.querySelectorAll("table[data-sortable]")) {
     const heads = [...table.querySelectorAll("thead th")];
-    heads.forEach((head, column) => head.querySelector("button")?.addEventListener("click", () => {
-      const isText = head.dataset["kind"] === "text";
-      const was = head.getAttribute("aria-sort");
-      const order = was === null ? (isText ? "ascending" : "descending") : was === "ascending" ? "descending" : "ascending";
-      for (const other of heads) other.removeAttribute("aria-sort");
-      head.setAttribute("aria-sort", order);
-      sortRows(table, column, isText, order === "ascending" ? 1 : -1);
-    }));
+    heads.forEach((head, column) =>
+      head.querySelector("button")?.addEventListener("click", () => {
+        const isText = head.dataset["kind"] === "text";
+        const was = head.getAttribute("aria-sort");
+        const order =
+          was === null
+            ? isText
+              ? "ascending"
+              : "descending"
+            : was === "ascending"
+              ? "descending"
+              : "ascending";
+        for (const other of heads) other.removeAttribute("aria-sort");
+        head.setAttribute("aria-sort", order);
+        sortRows(table, column, isText, order === "ascending" ? 1 : -1);
+      }),
+    );
   }
 }
 
 function sortRows(table: PageElement, column: number, isText: boolean, sign: number): void {
   const body = table.querySelector("tbody");
   if (body === null) return;
-  const rows = [...body.querySelectorAll("tr")].map(row => ({
-    row, key: [...row.querySelectorAll("th,td")][column]?.dataset["value"] ?? "",
+  const rows = [...body.querySelectorAll("tr")].map((row) => ({
+    row,
+    key: [...row.querySelectorAll("th,td")][column]?.dataset["value"] ?? "",
   }));
   rows.sort((a, b) => {
     if (isText) return sign * a.key.localeCompare(b.key);
     const x = Number(a.key);
     const y = Number(b.key);
-    if (Number.isNaN(x) || Number.isNaN(y)) return Number(Number.isNaN(x)) - Number(Number.isNaN(y));
+    if (Number.isNaN(x) || Number.isNaN(y))
+      return Number(Number.isNaN(x)) - Number(Number.isNaN(y));
     return x === y ? 0 : sign * (x < y ? -1 : 1);
   });
-  body.append(...rows.map(entry => entry.row));
+  body.append(...rows.map((entry) => entry.row));
 }
 
 function bytesOf(text: string): ArrayBuffer {
@@ -101,21 +129,43 @@ function bytesOf(text: string): ArrayBuffer {
   return bytes.buffer;
 }
 
-/** Unpacks the payload, one entry a chart that has a place on the page. Curves at or below 0 have no logarithm. */
+/**
+ * Unpacks the payload, one entry a chart that has a place on the page. Curves at or below 0 have no
+ * logarithm.
+ */
 function openDesk(payload: Payload): Desk {
   const time = Array.from(new Float64Array(bytesOf(payload.time)));
-  const desk: Desk = { time, marks: payload.marks, isIntraday: payload.isIntraday, drawn: [], isZooming: false };
+  const desk: Desk = {
+    time,
+    marks: payload.marks,
+    isIntraday: payload.isIntraday,
+    drawn: [],
+    isZooming: false,
+  };
   for (const chart of payload.charts) {
     const figure = document.getElementById("chart-" + chart.id);
     const box = figure?.querySelector(".plot") ?? null;
     if (figure === null || box === null || time.length === 0) continue;
-    const columns = chart.series.map(one => {
+    const columns = chart.series.map((one) => {
       if (typeof one.values === "number") return time.map(() => one.values as number);
-      return Array.from(new Float32Array(bytesOf(one.values)), value => Number.isFinite(value) ? value : null);
+      return Array.from(new Float32Array(bytesOf(one.values)), (value) =>
+        Number.isFinite(value) ? value : null,
+      );
     });
-    const isPositive = columns.every(column => column.every(value => value === null || value > 0));
-    desk.drawn.push({ form: chart.form, figure, box, title: chart.id, columns, series: chart.series,
-      isShown: chart.series.map(() => true), isLog: chart.canLog && isPositive, plot: null });
+    const isPositive = columns.every((column) =>
+      column.every((value) => value === null || value > 0),
+    );
+    desk.drawn.push({
+      form: chart.form,
+      figure,
+      box,
+      title: chart.id,
+      columns,
+      series: chart.series,
+      isShown: chart.series.map(() => true),
+      isLog: chart.canLog && isPositive,
+      plot: null,
+    });
   }
   return desk;
 }
@@ -134,17 +184,23 @@ function startLegend(desk: Desk, drawn: Drawn): void {
     button.addEventListener("click", () => {
       drawn.isLog = button.dataset["scale"] === "log";
       for (const other of drawn.figure.querySelectorAll("[data-scale]")) {
-        other.setAttribute("aria-pressed", String((other.dataset["scale"] === "log") === drawn.isLog));
+        other.setAttribute(
+          "aria-pressed",
+          String((other.dataset["scale"] === "log") === drawn.isLog),
+        );
       }
       drawChart(desk, drawn);
     });
   }
-  drawn.box.addEventListener("keydown", event => {
+  drawn.box.addEventListener("keydown", (event) => {
     const step = event.key === "ArrowLeft" ? -1 : event.key === "ArrowRight" ? 1 : 0;
     if (step === 0 || drawn.plot === null) return;
     event.preventDefault();
     const row = drawn.plot.cursor.idx ?? desk.time.length - 1;
-    const next = Math.max(0, Math.min(desk.time.length - 1, row + step * (event.shiftKey === true ? 21 : 1)));
+    const next = Math.max(
+      0,
+      Math.min(desk.time.length - 1, row + step * (event.shiftKey === true ? 21 : 1)),
+    );
     drawn.plot.setCursor({ left: drawn.plot.valToPos(desk.time[next], "x"), top: 10 });
   });
 }
@@ -168,7 +224,8 @@ function startPage(): void {
     startLegend(desk, drawn);
     readOut(desk, drawn, null);
     new window.ResizeObserver(() => {
-      if (drawn.box.clientWidth > 0) drawn.plot?.setSize({ width: drawn.box.clientWidth, height: drawn.box.clientHeight });
+      if (drawn.box.clientWidth > 0)
+        drawn.plot?.setSize({ width: drawn.box.clientWidth, height: drawn.box.clientHeight });
     }).observe(drawn.box);
   }
   startSpans(desk);
@@ -177,9 +234,30 @@ function startPage(): void {
 }
 
 const FUNCTIONS = [
-  formatPercent, formatRatio, formatValue, formatMoment, digitsOf,
-  paint, drawChart, scaleY, axisX, axisY, logTicks, lineOf, drawMarks, readOut, zoomAll,
-  isDark, startTheme, startTables, sortRows, bytesOf, openDesk, startLegend, startSpans, startPage,
+  formatPercent,
+  formatRatio,
+  formatValue,
+  formatMoment,
+  digitsOf,
+  paint,
+  drawChart,
+  scaleY,
+  axisX,
+  axisY,
+  logTicks,
+  lineOf,
+  drawMarks,
+  readOut,
+  zoomAll,
+  isDark,
+  startTheme,
+  startTables,
+  sortRows,
+  bytesOf,
+  openDesk,
+  startLegend,
+  startSpans,
+  startPage,
 ];
 
 /** Runs in the head, before anything is painted. */

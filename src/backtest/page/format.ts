@@ -1,6 +1,6 @@
 /**
- * How a number reads, one way for the page and for the script inside it: these functions are also sent to the
- * browser as text (client.ts), so each stands alone and uses nothing but the language.
+ * How a number reads, one way for the page and for the script inside it: these functions are also
+ * sent to the browser as text (client.ts), so each stands alone and uses nothing but the language.
  */
 
 /** What a series or a column holds. `count` is a whole number, `growth` a multiple of the start. */
@@ -32,7 +32,8 @@ export function formatValue(value: number, form: Form): string {
 /** Digits after the point that ticks of this distance need: 2.5 -> 1, 0.05 -> 2, 20 -> 0. */
 export function digitsOf(step: number): number {
   let digits = 0;
-  while (digits < 5 && Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6) digits++;
+  while (digits < 5 && Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6)
+    digits++;
   return digits;
 }
 

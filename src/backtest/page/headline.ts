@@ -12,16 +12,18 @@ export function titleOf(result: BacktestResult, title?: string): string {
 }
 
 export function masthead(result: BacktestResult, title?: string): Markup {
-  const alarm = result.average.sharpe > SHARPE_ALARM
-    ? html`<p class="alarm" role="note"><strong>Sharpe above ${SHARPE_ALARM}.</strong> At daily frequency, take this for a mistake
-(a look ahead, a missing cost) until you have shown that it is none.</p>` : null;
+  const badge = html`<span class="badge" title="Prices come from a random generator, not from a market"
+>SYNTHETIC MARKET</span>`;
+  const alarm = html`<p class="alarm" role="note"><strong>Sharpe above ${SHARPE_ALARM}.</strong>
+At daily frequency, take this for a mistake (a look ahead, a missing cost) until you have shown that
+it is none.</p>`;
+  const lines = facts(result).map(([name, value]) => html`<li><span>${name}</span> ${value}</li>`);
   return html`<header class="masthead">
 <p class="kicker">Backtest</p>
-<div class="titles"><h1>${titleOf(result, title)}</h1>${
-  result.isSynthetic ? html`<span class="badge" title="Prices come from a random generator, not from a market">SYNTHETIC MARKET</span>` : null}</div>
-<ul class="facts">${facts(result).map(([name, value]) => html`<li><span>${name}</span> ${value}</li>`)}</ul>
-<p class="sentence">${sentence(result)}</p>${alarm}
-${tiles(result)}
+<div class="titles"><h1>${titleOf(result, title)}</h1>${result.isSynthetic ? badge : null}</div>
+<ul class="facts">${lines}</ul>
+<p class="sentence">${sentence(result)}</p>${result.average.sharpe > SHARPE_ALARM ? alarm : null}
+<dl class="tiles">${SUMMARY_KEYS.map((key) => tile(result, key))}</dl>
 </header>`;
 }
 
@@ -33,7 +35,7 @@ function facts(result: BacktestResult): [string, string][] {
     ["Bars", result.timeframe],
     ["Engine", result.engine],
     ["Cost", `${result.costBps} bps`],
-    ["Execution", result.lag === 0 ? "at the close decided on (lag 0)" : "one bar after the decision (lag 1)"],
+    ["Execution", result.lag === 0 ? "at the close decided on (lag 0)" : "one bar later (lag 1)"],
     ["Volatility target", formatPercent(result.volatilityTarget, 0)],
   ];
 }
@@ -46,29 +48,37 @@ function spanOf(result: BacktestResult): string {
 
 /** The result in plain words. */
 export function sentence(result: BacktestResult): string {
-  const { average, windows, benchmark } = result;
-  if (result.curve.time.length === 0) return "The run holds no decision, so there is nothing to measure.";
+  const { average, windows, benchmark, costBps } = result;
+  if (result.curve.time.length === 0) {
+    return "The run holds no decision, so there is nothing to measure.";
+  }
   const count = windows.length;
-  const earned = windows.filter(window => window.annualReturn > 0).length;
-  const scope = count > 1 ? `Averaged over ${count} test windows, ` : "";
-  const result1 = `${scope}${result.strategy} ${average.annualReturn < 0 ? "lost" : "earned"} ${
-    formatPercent(Math.abs(average.annualReturn), 2)} a year at ${formatPercent(average.volatility, 2)} volatility, a Sharpe ratio of ${
-    formatRatio(average.sharpe, 2)}, ${result.costBps > 0 ? `after costs of ${result.costBps} bps` : "without trading costs"}`;
-  const fall = `, and fell ${formatPercent(average.maxDrawdown, 1)} at its worst${count > 1 ? " (mean of the windows)" : ""}.`;
-  const wins = count > 1 ? ` It made money in ${earned === count ? `all ${count}` : `${earned} of ${count}`} windows.` : "";
-  const against = benchmark === null ? ""
-    : ` The benchmark, ${benchmark.name}, had a Sharpe ratio of ${formatRatio(benchmark.average.sharpe, 2)}.`;
-  return capital(result1 + fall + wins + against);
+  const isMany = count > 1;
+  const scope = isMany ? `Averaged over ${count} test windows` : "Over one test window";
+  const verb = average.annualReturn < 0 ? "lost" : "earned";
+  const rate = `${formatPercent(Math.abs(average.annualReturn), 2)} a year`;
+  const risk = `${formatPercent(average.volatility, 2)} volatility`;
+  const sharpe = `a Sharpe ratio of ${formatRatio(average.sharpe, 2)}`;
+  const costs = costBps > 0 ? `after costs of ${costBps} bps` : "without trading costs";
+  const fall = `fell ${formatPercent(average.maxDrawdown, 1)} at its worst`;
+  const mean = isMany ? " (mean of the windows)" : "";
+  const won = windows.filter((window) => window.annualReturn > 0).length;
+  const wins = ` It made money in ${won === count ? `all ${count}` : `${won} of ${count}`} windows.`;
+  return `${scope}, ${result.strategy} ${verb} ${rate} at ${risk}, ${sharpe}, ${costs}, and ${fall}`
+    + `${mean}.${isMany ? wins : ""}${benchmark === null ? "" : against(benchmark)}`;
 }
 
-const capital = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);
+function against(benchmark: NonNullable<BacktestResult["benchmark"]>): string {
+  const sharpe = formatRatio(benchmark.average.sharpe, 2);
+  return ` The benchmark, ${benchmark.name}, had a Sharpe ratio of ${sharpe}.`;
+}
 
-function tiles(result: BacktestResult): Markup {
-  const versus = result.benchmark;
-  const one = (key: keyof Summary): Markup => {
-    const { label, form, formula } = SUMMARY_WORDS[key];
-    return html`<div><dt title="${formula}">${label}</dt><dd data-metric="${key}">${formatValue(result.average[key], form)}</dd>${
-      versus === null ? null : html`<dd class="versus">${versus.name} ${formatValue(versus.average[key], form)}</dd>`}</div>`;
-  };
-  return html`<dl class="tiles">${SUMMARY_KEYS.map(one)}</dl>`;
+function tile(result: BacktestResult, key: keyof Summary): Markup {
+  const { label, form, formula } = SUMMARY_WORDS[key];
+  const { benchmark } = result;
+  const versus = benchmark === null ? null
+    : html`<dd class="versus">${benchmark.name} ${formatValue(benchmark.average[key], form)}</dd>`;
+  const value = formatValue(result.average[key], form);
+  return html`<div><dt title="${formula}">${label}</dt>
+<dd data-metric="${key}">${value}</dd>${versus}</div>`;
 }

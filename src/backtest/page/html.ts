@@ -1,6 +1,7 @@
 /**
- * Markup that cannot be forged by a name or a note: `html` escapes every value put into it, except values that
- * `html` made itself. Attributes are always written in double quotes, so one escaping serves both places.
+ * Markup that cannot be forged by a name or a note: `html` escapes every value put into it, except
+ * values that `html` made itself. Attributes are always written in double quotes, so one escaping
+ * serves both places.
  */
 export interface Markup {
   readonly markup: string;
@@ -9,7 +10,11 @@ export interface Markup {
 export type Part = string | number | Markup | null | readonly Part[];
 
 const ENTITIES: Readonly<Record<string, string>> = {
-  "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;",
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+  "'": "&#39;",
 };
 
 export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): Markup {
@@ -18,7 +23,10 @@ export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): 
   return { markup };
 }
 
-/** Text that we wrote ourselves: a style sheet, a script, a JSON block. Never a name, a note or any other input. */
+/**
+ * Text that we wrote ourselves: a style sheet, a script, a JSON block. Never a name, a note or any
+ * other input.
+ */
 export function verbatim(markup: string): Markup {
   return { markup };
 }
@@ -27,5 +35,5 @@ function render(part: Part): string {
   if (part === null) return "";
   if (Array.isArray(part)) return part.map(render).join("");
   if (typeof part === "object") return (part as Markup).markup;
-  return String(part).replace(/[&<>"']/g, character => ENTITIES[character]);
+  return String(part).replace(/[&<>"']/g, (character) => ENTITIES[character]);
 }

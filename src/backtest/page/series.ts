@@ -6,13 +6,19 @@
  *                             v
  *   Payload { time: base64 float64 (D), charts: [{ series: [{ values: base64 float32 (D) }] }] }
  *
- * float32 keeps seven digits of a drawn value at four bytes: 8,000 days of 15 series are 640 kB of text. Values
- * are made in float64 and rounded once, after compounding. Up to ROWS_MAX rows every row is sent. Above, time is
- * cut in even buckets and each keeps the rows of the least and the greatest value of four series that a reader
- * looks for extremes in; the page says so.
+ * float32 keeps seven digits of a drawn value at four bytes: 8,000 days of 15 series are 640 kB of
+ * text. Values are made in float64 and rounded once, after compounding. Up to ROWS_MAX rows every
+ * row is sent. Above, time is cut in even buckets and each keeps the rows of the least and the
+ * greatest value of four series that a reader looks for extremes in; the page says so.
  */
 import { TRADING_DAYS_PER_YEAR } from "../../base/units.ts";
-import { drawdown, growth, rollingMoments, rollingSharpe, rollingVolatility } from "../../metrics/rolling.ts";
+import {
+  drawdown,
+  growth,
+  rollingMoments,
+  rollingSharpe,
+  rollingVolatility,
+} from "../../metrics/rolling.ts";
 import type { BacktestResult } from "../result.ts";
 import type { Form } from "./format.ts";
 
@@ -48,7 +54,10 @@ export interface Rolling {
   readonly label: string;
 }
 
-/** One year of periods (252 days); a quarter of that where the run is shorter than a year and a half. */
+/**
+ * One year of periods (252 days); a quarter of that where the run is shorter than a year and a
+ * half.
+ */
 export function rollingWindow(result: BacktestResult): Rolling {
   const year = Math.max(2, Math.round(result.periodsPerYear));
   const isShort = result.curve.time.length < 1.5 * year;
@@ -59,7 +68,11 @@ export function rollingWindow(result: BacktestResult): Rolling {
 
 /** Every chart of the page, in the page's order. */
 export function charts(result: BacktestResult, others: readonly BacktestResult[]): Chart[] {
-  return [...valueCharts(result, others), ...rollingCharts(result, others), ...tradingCharts(result)];
+  return [
+    ...valueCharts(result, others),
+    ...rollingCharts(result, others),
+    ...tradingCharts(result),
+  ];
 }
 
 /** Another result in the same page: its name and its line, the same in every chart and table. */
@@ -72,60 +85,118 @@ export interface Compared {
   readonly isBenchmark: boolean;
 }
 
-export function comparedWith(result: BacktestResult, others: readonly BacktestResult[]): Compared[] {
+export function comparedWith(
+  result: BacktestResult,
+  others: readonly BacktestResult[],
+): Compared[] {
   let used = 0;
-  return others.map(other => {
+  return others.map((other) => {
     const isBenchmark = other.strategy === result.benchmark?.name;
     const place = isBenchmark ? -1 : used++;
-    return { result: other, isBenchmark, label: isBenchmark ? `${other.strategy} (benchmark)` : other.strategy,
-      color: isBenchmark ? "benchmark" : OTHERS[place % OTHERS.length], isDashed: place >= OTHERS.length };
+    return {
+      result: other,
+      isBenchmark,
+      label: isBenchmark ? `${other.strategy} (benchmark)` : other.strategy,
+      color: isBenchmark ? "benchmark" : OTHERS[place % OTHERS.length],
+      isDashed: place >= OTHERS.length,
+    };
   });
 }
 
-/** The same series maker over the strategy, its benchmark and the compared strategies, on the strategy's times. */
-function compared(result: BacktestResult, others: readonly BacktestResult[], make: (returns: Float64Array) => Float64Array,
-  isFilled = false): Series[] {
+/**
+ * The same series maker over the strategy, its benchmark and the compared strategies, on the
+ * strategy's times.
+ */
+function compared(
+  result: BacktestResult,
+  others: readonly BacktestResult[],
+  make: (returns: Float64Array) => Float64Array,
+  isFilled = false,
+): Series[] {
   const series: Series[] = [
     { label: result.strategy, color: "strategy", values: make(result.curve.netReturn), isFilled },
   ];
   const lines = comparedWith(result, others);
-  if (result.benchmark !== null && !lines.some(line => line.isBenchmark)) {
-    series.push({ label: `${result.benchmark.name} (benchmark)`, color: "benchmark", values: make(result.benchmark.netReturn) });
+  if (result.benchmark !== null && !lines.some((line) => line.isBenchmark)) {
+    series.push({
+      label: `${result.benchmark.name} (benchmark)`,
+      color: "benchmark",
+      values: make(result.benchmark.netReturn),
+    });
   }
   for (const { result: other, label, color, isDashed } of lines) {
-    series.push({ label, color, isDashed, values: asOf(result.curve.time, other.curve.time, make(other.curve.netReturn)) });
+    series.push({
+      label,
+      color,
+      isDashed,
+      values: asOf(result.curve.time, other.curve.time, make(other.curve.netReturn)),
+    });
   }
   return series;
 }
 
 function valueCharts(result: BacktestResult, others: readonly BacktestResult[]): Chart[] {
   const series = compared(result, others, growth);
-  const hasCosts = result.curve.cost.some(cost => cost !== 0);
+  const hasCosts = result.curve.cost.some((cost) => cost !== 0);
   if (hasCosts) {
-    const gross = { label: "before costs", color: "gross", values: growth(result.curve.grossReturn), isDashed: true };
+    const gross = {
+      label: "before costs",
+      color: "gross",
+      values: growth(result.curve.grossReturn),
+      isDashed: true,
+    };
     series.splice(1, 0, gross);
   }
   return [
-    { id: "equity", title: "Growth of 1", form: "growth", canLog: true, series,
-      caption: hasCosts ? "Compounded, after costs; dashed: the same before costs." : "Compounded; this run has no costs." },
-    { id: "drawdown", title: "Drawdown", form: "percent", series: compared(result, others, drawdown, true),
-      caption: "Distance below the highest value so far." },
+    {
+      id: "equity",
+      title: "Growth of 1",
+      form: "growth",
+      canLog: true,
+      series,
+      caption: hasCosts
+        ? "Compounded, after costs; dashed: the same before costs."
+        : "Compounded; this run has no costs.",
+    },
+    {
+      id: "drawdown",
+      title: "Drawdown",
+      form: "percent",
+      series: compared(result, others, drawdown, true),
+      caption: "Distance below the highest value so far.",
+    },
   ];
 }
 
 function rollingCharts(result: BacktestResult, others: readonly BacktestResult[]): Chart[] {
   const { window, label } = rollingWindow(result);
   const perYear = result.periodsPerYear;
-  const volatility = compared(result, others, returns => rollingVolatility(returns, window, perYear));
+  const volatility = compared(result, others, (returns) =>
+    rollingVolatility(returns, window, perYear),
+  );
   if (Number.isFinite(result.volatilityTarget)) {
-    volatility.push({ label: "target", color: "target", values: result.volatilityTarget, isDashed: true });
+    volatility.push({
+      label: "target",
+      color: "target",
+      values: result.volatilityTarget,
+      isDashed: true,
+    });
   }
   return [
-    { id: "sharpe", title: `Rolling ${label} Sharpe`, form: "ratio",
-      series: compared(result, others, returns => rollingSharpe(returns, window, perYear)),
-      caption: `Annualised, over the last ${window} periods; empty until there are that many.` },
-    { id: "volatility", title: `Rolling ${label} volatility`, form: "percent", series: volatility,
-      caption: "Annualised; each instrument is scaled to the target." },
+    {
+      id: "sharpe",
+      title: `Rolling ${label} Sharpe`,
+      form: "ratio",
+      series: compared(result, others, (returns) => rollingSharpe(returns, window, perYear)),
+      caption: `Annualised, over the last ${window} periods; empty until there are that many.`,
+    },
+    {
+      id: "volatility",
+      title: `Rolling ${label} volatility`,
+      form: "percent",
+      series: volatility,
+      caption: "Annualised; each instrument is scaled to the target.",
+    },
   ];
 }
 
@@ -133,19 +204,33 @@ function tradingCharts(result: BacktestResult): Chart[] {
   const { curve } = result;
   const month = Math.max(2, Math.round((21 * result.periodsPerYear) / TRADING_DAYS_PER_YEAR));
   return [
-    { id: "exposure", title: "Exposure", form: "percent", caption: "Sum of weights over the number of instruments.",
-      series: [{ label: "gross", color: "strategy", values: curve.grossExposure },
-        { label: "net", color: "benchmark", values: curve.netExposure }] },
-    { id: "turnover", title: "Turnover", form: "percent", caption: `Absolute change of weight in a period, and its ${month}-period mean.`,
-      series: [{ label: "mean", color: "strategy", values: rollingMoments(curve.turnover, month).mean },
-        { label: "each period", color: "gross", values: curve.turnover, isFaint: true }] },
+    {
+      id: "exposure",
+      title: "Exposure",
+      form: "percent",
+      caption: "Sum of weights over the number of instruments.",
+      series: [
+        { label: "gross", color: "strategy", values: curve.grossExposure },
+        { label: "net", color: "benchmark", values: curve.netExposure },
+      ],
+    },
+    {
+      id: "turnover",
+      title: "Turnover",
+      form: "percent",
+      caption: `Absolute change of weight in a period, and its ${month}-period mean.`,
+      series: [
+        { label: "mean", color: "strategy", values: rollingMoments(curve.turnover, month).mean },
+        { label: "each period", color: "gross", values: curve.turnover, isFaint: true },
+      ],
+    },
   ];
 }
 
 /** (D) the last of `values` known at each of `at`; NaN before the first. Both times ascend. */
 export function asOf(at: Float64Array, time: Float64Array, values: Float64Array): Float64Array {
   let next = 0;
-  return at.map(moment => {
+  return at.map((moment) => {
     while (next < time.length && time[next] <= moment) next++;
     return next === 0 ? NaN : values[next - 1];
   });
@@ -189,21 +274,36 @@ export interface Payload {
   readonly time: string;
   /** Seconds where a walk-forward window begins. */
   readonly marks: readonly number[];
-  readonly charts: readonly { readonly id: string; readonly form: Form; readonly canLog: boolean;
-    readonly series: readonly PackedSeries[] }[];
+  readonly charts: readonly {
+    readonly id: string;
+    readonly form: Form;
+    readonly canLog: boolean;
+    readonly series: readonly PackedSeries[];
+  }[];
 }
 
-export function pack(result: BacktestResult, drawn: readonly Chart[], rows: Uint32Array | null): Payload {
-  const pick = (values: Float64Array): Float64Array => rows === null ? values : Float64Array.from(rows, row => values[row]);
+export function pack(
+  result: BacktestResult,
+  drawn: readonly Chart[],
+  rows: Uint32Array | null,
+): Payload {
+  const pick = (values: Float64Array): Float64Array =>
+    rows === null ? values : Float64Array.from(rows, (row) => values[row]);
   return {
     isIntraday: result.timeframe !== "1d",
-    time: base64(pick(result.curve.time).map(time => time / 1000)),
-    marks: result.windows.map(window => Date.parse(window.from) / 1000).filter(Number.isFinite),
-    charts: drawn.map(chart => ({
-      id: chart.id, form: chart.form, canLog: chart.canLog === true,
-      series: chart.series.map(one => ({
-        color: one.color, isDashed: one.isDashed === true, isFilled: one.isFilled === true, isFaint: one.isFaint === true,
-        values: typeof one.values === "number" ? one.values : base64(Float32Array.from(pick(one.values))),
+    time: base64(pick(result.curve.time).map((time) => time / 1000)),
+    marks: result.windows.map((window) => Date.parse(window.from) / 1000).filter(Number.isFinite),
+    charts: drawn.map((chart) => ({
+      id: chart.id,
+      form: chart.form,
+      canLog: chart.canLog === true,
+      series: chart.series.map((one) => ({
+        color: one.color,
+        isDashed: one.isDashed === true,
+        isFilled: one.isFilled === true,
+        isFaint: one.isFaint === true,
+        values:
+          typeof one.values === "number" ? one.values : base64(Float32Array.from(pick(one.values))),
       })),
     })),
   };

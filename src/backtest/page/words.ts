@@ -1,4 +1,7 @@
-/** One row per number of the page: metrics/metrics.ts names it and says how it is made, this says how it reads. */
+/**
+ * One row per number of the page: metrics/metrics.ts names it and says how it is made, this says
+ * how it reads.
+ */
 import { METRICS } from "../../metrics/metrics.ts";
 import type { RiskNumbers, Summary } from "../result.ts";
 import type { Form } from "./format.ts";
@@ -9,8 +12,11 @@ export interface Word {
   readonly formula: string;
 }
 
-const word = (name: keyof typeof METRICS, form: Form): Word =>
-  ({ label: METRICS[name].title, form, formula: METRICS[name].formula });
+const word = (name: keyof typeof METRICS, form: Form): Word => ({
+  label: METRICS[name].title,
+  form,
+  formula: METRICS[name].formula,
+});
 
 export const SUMMARY_WORDS: Readonly<Record<keyof Summary, Word>> = {
   annualReturn: word("annualReturn", "percent"),
@@ -32,7 +38,11 @@ export const RISK_WORDS: Readonly<Record<keyof RiskNumbers, Word>> = {
   kurtosis: word("kurtosis", "ratio"),
   informationRatio: word("informationRatio", "ratio"),
   deflatedSharpe: word("deflatedSharpe", "percent"),
-  trials: { label: "Trials run", form: "count", formula: "strategies and settings tried before this one was shown" },
+  trials: {
+    label: "Trials run",
+    form: "count",
+    formula: "strategies and settings tried before this one was shown",
+  },
 };
 
 export const RISK_KEYS = Object.keys(RISK_WORDS) as (keyof RiskNumbers)[];
