@@ -39,7 +39,8 @@ function openCsv(market: Market): OpenedSource {
   const lines = [`timestamp,symbol,${BAR_COLUMNS.join(",")}`];
   for (const [symbol, { bars }] of market) {
     bars.time.forEach((close, t) => {
-      const stamp = bars.timeframe === "1d" ? formatDay(dayOf(close)) : new Date(close - TIMEFRAMES[bars.timeframe]).toISOString();
+      const stamp = bars.timeframe === "1d" ? formatDay(dayOf(close))
+        : new Date(close - TIMEFRAMES[bars.timeframe]).toISOString();
       lines.push([stamp, symbol, ...BAR_COLUMNS.map((name) => bars.columns[name]?.[t])].join(","));
     });
   }

@@ -1,11 +1,12 @@
 /**
- * Pages of a vendor's answers, kept in the dataset's folder until the dataset is committed: a fetch that was stopped
- * at any byte goes on where it was, without asking again. A page lives only until its instrument has been delivered,
- * so the file is never larger than one instrument.
+ * Pages of a vendor's answers, kept in the dataset's folder until the dataset is committed: a fetch
+ * that was stopped at any byte goes on where it was, without asking again. A page lives only until
+ * its instrument has been delivered, so the file is never larger than one instrument.
  *
- *   datasets/NAME/pages.journal := { key, page }*       (base/journal.ts: checksummed, torn tail cut off)
+ *   datasets/NAME/pages.journal := { key, page }*   (base/journal.ts: checksums, torn tail cut off)
  *
- * It is a cache: a damaged file is thrown away (the vendor still has the pages), never repaired and never believed.
+ * It is a cache: a damaged file is thrown away (the vendor still has the pages), never repaired and
+ * never believed.
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -24,7 +25,9 @@ export interface OpenPageCache extends PageCache, Disposable {
 /** For callers that keep nothing: tests, and sources that ask nobody. */
 export const noPages: PageCache = { get: () => undefined, put() {}, clear() {} };
 
-/** Opens the pages kept in a dataset's folder. Throws UserError when the folder cannot be written. */
+/**
+ * Opens the pages kept in a dataset's folder. Throws UserError when the folder cannot be written.
+ */
 export function openPageCache(folder: string): OpenPageCache {
   const place = path.join(folder, PAGES_FILE);
   const kept = new Map<string, unknown>();

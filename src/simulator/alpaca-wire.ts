@@ -28,8 +28,9 @@ export class AlpacaWire {
     const { pathname } = question.url;
     if (pathname !== "/v2/stocks/bars" && pathname !== "/v1/corporate-actions") return null;
     const { keyId, secretKey } = this.#settings;
-    if (question.headers["apca-api-key-id"] !== keyId || question.headers["apca-api-secret-key"] !== secretKey) {
-      return { status: 401, body: JSON.stringify({ message: `unauthorized ${String(question.headers["apca-api-key-id"])}` }) };
+    const givenId = question.headers["apca-api-key-id"];
+    if (givenId !== keyId || question.headers["apca-api-secret-key"] !== secretKey) {
+      return { status: 401, body: JSON.stringify({ message: `unauthorized ${String(givenId)}` }) };
     }
     return pathname === "/v2/stocks/bars" ? this.#bars(question) : this.#actions(question.url);
   }
@@ -38,8 +39,8 @@ export class AlpacaWire {
     const query = url.searchParams;
     const symbol = query.get("symbols") ?? "", timeframe = SPANS[query.get("timeframe") ?? ""];
     const from = Date.parse(query.get("start") ?? ""), to = Date.parse(query.get("end") ?? "");
-    const isAsked = timeframe !== undefined && from <= to && query.get("adjustment") === "raw" && query.get("sort") === "asc"
-      && ["iex", "sip"].includes(query.get("feed") ?? "");
+    const isAsked = timeframe !== undefined && from <= to && query.get("adjustment") === "raw"
+      && query.get("sort") === "asc" && ["iex", "sip"].includes(query.get("feed") ?? "");
     if (!isAsked) return { status: 400, body: JSON.stringify({ message: "invalid request" }) };
     const limit = Math.min(Number(query.get("limit") ?? 1_000), 10_000, this.#settings.pageRows);
     const at = positionOf(query.get("page_token"));
@@ -58,19 +59,25 @@ export class AlpacaWire {
       const date = formatDay(exDay(action));
       return date >= from && date <= to;
     });
-    const named = (kind: string, action: CorporateAction, k: number, more: object): object => ({
-      id: `${kind}-${symbol}-${at + k}`, symbol, cusip: "000000000", ex_date: formatDay(exDay(action)),
-      process_date: formatDay(exDay(action)), ...more,
-    });
     const found: Record<string, object[]> = {};
     all.slice(at, at + limit).forEach((action, k) => {
-      const kind = action.kind === "dividend" ? "cash_dividends" : action.value >= 1 ? "forward_splits" : "reverse_splits";
-      const more = action.kind === "dividend" ? { rate: action.value, special: false, foreign: false }
-        : action.value >= 1 ? { new_rate: action.value, old_rate: 1 } : { new_rate: 1, old_rate: 1 / action.value };
-      (found[kind] ??= []).push(named(kind, action, k, more));
+      const { kind, terms } = termsOf(action), date = formatDay(exDay(action));
+      const id = `${kind}-${symbol}-${at + k}`;
+      (found[kind] ??= [])
+        .push({ id, symbol, cusip: "000000000", ex_date: date, process_date: date, ...terms });
     });
-    return reply({ corporate_actions: found, next_page_token: at + limit < all.length ? tokenOf(at + limit) : null });
+    const next = at + limit < all.length ? tokenOf(at + limit) : null;
+    return reply({ corporate_actions: found, next_page_token: next });
   }
+}
+
+/** Which list an action stands in, and what that list says of it. */
+function termsOf({ kind, value }: CorporateAction): { kind: string; terms: object } {
+  if (kind === "dividend") {
+    return { kind: "cash_dividends", terms: { rate: value, special: false, foreign: false } };
+  }
+  return value >= 1 ? { kind: "forward_splits", terms: { new_rate: value, old_rate: 1 } }
+    : { kind: "reverse_splits", terms: { new_rate: 1, old_rate: 1 / value } };
 }
 
 const reply = (body: object): Reply => ({ status: 200, body: JSON.stringify(body) });
@@ -81,7 +88,8 @@ const positionOf = (token: string | null): number =>
 function barOf(row: WireRow): object {
   const absent = (value: number): number | undefined => Number.isNaN(value) ? undefined : value;
   return {
-    t: new Date(row.start).toISOString().replace(".000Z", "Z"), o: row.open, h: row.high, l: row.low, c: row.close,
+    t: new Date(row.start).toISOString().replace(".000Z", "Z"),
+    o: row.open, h: row.high, l: row.low, c: row.close,
     v: absent(row.volume), vw: absent(row.vwap), n: absent(row.trades),
   };
 }

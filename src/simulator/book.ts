@@ -1,10 +1,13 @@
 /**
- * What a simulated vendor knows: the rows of each instrument, stamped with their starts as vendors stamp them, cut
- * into pages. Written for the simulator alone: it shares no arithmetic with the clients it tests.
+ * What a simulated vendor knows: the rows of each instrument, stamped with their starts as vendors
+ * stamp them, cut into pages. Written for the simulator alone: it shares no arithmetic with the
+ * clients it tests.
  */
 import type { Random } from "../base/random.ts";
 import { day, dayOf, MS_PER_DAY, MS_PER_HOUR, type Day } from "../base/units.ts";
-import { TIMEFRAMES, type Bars, type ColumnName, type CorporateAction, type Timeframe } from "../market/bars.ts";
+import {
+  TIMEFRAMES, type Bars, type ColumnName, type CorporateAction, type Timeframe,
+} from "../market/bars.ts";
 import { calendar } from "../market/calendar.ts";
 import { spoil, type FaultName, type Slice } from "./faults.ts";
 
@@ -77,14 +80,17 @@ export class Book {
 
 function rowsOf(bars: Bars): WireRow[] {
   const value = (name: ColumnName, t: number): number => bars.columns[name]?.[t] ?? NaN;
+  const startOf = (close: number): number =>
+    bars.timeframe === "1d" ? newYorkMidnight(dayOf(close)) : close - TIMEFRAMES[bars.timeframe];
   return Array.from(bars.time, (close, t) => ({
-    start: bars.timeframe === "1d" ? newYorkMidnight(dayOf(close)) : close - TIMEFRAMES[bars.timeframe],
+    start: startOf(close),
     open: value("open", t), high: value("high", t), low: value("low", t), close: value("close", t),
     volume: value("volume", t), vwap: value("vwap", t), trades: value("trades", t),
   }));
 }
 
-const HOUR = new Intl.DateTimeFormat("en-US", { timeZone: "America/New_York", hour: "2-digit", hourCycle: "h23" });
+const HOUR = new Intl.DateTimeFormat("en-US",
+  { timeZone: "America/New_York", hour: "2-digit", hourCycle: "h23" });
 
 /** UTC ms of 00:00 in New York, by the runtime's time zone database. */
 export function newYorkMidnight(value: Day | number): number {

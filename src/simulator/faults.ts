@@ -1,9 +1,9 @@
 /**
- * What goes wrong outside, by script or by seed. A fault is a pure function of the number of the request, so that a
- * failing seed is a reproducer.
+ * What goes wrong outside, by script or by seed. A fault is a pure function of the number of the
+ * request, so that a failing seed is a reproducer.
  *
- *   transport   the answer does not arrive as it should     too-many, server-error, cut-body, hung, slow ...
- *   page        it arrives, whole and wrong                 repeated-page, truncated-page, revised-bar ...
+ *   transport   the answer does not arrive as it should   too-many, server-error, cut-body, hung
+ *   page        it arrives, whole and wrong               repeated-page, truncated-page, revised-bar
  */
 import { random, type Random } from "../base/random.ts";
 
@@ -16,17 +16,18 @@ export const FAULTS = {
   "cut-body": { on: "transport", says: "the socket is destroyed in the middle of the JSON" },
   "hung": { on: "transport", says: "headers, then nothing" },
   "slow": { on: "transport", says: "the body in pieces" },
-  "repeated-page": { on: "page", says: "the page before this one once more, with this one's next page" },
+  "repeated-page": { on: "page", says: "the page before this one, with this one's next" },
   "duplicate-bar": { on: "page", says: "one bar twice" },
-  "revised-bar": { on: "page", says: "the last bar is preliminary; the next page begins with it, corrected" },
+  "revised-bar": { on: "page", says: "its last bar comes corrected in the next page" },
   "truncated-page": { on: "page", says: "rows missing at the end, and no next page" },
-  "miscounted-page": { on: "page", says: "the same, but the stated count is the full one (where the wire has one)" },
+  "miscounted-page": { on: "page", says: "the same, but it states the full count" },
   "out-of-order": { on: "page", says: "two rows swapped" },
 } as const satisfies Record<string, { on: "transport" | "page"; says: string }>;
 export type FaultName = keyof typeof FAULTS;
 
 /** All that a client must survive; `forbidden` is an answer, not an accident. */
-export const ACCIDENTS = (Object.keys(FAULTS) as FaultName[]).filter((name) => name !== "forbidden");
+export const ACCIDENTS: readonly FaultName[] =
+  (Object.keys(FAULTS) as FaultName[]).filter((name) => name !== "forbidden");
 
 /** The fault of the n-th request (from 1), or null. */
 export type FaultSchedule = (requestNumber: number) => FaultName | null;
@@ -39,7 +40,9 @@ export function scriptedFaults(script: Readonly<Record<number, FaultName>>): Fau
 }
 
 /** Each request fails with this probability, in a way drawn from `names`. */
-export function seededFaults(seed: number, rate: number, names: readonly FaultName[] = ACCIDENTS): FaultSchedule {
+export function seededFaults(
+  seed: number, rate: number, names: readonly FaultName[] = ACCIDENTS,
+): FaultSchedule {
   return (requestNumber) => {
     const draw = random(seed, "fault", requestNumber);
     return draw.uniform() < rate ? names[draw.below(names.length)] : null;
@@ -54,8 +57,13 @@ export interface Slice<Row> {
   readonly hasNext: boolean;
 }
 
-/** Spoils a page. `before` is the page before it; revised bars need memory and are the book's (book.ts). */
-export function spoil<Row>(slice: Slice<Row>, before: readonly Row[], fault: FaultName | null, draw: Random): Slice<Row> {
+/**
+ * Spoils a page. `before` is the page before it; revised bars need memory and are the book's
+ * (book.ts).
+ */
+export function spoil<Row>(
+  slice: Slice<Row>, before: readonly Row[], fault: FaultName | null, draw: Random,
+): Slice<Row> {
   const { rows } = slice;
   switch (fault) {
     case "repeated-page":
@@ -69,7 +77,8 @@ export function spoil<Row>(slice: Slice<Row>, before: readonly Row[], fault: Fau
     case "miscounted-page": {
       if (rows.length < 2) return slice;
       const kept = rows.slice(0, 1 + draw.below(rows.length - 1));
-      return { rows: kept, stated: fault === "truncated-page" ? kept.length : rows.length, hasNext: false };
+      const stated = fault === "truncated-page" ? kept.length : rows.length;
+      return { rows: kept, stated, hasNext: false };
     }
     case "out-of-order": {
       if (rows.length < 2) return slice;

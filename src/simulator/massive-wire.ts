@@ -1,7 +1,7 @@
 /** Massive's REST wire as its documentation has it: aggregates, splits, dividends, tickers. */
 import { formatDay, parseDay } from "../base/units.ts";
 import type { CorporateAction, Timeframe } from "../market/bars.ts";
-import { endOfDay, exDay, newYorkMidnight, type Book, type PageRequest, type WireRow } from "./book.ts";
+import { endOfDay, exDay, newYorkMidnight, type Book, type WireRow } from "./book.ts";
 import type { Question, Reply } from "./wire.ts";
 
 export interface MassiveSettings {
@@ -14,7 +14,8 @@ export interface MassiveSettings {
 const OFFICIAL = "https://api.massive.com";
 const AGGREGATES = /^\/v2\/aggs\/ticker\/([^/]+)\/range\/(\d+)\/([a-z]+)\/([^/]+)\/([^/]+)$/;
 const SPANS: Readonly<Record<string, Timeframe>> = {
-  "1/day": "1d", "1/hour": "1h", "30/minute": "30m", "15/minute": "15m", "5/minute": "5m", "1/minute": "1m", "1/second": "1s",
+  "1/day": "1d", "1/hour": "1h", "30/minute": "30m", "15/minute": "15m", "5/minute": "5m",
+  "1/minute": "1m", "1/second": "1s",
 };
 
 export class MassiveWire {
@@ -48,18 +49,22 @@ export class MassiveWire {
     const symbol = decodeURIComponent(parts[1]);
     const timeframe = SPANS[`${parts[2]}/${parts[3]}`];
     const from = momentOf(parts[4], newYorkMidnight), to = momentOf(parts[5], endOfDay);
-    if (timeframe === undefined || from === null || to === null || from > to) return failure(400, "Could not parse the range.");
-    const limit = Math.min(Number(url.searchParams.get("limit") ?? 5_000), 50_000, this.#settings.pageRows);
+    if (timeframe === undefined || from === null || to === null || from > to) {
+      return failure(400, "Could not parse the range.");
+    }
+    const limit = this.#limit(url, 5_000, 50_000);
     const cursor = url.searchParams.get("cursor");
-    const at = cursor === null ? 0 : Number(Buffer.from(cursor, "base64url").toString().slice("at=".length));
-    const request: PageRequest = { symbol, timeframe, from, to, at, limit };
-    const page = this.#book.page(request, fault, draw);
+    const at = cursor === null ? 0
+      : Number(Buffer.from(cursor, "base64url").toString().slice("at=".length));
+    const page = this.#book.page({ symbol, timeframe, from, to, at, limit }, fault, draw);
     const isAdjusted = url.searchParams.get("adjusted") !== "false";
-    const results = page.rows.map((row) => barOf(row, isAdjusted ? this.#factorAt(symbol, row.start) : 1));
+    const results = page.rows.map((row) =>
+      barOf(row, isAdjusted ? this.#factorAt(symbol, row.start) : 1));
     const next = new URL(url.pathname + url.search, OFFICIAL);
     next.searchParams.set("cursor", Buffer.from(`at=${at + limit}`).toString("base64url"));
     return ok([
-      `"ticker":${JSON.stringify(symbol)}`, `"queryCount":${page.stated}`, `"resultsCount":${page.stated}`,
+      `"ticker":${JSON.stringify(symbol)}`,
+      `"queryCount":${page.stated}`, `"resultsCount":${page.stated}`,
       `"adjusted":${isAdjusted}`, ...results.length > 0 ? [`"results":[${results.join(",")}]`] : [],
       ...page.hasNext ? [`"next_url":${JSON.stringify(next.href)}`] : [],
     ]);
@@ -75,8 +80,9 @@ export class MassiveWire {
   #actions(url: URL, kind: CorporateAction["kind"]): Reply {
     const symbol = url.searchParams.get("ticker") ?? "";
     const dated = kind === "split" ? "execution_date" : "ex_dividend_date";
-    const from = url.searchParams.get(`${dated}.gte`) ?? "", to = url.searchParams.get(`${dated}.lte`) ?? "9999";
-    const limit = Math.min(Number(url.searchParams.get("limit") ?? 10), 1_000, this.#settings.pageRows);
+    const from = url.searchParams.get(`${dated}.gte`) ?? "";
+    const to = url.searchParams.get(`${dated}.lte`) ?? "9999";
+    const limit = this.#limit(url, 10, 1_000);
     const at = Number(url.searchParams.get("cursor") ?? 0);
     const all = (this.#book.market.get(symbol)?.actions ?? []).filter((action) => {
       const date = formatDay(exDay(action));
@@ -93,16 +99,20 @@ export class MassiveWire {
       ...at + limit < all.length ? [`"next_url":${JSON.stringify(next.href)}`] : []]);
   }
 
+  #limit(url: URL, usual: number, most: number): number {
+    return Math.min(Number(url.searchParams.get("limit") ?? usual), most, this.#settings.pageRows);
+  }
+
   #tickers(url: URL): Reply {
     const symbol = url.searchParams.get("ticker") ?? "";
-    const found = this.#book.market.has(symbol)
-      ? [{ ticker: symbol, name: symbol, market: "stocks", active: true, currency_name: "usd" }] : [];
+    const listed = { ticker: symbol, name: symbol, market: "stocks", active: true };
+    const found = this.#book.market.has(symbol) ? [listed] : [];
     return ok([`"results":${JSON.stringify(found)}`, `"count":${found.length}`]);
   }
 }
 
 const ok = (fields: readonly string[]): Reply =>
-  ({ status: 200, body: `{${[...fields, '"status":"OK"', '"request_id":"simulated"'].join(",")}}` });
+  ({ status: 200, body: `{${[...fields, '"status":"OK","request_id":"simulated"'].join(",")}}` });
 const failure = (status: number, error: string): Reply =>
   ({ status, body: JSON.stringify({ status: "ERROR", request_id: "simulated", error }) });
 
@@ -118,8 +128,11 @@ function splitRates(ratio: number): { split_to: number; split_from: number } {
 }
 
 function barOf(row: WireRow, factor: number): string {
-  const fields: [string, number][] = [["v", row.volume], ["vw", row.vwap * factor], ["o", row.open * factor],
-    ["c", row.close * factor], ["h", row.high * factor], ["l", row.low * factor], ["t", row.start], ["n", row.trades]];
+  const fields: [string, number][] = [
+    ["v", row.volume], ["vw", row.vwap * factor], ["o", row.open * factor],
+    ["c", row.close * factor], ["h", row.high * factor], ["l", row.low * factor],
+    ["t", row.start], ["n", row.trades],
+  ];
   return `{${fields.filter(([, value]) => !Number.isNaN(value))
     .map(([name, value]) => `"${name}":${name === "v" ? goNumber(value) : value}`).join(",")}}`;
 }

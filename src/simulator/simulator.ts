@@ -1,9 +1,11 @@
 /**
- * The outside world on loopback: the vendors' REST wires over a market that is handed in, with faults by script or
- * seed. The product's own clients connect to it unchanged. What it answers is a function of (market, seed, number of
- * the request) and nothing else: no clock, no randomness of its own.
+ * The outside world on loopback: the vendors' REST wires over a market that is handed in, with
+ * faults by script or seed. The product's own clients connect to it unchanged. What it answers is a
+ * function of (market, seed, number of the request) and nothing else: no clock, no randomness of
+ * its own.
  *
- *   client --HTTP--> request n --> transport fault n? --> wire (massive | alpaca) --> book --> page fault n? --> answer
+ *   client --HTTP--> request n --> transport fault n? --> wire (massive | alpaca) --> book
+ *                        |                                    answer <-- page fault n? <--+
  *                        |
  *                        +--> log: what was asked, whether with a key, what came of it
  */
@@ -24,7 +26,8 @@ export interface SimulatorKeys {
 }
 /** Accepted when no others are given. They open nothing but a simulator. */
 export const SIMULATOR_KEYS: SimulatorKeys = {
-  massive: "simulated-massive-key", alpaca: { keyId: "SIMULATEDKEYID", secretKey: "simulated-alpaca-secret" },
+  massive: "simulated-massive-key",
+  alpaca: { keyId: "SIMULATEDKEYID", secretKey: "simulated-alpaca-secret" },
 };
 
 export interface SimulatorOptions {
@@ -69,7 +72,9 @@ export class Simulator implements AsyncDisposable {
   static async start(options: SimulatorOptions): Promise<Simulator> {
     const requests: RequestEntry[] = [];
     const answer = answerer(options);
-    const server = http.createServer((request, response) => { serve(request, response, options, requests, answer); });
+    const server = http.createServer((request, response) => {
+      serve(request, response, { options, requests, answer });
+    });
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen(0, "127.0.0.1", resolve);
@@ -89,7 +94,8 @@ function answerer(options: SimulatorOptions): Answer {
   const keys = options.keys ?? SIMULATOR_KEYS, pageRows = options.pageRows ?? 50_000;
   const book = new Book(options.market);
   const wires = [
-    new MassiveWire(book, { apiKey: keys.massive, pageRows }), new AlpacaWire(book, { ...keys.alpaca, pageRows }),
+    new MassiveWire(book, { apiKey: keys.massive, pageRows }),
+    new AlpacaWire(book, { ...keys.alpaca, pageRows }),
   ];
   return (question) => {
     for (const wire of wires) {
@@ -100,16 +106,22 @@ function answerer(options: SimulatorOptions): Answer {
   };
 }
 
-function serve(request: http.IncomingMessage, response: http.ServerResponse, options: SimulatorOptions,
-  requests: RequestEntry[], answer: Answer): void {
+interface Desk {
+  readonly options: SimulatorOptions;
+  readonly requests: RequestEntry[];
+  readonly answer: Answer;
+}
+
+function serve(
+  request: http.IncomingMessage, response: http.ServerResponse, { options, requests, answer }: Desk,
+): void {
   const number = requests.length + 1;
   const address = request.url ?? "/";
   const fault = (options.faults ?? noFaults)(number);
-  const keys = options.keys ?? SIMULATOR_KEYS;
-  const entry: RequestEntry = {
-    number, address, fault, status: 0,
-    hasKeyInAddress: [keys.massive, keys.alpaca.keyId, keys.alpaca.secretKey].some((key) => address.includes(key)),
-  };
+  const { massive, alpaca } = options.keys ?? SIMULATOR_KEYS;
+  const hasKeyInAddress = [massive, alpaca.keyId, alpaca.secretKey]
+    .some((key) => address.includes(key));
+  const entry: RequestEntry = { number, address, fault, status: 0, hasKeyInAddress };
   requests.push(entry);
   options.onRequest?.(entry);
   const draw = random(options.seed ?? 0, "answer", number);
@@ -123,20 +135,24 @@ function serve(request: http.IncomingMessage, response: http.ServerResponse, opt
 
 /** Faults that answer in the place of the wire. */
 function refusalOf(fault: FaultName): Reply | null {
-  const error = (text: string): string => JSON.stringify({ status: "ERROR", error: text, message: text });
+  const body = (text: string, status = "ERROR"): string =>
+    JSON.stringify({ status, error: text, message: text });
   switch (fault) {
-    case "too-many": return { status: 429, body: error("too many requests") };
-    case "too-many-wait": return { status: 429, body: error("too many requests"), headers: { "retry-after": "7" } };
-    case "server-error": return { status: 500, body: error("internal error") };
-    case "bad-gateway": return { status: 502, body: "<html>Bad Gateway</html>", headers: { "content-type": "text/html" } };
-    case "forbidden":
-      return { status: 403, body: JSON.stringify({ status: "NOT_AUTHORIZED", message: "not included in this plan" }) };
+    case "too-many": return { status: 429, body: body("too many requests") };
+    case "too-many-wait":
+      return { status: 429, body: body("too many requests"), headers: { "retry-after": "7" } };
+    case "server-error": return { status: 500, body: body("internal error") };
+    case "bad-gateway":
+      return { status: 502, body: "<html>502</html>", headers: { "content-type": "text/html" } };
+    case "forbidden": return { status: 403, body: body("not in this plan", "NOT_AUTHORIZED") };
     default: return null;
   }
 }
 
-function send(response: http.ServerResponse, reply: Reply, fault: FaultName | null, entry: RequestEntry,
-  options: SimulatorOptions): void {
+function send(
+  response: http.ServerResponse, reply: Reply, fault: FaultName | null, entry: RequestEntry,
+  options: SimulatorOptions,
+): void {
   const body = Buffer.from(reply.body);
   response.writeHead(reply.status, {
     "content-type": "application/json", "content-length": body.length, ...reply.headers,

@@ -73,7 +73,8 @@ export function testSource(one: SourceCase): void {
     const at = await one.open(market);
     const range = timeframe === "1d" ? DAILY_SPAN : INTRADAY_SPAN;
     const base = requestOf({ ...range, timeframe: timeframe === "1d" ? "1d" : one.intraday, ...at.request });
-    const known = one.ownMarket ? (await at.source.instruments(base, at.context) ?? []).map((known_) => known_.symbol) : [...market.keys()];
+    const named = one.ownMarket ? await at.source.instruments(base, at.context) ?? [] : [];
+    const known = one.ownMarket ? named.map((each) => each.symbol) : [...market.keys()];
     const symbols = known.slice(0, timeframe === "1d" ? 3 : 2);
     return { at, request: { ...base, symbols }, symbols };
   }

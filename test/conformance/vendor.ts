@@ -168,7 +168,7 @@ export function testVendor(vendor: VendorCase): void {
       await assert.rejects(fetchAll(outside, ["AAA"]), isRefusal("connection refused", "dmn config"));
     });
 
-    test("a bar that has not ended is not delivered: at 2024-03-28 15:59 New York 93 of 94 bars, the last of the 27th's", async () => {
+    test("a bar that has not ended is not delivered: on 2024-03-28 at 15:59 New York there are 93 of 94 bars", async () => {
       await using outside = await open({ now: Date.UTC(2024, 2, 28, 19, 59) });
       const bars = (await fetchAll(outside, ["AAA"])).get("AAA")?.bars;
       assert.equal(bars?.time.length, 93);

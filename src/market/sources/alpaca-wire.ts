@@ -1,6 +1,6 @@
 /**
- * How Alpaca is asked and what it answers. An address here is the query of the question, so that it can be kept and
- * compared; the package turns it into its own parameters and the request.
+ * How Alpaca is asked and what it answers. An address here is the query of the question, so that it
+ * can be kept and compared; the package turns it into its own parameters and the request.
  */
 import type { Alpaca, marketData } from "@alpacahq/alpaca-trade-api";
 import type { Context } from "../../base/context.ts";
@@ -9,10 +9,9 @@ import { dayOf, formatDay, MS_PER_DAY, MS_PER_HOUR } from "../../base/units.ts";
 import type { Timeframe } from "../bars.ts";
 import type { Row } from "./bar-series.ts";
 import { redact, type AlpacaKeys } from "./keys.ts";
-import { Trouble } from "./patience.ts";
-import {
-  checkBase, networkReason, type ActionPage, type BarPage, type ListedAction, type Span, type Wire,
-} from "./vendor.ts";
+import { networkReason, Trouble } from "./patience.ts";
+import { checkBase } from "./vendor-request.ts";
+import type { ActionPage, BarPage, ListedAction, Span, Wire } from "./vendor.ts";
 
 const DATA_HOST = "data.alpaca.markets";
 const CALLS_PER_MINUTE = 200;
@@ -50,11 +49,13 @@ export class AlpacaWire implements Wire {
   }
 
   barsAddress(span: Span): string {
-    // A New York day lies within [its UTC midnight, the next day's 05:00 UTC); what is too much is cut afterwards.
+    // A New York day lies within [its UTC midnight, the next day's 05:00 UTC); what is too much is
+    // cut afterwards.
     const start = span.afterMs ?? span.from * MS_PER_DAY;
     const end = (span.to + 1) * MS_PER_DAY + 5 * MS_PER_HOUR - 1;
     return "bars?" + String(new URLSearchParams({
-      symbol: span.symbol, timeframe: SPANS[span.timeframe] ?? "", start: String(start), end: String(end),
+      symbol: span.symbol, timeframe: SPANS[span.timeframe] ?? "",
+      start: String(start), end: String(end),
     }));
   }
 
@@ -66,9 +67,12 @@ export class AlpacaWire implements Wire {
 
   async askBars(address: string, span: Span, signal: AbortSignal): Promise<BarPage> {
     const query = new URLSearchParams(address.slice(address.indexOf("?")));
-    const answer = await this.#ask(span, () => this.#client.marketData.stocks.stockBars({
-      symbols: span.symbol, timeframe: query.get("timeframe") ?? "", start: new Date(Number(query.get("start"))),
-      end: new Date(Number(query.get("end"))), limit: PAGE_ROWS, adjustment: "raw", feed: this.#feed, sort: "asc",
+    const at = (name: string): Date => new Date(Number(query.get(name)));
+    const { stocks } = this.#client.marketData;
+    const answer = await this.#ask(span, () => stocks.stockBars({
+      symbols: span.symbol, timeframe: query.get("timeframe") ?? "",
+      start: at("start"), end: at("end"),
+      limit: PAGE_ROWS, adjustment: "raw", feed: this.#feed, sort: "asc",
       pageToken: query.get("page_token") ?? undefined,
     }, { signal }));
     const bars: unknown = answer.bars?.[span.symbol] ?? [];
@@ -78,7 +82,8 @@ export class AlpacaWire implements Wire {
 
   async askActions(address: string, span: Span, signal: AbortSignal): Promise<ActionPage> {
     const query = new URLSearchParams(address.slice(address.indexOf("?")));
-    const answer = await this.#ask(span, () => this.#client.marketData.corporateActions.corporateActions({
+    const { corporateActions } = this.#client.marketData;
+    const answer = await this.#ask(span, () => corporateActions.corporateActions({
       symbols: span.symbol, types: ACTION_TYPES, start: new Date(span.from * MS_PER_DAY),
       end: new Date(span.to * MS_PER_DAY), limit: ACTION_ROWS, sort: "asc",
       pageToken: query.get("page_token") ?? undefined,
@@ -95,13 +100,16 @@ export class AlpacaWire implements Wire {
         .map((one) => listed("split", one, 1 + one.rate)),
       ...paid.map((one) => listed("dividend", one, one.rate)),
     ];
-    return { actions, leftOut: dividends.length - paid.length, next: nextOf(address, answer.nextPageToken) };
+    const leftOut = dividends.length - paid.length;
+    return { actions, leftOut, next: nextOf(address, answer.nextPageToken) };
   }
 
   explainNone(span: Span): Promise<UserError> {
-    const feed = this.#feed === "iex" ? "; the iex feed starts in 2020 (sip: DMN_ALPACA_FEED=sip)" : "";
+    const range = `from ${formatDay(span.from)} to ${formatDay(span.to)}`;
+    const feed = this.#feed === "iex"
+      ? "; the iex feed starts in 2020 (sip: DMN_ALPACA_FEED=sip)" : "";
     return Promise.resolve(new UserError(
-      `alpaca has no ${span.timeframe} bars of "${span.symbol}" from ${formatDay(span.from)} to ${formatDay(span.to)}`,
+      `alpaca has no ${span.timeframe} bars of "${span.symbol}" ${range}`,
       `check the symbol's spelling and the range${feed}`));
   }
 
@@ -118,20 +126,26 @@ export class AlpacaWire implements Wire {
     const said = redact(message, this.#secrets).replace(/\s+/g, " ").trim().slice(0, 200);
     const quoted = `HTTP ${status}${said === "" ? "" : `: "${said}"`}`;
     if (status === 429) return new Trouble("rate", quoted, retryAfterMs);
-    if (status >= 500 || status === 408 || status === 425) return new Trouble("server", quoted, retryAfterMs);
+    const mayPass = status >= 500 || status === 408 || status === 425;
+    if (mayPass) return new Trouble("server", quoted, retryAfterMs);
     if (status === 401) {
       return new UserError(`alpaca does not accept the key (${quoted})`,
-        "set APCA_API_KEY_ID and APCA_API_SECRET_KEY to a pair of this account, or mend keys.json in the data root");
+        "set APCA_API_KEY_ID and APCA_API_SECRET_KEY to a pair of this account, or mend keys.json");
     }
     if (status === 403) {
-      return new UserError(`the alpaca plan of this key does not include ${span.timeframe} bars of ${span.symbol} from ` +
-        `the ${this.#feed} feed (${quoted})`, "use the free feed (DMN_ALPACA_FEED=iex), or ask for older days with --to");
+      return new UserError(`the alpaca plan of this key does not include ${span.timeframe} bars of ` +
+        `${span.symbol} from the ${this.#feed} feed (${quoted})`,
+      "use the free feed (DMN_ALPACA_FEED=iex), or ask for older days with --to");
     }
-    return new UserError(`alpaca refuses the question for ${span.symbol} (${quoted})`, "check the symbol and the range");
+    return new UserError(`alpaca refuses the question for ${span.symbol} (${quoted})`,
+      "check the symbol and the range");
   }
 }
 
-/** A `fetch` that sends one host's requests to `base` and refuses every other: the keys can go nowhere else. */
+/**
+ * A `fetch` that sends one host's requests to `base` and refuses every other: the keys can go
+ * nowhere else.
+ */
 export function onlyHost(host: string, base: string): typeof fetch {
   return (input, init) => {
     const url = new URL(input instanceof Request ? input.url : input);
@@ -154,11 +168,14 @@ function rowOf(bar: marketData.StockBar): Row {
   const orNull = (value: unknown): number | null => typeof value === "number" ? value : null;
   return [
     typeof start === "string" ? Date.parse(start) : start instanceof Date ? start.getTime() : NaN,
-    number(bar.o), number(bar.h), number(bar.l), number(bar.c), orNull(bar.v), orNull(bar.vw), orNull(bar.n),
+    number(bar.o), number(bar.h), number(bar.l), number(bar.c),
+    orNull(bar.v), orNull(bar.vw), orNull(bar.n),
   ];
 }
 
-function listed(kind: ListedAction["kind"], action: { exDate: Date; id: string }, value: number): ListedAction {
+function listed(
+  kind: ListedAction["kind"], action: { exDate: Date; id: string }, value: number,
+): ListedAction {
   const time = action.exDate.getTime();
   if (Number.isNaN(time)) throw new Trouble("page", `a ${kind} without an ex-date`);
   if (!(Number.isFinite(value) && (kind === "dividend" ? value >= 0 : value > 0))) {
@@ -167,13 +184,23 @@ function listed(kind: ListedAction["kind"], action: { exDate: Date; id: string }
   return { id: action.id, kind, day: dayOf(time), value };
 }
 
-/** Status of an answer that the package turned into an error, read by shape; null when there was no answer. */
-function refusalOf(error: unknown): { status: number | null; retryAfterMs: number | null; message: string } {
+/**
+ * Status of an answer that the package turned into an error, read by shape; null when there was no
+ * answer.
+ */
+function refusalOf(error: unknown): Refusal {
   if (!(error instanceof Error)) return { status: null, retryAfterMs: null, message: "" };
-  const { response, retryAfterMs } = error as Error & { response?: unknown; retryAfterMs?: unknown };
+  const { response, retryAfterMs } =
+    error as Error & { response?: unknown; retryAfterMs?: unknown };
   return {
     status: response instanceof Response ? response.status : null,
     retryAfterMs: typeof retryAfterMs === "number" ? retryAfterMs : null,
     message: error.message,
   };
+}
+
+interface Refusal {
+  readonly status: number | null;
+  readonly retryAfterMs: number | null;
+  readonly message: string;
 }

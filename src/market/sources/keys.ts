@@ -1,10 +1,11 @@
 /**
- * Keys of vendors: from the environment, else from `keys.json` in the data root, which nobody but its owner may read.
+ * Keys of vendors: from the environment, else from `keys.json` in the data root, which nobody but
+ * its owner may read.
  *
- *   { "massive": { "apiKey": "..." }, "alpaca": { "keyId": "...", "secretKey": "..." } }      chmod 600
+ *   { "massive": { "apiKey": "..." }, "alpaca": { "keyId": "...", "secretKey": "..." } }  chmod 600
  *
- * A key is sent in a header and goes nowhere else: not into an address, an error, a log or a manifest. What vendors
- * answer passes through `redact` before anybody sees it.
+ * A key is sent in a header and goes nowhere else: not into an address, an error, a log or a
+ * manifest. What vendors answer passes through `redact` before anybody sees it.
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -26,8 +27,11 @@ export interface AlpacaKeys { readonly keyId: string; readonly secretKey: string
 
 /** Throws UserError when there is none, or when the file may be read by others. */
 export function massiveKeys(root: string, environment: Environment = process.env): MassiveKeys {
-  const apiKey = environment["MASSIVE_API_KEY"] || environment["POLYGON_API_KEY"] || readKeys(root).massive.apiKey;
-  if (!apiKey) throw absent("massive", `set MASSIVE_API_KEY, or write {"massive":{"apiKey":"..."}} to`, root);
+  const apiKey = environment["MASSIVE_API_KEY"] || environment["POLYGON_API_KEY"]
+    || readKeys(root).massive.apiKey;
+  if (!apiKey) {
+    throw absent("massive", 'set MASSIVE_API_KEY, or write {"massive":{"apiKey":"..."}} to', root);
+  }
   return { apiKey: checked(apiKey, "the key of massive") };
 }
 
@@ -40,7 +44,10 @@ export function alpacaKeys(root: string, environment: Environment = process.env)
     throw absent("alpaca", `set APCA_API_KEY_ID and APCA_API_SECRET_KEY, or write ` +
       `{"alpaca":{"keyId":"...","secretKey":"..."}} to`, root);
   }
-  return { keyId: checked(keyId, "the key id of alpaca"), secretKey: checked(secretKey, "the secret of alpaca") };
+  return {
+    keyId: checked(keyId, "the key id of alpaca"),
+    secretKey: checked(secretKey, "the secret of alpaca"),
+  };
 }
 
 /** Replaces every occurrence of a secret. */
@@ -52,10 +59,14 @@ function absent(vendor: string, how: string, root: string): UserError {
   return new UserError(`no key for ${vendor}`, `${how} ${path.join(root, KEYS_FILE)} (chmod 600)`);
 }
 
-/** A key travels in a header: anything but visible ASCII is a slip of copy and paste. Never shows the key. */
+/**
+ * A key travels in a header: anything but visible ASCII is a slip of copy and paste. Never shows
+ * the key.
+ */
 function checked(secret: string, what: string): string {
   if (/^[\x21-\x7e]+$/.test(secret)) return secret;
-  throw new UserError(`${what} holds a blank or a character that no key has`, "copy it again, without blanks or line ends");
+  throw new UserError(`${what} holds a blank or a character that no key has`,
+    "copy it again, without blanks or line ends");
 }
 
 function readKeys(root: string): Keys {
@@ -63,16 +74,18 @@ function readKeys(root: string): Keys {
   if (!fs.existsSync(place)) return keysSchema.parse({});
   const mode = fs.statSync(place).mode & 0o777;
   if (process.platform !== "win32" && (mode & 0o077) !== 0) {
-    throw new UserError(`${place} may be read by others (mode ${mode.toString(8)})`, `keep it to yourself: chmod 600 ${place}`);
+    throw new UserError(`${place} may be read by others (mode ${mode.toString(8)})`,
+      `keep it to yourself: chmod 600 ${place}`);
   }
   let parsed: unknown;
   try { parsed = JSON.parse(fs.readFileSync(place, "utf8")); } catch {
     // JSON.parse quotes the text it stumbles over, which here may be a key.
-    throw new UserError(`${place} is not valid JSON`, "mend it, or remove it and set the environment variables");
+    throw new UserError(`${place} is not valid JSON`,
+      "mend it, or remove it and set the environment variables");
   }
   const result = keysSchema.safeParse(parsed);
   if (result.success) return result.data;
-  const where = result.error.issues[0].path.join(".");
-  throw new UserError(`${place} does not hold keys as expected${where === "" ? "" : ` (at "${where}")`}`,
+  const at = result.error.issues[0].path.join(".");
+  throw new UserError(`${place} does not hold keys as expected${at === "" ? "" : ` (at "${at}")`}`,
     'expected: {"massive":{"apiKey":"..."},"alpaca":{"keyId":"...","secretKey":"..."}}');
 }

@@ -1,12 +1,13 @@
 /**
  * Massive (formerly Polygon.io): bars of US equities by REST, raw, with splits and dividends.
  *
- *   GET /v2/aggs/ticker/T/range/1/day/FROM/TO?adjusted=false&sort=asc&limit=50000     -> results, next_url
- *   GET /v3/reference/splits | dividends ?ticker=T&...                                -> results, next_url
+ *   GET /v2/aggs/ticker/T/range/1/day/FROM/TO?adjusted=false&sort=asc&limit=50000
+ *   GET /v3/reference/splits | dividends ?ticker=T&...                -> results, next_url
  *
- * `next_url` names the vendor's own host: only its path and query are taken, behind our base address, and the key goes
- * into the Authorization header, never into an address. Daily bars are stamped New York midnight, the others with
- * their start. The vendor's own packages are not used: they return pages in reverse order and put the key in the URL.
+ * `next_url` names the vendor's own host: only its path and query are taken, behind our base
+ * address, and the key goes into the Authorization header, never into an address. Daily bars are
+ * stamped New York midnight, the others with their start. The vendor's own packages are not used:
+ * they return pages in reverse order and put the key in the URL.
  */
 import { UserError } from "../../base/error.ts";
 import { formatDay, parseDay, type Day } from "../../base/units.ts";
@@ -14,11 +15,12 @@ import type { Context } from "../../base/context.ts";
 import type { Timeframe } from "../bars.ts";
 import type { Row } from "./bar-series.ts";
 import { massiveKeys, redact } from "./keys.ts";
-import { parseRetryAfter, Trouble } from "./patience.ts";
+import { networkReason, parseRetryAfter, Trouble } from "./patience.ts";
 import type { Source } from "./source.ts";
+import { checkBase, checkRequest, describeVendor, instrumentOf } from "./vendor-request.ts";
 import {
-  checkBase, checkRequest, deliverVendor, describeVendor, instrumentOf, networkReason,
-  type ActionPage, type BarPage, type ListedAction, type Span, type VendorOptions, type Wire,
+  deliverVendor, type ActionPage, type BarPage, type ListedAction, type Span, type VendorOptions,
+  type Wire,
 } from "./vendor.ts";
 
 const NAME = "massive";
@@ -27,10 +29,11 @@ const ACTION_ROWS = 1_000;
 
 /** Timeframe to the multiplier and time span of the address. */
 const SPANS = {
-  "1d": "1/day", "1h": "1/hour", "30m": "30/minute", "15m": "15/minute", "5m": "5/minute", "1m": "1/minute",
-  "1s": "1/second",
+  "1d": "1/day", "1h": "1/hour", "30m": "30/minute", "15m": "15/minute", "5m": "5/minute",
+  "1m": "1/minute", "1s": "1/second",
 } as const satisfies Partial<Record<Timeframe, string>>;
 const TIMEFRAMES_HERE = Object.keys(SPANS) as (keyof typeof SPANS)[];
+const spanOf = (timeframe: Timeframe): string => SPANS[timeframe as keyof typeof SPANS];
 
 /** Massive over its REST interface. `options` is for tests. */
 export function massive(options: VendorOptions = {}): Source {
@@ -40,13 +43,14 @@ export function massive(options: VendorOptions = {}): Source {
       const wanted = checkRequest(NAME, TIMEFRAMES_HERE, request, context);
       massiveKeys(context.root, options.environment);
       checkBase(NAME, context.config.massive.baseUrl);
-      return describeVendor(NAME, wanted, `Massive REST aggregates (${SPANS[wanted.timeframe as keyof typeof SPANS]}), raw ` +
-        `prices, ${formatDay(wanted.from)} to ${formatDay(wanted.to)}`);
+      return describeVendor(NAME, wanted,
+        `Massive REST aggregates (${spanOf(wanted.timeframe)}), raw prices, ${formatDay(wanted.from)} to ${formatDay(wanted.to)}`);
     },
     async *fetch(request, context, have, pages) {
       const wanted = checkRequest(NAME, TIMEFRAMES_HERE, request, context);
       const wire = new MassiveWire(context, massiveKeys(context.root, options.environment).apiKey);
-      yield* deliverVendor(NAME, wire, wanted, request.seed, context, have, pages, options);
+      const { seed } = request;
+      yield* deliverVendor({ vendor: NAME, wire, wanted, seed, context, have, pages, options });
     },
     async instruments(request, context) {
       return checkRequest(NAME, TIMEFRAMES_HERE, request, context).symbols.map(instrumentOf);
@@ -82,25 +86,30 @@ class MassiveWire implements Wire {
   }
 
   barsAddress(span: Span): string {
-    const range = SPANS[span.timeframe as keyof typeof SPANS];
     const from = span.afterMs === null ? formatDay(span.from) : String(span.afterMs);
-    return `/v2/aggs/ticker/${encodeURIComponent(span.symbol)}/range/${range}/${from}/${formatDay(span.to)}` +
+    const range = `${spanOf(span.timeframe)}/${from}/${formatDay(span.to)}`;
+    return `/v2/aggs/ticker/${encodeURIComponent(span.symbol)}/range/${range}` +
       `?adjusted=false&sort=asc&limit=${PAGE_ROWS}`;
   }
 
   actionAddresses(span: Span): readonly string[] {
-    const address = (what: string, dated: string): string => `/v3/reference/${what}?` + String(new URLSearchParams({
-      ticker: span.symbol, [`${dated}.gte`]: formatDay(span.from), [`${dated}.lte`]: formatDay(span.to),
-      order: "asc", sort: dated, limit: String(ACTION_ROWS),
-    }));
+    const from = formatDay(span.from), to = formatDay(span.to);
+    const address = (what: string, dated: string): string => {
+      const query = new URLSearchParams({
+        ticker: span.symbol, [`${dated}.gte`]: from, [`${dated}.lte`]: to,
+        order: "asc", sort: dated, limit: String(ACTION_ROWS),
+      });
+      return `/v3/reference/${what}?${String(query)}`;
+    };
     return [address("splits", "execution_date"), address("dividends", "ex_dividend_date")];
   }
 
   async askBars(address: string, span: Span, signal: AbortSignal): Promise<BarPage> {
     const answer = await this.#ask(address, span, signal);
     const results = listOf(answer);
-    if (typeof answer.resultsCount === "number" && answer.resultsCount !== results.length) {
-      throw new Trouble("page", `a page of ${results.length} bars that says it has ${answer.resultsCount}`);
+    const stated = answer.resultsCount;
+    if (typeof stated === "number" && stated !== results.length) {
+      throw new Trouble("page", `a page of ${results.length} bars that says it has ${stated}`);
     }
     return { rows: results.map(rowOf), next: this.#nextOf(answer) };
   }
@@ -115,28 +124,28 @@ class MassiveWire implements Wire {
 
   async explainNone(span: Span, signal: AbortSignal): Promise<UserError> {
     const query = new URLSearchParams({ ticker: span.symbol, limit: "1" });
-    const known = listOf(await this.#ask(`/v3/reference/tickers?${String(query)}`, span, signal)).length > 0;
-    const upper = span.symbol.toUpperCase();
-    return known
-      ? new UserError(`massive has no ${span.timeframe} bars of ${span.symbol} from ${formatDay(span.from)} to ` +
-        formatDay(span.to), "choose other days: --from, --to")
-      : new UserError(`massive does not know the symbol "${span.symbol}"`,
-        upper === span.symbol ? "check its spelling; delisted symbols may have been reused" : `did you mean "${upper}"?`);
+    const found = await this.#ask(`/v3/reference/tickers?${String(query)}`, span, signal);
+    const { symbol, timeframe } = span, upper = symbol.toUpperCase();
+    if (listOf(found).length > 0) {
+      return new UserError(`massive has no ${timeframe} bars of ${symbol} from ` +
+        `${formatDay(span.from)} to ${formatDay(span.to)}`, "choose other days: --from, --to");
+    }
+    return new UserError(`massive does not know the symbol "${symbol}"`,
+      upper === symbol ? "check its spelling, and that it is listed" : `did you mean "${upper}"?`);
   }
 
   /** One question. Throws Trouble for what may pass, UserError for what will not. */
   async #ask(address: string, span: Span, signal: AbortSignal): Promise<Answer> {
     let response: Response, text: string;
     try {
-      response = await fetch(this.#base + address, {
-        headers: { authorization: `Bearer ${this.#key}`, accept: "application/json" }, redirect: "error", signal,
-      });
+      const headers = { authorization: `Bearer ${this.#key}`, accept: "application/json" };
+      response = await fetch(this.#base + address, { headers, redirect: "error", signal });
       text = await response.text();
     } catch (error) { throw new Trouble("network", redact(networkReason(error), [this.#key])); }
     const answer = parseAnswer(text);
-    if (!response.ok) throw this.#refusal(response, answer, span);
-    if (answer === null) throw new Trouble("network", "an answer that is cut off");
-    if (answer.status === "ERROR" || answer.status === "NOT_AUTHORIZED") throw this.#refusal(response, answer, span);
+    if (response.ok && answer === null) throw new Trouble("network", "an answer that is cut off");
+    const isRefused = answer?.status === "ERROR" || answer?.status === "NOT_AUTHORIZED";
+    if (!response.ok || answer === null || isRefused) throw this.#refusal(response, answer, span);
     return answer;
   }
 
@@ -145,21 +154,20 @@ class MassiveWire implements Wire {
     const words = [answer?.error, answer?.message].find((text) => typeof text === "string") ?? "";
     const said = redact(words, [this.#key]).replace(/\s+/g, " ").trim().slice(0, 200);
     const quoted = `HTTP ${status}${said === "" ? "" : `: "${said}"`}`;
-    if (status === 429) {
-      return new Trouble("rate", quoted, parseRetryAfter(response.headers.get("retry-after"), this.#now()));
-    }
-    if (status >= 500 || status === 408) {
-      return new Trouble("server", quoted, parseRetryAfter(response.headers.get("retry-after"), this.#now()));
-    }
+    const waitMs = parseRetryAfter(response.headers.get("retry-after"), this.#now());
+    if (status === 429) return new Trouble("rate", quoted, waitMs);
+    if (status >= 500 || status === 408) return new Trouble("server", quoted, waitMs);
     if (status === 401) {
       return new UserError(`massive does not accept the key (${quoted})`,
         "set MASSIVE_API_KEY to a key of this account, or mend keys.json in the data root");
     }
     if (status === 403 || answer?.status === "NOT_AUTHORIZED") {
-      return new UserError(`the plan of this massive key does not include ${span.timeframe} bars of ${span.symbol} ` +
-        `from ${formatDay(span.from)} (${quoted})`, "choose a later --from or a longer --timeframe, or change the plan");
+      return new UserError(`the plan of this massive key does not include ${span.timeframe} bars ` +
+        `of ${span.symbol} from ${formatDay(span.from)} (${quoted})`,
+      "choose a later --from or a longer --timeframe, or change the plan");
     }
-    return new UserError(`massive refuses the question for ${span.symbol} (${quoted})`, "check the symbol and the range");
+    return new UserError(`massive refuses the question for ${span.symbol} (${quoted})`,
+      "check the symbol and the range");
   }
 
   /** The path and query of next_url, without a key that an older interface may have put there. */
@@ -191,14 +199,17 @@ const numberOf = (value: unknown): number => typeof value === "number" ? value :
 const numberOrNull = (value: unknown): number | null => typeof value === "number" ? value : null;
 
 const rowOf = (bar: Readonly<Record<string, unknown>>): Row => [
-  numberOf(bar["t"]), numberOf(bar["o"]), numberOf(bar["h"]), numberOf(bar["l"]), numberOf(bar["c"]),
+  numberOf(bar["t"]),
+  numberOf(bar["o"]), numberOf(bar["h"]), numberOf(bar["l"]), numberOf(bar["c"]),
   numberOrNull(bar["v"]), numberOrNull(bar["vw"]), numberOrNull(bar["n"]),
 ];
 
 function splitOf(split: Readonly<Record<string, unknown>>): ListedAction {
   const { exDay, id } = datedOf(split, "execution_date");
   const value = numberOf(split["split_to"]) / numberOf(split["split_from"]);
-  if (!(value > 0 && Number.isFinite(value))) throw new Trouble("page", `a split of ${formatDay(exDay)} without a ratio`);
+  if (!(value > 0 && Number.isFinite(value))) {
+    throw new Trouble("page", `a split of ${formatDay(exDay)} without a ratio`);
+  }
   return { id: `split ${id}`, kind: "split", day: exDay, value };
 }
 
@@ -206,13 +217,17 @@ function splitOf(split: Readonly<Record<string, unknown>>): ListedAction {
 function dividendOf(dividend: Readonly<Record<string, unknown>>): ListedAction | null {
   const { exDay, id } = datedOf(dividend, "ex_dividend_date");
   const currency = dividend["currency"];
-  if (typeof currency === "string" && currency !== "" && currency.toUpperCase() !== "USD") return null;
+  if (typeof currency === "string" && !["", "USD"].includes(currency.toUpperCase())) return null;
   const value = numberOf(dividend["cash_amount"]);
-  if (!(value >= 0 && Number.isFinite(value))) throw new Trouble("page", `a dividend of ${formatDay(exDay)} without an amount`);
+  if (!(value >= 0 && Number.isFinite(value))) {
+    throw new Trouble("page", `a dividend of ${formatDay(exDay)} without an amount`);
+  }
   return { id: `dividend ${id}`, kind: "dividend", day: exDay, value };
 }
 
-function datedOf(action: Readonly<Record<string, unknown>>, field: string): { exDay: Day; id: string } {
+function datedOf(
+  action: Readonly<Record<string, unknown>>, field: string,
+): { readonly exDay: Day; readonly id: string } {
   const exDay = parseDay(String(action[field]));
   if (exDay === null) throw new Trouble("page", `an action whose ${field} is no date`);
   return { exDay, id: typeof action["id"] === "string" ? action["id"] : JSON.stringify(action) };
