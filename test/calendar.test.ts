@@ -47,7 +47,8 @@ describe("us-equity", () => {
       weekdays++;
       const expected = closed.has(text) ? "closed" : early.get(text) ?? "16:00";
       const found = session === null ? "closed" : wallClock(session.close).slice(11);
-      if (found !== expected || (session?.isHalfDay ?? false) !== early.has(text)) faults.push(`${text} ${found} ${expected}`);
+      if (found !== expected
+        || (session?.isHalfDay ?? false) !== early.has(text)) faults.push(`${text} ${found} ${expected}`);
       if (session !== null && wallClock(session.open) !== `${text} 09:30`) faults.push(`${text} opens elsewhere`);
     }
     assert.deepEqual(faults, []);
@@ -60,8 +61,10 @@ describe("us-equity", () => {
     assert.deepEqual([2001, 2012, 2013, 2020].map(count), [248, 250, 252, 253]);
   });
 
-  test("special closings: Gloria, Nixon, 2001, Reagan, Ford, Sandy, Bush and Carter are 12 days without a session", () => {
-    for (const text of ["1985-09-27", "1994-04-27", "2001-09-11", "2001-09-12", "2001-09-13", "2001-09-14", "2004-06-11",
+  test("special closings: Gloria, Nixon, 2001, Reagan, Ford, Sandy, Bush and Carter are 12 days without a session",
+    () => {
+    for (const text of ["1985-09-27", "1994-04-27", "2001-09-11", "2001-09-12", "2001-09-13", "2001-09-14",
+      "2004-06-11",
       "2007-01-02", "2012-10-29", "2012-10-30", "2018-12-05", "2025-01-09"]) {
       assert.equal(us.session(dayOfText(text)), null, text);
     }
@@ -84,7 +87,8 @@ describe("us-equity", () => {
     assert.equal(us.session(dayOfText("2013-11-29"))?.close, Date.UTC(2013, 10, 29, 18));
   });
 
-  test("04:00 and 19:59 in New York belong to their local date, also where the UTC date is the next (2013-01-10)", () => {
+  test("04:00 and 19:59 in New York belong to their local date, also where the UTC date is the next (2013-01-10)",
+    () => {
     const value = dayOfText("2013-01-10");
     assert.equal(us.sessionDay(newYorkTime(value, 4 * 60)), value);
     assert.equal(us.sessionDay(Date.UTC(2013, 0, 11, 0, 59)), value);
@@ -157,20 +161,23 @@ describe("days on which prices exist", () => {
   const expected = (days: readonly string[]): string[] =>
     us.sessions(dayOfText(days[0]), dayOfText(days[days.length - 1])).map((one) => formatDay(one.day));
 
-  test("SPY traded on each of the 4,529 sessions of 1998-2015 and on no other day", { skip: long === null && NO_SHARED }, () => {
+  test("SPY traded on each of the 4,529 sessions of 1998-2015 and on no other day",
+    { skip: long === null && NO_SHARED }, () => {
     const days = daysOf(long as string, "SPY");
     assert.equal(days.length, 4_529);
     assert.deepEqual(days, expected(days));
   });
 
-  test("AAPL traded on each of the 6,553 sessions of 1990-2015 and on no other day", { skip: close === null && NO_SHARED }, () => {
+  test("AAPL traded on each of the 6,553 sessions of 1990-2015 and on no other day",
+    { skip: close === null && NO_SHARED }, () => {
     const days = daysOf(close as string, "AAPL");
     assert.equal(days.length, 6_553);
     assert.deepEqual(days, expected(days));
   });
 
   // A hole of that file in its four Nasdaq stocks: the other sixteen, and AAPL in the file above, have the day.
-  test("AAPL of the DJIA file lacks one session of 2006-2015: 2010-04-01", { skip: panel === null && NO_SHARED }, () => {
+  test("AAPL of the DJIA file lacks one session of 2006-2015: 2010-04-01", { skip: panel === null && NO_SHARED },
+    () => {
     const days = daysOf(panel as string, "AAPL"), sessions = expected(days);
     assert.deepEqual(sessions.filter((one) => !days.includes(one)), ["2010-04-01"]);
     assert.deepEqual(days.filter((one) => !sessions.includes(one)), []);

@@ -15,7 +15,8 @@ export function dayOfText(text: string): Day {
 /** Closing times of the first `count` sessions from a day on. */
 export function closesFrom(text: string, count: number, name: CalendarName = "us-equity"): Float64Array {
   const from = dayOfText(text);
-  return Float64Array.from(calendar(name).sessions(from, day(from + 2 * count + 30)).slice(0, count), (one) => one.close);
+  return Float64Array.from(calendar(name).sessions(from, day(from + 2 * count + 30)).slice(0, count),
+    (one) => one.close);
 }
 
 /** Daily bars of the given times and columns. */

@@ -18,7 +18,8 @@ function write(generation: number, killAt: number, place = root): Ending {
   const run = spawnSync(process.execPath,
     [path.join(import.meta.dirname, "store-writer.ts"), place, String(generation), String(killAt)], { encoding: "utf8" });
   assert.equal(run.stderr, "");
-  return { signal: run.signal, ...(run.signal === null ? JSON.parse(run.stdout) : { calls: 0, resumed: 0 }) as Omit<Ending, "signal"> };
+  const said = run.signal === null ? JSON.parse(run.stdout) as object : {};
+  return { calls: 0, resumed: 0, ...said, signal: run.signal };
 }
 
 /** The generation of a dataset that is whole and right in every row; 0 when there is none. */
@@ -63,7 +64,8 @@ test("a broken HDF5 file makes no noise on stderr: only our sentence leaves the 
     import fs from "node:fs";
     import { readBars, readManifest } from ${JSON.stringify(path.join(import.meta.dirname, "../src/market/store.ts"))};
     import { loadHdf5, openHdf5 } from ${JSON.stringify(path.join(import.meta.dirname, "../src/market/hdf5.ts"))};
-    const [root] = process.argv.slice(1), manifest = readManifest(root, "d"), place = root + "/datasets/d/" + manifest.instruments[0].file;
+    const [root] = process.argv.slice(1), manifest = readManifest(root, "d");
+    const place = root + "/datasets/d/" + manifest.instruments[0].file;
     const good = fs.readFileSync(place);
     for (const bad of [Buffer.from("not HDF5"), good.subarray(0, 500), Buffer.alloc(good.length)]) {
       fs.writeFileSync(place, bad);

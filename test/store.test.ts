@@ -78,8 +78,9 @@ describe("round trip", () => {
     const manifest = await store(root, [bars], [], SECONDS);
     for (let k = 0; k < 100; k++) {
       const a = draw.below(400_000), b = Math.min(399_999, a + draw.below(20_000));
-      const found = await readBars(root, manifest, "LONG", { from: bars.time[a] - draw.below(999), to: bars.time[b] + draw.below(999),
-        columns: ["close"] });
+      const found = await readBars(root, manifest, "LONG", {
+        from: bars.time[a] - draw.below(999), to: bars.time[b] + draw.below(999), columns: ["close"],
+      });
       assert.deepEqual(Object.keys(found.columns), ["close"]);
       assert.deepEqual([found.time[0], found.time.length], [bars.time[a], b - a + 1], `seed ${seed} rows ${a}..${b}`);
       assert.deepEqual(found.columns.close, bars.columns.close?.slice(a, b + 1));
@@ -135,7 +136,8 @@ describe("round trip", () => {
 });
 
 describe("for Python", () => {
-  test("h5py reads columns, units, attributes and actions of a file as it lies", { skip: python() === null && NO_PYTHON }, async () => {
+  const skip = python() === null && NO_PYTHON;
+  test("h5py reads columns, units, attributes and actions of a file as it lies", { skip }, async () => {
     const root = freshRoot(), bars = cleanBars(4, 300, "AAPL");
     const split: CorporateAction = { kind: "split", exTime: bars.time[100] - 6.5 * 3_600_000, value: 2 };
     const manifest = await store(root, [bars], [split]);
@@ -247,11 +249,14 @@ describe("what may not be read", () => {
 });
 
 describe("what may not be written", () => {
+  const set = (name: ColumnName, row: number, value: number) => (bars: Bars): void => {
+    (bars.columns[name] as Float64Array)[row] = value;
+  };
   const cases: readonly (readonly [string, (bars: Bars) => void, readonly string[]])[] = [
-    ["a close of NaN", (bars) => { (bars.columns.close as Float64Array)[3] = NaN; }, ["CLEAN: close of 2005-01-06T21:00:00Z is NaN"]],
-    ["a close of 0", (bars) => { (bars.columns.close as Float64Array)[3] = 0; }, ["close of 2005-01-06T21:00:00Z is 0 (row 4)"]],
-    ["a low of -1", (bars) => { (bars.columns.low as Float64Array)[0] = -1; }, ["low of 2005-01-03T21:00:00Z is -1", "positive"]],
-    ["an infinite volume", (bars) => { (bars.columns.volume as Float64Array)[1] = Infinity; }, ["volume of 2005-01-04", "Infinity"]],
+    ["a close of NaN", set("close", 3, NaN), ["CLEAN: close of 2005-01-06T21:00:00Z is NaN"]],
+    ["a close of 0", set("close", 3, 0), ["close of 2005-01-06T21:00:00Z is 0 (row 4)"]],
+    ["a low of -1", set("low", 0, -1), ["low of 2005-01-03T21:00:00Z is -1", "positive"]],
+    ["an infinite volume", set("volume", 1, Infinity), ["volume of 2005-01-04", "Infinity"]],
     ["a row twice", (bars) => { bars.time[4] = bars.time[3]; }, ["2005-01-06T21:00:00Z appears twice (row 5)"]],
     ["rows out of order", (bars) => { bars.time[4] = bars.time[2]; }, ["2005-01-05T21:00:00Z comes after 2005-01-06T21:00:00Z"]],
     ["a time of NaN", (bars) => { bars.time[4] = NaN; }, ["row 5 has the time NaN"]],
@@ -346,7 +351,7 @@ describe("revisions", () => {
 });
 
 describe("interruption", () => {
-  test("what an interrupted run has put is there for the same request, not for another, and not when its file is damaged", async () => {
+  test("what an interrupted run has put is there for the same request, not for another, nor when a file is damaged", async () => {
     const root = freshRoot(), open = (request: string): DatasetWriter =>
       DatasetWriter.open(root, "d", DAILY, { ...OPTIONS, request });
     {

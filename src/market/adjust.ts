@@ -1,13 +1,14 @@
 /**
  * Corporate actions: prices are kept as they were traded, and adjusted when they are read.
  *
- *   rows before the ex-date  x factor          factor of a split     1 / ratio                (volume x ratio)
- *   rows from the ex-date on   unchanged        factor of a dividend  1 - cash / close before  (volume unchanged)
+ *   rows before the ex-date  x factor     of a split     1 / ratio                 (volume x ratio)
+ *   rows from it on          unchanged    of a dividend  1 - cash / close before (volume as it is)
  *
- * Factors multiply backwards, so the newest price is the traded one and the return over an ex-date is what a holder
- * earned (CRSP's "factor to adjust price", CRSP US Stock data descriptions guide). A row counts as before when its
- * session's day is before the ex-date: pre-market bars of the ex-date already trade without the action.
- * A dividend is cash per share of the day before; one that shares its ex-date with a split is paid on the old shares.
+ * Factors multiply backwards, so the newest price is the traded one and the return over an ex-date
+ * is what a holder earned (CRSP's "factor to adjust price", CRSP US Stock data descriptions guide).
+ * A row counts as before when its session's day is before the ex-date: pre-market bars of the
+ * ex-date already trade without the action. A dividend is cash per share of the day before; one
+ * that shares its ex-date with a split is paid on the old shares.
  */
 import { UserError } from "../base/error.ts";
 import { formatDay } from "../base/units.ts";
@@ -18,26 +19,36 @@ import type { Adjustment } from "./sources/source.ts";
 export const ADJUST_MODES = ["none", "split", "total"] as const;
 export type AdjustMode = (typeof ADJUST_MODES)[number];
 
-/** What an action does to a column of rows before it; columns that are not here stay as they are. */
+/**
+ * What an action does to a column of rows before it; columns that are not here stay as they are.
+ */
 const EFFECT = {
-  open: "price", high: "price", low: "price", close: "price", vwap: "price", bid: "price", ask: "price",
+  open: "price", high: "price", low: "price", close: "price", vwap: "price", bid: "price",
+  ask: "price",
   tickPrice: "price", volume: "shares", bidSize: "shares", askSize: "shares", size: "shares",
 } as const satisfies Partial<Record<ColumnName, "price" | "shares">>;
 
-/** Which kinds of action still have to be applied to prices that come like this from their source. */
+/**
+ * Which kinds of action still have to be applied to prices that come like this from their source.
+ */
 const OWED: Readonly<Record<Adjustment, readonly CorporateAction["kind"][]>> = {
   raw: ["split", "dividend"], split: ["dividend"],
   "total-return": [], "ratio-back-adjusted": [], unknown: [],
 };
 
-/** The actions that prices from a source still carry, as jumps: what quality.ts is to expect of them. */
-export function owedActions(adjustment: Adjustment, actions: readonly CorporateAction[]): CorporateAction[] {
+/**
+ * The actions that prices from a source still carry, as jumps: what quality.ts is to expect of
+ * them.
+ */
+export function owedActions(
+  adjustment: Adjustment, actions: readonly CorporateAction[],
+): CorporateAction[] {
   return actions.filter((action) => OWED[adjustment].includes(action.kind));
 }
 
 /**
- * The price factor of each action by itself, from the whole history: (A), 1 where no row is before it.
- * Throws UserError for a dividend that is not below the price it is paid from.
+ * The price factor of each action by itself, from the whole history: (A), 1 where no row is before
+ * it. Throws UserError for a dividend that is not below the price it is paid from.
  */
 export function actionFactors(
   bars: Bars, actions: readonly CorporateAction[], adjustment: Adjustment, calendar: Calendar,
@@ -63,10 +74,12 @@ function splitsFrom(actions: readonly CorporateAction[], exTime: number): number
     one.kind === "split" && one.exTime >= exTime ? product * one.value : product, 1);
 }
 
-function tooLarge(symbol: string, action: CorporateAction, price: number, calendar: Calendar): UserError {
+function tooLarge(
+  symbol: string, action: CorporateAction, price: number, calendar: Calendar,
+): UserError {
+  const exDay = formatDay(calendar.sessionDay(action.exTime));
   return new UserError(
-    `${symbol}: the dividend of ${action.value} on ${formatDay(calendar.sessionDay(action.exTime))} ` +
-    `is not below the price before it (${price})`,
+    `${symbol}: the dividend of ${action.value} on ${exDay} is not below the price before (${price})`,
     "correct or remove this corporate action at its source, then fetch again");
 }
 
@@ -81,7 +94,9 @@ export function firstRowOfExDate(times: Float64Array, exTime: number, calendar: 
   return low;
 }
 
-/** Close, or mid quote, or trade, of the last row before `row` that has one; NaN when there is none. */
+/**
+ * Close, or mid quote, or trade, of the last row before `row` that has one; NaN when there is none.
+ */
 function lastPriceBefore(bars: Bars, row: number): number {
   const { close, bid, ask, tickPrice } = bars.columns;
   for (let i = row - 1; i >= 0; i--) {
@@ -93,12 +108,14 @@ function lastPriceBefore(bars: Bars, row: number): number {
 }
 
 /**
- * Bars as if every action after a row had happened before it. Works on any slice of rows: `factors` (A) come from the
- * whole history (actionFactors). Columns without effect are shared, not copied.
+ * Bars as if every action after a row had happened before it. Works on any slice of rows: `factors`
+ * (A) come from the whole history (actionFactors). Columns without effect are shared, not copied.
  */
 export function adjustBars(
   bars: Bars, actions: readonly CorporateAction[], factors: Float64Array,
-  facts: { readonly mode: AdjustMode; readonly adjustment: Adjustment; readonly calendar: Calendar },
+  facts: {
+    readonly mode: AdjustMode; readonly adjustment: Adjustment; readonly calendar: Calendar;
+  },
 ): Bars {
   const owed = facts.mode === "none" ? [] : OWED[facts.adjustment];
   const applied = actions.flatMap((action, k) =>
@@ -108,14 +125,18 @@ export function adjustBars(
       : []);
   if (applied.every((one) => one.row === 0)) return bars;
   const columns: Partial<Record<ColumnName, Float64Array>> = { ...bars.columns };
-  for (const [name, effect] of Object.entries(EFFECT) as [keyof typeof EFFECT, "price" | "shares"][]) {
+  const effects = Object.entries(EFFECT) as [keyof typeof EFFECT, "price" | "shares"][];
+  for (const [name, effect] of effects) {
     const values = bars.columns[name];
     if (values !== undefined) columns[name] = scaleBackwards(values, applied, effect);
   }
   return { ...bars, columns };
 }
 
-/** Applies the product of all later factors to each row, newest first, so that a slice equals the whole's slice. */
+/**
+ * Applies the product of all later factors to each row, newest first, so that a slice equals the
+ * whole's slice.
+ */
 function scaleBackwards(
   values: Float64Array, applied: readonly { row: number; price: number; shares: number }[],
   effect: "price" | "shares",

@@ -1,7 +1,7 @@
 /**
  * Sessions of a market: when it trades, in UTC.
  *
- *   us-equity   New York 09:30 .. 16:00 (13:00 on half days)                     nyse.ts, new-york.ts
+ *   us-equity   New York 09:30 .. 16:00 (13:00 on half days)             nyse.ts, new-york.ts
  *   24x5        every weekday D: D-1 23:00 UTC .. D 23:00 UTC (Sunday evening opens Monday)
  *
  *   Fri 23:00 |  weekend  | Sun 23:00  Monday's session  Mon 23:00 | Tuesday's session ...
@@ -27,13 +27,18 @@ export interface Session {
 
 export interface Calendar {
   readonly name: CalendarName;
-  /** The regular session of a day, or null when the market is closed. The UTC date of `close` is always `day`. */
+  /**
+   * The regular session of a day, or null when the market is closed. The UTC date of `close` is
+   * always `day`.
+   */
   session(day: Day): Session | null;
   /** Sessions of from..to, both inclusive, ascending. */
   sessions(from: Day, to: Day): readonly Session[];
   /** The day a moment belongs to; pre-market and after-hours moments belong to their local date. */
   sessionDay(time: number): Day;
-  /** Bars of this length in a full session ("1d": 1; a last, shorter bar counts). NaN for "tick". */
+  /**
+   * Bars of this length in a full session ("1d": 1; a last, shorter bar counts). NaN for "tick".
+   */
   barsPerSession(timeframe: Timeframe): number;
   /** 252 x barsPerSession: the annualisation of bars of this length. NaN for "tick". */
   periodsPerYear(timeframe: Timeframe): number;
@@ -45,7 +50,10 @@ export function calendar(name: CalendarName): Calendar {
 }
 
 const ALWAYS_CLOSE_MS = 23 * MS_PER_HOUR;
-/** Days 0 .. CACHED_DAYS - 1 (1970 to 2105) are remembered: 0 not yet, -1 closed, else the closing minute. */
+/**
+ * Days 0 .. CACHED_DAYS - 1 (1970 to 2105) are remembered: 0 not yet, -1 closed, else the closing
+ * minute.
+ */
 const CACHED_DAYS = 49_500;
 const closeMinutes = new Int16Array(CACHED_DAYS);
 
@@ -74,10 +82,12 @@ function weekdaySession(value: Day): Session | null {
 }
 
 function build(
-  name: CalendarName, sessionMs: number, session: Calendar["session"], sessionDay: Calendar["sessionDay"],
+  name: CalendarName, sessionMs: number,
+  session: Calendar["session"], sessionDay: Calendar["sessionDay"],
 ): Calendar {
   const barsPerSession = (timeframe: Timeframe): number =>
-    timeframe === "tick" ? NaN : timeframe === "1d" ? 1 : Math.ceil(sessionMs / TIMEFRAMES[timeframe]);
+    timeframe === "tick" ? NaN : timeframe === "1d" ? 1
+      : Math.ceil(sessionMs / TIMEFRAMES[timeframe]);
   return {
     name, session, sessionDay, barsPerSession,
     sessions(from, to) {

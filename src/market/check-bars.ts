@@ -1,4 +1,7 @@
-/** What the store refuses to keep. Sources check too: the boundary is guarded where rows enter and where they rest. */
+/**
+ * What the store refuses to keep. Sources check too: the boundary is guarded where rows enter and
+ * where they rest.
+ */
 import { UserError } from "../base/error.ts";
 import { formatTime } from "../base/units.ts";
 import { COLUMNS, type Bars, type ColumnName, type CorporateAction } from "./bars.ts";
@@ -7,7 +10,10 @@ import type { DatasetFacts } from "./manifest.ts";
 /** Rows of one instrument that fit HDF5's memory here, one column at a time (512 MiB). */
 const MAX_ROWS = 1 << 26;
 
-/** What a column may hold; NaN means absent, everywhere but in the close. Columns that are not here take any number. */
+/**
+ * What a column may hold; NaN means absent, everywhere but in the close. Columns that are not here
+ * take any number.
+ */
 const RULES: Readonly<Partial<Record<ColumnName, "positive" | "not negative">>> = {
   open: "positive", high: "positive", low: "positive", close: "positive", vwap: "positive",
   tickPrice: "not negative", bid: "not negative", ask: "not negative", volume: "not negative",
@@ -20,14 +26,17 @@ const REMEDY = "correct the rows at their source, then run the same fetch again"
 export function checkBars(bars: Bars, facts: Pick<DatasetFacts, "kind" | "timeframe">): void {
   const symbol = bars.instrument.symbol;
   if (bars.kind !== facts.kind || bars.timeframe !== facts.timeframe) {
-    throw new UserError(`${symbol} came as ${bars.timeframe} ${bars.kind} into ${facts.timeframe} ${facts.kind}`,
+    throw new UserError(
+      `${symbol} came as ${bars.timeframe} ${bars.kind} into ${facts.timeframe} ${facts.kind}`,
       "fetch each kind and timeframe into a dataset of its own");
   }
   if (bars.time.length === 0) {
-    throw new UserError(`${symbol} has no rows`, "leave it out of --symbols, or widen --from and --to");
+    throw new UserError(`${symbol} has no rows`,
+      "leave it out of --symbols, or widen --from and --to");
   }
   if (bars.time.length > MAX_ROWS) {
-    throw new UserError(`${symbol} has ${bars.time.length} rows, more than ${MAX_ROWS} fit one instrument`,
+    throw new UserError(
+      `${symbol} has ${bars.time.length} rows, more than ${MAX_ROWS} fit one instrument`,
       "fetch fewer days into a dataset: --from DAY --to DAY");
   }
   checkTimes(symbol, bars.time, bars.kind === "ticks");
@@ -39,18 +48,25 @@ export function checkBars(bars: Bars, facts: Pick<DatasetFacts, "kind" | "timefr
 
 function checkTimes(symbol: string, times: Float64Array, mayRepeat: boolean): void {
   for (let i = 0; i < times.length; i++) {
-    if (!Number.isFinite(times[i])) throw new UserError(`${symbol}: row ${i + 1} has the time ${times[i]}`, REMEDY);
+    if (!Number.isFinite(times[i])) {
+      throw new UserError(`${symbol}: row ${i + 1} has the time ${times[i]}`, REMEDY);
+    }
     if (i === 0 || times[i] > times[i - 1] || (mayRepeat && times[i] === times[i - 1])) continue;
-    const what = times[i] === times[i - 1] ? "appears twice" : `comes after ${formatTime(times[i - 1])}`;
-    throw new UserError(`${symbol}: the row of ${formatTime(times[i])} ${what} (row ${i + 1})`, REMEDY);
+    const what = times[i] === times[i - 1] ? "appears twice"
+      : `comes after ${formatTime(times[i - 1])}`;
+    throw new UserError(`${symbol}: the row of ${formatTime(times[i])} ${what} (row ${i + 1})`,
+      REMEDY);
   }
 }
 
 function checkColumn(bars: Bars, name: ColumnName): void {
   const { instrument: { symbol }, time } = bars, values = bars.columns[name] as Float64Array;
-  if (COLUMNS[name]?.kind !== bars.kind) throw new UserError(`${symbol}: ${bars.kind} have no column "${name}"`, REMEDY);
+  if (COLUMNS[name]?.kind !== bars.kind) {
+    throw new UserError(`${symbol}: ${bars.kind} have no column "${name}"`, REMEDY);
+  }
   if (values.length !== time.length) {
-    throw new UserError(`${symbol}: column "${name}" has ${values.length} values for ${time.length} rows`, REMEDY);
+    throw new UserError(
+      `${symbol}: column "${name}" has ${values.length} values for ${time.length} rows`, REMEDY);
   }
   const rule = RULES[name], least = rule === undefined ? -Infinity : 0;
   for (let i = 0; i < values.length; i++) {
@@ -64,11 +80,14 @@ function checkColumn(bars: Bars, name: ColumnName): void {
 }
 
 /** Actions by ascending ex-date. Throws UserError for one that cannot be applied. */
-export function checkActions(symbol: string, actions: readonly CorporateAction[]): CorporateAction[] {
+export function checkActions(
+  symbol: string, actions: readonly CorporateAction[],
+): CorporateAction[] {
   for (const { kind, exTime, value } of actions) {
     if (Number.isFinite(exTime) && value > 0 && value < Infinity) continue;
     const when = Number.isFinite(exTime) ? formatTime(exTime) : String(exTime);
     throw new UserError(`${symbol}: the ${kind} of ${when} has the value ${value}`, REMEDY);
   }
-  return actions.map(({ kind, exTime, value }) => ({ kind, exTime, value })).sort((a, b) => a.exTime - b.exTime);
+  return actions.map(({ kind, exTime, value }) => ({ kind, exTime, value }))
+    .sort((a, b) => a.exTime - b.exTime);
 }

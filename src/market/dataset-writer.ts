@@ -1,13 +1,16 @@
 /**
- * Writes a dataset so that at every moment, also after kill -9 or a power cut, it is either the old one or the new one.
+ * Writes a dataset so that at every moment, also after kill -9 or a power cut, it is either the old
+ * one or the new one.
  *
  *   open    take the lock; read what an interrupted run of the same request has left
- *   put     rows -> bars/SYMBOL.HASH.h5 (through a .tmp and a rename) -> one record in fetch.journal
- *   commit  flush the files -> replace manifest.json (the commit point) -> remove the journal and what nobody names
+ *   put     rows -> bars/SYMBOL.HASH.h5 (through a .tmp and a rename) -> a record in fetch.journal
+ *   commit  flush the files -> replace manifest.json (the commit point) -> remove the journal and
+ *           the files that nobody names
  *
- * The name ends in a hash of the content, so a new revision never overwrites a file of the current manifest, and rows
- * that did not change keep their file. `put` does not flush (an fsync per instrument is thousands): after a power cut
- * the journal may name a file whose bytes are lost, so `open` believes only files whose SHA-256 is right.
+ * The name ends in a hash of the content, so a new revision never overwrites a file of the current
+ * manifest, and rows that did not change keep their file. `put` does not flush (an fsync per
+ * instrument is thousands): after a power cut the journal may name a file whose bytes are lost, so
+ * `open` believes only files whose SHA-256 is right.
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -20,8 +23,8 @@ import { barFile, hashBarFile, readBarFile } from "./bar-file.ts";
 import { checkActions, checkBars } from "./check-bars.ts";
 import { loadHdf5 } from "./hdf5.ts";
 import {
-  fingerprintOf, MANIFEST_FILE, readManifest, rowSchema, writeManifest, type DatasetFacts, type Manifest,
-  type ManifestRow,
+  fingerprintOf, MANIFEST_FILE, readManifest, rowSchema, writeManifest, type DatasetFacts,
+  type Manifest, type ManifestRow,
 } from "./manifest.ts";
 import type { Delivery, SourceDescription } from "./sources/source.ts";
 import { takeLock } from "./writer-lock.ts";
@@ -32,7 +35,10 @@ const BARS_FOLDER = "bars";
 const FLUSHES_AT_ONCE = 4;
 
 export interface WriterOptions {
-  /** Whatever else tells one request from another (range, symbols, seed): only the same one is resumed. */
+  /**
+   * Whatever else tells one request from another (range, symbols, seed): only the same one is
+   * resumed.
+   */
   readonly request?: string;
   /** The command that fetches this dataset again, for the person whose file is damaged. */
   readonly command?: string;
@@ -53,7 +59,8 @@ export class DatasetWriter implements Disposable {
   #isOpen = true;
 
   private constructor(
-    place: { root: string; dataset: string }, description: SourceDescription, options: WriterOptions, lock: Disposable,
+    place: { root: string; dataset: string }, description: SourceDescription,
+    options: WriterOptions, lock: Disposable,
   ) {
     this.#root = place.root;
     this.#dataset = place.dataset;
@@ -62,21 +69,28 @@ export class DatasetWriter implements Disposable {
     this.#command = options.command
       ?? `dmn fetch --source ${description.source} --dataset ${place.dataset}`;
     const { source, isSynthetic, kind, timeframe, adjustment } = description;
-    this.#facts = { source, isSynthetic, kind, timeframe, calendar: description.calendar.name, adjustment };
+    this.#facts = {
+      source, isSynthetic, kind, timeframe, calendar: description.calendar.name, adjustment,
+    };
     this.#current = currentManifest(place.root, place.dataset);
     const key = hashOf(JSON.stringify(
-      [this.#facts, description.provenance, options.request ?? "", this.#current?.fingerprint, this.#revision()]));
+      [this.#facts, description.provenance, options.request ?? "", this.#current?.fingerprint,
+        this.#revision()]));
     const [journal, rows] = openJournal(this.#folder(), key, this.#command);
     this.#journal = journal;
     this.#rows = rows;
     for (const row of rows.values()) this.#written.add(path.join(this.#folder(), row.file));
   }
 
-  /** Takes the dataset's lock. Throws UserError when another process has it. `using writer = DatasetWriter.open(...)` */
+  /**
+   * Takes the dataset's lock. Throws UserError when another process has it. `using writer =
+   * DatasetWriter.open(...)`
+   */
   static open(
     root: string, dataset: string, description: SourceDescription, options: WriterOptions = {},
   ): DatasetWriter {
-    const lock = takeLock(path.join(places.dataset(root, dataset), LOCK_FILE), `dataset "${dataset}"`);
+    const lock = takeLock(path.join(places.dataset(root, dataset), LOCK_FILE),
+      `dataset "${dataset}"`);
     try {
       return new DatasetWriter({ root, dataset }, description, options, lock);
     } catch (error) {
@@ -85,7 +99,9 @@ export class DatasetWriter implements Disposable {
     }
   }
 
-  /** Symbols that an interrupted run of the same request has already put, and whose files are whole. */
+  /**
+   * Symbols that an interrupted run of the same request has already put, and whose files are whole.
+   */
   have(): ReadonlySet<string> { return new Set(this.#rows.keys()); }
 
   /** What is committed now: the dataset that readers see until `commit`; null for a new one. */
@@ -93,11 +109,15 @@ export class DatasetWriter implements Disposable {
 
   /** Takes an instrument of the current dataset over as it is. */
   keep(row: ManifestRow): void {
-    assert(this.#current?.instruments.includes(row) === true, `${row.symbol} is not of the current dataset`);
+    assert(this.#current?.instruments.includes(row) === true,
+      `${row.symbol} is not of the current dataset`);
     this.#rows.set(row.symbol, row);
   }
 
-  /** Stores one instrument, whole. Throws UserError for rows that may not be kept and for a disk that refuses. */
+  /**
+   * Stores one instrument, whole. Throws UserError for rows that may not be kept and for a disk
+   * that refuses.
+   */
   async put(delivery: Delivery): Promise<ManifestRow> {
     assert(this.#isOpen, "put on a writer that is closed");
     const { bars } = delivery, { symbol } = bars.instrument;
@@ -105,11 +125,13 @@ export class DatasetWriter implements Disposable {
     const actions = checkActions(symbol, delivery.actions);
     await loadHdf5();
     const stored = barFile(this.#facts, bars, actions);
-    const file = path.posix.join(BARS_FOLDER, `${fileName(symbol)}.${stored.content.slice(0, 16)}.h5`);
+    const file = path.posix.join(BARS_FOLDER,
+      `${fileName(symbol)}.${stored.content.slice(0, 16)}.h5`);
     const place = path.join(this.#folder(), file);
     const facts = {
       symbol, instrument: bars.instrument, file, rows: bars.time.length, from: bars.time[0],
-      to: bars.time[bars.time.length - 1], columns: stored.columns, actions, content: stored.content,
+      to: bars.time[bars.time.length - 1], columns: stored.columns, actions,
+      content: stored.content,
     };
     const known = this.#current?.instruments.find((one) => one.content === stored.content);
     const row = known !== undefined && isWhole(this.#folder(), known) ? known
@@ -119,12 +141,16 @@ export class DatasetWriter implements Disposable {
     return row;
   }
 
-  /** Makes everything put so far the dataset. Instruments that were not put or kept are gone from it. */
+  /**
+   * Makes everything put so far the dataset. Instruments that were not put or kept are gone from
+   * it.
+   */
   async commit(): Promise<Manifest> {
     assert(this.#isOpen, "commit on a writer that is closed");
     const instruments = [...this.#rows.values()].sort((a, b) => (a.symbol < b.symbol ? -1 : 1));
     if (instruments.length === 0) {
-      throw new UserError(`nothing was fetched for dataset "${this.#dataset}"`, "check --symbols, --from and --to");
+      throw new UserError(`nothing was fetched for dataset "${this.#dataset}"`,
+        "check --symbols, --from and --to");
     }
     const manifest: Manifest = {
       format: "dmn.dataset", version: 1, dataset: this.#dataset, ...this.#facts,
@@ -134,7 +160,8 @@ export class DatasetWriter implements Disposable {
       fingerprint: fingerprintOf(instruments), instruments,
     };
     await this.#flush();
-    assert(this.#isOpen, "a writer was disposed before its commit had ended: await it inside the scope");
+    assert(this.#isOpen,
+      "a writer was disposed before its commit had ended: await it inside the scope");
     await writeManifest(this.#root, manifest);
     this[Symbol.dispose](() => {
       fs.rmSync(path.join(this.#folder(), JOURNAL_FILE), { force: true });
@@ -155,7 +182,10 @@ export class DatasetWriter implements Disposable {
 
   #revision(): number { return (this.#current?.revision ?? 0) + 1; }
 
-  /** Writes through a temporary file and reads it back: a disk or a library that lies is found out now. */
+  /**
+   * Writes through a temporary file and reads it back: a disk or a library that lies is found out
+   * now.
+   */
   #write(
     place: string, facts: Omit<ManifestRow, "sha256" | "bytes">, stored: ReturnType<typeof barFile>,
   ): Pick<ManifestRow, "sha256" | "bytes"> {
@@ -187,7 +217,10 @@ export class DatasetWriter implements Disposable {
     if (this.#written.size > 0) flush(path.join(this.#folder(), BARS_FOLDER));
   }
 
-  /** This folder is ours alone: what the manifest does not name is of an older revision or of an unfinished run. */
+  /**
+   * This folder is ours alone: what the manifest does not name is of an older revision or of an
+   * unfinished run.
+   */
   #removeUnnamed(named: ReadonlySet<string>): void {
     const folder = path.join(this.#folder(), BARS_FOLDER);
     for (const name of fs.readdirSync(folder)) {
@@ -208,12 +241,19 @@ function currentManifest(root: string, dataset: string): Manifest | null {
 function isWhole(folder: string, row: ManifestRow): boolean {
   const place = path.join(folder, row.file);
   const found = fs.statSync(place, { throwIfNoEntry: false });
-  return found !== undefined && found.size === row.bytes && hashBarFile(place, found.size) === row.sha256;
+  return found !== undefined && found.size === row.bytes
+    && hashBarFile(place, found.size) === row.sha256;
 }
 
-/** The journal of this request, and the rows it names whose files are whole. Another request's journal is dropped. */
-function openJournal(folder: string, key: string, remedy: string): [Journal, Map<string, ManifestRow>] {
-  const place = path.join(folder, JOURNAL_FILE), kind: JournalKind = { kind: "fetch", version: 1, remedy };
+/**
+ * The journal of this request, and the rows it names whose files are whole. Another request's
+ * journal is dropped.
+ */
+function openJournal(
+  folder: string, key: string, remedy: string,
+): [Journal, Map<string, ManifestRow>] {
+  const place = path.join(folder, JOURNAL_FILE);
+  const kind: JournalKind = { kind: "fetch", version: 1, remedy };
   const rows = new Map<string, ManifestRow>();
   if (fs.existsSync(place) && !isOfRequest(place, kind, key)) fs.rmSync(place);
   const journal = Journal.open(place, kind);
@@ -238,8 +278,9 @@ function isOfRequest(place: string, kind: JournalKind, key: string): boolean {
 }
 
 /**
- * A symbol as the first part of a file's name: capitals, digits, dash and dot as they are, every other byte as _xx, so
- * that no two symbols share a name on any file system (one that ignores case, one that reserves CON and NUL).
+ * A symbol as the first part of a file's name: capitals, digits, dash and dot as they are, every
+ * other byte as _xx, so that no two symbols share a name on any file system (one that ignores case,
+ * one that reserves CON and NUL).
  */
 export function fileName(symbol: string): string {
   const escaped = [...Buffer.from(symbol, "utf8")].map((byte) => {

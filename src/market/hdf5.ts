@@ -1,12 +1,14 @@
 /**
- * HDF5 through h5wasm, with its traps closed: it reports trouble by exceptions (its default is a negative id and lines
- * on stderr), every file is closed by scope, and numbers pass in pieces that fit its 2 GiB of memory.
+ * HDF5 through h5wasm, with its traps closed: it reports trouble by exceptions (its default is a
+ * negative id and lines on stderr), every file is closed by scope, and numbers pass in pieces that
+ * fit its 2 GiB of memory.
  *
- * Datasets are contiguous and not compressed. Measured per file of 6 columns x 2,500 rows (BENCHMARKS.md, suite store):
- * contiguous writes in 0.7 ms and reads in 0.4 ms, chunked 0.8 and 0.5, gzip (the only filter that plain h5py reads)
- * 3.2 and 1.0 for 36 % less disk. A slice of a contiguous dataset reads its own bytes and nothing else.
+ * Datasets are contiguous and not compressed. Measured per file of 6 columns x 2,500 rows
+ * (BENCHMARKS.md, suite store): contiguous writes in 0.7 ms and reads in 0.4 ms, chunked 0.8 and
+ * 0.5, gzip (the only filter that plain h5py reads) 3.2 and 1.0 for 36 % less disk. A slice of a
+ * contiguous dataset reads its own bytes and nothing else.
  */
-import h5wasm, { type Dataset, type File as H5File, type Group } from "h5wasm/node";
+import { Dataset, File as H5File, ready, type Group } from "h5wasm/node";
 import { messageOf } from "../base/error.ts";
 
 /** Rows moved in one call: 32 MiB of float64. */
@@ -16,11 +18,14 @@ let opening: Promise<void> | null = null;
 
 /** Loads the WebAssembly module once. Every other function here needs it. */
 export async function loadHdf5(): Promise<void> {
-  opening ??= h5wasm.ready.then((module) => {
-    (module as unknown as { activate_throwing_error_handler(): number }).activate_throwing_error_handler();
+  opening ??= ready.then((module) => {
+    (module as unknown as { activate_throwing_error_handler(): number })
+      .activate_throwing_error_handler();
   });
   await opening;
 }
+
+type Attributes = Readonly<Record<string, string | number>>;
 
 export interface Hdf5Column {
   /** Path inside the file: "close", "index/crc32". */
@@ -31,17 +36,18 @@ export interface Hdf5Column {
   readonly attributes?: Readonly<Record<string, string>>;
 }
 
-/** Writes a new file. Throws an Error with HDF5's last reason, and `code` where the disk refused. */
+/**
+ * Writes a new file. Throws an Error with HDF5's last reason, and `code` where the disk refused.
+ */
 export function writeHdf5(
-  place: string, attributes: Readonly<Record<string, string | number>>, columns: readonly Hdf5Column[],
+  place: string, attributes: Attributes, columns: readonly Hdf5Column[],
 ): void {
   let file: H5File | null = null;
   try {
-    file = new h5wasm.File(place, "w");
+    file = new H5File(place, "w");
     writeAttributes(file, attributes);
-    for (const folder of new Set(columns.flatMap((one) => one.name.includes("/") ? [one.name.split("/")[0]] : []))) {
-      file.create_group(folder);
-    }
+    const folders = columns.flatMap((one) => one.name.split("/").slice(0, -1));
+    for (const folder of new Set(folders)) file.create_group(folder);
     for (const one of columns) {
       const dataset = file.create_dataset({
         name: one.name, data: one.values, shape: one.shape ? [...one.shape] : [one.values.length],
@@ -58,7 +64,7 @@ export function writeHdf5(
   }
 }
 
-function writeAttributes(target: Group | Dataset, attributes: Readonly<Record<string, string | number>>): void {
+function writeAttributes(target: Group | Dataset, attributes: Attributes): void {
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "number") target.create_attribute(name, Float64Array.of(value), [], "<d");
     else target.create_attribute(name, value);
@@ -76,10 +82,10 @@ export interface Hdf5Reader extends Disposable {
 }
 
 export function openHdf5(place: string): Hdf5Reader {
-  const file = attempt(() => new h5wasm.File(place, "r"));
+  const file = attempt(() => new H5File(place, "r"));
   const open = (name: string): Dataset => {
     const found = file.get(name);
-    if (!(found instanceof h5wasm.Dataset)) throw new Error(`it has no dataset "${name}"`);
+    if (!(found instanceof Dataset)) throw new Error(`it has no dataset "${name}"`);
     return found;
   };
   return {
@@ -112,13 +118,16 @@ function attempt<T>(work: () => T): T {
   try { return work(); } catch (error) { throw reasonOf(error); }
 }
 
-/** The innermost sentence of HDF5's error stack, and the operating system's code where it names one. */
+/**
+ * The innermost sentence of HDF5's error stack, and the operating system's code where it names one.
+ */
 function reasonOf(error: unknown): Error {
   const text = messageOf(error);
   if (!text.startsWith("HDF5-DIAG")) return error instanceof Error ? error : new Error(text);
   const lines = text.split("\n").filter((line) => /^\s*#\d+:/.test(line));
   const reason = lines.at(-1)?.replace(/^.*?\(\): /, "").trim() ?? "HDF5 failed";
   const code = /No space left/.test(text) ? "ENOSPC" : /[Qq]uota/.test(text) ? "EDQUOT"
-    : /Permission denied|not permitted/.test(text) ? "EACCES" : /Read-only/.test(text) ? "EROFS" : undefined;
+    : /Permission denied|not permitted/.test(text) ? "EACCES"
+    : /Read-only/.test(text) ? "EROFS" : undefined;
   return Object.assign(new Error(reason), code === undefined ? {} : { code });
 }

@@ -2,7 +2,8 @@
  * New York's clock, by arithmetic (no time zone database, no Intl in the hot path).
  *
  *   standard time UTC-5;  daylight time UTC-4 between two Sundays at 02:00 local:
- *   1967..1986  last Sunday of April    .. last Sunday of October    (Uniform Time Act 1966; 1974, 1975 started early)
+ *   1967..1986  last Sunday of April    .. last Sunday of October    (Uniform Time Act 1966;
+ *                                                                    1974 and 1975 began early)
  *   1987..2006  first Sunday of April   .. last Sunday of October
  *   2007..      second Sunday of March  .. first Sunday of November  (Energy Policy Act 2005)
  *
@@ -15,7 +16,10 @@ const DAYLIGHT_OFFSET_MS = -4 * MS_PER_HOUR;
 const FIRST_YEAR = 1967, LAST_YEAR = 2200;
 const MEAN_YEAR_MS = 365.2425 * MS_PER_DAY;
 
-/** First and last moment of daylight time of each year, UTC ms, filled when first asked for; 0 is "not yet". */
+/**
+ * First and last moment of daylight time of each year, UTC ms, filled when first asked for; 0 is
+ * "not yet".
+ */
 const changes = new Float64Array(2 * (LAST_YEAR - FIRST_YEAR + 1));
 
 /** A day of the civil calendar. `month` 1..12. */
@@ -39,7 +43,8 @@ export function lastWeekday(year: number, month: number, which: number): Day {
 
 /** What to add to UTC to get New York's wall clock, ms. */
 export function newYorkOffsetMs(time: number): number {
-  // The year of the mean calendar is off by at most a day or two, near New Year, where it is winter either way.
+  // The year of the mean calendar is off by at most a day or two, near New Year, where it is winter
+  // either way.
   const year = 1970 + Math.floor(time / MEAN_YEAR_MS);
   if (year < FIRST_YEAR || year > LAST_YEAR) return STANDARD_OFFSET_MS;
   const at = 2 * (year - FIRST_YEAR);
@@ -47,7 +52,10 @@ export function newYorkOffsetMs(time: number): number {
   return time >= changes[at] && time < changes[at + 1] ? DAYLIGHT_OFFSET_MS : STANDARD_OFFSET_MS;
 }
 
-/** UTC ms of a wall-clock minute of a New York day. Never ask for the hour that is skipped or repeated (02:00). */
+/**
+ * UTC ms of a wall-clock minute of a New York day. Never ask for the hour that is skipped or
+ * repeated (02:00).
+ */
 export function newYorkTime(value: number, minuteOfDay: number): number {
   const wall = value * MS_PER_DAY + minuteOfDay * 60_000;
   return wall - newYorkOffsetMs(wall - STANDARD_OFFSET_MS);

@@ -1,10 +1,12 @@
 /**
- * When the New York Stock Exchange trades: rules where there is a rule, a table for what no rule can know.
+ * When the New York Stock Exchange trades: rules where there is a rule, a table for what no rule
+ * can know.
  *
- * Exact from 1985-01-01 (test/calendar.test.ts compares 51 years with published calendars); the rules are applied to
- * earlier years too, but their own holidays (election days, Saturdays, the 1968 paper crisis) are not here.
- * Late opens are not sessions of their own: a session that opened at 11:00 has its first bars missing.
- * Source of the rules: NYSE Rule 7.2 "Holidays" and the exchange's published list of special closings.
+ * Exact from 1985-01-01 (test/calendar.test.ts compares 51 years with published calendars); the
+ * rules are applied to earlier years too, but their own holidays (election days, Saturdays, the
+ * 1968 paper crisis) are not here. Late opens are not sessions of their own: a session that opened
+ * at 11:00 has its first bars missing. Source of the rules: NYSE Rule 7.2 "Holidays" and the
+ * exchange's published list of special closings.
  */
 import { day, formatDay, type Day } from "../base/units.ts";
 import { dayAt, lastWeekday, nthWeekday, weekday } from "./new-york.ts";
@@ -31,7 +33,8 @@ const SPECIAL_CLOSINGS: ReadonlyMap<string, string> = new Map([
 /** Sessions cut short for no rule of the calendar: minute of the close. */
 const SPECIAL_CLOSES: ReadonlyMap<string, number> = new Map([
   // Paperwork after the crash of 1987-10-19.
-  ...["10-23", "10-26", "10-27", "10-28", "10-29", "10-30"].map((d) => [`1987-${d}`, TWO_PM] as const),
+  ...["10-23", "10-26", "10-27", "10-28", "10-29", "10-30"]
+    .map((d) => [`1987-${d}`, TWO_PM] as const),
   ...["11-02", "11-03", "11-04"].map((d) => [`1987-${d}`, TWO_PM + 30] as const),
   ...["11-05", "11-06"].map((d) => [`1987-${d}`, 15 * 60] as const),
   ...["11-09", "11-10", "11-11"].map((d) => [`1987-${d}`, 15 * 60 + 30] as const),
@@ -55,8 +58,9 @@ export function nyseCloseMinute(value: Day): number | null {
 /** The exchange's holidays of a year, on the days they are kept. */
 function holidays(year: number): readonly Day[] {
   const kept: (Day | null)[] = [
-    // A New Year on a Saturday is not kept on the Friday before, which ends the year's accounts.
-    observed(dayAt(year, 1, 1), false),
+    // A Saturday's New Year is not kept on the Friday before, which ends the year's accounts: that
+    // Friday is of another year, so it is never found among that year's holidays.
+    observed(dayAt(year, 1, 1)),
     year >= 1998 ? nthWeekday(year, 1, MONDAY, 3) : null,
     nthWeekday(year, 2, MONDAY, 3),
     day(easter(year) - 2),
@@ -71,31 +75,37 @@ function holidays(year: number): readonly Day[] {
 }
 
 /** Sunday's holiday is kept on Monday, Saturday's on Friday. */
-function observed(value: Day, isSaturdayKept = true): Day | null {
-  if (weekday(value) === SUNDAY) return day(value + 1);
-  if (weekday(value) === SATURDAY) return isSaturdayKept ? day(value - 1) : null;
-  return value;
+function observed(value: Day): Day {
+  const name = weekday(value);
+  return name === SUNDAY ? day(value + 1) : name === SATURDAY ? day(value - 1) : value;
 }
 
 const thanksgiving = (year: number): Day => nthWeekday(year, 11, THURSDAY, 4);
 
-/** Half days by rule: the day after Thanksgiving, Christmas Eve, and the eve of Independence Day. */
+/**
+ * Half days by rule: the day after Thanksgiving, Christmas Eve, and the eve of Independence Day.
+ */
 function plannedEarlyClose(value: Day, year: number): number | null {
   if (value === thanksgiving(year) + 1 && year >= 1992) return year === 1992 ? TWO_PM : ONE_PM;
   const christmasEve = dayAt(year, 12, 24);
   if (value === christmasEve && year >= 1990) return year <= 1992 ? TWO_PM : ONE_PM;
   if (year < 1995) return null;
   const fourth = dayAt(year, 7, 4), name = weekday(fourth);
-  // The eve, where the 4th is Tuesday to Friday. Until 2012 a Thursday's 4th shortened the Friday after instead.
+  // The eve, where the 4th is Tuesday to Friday. Until 2012 a Thursday's 4th shortened the Friday
+  // after instead.
   if (name === THURSDAY && year < 2013) return value === fourth + 1 ? ONE_PM : null;
   const isEveASession = name >= MONDAY + 1 && name <= FRIDAY;
   return isEveASession && value === fourth - 1 ? ONE_PM : null;
 }
 
-/** Easter Sunday of the Gregorian calendar (the "anonymous" computus, Nature 13, 1876, p. 487; Meeus ch. 8). */
+/**
+ * Easter Sunday of the Gregorian calendar (the "anonymous" computus, Nature 13, 1876, p. 487; Meeus
+ * ch. 8).
+ */
 export function easter(year: number): Day {
   const a = year % 19, b = Math.floor(year / 100), c = year % 100;
-  const d = Math.floor(b / 4), e = b % 4, f = Math.floor((b + 8) / 25), g = Math.floor((b - f + 1) / 3);
+  const d = Math.floor(b / 4), e = b % 4, f = Math.floor((b + 8) / 25),
+    g = Math.floor((b - f + 1) / 3);
   const h = (19 * a + b - d - g + 15) % 30;
   const i = Math.floor(c / 4), k = c % 4;
   const l = (32 + 2 * e + 2 * i - h - k) % 7;

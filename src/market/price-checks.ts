@@ -1,14 +1,18 @@
 /**
- * Prices that look wrong. Everything is measured against what is usual for this instrument at that time:
+ * Prices that look wrong. Everything is measured against what is usual for this instrument at that
+ * time:
  *
- *   sigma(t) = 1.4826 x median |log return| around t    (three blocks of 21 rows; the factor makes it a standard
- *              deviation for normal returns: Hampel, JASA 69, 1974), at least half of the whole history's
+ *   sigma(t) = 1.4826 x median |log return| around t, at least half of the whole history's
  *
- * which a single bad value cannot move. Intraday, returns over a closed market and returns inside a session are two
- * scales, and a return over missing bars may be sqrt(bars) larger.
+ * over three blocks of 21 rows. The factor makes it a standard deviation for normal returns
+ * (Hampel, "The influence curve and its role in robust estimation", JASA 69, 1974),
+ * and a single bad value cannot move it. Intraday, returns over a closed market and returns inside
+ * a session are two scales, and a return over missing bars may be sqrt(bars) larger.
  */
 import { actionFactors, firstRowOfExDate } from "./adjust.ts";
-import { COLUMNS, TICK_SIDES, TIMEFRAMES, type Bars, type ColumnName, type CorporateAction } from "./bars.ts";
+import {
+  COLUMNS, TICK_SIDES, TIMEFRAMES, type Bars, type ColumnName, type CorporateAction,
+} from "./bars.ts";
 import type { Calendar } from "./calendar.ts";
 
 export interface StaleRun {
@@ -41,7 +45,10 @@ export interface BadTick {
 
 interface Sink<T> { add(finding: T): void }
 
-/** A return of so many robust sigmas is a jump; Student-t shocks (df 5) make one in some 40,000 rows. */
+/**
+ * A return of so many robust sigmas is a jump; Student-t shocks (df 5) make one in some 40,000
+ * rows.
+ */
 const JUMP_SIGMAS = 14;
 /** And at least this much (log): prices move in ticks. */
 const JUMP_LEAST = 0.01;
@@ -53,15 +60,22 @@ const BLOCK = 21;
 const MAD_TO_SIGMA = 1.4826;
 /** A ratio this near to a split's (log) looks like it. */
 const SPLIT_TOLERANCE = 0.06;
-/** New shares for old ones; reverse splits are the same upside down. Smaller ones (5:4) drown in true returns. */
+/**
+ * New shares for old ones; reverse splits are the same upside down. Smaller ones (5:4) drown in
+ * true returns.
+ */
 const SPLITS: readonly (readonly [number, number])[] = [
-  [2, 1], [3, 1], [4, 1], [5, 1], [6, 1], [7, 1], [8, 1], [10, 1], [15, 1], [20, 1], [25, 1], [30, 1], [50, 1],
+  [2, 1], [3, 1], [4, 1], [5, 1], [6, 1], [7, 1], [8, 1], [10, 1], [15, 1], [20, 1], [25, 1],
+  [30, 1], [50, 1],
   [3, 2], [5, 2],
 ];
 const PRICES = (Object.keys(COLUMNS) as ColumnName[]).filter((name) =>
   COLUMNS[name].unit === "price" && name !== "price" && name !== "panama");
 
-/** The closes (trades, for ticks) that returns are taken of: rows and log prices, NaN and <= 0 left out. */
+/**
+ * The closes (trades, for ticks) that returns are taken of: rows and log prices, NaN and <= 0 left
+ * out.
+ */
 interface Series {
   readonly row: Int32Array;
   readonly price: Float64Array;
@@ -74,7 +88,8 @@ interface Series {
 function seriesOf(bars: Bars, calendar: Calendar, actions: readonly CorporateAction[]): Series {
   const { close, tickPrice, side } = bars.columns;
   const values = close ?? tickPrice ?? new Float64Array(0);
-  const isTrade = (i: number): boolean => close !== undefined || side?.[i] === TICK_SIDES.indexOf("trade");
+  const isTrade = (i: number): boolean => close !== undefined
+    || side?.[i] === TICK_SIDES.indexOf("trade");
   const row = new Int32Array(values.length);
   let count = 0;
   for (let i = 0; i < values.length; i++) if (values[i] > 0 && isTrade(i)) row[count++] = i;
@@ -86,19 +101,26 @@ function seriesOf(bars: Bars, calendar: Calendar, actions: readonly CorporateAct
 }
 
 /** What recorded actions do to the log price at the row where they show: [row, change]. */
-function explainedChanges(bars: Bars, calendar: Calendar, actions: readonly CorporateAction[]): [number, number][] {
+function explainedChanges(
+  bars: Bars, calendar: Calendar, actions: readonly CorporateAction[],
+): [number, number][] {
   if (actions.length === 0) return [];
   const factors = actionFactors(bars, actions, "raw", calendar);
-  return actions.map((action, k) => [firstRowOfExDate(bars.time, action.exTime, calendar), Math.log(factors[k])]);
+  return actions.map((action, k) =>
+    [firstRowOfExDate(bars.time, action.exTime, calendar), Math.log(factors[k])]);
 }
 
-function between(explained: readonly (readonly [number, number])[], after: number, upTo: number): number {
+function between(
+  explained: readonly (readonly [number, number])[], after: number, upTo: number,
+): number {
   let sum = 0;
   for (const [row, change] of explained) if (row > after && row <= upTo) sum += change;
   return sum;
 }
 
-function sigmas(bars: Bars, calendar: Calendar, rows: Int32Array, change: Float64Array): Float64Array {
+function sigmas(
+  bars: Bars, calendar: Calendar, rows: Int32Array, change: Float64Array,
+): Float64Array {
   const { time, timeframe } = bars, sigma = new Float64Array(rows.length);
   const isDaily = timeframe === "1d", length = TIMEFRAMES[timeframe];
   /** sqrt of bars that the return spans; NaN where it spans a closed market. */
@@ -151,7 +173,8 @@ export function findBadTicks(
     // A bad first row is seen only as a jump that nothing takes back.
     if (!isLarge(series, k) || k + 1 >= series.row.length) continue;
     const left = Math.abs(series.change[k] + series.change[k + 1]);
-    if (spikes.has(series.row[k - 1]) || left > RETURNED_PART * Math.abs(series.change[k])) continue;
+    if (spikes.has(series.row[k - 1])
+      || left > RETURNED_PART * Math.abs(series.change[k])) continue;
     spikes.add(series.row[k]);
     found.add({ time: bars.time[series.row[k]], column: name, value: series.price[k],
       reason: spikeReason(series.change[k], left) });
@@ -163,9 +186,11 @@ export function findBadTicks(
 function spikeReason(change: number, left: number): string {
   const tens = change / Math.LN10, nearest = Math.round(tens);
   if (nearest !== 0 && Math.abs(tens - nearest) * Math.LN10 < SPLIT_TOLERANCE + left) {
-    return nearest > 0 ? `x${10 ** nearest} of its neighbours` : `1/${10 ** -nearest} of its neighbours`;
+    return nearest > 0 ? `x${10 ** nearest} of its neighbours`
+      : `1/${10 ** -nearest} of its neighbours`;
   }
-  return `${change > 0 ? "+" : ""}${((Math.exp(change) - 1) * 100).toFixed(1)}% and back in the next row`;
+  const percent = ((Math.exp(change) - 1) * 100).toFixed(1);
+  return `${change > 0 ? "+" : ""}${percent}% and back in the next row`;
 }
 
 /** Rows that contradict themselves. */
@@ -182,7 +207,9 @@ function findImpossible(bars: Bars, spikes: ReadonlySet<number>, found: Sink<Bad
         add(i, name, values, values[i] < 0 ? "below zero" : "zero");
       }
     }
-    if (bid && ask && bid[i] > ask[i] && ask[i] > 0) add(i, "bid", bid, `above the ask of ${ask[i]}`);
+    if (bid && ask && bid[i] > ask[i] && ask[i] > 0) {
+      add(i, "bid", bid, `above the ask of ${ask[i]}`);
+    }
     if (!high || !low || spikes.has(i)) continue;
     if (high[i] < low[i]) { add(i, "high", high, `below the low of ${low[i]}`); continue; }
     for (const [name, values] of [["open", open], ["close", close]] as const) {
@@ -195,7 +222,8 @@ function findImpossible(bars: Bars, spikes: ReadonlySet<number>, found: Sink<Bad
 
 /** Large returns that stay, and what would explain them. */
 export function findJumps(
-  bars: Bars, calendar: Calendar, actions: readonly CorporateAction[], spikes: ReadonlySet<number>, found: Sink<Jump>,
+  bars: Bars, calendar: Calendar, actions: readonly CorporateAction[],
+  spikes: ReadonlySet<number>, found: Sink<Jump>,
 ): void {
   if (bars.kind !== "bars") return;
   const series = seriesOf(bars, calendar, actions);
@@ -230,7 +258,8 @@ export function findStaleRuns(bars: Bars, found: Sink<StaleRun>): void {
     && (volume === undefined || !(volume[i] > 0) || volume[i] === volume[i - 1]);
   for (let i = 1, start = 0; i <= time.length; i++) {
     if (i < time.length && repeats(i)) continue;
-    if (i - start >= least) found.add({ from: time[start], to: time[i - 1], rows: i - start, value: close[start] });
+    const rows = i - start;
+    if (rows >= least) found.add({ from: time[start], to: time[i - 1], rows, value: close[start] });
     start = i;
   }
 }

@@ -1,20 +1,24 @@
 /**
- * What is odd about an instrument's rows: `dmn fetch --check` prints it. Pure: rows in, findings out, nothing changed.
+ * What is odd about an instrument's rows: `dmn fetch --check` prints it. Pure: rows in, findings
+ * out, nothing changed.
  *
- *   gaps        sessions of the calendar without any row, between the first row and the last
- *   closed days rows on days without a session; intraday rows outside regular hours are only counted
- *   stale runs  the same close again and again, with no volume or the same volume       \
- *   jumps       a return of many robust sigmas, told apart from recorded splits          > price-checks.ts
- *   bad ticks   values that cannot be: x10, spike and return, high < low, crossed quotes /
+ *   gaps         sessions of the calendar without any row, between the first row and the last
+ *   closed days  rows on days without a session; rows outside regular hours are only counted
+ *   stale runs   the same close again and again, with no volume or the same volume
+ *   jumps        a return of many robust sigmas, told apart from recorded splits
+ *   bad ticks    values that cannot be: x10, spike and return, high < low, crossed quotes
  *
- * A minute without a trade is not an error: inside sessions only the share of missing bars is reported.
- * Lists are bounded (SHOWN_MAX, the earliest); `counts` are not.
+ * The last three are price-checks.ts.
+ * A minute without a trade is not an error: inside sessions only the share of missing bars is
+ * reported. Lists are bounded (SHOWN_MAX, the earliest); `counts` are not.
  */
 import { formatCount, formatPercent } from "../base/table.ts";
 import { day, dayOf, formatDay, type Day } from "../base/units.ts";
 import { TIMEFRAMES, type Bars, type CorporateAction } from "./bars.ts";
 import type { Calendar, Session } from "./calendar.ts";
-import { findBadTicks, findJumps, findStaleRuns, type BadTick, type Jump, type StaleRun } from "./price-checks.ts";
+import {
+  findBadTicks, findJumps, findStaleRuns, type BadTick, type Jump, type StaleRun,
+} from "./price-checks.ts";
 
 export type { BadTick, Jump, StaleRun } from "./price-checks.ts";
 
@@ -44,7 +48,10 @@ export interface QualityReport {
   readonly to: number;
   readonly sessionsExpected: number;
   readonly sessionsMissing: number;
-  /** Bars that the sessions between first and last row would hold; NaN for ticks. Missing sessions count in full. */
+  /**
+   * Bars that the sessions between first and last row would hold; NaN for ticks. Missing sessions
+   * count in full.
+   */
   readonly barsExpected: number;
   readonly barsMissing: number;
   /** Intraday rows outside regular hours, on days with a session. */
@@ -68,12 +75,15 @@ export class Findings<T> {
 }
 
 /**
- * Inspects one instrument. `actions` are those that the prices still carry (adjust.ts, owedActions): their jumps are
- * expected. Costs O(T log T) time and O(T) memory.
+ * Inspects one instrument. `actions` are those that the prices still carry (adjust.ts,
+ * owedActions): their jumps are expected. Costs O(T log T) time and O(T) memory.
  */
-export function inspect(bars: Bars, calendar: Calendar, actions: readonly CorporateAction[] = []): QualityReport {
+export function inspect(
+  bars: Bars, calendar: Calendar, actions: readonly CorporateAction[] = [],
+): QualityReport {
   const coverage = findGaps(bars, calendar);
-  const badTicks = new Findings<BadTick>(), jumps = new Findings<Jump>(), staleRuns = new Findings<StaleRun>();
+  const badTicks = new Findings<BadTick>(), jumps = new Findings<Jump>();
+  const staleRuns = new Findings<StaleRun>();
   const spikes = findBadTicks(bars, calendar, actions, badTicks);
   findJumps(bars, calendar, actions, spikes, jumps);
   findStaleRuns(bars, staleRuns);
@@ -136,8 +146,13 @@ function findGaps(bars: Bars, calendar: Calendar): Coverage {
   return found;
 }
 
-/** Bars a session should hold and does not. The first and last session count only between their rows. */
-function countBars(found: Coverage, bars: Bars, session: Session, first: number, end: number): void {
+/**
+ * Bars a session should hold and does not. The first and last session count only between their
+ * rows.
+ */
+function countBars(
+  found: Coverage, bars: Bars, session: Session, first: number, end: number,
+): void {
   const { time, timeframe } = bars, length = TIMEFRAMES[timeframe];
   if (timeframe === "tick") { found.barsExpected = found.barsMissing = NaN; }
   if (timeframe === "1d") {
@@ -146,7 +161,9 @@ function countBars(found: Coverage, bars: Bars, session: Session, first: number,
     return;
   }
   let regular = 0;
-  for (let i = first; i < end; i++) if (time[i] > session.open && time[i] <= session.close) regular++;
+  for (let i = first; i < end; i++) {
+    if (time[i] > session.open && time[i] <= session.close) regular++;
+  }
   found.extendedRows += end - first - regular;
   if (timeframe === "tick") return;
   const from = first === 0 ? Math.max(session.open, time[0] - length) : session.open;
@@ -165,10 +182,12 @@ export function summaryOf(report: QualityReport): string {
   const odd = [
     ...some(report.sessionsMissing, "session missing", "sessions missing"),
     ...some(counts.closedDays, "day outside the calendar", "days outside the calendar"),
-    ...some(counts.staleRuns, "stale run"), ...some(counts.jumps, "jump"), ...some(counts.badTicks, "bad tick"),
+    ...some(counts.staleRuns, "stale run"), ...some(counts.jumps, "jump"),
+    ...some(counts.badTicks, "bad tick"),
   ];
   const isIntraday = report.barsExpected > report.sessionsExpected;
-  if (isIntraday) odd.push(`${formatPercent(report.barsMissing / report.barsExpected, 1)} of bars without a row`);
+  const share = report.barsMissing / report.barsExpected;
+  if (isIntraday) odd.push(`${formatPercent(share, 1)} of bars without a row`);
   const days = `${formatDay(dayOf(report.from))}..${formatDay(dayOf(report.to))}`;
   return `${report.symbol}: ${formatCount(report.rows)} rows ${days}; ` +
     (odd.length === 0 ? "nothing odd" : odd.join(", "));

@@ -2,14 +2,15 @@
  * The store of bars. A dataset is a folder in the data root:
  *
  *   datasets/NAME/manifest.json      the commit point (manifest.ts)
- *                 bars/AAPL.0f3a9c...h5     one instrument's rows; the name ends in a hash of its content (bar-file.ts)
+ *                 bars/AAPL.0f3a9c...h5     one instrument's rows; its name ends in a hash of
+ *                                           its content (bar-file.ts)
  *                 fetch.journal      what an unfinished fetch has already put (dataset-writer.ts)
  *                 fetch.lock         the process that writes
  *
- * Nothing that a manifest points at is ever overwritten, so a dataset stays readable, whole, until the next manifest
- * replaces this one. What is checked when rows are read: the file's size; the SHA-256 of the whole file once per
- * process where it is small or read whole; always the index against the manifest and a CRC of each block that is
- * read. `dmn fetch --check` hashes every file.
+ * Nothing that a manifest points at is ever overwritten, so a dataset stays readable, whole, until
+ * the next manifest replaces this one. What is checked when rows are read: the file's size; the
+ * SHA-256 of the whole file once per process where it is small or read whole; always the index
+ * against the manifest and a CRC of each block that is read. `dmn fetch --check` hashes every file.
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -36,13 +37,16 @@ export interface ReadOptions {
   readonly to?: number;
   /** All that are stored, unless said. */
   readonly columns?: readonly ColumnName[];
-  /** Which corporate actions prices are adjusted for; "total" (splits and dividends) unless said. */
+  /**
+   * Which corporate actions prices are adjusted for; "total" (splits and dividends) unless said.
+   */
   readonly adjust?: AdjustMode;
 }
 
 /**
- * Rows of one instrument, of a range of time, of some columns: nothing else is read (a range may be empty).
- * Throws UserError for an unknown symbol or column, and for a file that is missing, damaged or not the manifest's.
+ * Rows of one instrument, of a range of time, of some columns: nothing else is read (a range may be
+ * empty). Throws UserError for an unknown symbol or column, and for a file that is missing, damaged
+ * or not the manifest's.
  */
 export async function readBars(
   root: string, manifest: Manifest, symbol: string, options: ReadOptions = {},
@@ -68,7 +72,10 @@ export async function readBars(
     { mode: adjust, adjustment: manifest.adjustment, calendar: calendar(manifest.calendar) });
 }
 
-/** Hashes the whole file of an instrument, whatever was checked before. Throws UserError when it is not the one. */
+/**
+ * Hashes the whole file of an instrument, whatever was checked before. Throws UserError when it is
+ * not the one.
+ */
 export function checkFile(root: string, manifest: Manifest, symbol: string): void {
   const row = rowOf(manifest, symbol);
   verified.delete(placeOf(root, manifest, row));
@@ -86,10 +93,14 @@ function verify(root: string, manifest: Manifest, row: ManifestRow, isWhole: boo
   guard(root, manifest, row, () => {
     const found = fs.statSync(place, { throwIfNoEntry: false });
     if (found === undefined) throw new Error("it is missing");
-    if (found.size !== row.bytes) throw new Error(`it has ${found.size} bytes instead of ${row.bytes}`);
+    if (found.size !== row.bytes) {
+      throw new Error(`it has ${found.size} bytes instead of ${row.bytes}`);
+    }
     const identity = `${row.sha256} ${found.ino} ${found.mtimeMs}`;
     if (!isWhole || verified.get(place) === identity) return;
-    if (hashBarFile(place, found.size) !== row.sha256) throw new Error("its bytes are not the ones that were written (SHA-256 differs)");
+    if (hashBarFile(place, found.size) !== row.sha256) {
+      throw new Error("its bytes are not the ones that were written (SHA-256 differs)");
+    }
     if (verified.size >= VERIFIED_MAX) verified.clear();
     verified.set(place, identity);
   });
@@ -103,7 +114,8 @@ function guard<T>(root: string, manifest: Manifest, row: ManifestRow, work: () =
     if (error instanceof UserError) throw error;
     const place = placeOf(root, manifest, row);
     if (isReplaced(root, manifest)) {
-      throw new UserError(`dataset "${manifest.dataset}" was replaced by a new fetch while it was being read`,
+      throw new UserError(
+        `dataset "${manifest.dataset}" was replaced by a new fetch while it was being read`,
         "run the same command again", { cause: error });
     }
     throw new UserError(`${place} (${row.symbol}) cannot be used: ${messageOf(error)}`,
@@ -113,7 +125,8 @@ function guard<T>(root: string, manifest: Manifest, row: ManifestRow, work: () =
 
 function isReplaced(root: string, manifest: Manifest): boolean {
   try {
-    const text = fs.readFileSync(path.join(places.dataset(root, manifest.dataset), MANIFEST_FILE), "utf8");
+    const place = path.join(places.dataset(root, manifest.dataset), MANIFEST_FILE);
+    const text = fs.readFileSync(place, "utf8");
     return (JSON.parse(text) as { revision?: unknown }).revision !== manifest.revision;
   } catch { return false; }
 }

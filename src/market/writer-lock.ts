@@ -1,4 +1,7 @@
-/** One writer per dataset: a lock file that names its process; the lock of a dead process is taken over. */
+/**
+ * One writer per dataset: a lock file that names its process; the lock of a dead process is taken
+ * over.
+ */
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { UserError } from "../base/error.ts";
@@ -14,14 +17,17 @@ export function takeLock(place: string, what: string): Disposable {
     for (let tries = 0; tries < 3; tries++) {
       if (tryLock(place)) {
         held.add(place);
-        return { [Symbol.dispose]: () => { if (held.delete(place)) fs.rmSync(place, { force: true }); } };
+        return {
+          [Symbol.dispose]() { if (held.delete(place)) fs.rmSync(place, { force: true }); },
+        };
       }
       const holder = readHolder(place);
-      if (holder !== null && isAlive(holder, place)) throw busy(place, what, holder.pid);
-      // Moved aside, not removed: of two processes that find it dead, one moves it and the other finds nothing.
+      if (holder !== null && isAlive(holder, place)) throw busy(what, holder.pid);
+      // Moved aside, not removed: of two processes that find it dead, one moves it and the other
+      // finds nothing.
       moveAside(place);
     }
-    throw busy(place, what, null);
+    throw busy(what, null);
   } catch (error) { throw explainWrite(place, error); }
 }
 
@@ -64,7 +70,9 @@ function isAlive(holder: Holder, place: string): boolean {
   return holder.started === null || startOf(holder.pid) === holder.started;
 }
 
-/** Linux tells when a process began (field 22 of /proc/PID/stat): a recycled id has another start. */
+/**
+ * Linux tells when a process began (field 22 of /proc/PID/stat): a recycled id has another start.
+ */
 function startOf(pid: number): string | null {
   try {
     const text = fs.readFileSync(`/proc/${pid}/stat`, "utf8");
@@ -72,9 +80,11 @@ function startOf(pid: number): string | null {
   } catch { return null; }
 }
 
-function busy(place: string, what: string, pid: number | null): UserError {
-  const who = pid === null ? "another process" : pid === process.pid ? "this process already" : `process ${pid}`;
+function busy(what: string, pid: number | null): UserError {
+  const who = pid === null ? "another process" : pid === process.pid ? "this process already"
+    : `process ${pid}`;
   return new UserError(`${who} is writing ${what}`,
-    pid === null || pid === process.pid ? "wait until it has finished, then run the same command again"
-      : `wait until it has finished, or stop it (kill ${pid}), then run the same command again (${place})`);
+    pid === null || pid === process.pid
+      ? "wait until it has finished, then run the same command again"
+      : `wait until it has finished, or stop it (kill ${pid}), then run the same command again`);
 }
