@@ -15,6 +15,7 @@
  */
 import { BPS } from "../base/units.ts";
 import { ASSET_CLASSES, type AssetClass } from "../market/instrument.ts";
+import { valueAtRiskOf, type ValueAtRisk } from "./value-at-risk.ts";
 
 export interface RiskLimits {
   /** Largest |weight| of one instrument, fraction of equity. */
@@ -118,9 +119,6 @@ export interface RiskState {
  */
 export const VAR_HISTORY = 250;
 export const VAR_ROWS_MIN = 60;
-const VAR_TAIL = 0.05;
-/** 95 % quantile of the standard normal. */
-const VAR_Z = 1.6448536269514722;
 /** A limit is broken only beyond rounding, so that a second call finds nothing to do. */
 const SLACK = 1 + 1e-12;
 const PASSES_MAX = 16;
@@ -290,28 +288,9 @@ function limitValueAtRisk(weights: Float64Array, state: RiskState, limits: RiskL
   }
 }
 
-/**
- * One-period 95 % value at risk of these weights over the observed returns, positive fractions of
- * equity. Historical: minus the 5 % quantile (linear between order statistics); parametric: 1.645
- * sample standard deviations, mean 0.
- */
-export function valueAtRisk(weights: Float64Array, state: RiskState):
-{ historical: number; parametric: number } {
-  const count = weights.length, rows = Math.min(state.observed, VAR_HISTORY);
-  const scenario = new Float64Array(rows);
-  let mean = 0, moment = 0;
-  for (let row = 0; row < rows; row++) {
-    let sum = 0;
-    for (let i = 0; i < count; i++) sum += weights[i] * state.history[row * count + i];
-    scenario[row] = sum;
-    const delta = sum - mean;
-    mean += delta / (row + 1);
-    moment += delta * (sum - mean);
-  }
-  scenario.sort();
-  const at = VAR_TAIL * (rows - 1), low = Math.floor(at);
-  const quantile = scenario[low] + (at - low) * (scenario[Math.min(low + 1, rows - 1)] - scenario[low]);
-  return { historical: Math.max(0, -quantile), parametric: VAR_Z * Math.sqrt(moment / (rows - 1)) };
+/** Of these weights over the returns observed so far. */
+export function valueAtRisk(weights: Float64Array, state: RiskState): ValueAtRisk {
+  return valueAtRiskOf(weights, state.history, Math.min(state.observed, VAR_HISTORY));
 }
 
 /** What grows shares what the reductions leave of the cap. */
