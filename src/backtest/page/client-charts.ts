@@ -56,7 +56,10 @@ export function drawChart(desk: Desk, drawn: Drawn): void {
 export function scaleY(drawn: Drawn): unknown {
   const widen = (_plot: Plot, low: number | null, high: number | null): [number, number] => {
     if (low === null || high === null) return drawn.isLog ? [0.9, 1.1] : [0, 1];
-    if (drawn.isLog) return [low * 0.97, high * 1.03];
+    if (drawn.isLog) {
+      const room = Math.max(high / low, 1.01) ** 0.05;
+      return [low / room, high * room];
+    }
     const least = drawn.form === "growth" ? low : Math.min(low, 0);
     const most = drawn.form === "growth" ? high : Math.max(high, 0);
     const room = (most - least || Math.abs(most) || 0.01) * 0.05;
@@ -71,7 +74,9 @@ export function axisX(desk: Desk): unknown {
     grid: { show: false },
     font: "12px system-ui, sans-serif",
     size: 30,
-    space: 64,
+    // A whole date needs more room than a year.
+    space: (_plot: Plot, _axis: number, low: number, high: number) =>
+      high - low < 86400 * 400 ? 86 : 58,
     ticks: { stroke: () => paint("rule"), width: 1, size: 5 },
     values: (_plot: Plot, splits: number[], _axis: number, _space: number, step: number) =>
       splits.map((seconds) => {

@@ -41,7 +41,9 @@ export function windowsTable(result: BacktestResult): Markup {
     ...result.average, span: "Average", instruments, benchmark: benchmark?.average ?? null,
   };
   const columns: Column<WindowLine>[] = [
-    { label: "Window", form: "text", value: (line) => line.span },
+    { label: "Window", form: "text", value: (line) => line.span,
+      // Two pieces that stay whole: a narrow screen may break between the dates, never inside one.
+      draw: (line) => line.span.split(/(?<= to) /).map((date) => html`<span>${date}</span> `) },
     { label: "Instruments", form: "count", value: (line) => line.instruments,
       draw: (line) => formatRatio(line.instruments, Number.isInteger(line.instruments) ? 0 : 1) },
     ...summaryColumns<WindowLine>(),

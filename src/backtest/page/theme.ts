@@ -239,13 +239,17 @@ main,.masthead,.bar>div{padding-left:16px;padding-right:16px}
 .tiles>div:nth-child(n+3){border-top:1px solid var(--rule)}
 .tiles.small{grid-template-columns:repeat(2,minmax(0,1fr))}
 .plot.tall{height:260px}.plot{height:190px}
-svg text{font-size:15px}tbody th{white-space:normal;max-width:8.5rem}
+svg text{font-size:15px}#windows tbody th{white-space:normal}
+#windows tbody th span{white-space:nowrap}
 .choices button,.legend button{padding-top:6px;padding-bottom:6px}}
 @media(prefers-reduced-motion:reduce){html{scroll-behavior:auto}}
-@media print{@page{margin:14mm}body{font-size:11px}.bar,.choices,.skip{display:none}
+@media print{@page{margin:14mm}body{font-size:14px}.bar,.choices,.skip{display:none}
 section{break-inside:avoid-page;padding:14px 0}.scroll,.scroll.long{overflow:visible;
 max-height:none}
-figure,tr{break-inside:avoid}canvas{max-width:100%}main,.masthead{max-width:none;padding:0}
+figure,tr{break-inside:avoid}
+.plot,.plot.tall{height:auto}
+.uplot,.uplot .u-wrap,.uplot canvas{width:100%!important;height:auto!important}
+.u-over,.u-under{display:none}main,.masthead{max-width:none;padding:0}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}.heat table{min-width:0}}
 `;
 
