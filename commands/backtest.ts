@@ -5,13 +5,14 @@ import { command } from "./command.ts";
 
 export default command({
   summary: "tell what a strategy would have earned, after costs and without looking ahead",
-  flags: ["dataset", "strategy", "from", "to", "windows", "windowYears", "costBps", "borrowBps", "financingBps", "lag",
-    "engine", "leverageMax", "volatilityTarget", "portfolioTarget", "benchmark", "capital", "fractional", "slippageBps",
-    "json", "report", "formulas"],
+  flags: ["dataset", "strategy", "benchmark", "from", "to", "windows", "windowYears", "costBps", "borrowBps",
+    "financingBps", "lag", "volatilityTarget", "portfolioTarget", "leverageMax", "engine", "capital",
+    "fractional", "slippageBps", "json", "report", "formulas"],
   required: [],
   examples: [
     ["dmn backtest --dataset demo --strategy tsmom", "one window over all days"],
-    ["dmn backtest --dataset demo --strategy macd --windows 2005,2010,2015 --cost-bps 2", "walk-forward windows, net"],
+    ["dmn backtest --dataset demo --strategy macd --windows 2005,2010,2015 --cost-bps 2",
+      "walk-forward windows, net"],
     ["dmn backtest --dataset demo --strategy tsmom --report tsmom.html", "and the report as a page"],
     ["dmn backtest --formulas", "what each number means"],
   ],

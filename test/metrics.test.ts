@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { random } from "../src/base/random.ts";
 import { formulasText, METRIC_NAMES, METRICS, type MetricName } from "../src/metrics/metrics.ts";
 import { normalCdf, normalQuantile } from "../src/metrics/normal.ts";
-import { deflatedSharpe, expectedBestSharpe, overfittingProbability, probabilisticSharpe, sharpeSample }
+import { deflatedSharpe, expectedBestSharpe, overfittingProbability, probabilisticSharpe }
   from "../src/metrics/overfitting.ts";
 import { omega } from "../src/metrics/returns.ts";
 import * as metrics from "../src/metrics/returns.ts";

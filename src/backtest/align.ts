@@ -2,9 +2,10 @@
  * One list of decision times for instruments with different rows.
  *
  *     rows of instrument i   0 1 2 3 4 5 6        eligible  . . x x x x .
- *     dateOf[i]             -1-1 0 1 3 4 5        -> index into `time`, the union of all decision times; -1: not in it
+ *     dateOf[i]             -1-1 0 1 3 4 5        -> index into `time`, the union of decision times; -1: none
  *
- * Everything per instrument stays in its own rows (ragged, contiguous); only sums over instruments have D entries.
+ * Everything per instrument stays in its own rows (ragged, contiguous); only sums over instruments have D
+ * entries.
  */
 import { firstRowAt } from "../market/bars.ts";
 import { eligibleRows, type InstrumentInput } from "./input.ts";
@@ -56,7 +57,9 @@ function merge(a: Float64Array, b: Float64Array): Float64Array<ArrayBuffer> {
   return out.slice(0, n);
 }
 
-/** Decision times within the ranges and who is decided on at each. `dates`: use these instead of finding them. */
+/**
+ * Decision times within the ranges and who is decided on at each. `dates`: use these instead of finding them.
+ */
 export function align(instruments: readonly InstrumentInput[], strategy: Strategy, lag: 0 | 1,
   ranges: readonly TimeRange[], dates?: Float64Array): Alignment {
   const eligible = instruments.map((one) => eligibleRows(one, strategy, lag));
@@ -77,7 +80,8 @@ export function align(instruments: readonly InstrumentInput[], strategy: Strateg
   let D = 0;
   for (let d = 0; d < all.length; d++) kept[d] = dates !== undefined || countAll[d] > 0 ? D++ : -1;
   const time = new Float64Array(D), count = new Int32Array(D);
-  for (let d = 0; d < all.length; d++) if (kept[d] >= 0) { time[kept[d]] = all[d]; count[kept[d]] = countAll[d]; }
+  for (let d = 0; d < all.length; d++) if (kept[d] >= 0) { time[kept[d]] = all[d]; count[kept[d]] =
+    countAll[d]; }
   for (const dateOf of place) {
     for (let row = 0; row < dateOf.length; row++) if (dateOf[row] >= 0) dateOf[row] = kept[dateOf[row]];
   }

@@ -19,8 +19,8 @@ export interface Weights {
   unscaled: number;
 }
 
-export async function decideWeights(instruments: readonly InstrumentInput[], strategy: Strategy, alignment: Alignment,
-  sizing: Sizing, signal?: AbortSignal): Promise<Weights> {
+export async function decideWeights(instruments: readonly InstrumentInput[], strategy: Strategy,
+  alignment: Alignment, sizing: Sizing, signal?: AbortSignal): Promise<Weights> {
   const source: WindowSource = {
     names: strategy.features, symbols: instruments.map((one) => one.instrument.symbol),
     panels: instruments.map((one) => one.features), lookback: strategy.lookback,

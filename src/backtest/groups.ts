@@ -35,10 +35,14 @@ export class Groups {
   add(part: Part): void {
     const { assetClass } = this.#instruments[part.instrument].instrument;
     let own = this.#byInstrument.get(part.instrument);
-    if (own === undefined) this.#byInstrument.set(part.instrument, own = { net: [], turnover: 0, contribution: 0 });
+    if (own === undefined) {
+      own = { net: [], turnover: 0, contribution: 0 };
+      this.#byInstrument.set(part.instrument, own);
+    }
     let group = this.#byClass.get(assetClass);
     if (group === undefined) {
-      group = { net: new Float64Array(this.#dates), turnover: new Float64Array(this.#dates), members: new Map(), contribution: 0 };
+      group = { net: new Float64Array(this.#dates), turnover: new Float64Array(this.#dates),
+        members: new Map(), contribution: 0 };
       this.#byClass.set(assetClass, group);
     }
     let earned = 0;
@@ -56,7 +60,8 @@ export class Groups {
   }
 
   instruments(periodsPerYear: number): GroupRow[] {
-    return [...this.#byInstrument].sort(([a], [b]) => a - b).map(([i, { net: parts, turnover, contribution }]) => {
+    const rows = [...this.#byInstrument].sort(([a], [b]) => a - b);
+    return rows.map(([i, { net: parts, turnover, contribution }]) => {
       const { symbol, assetClass } = this.#instruments[i].instrument;
       const net = joined(parts);
       return { name: symbol, assetClass, periods: net.length, contribution,

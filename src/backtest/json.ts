@@ -1,6 +1,6 @@
 /**
- * What `dmn backtest --json` prints: one object of this schema. Fractions are fractions (0.05 is 5 %), days are
- * YYYY-MM-DD; a number that does not exist (a Calmar ratio without a drawdown) is null.
+ * What `dmn backtest --json` prints: one object of this schema. Fractions are fractions (0.05 is 5 %), days
+ * are YYYY-MM-DD; a number that does not exist (a Calmar ratio without a drawdown) is null.
  */
 import { z } from "zod";
 import { ASSET_CLASSES } from "../market/instrument.ts";
@@ -22,7 +22,8 @@ const summaryShape = {
 const summary = z.strictObject(summaryShape);
 const windowRow = z.strictObject({
   from: dayText.describe("first decision"), to: dayText.describe("last decision"),
-  instruments: z.int().describe("N, decided on at least once in the window"), periods: z.int(), ...summaryShape,
+  instruments: z.int().describe("N, decided on at least once in the window"),
+  periods: z.int(), ...summaryShape,
 });
 const groupRow = z.strictObject({
   name: z.string(), assetClass: z.enum(ASSET_CLASSES), periods: z.int(),
@@ -42,8 +43,8 @@ export const resultSchema = z.strictObject({
   average: summary.describe("mean of each number over the windows"),
   windows: z.array(windowRow),
   risk: z.strictObject({
-    valueAtRisk95: number, conditionalValueAtRisk95: number, skewness: number, kurtosis: number, informationRatio: number,
-    deflatedSharpe: number, trials: z.int(),
+    valueAtRisk95: number, conditionalValueAtRisk95: number, skewness: number, kurtosis: number,
+    informationRatio: number, deflatedSharpe: number, trials: z.int(),
   }),
   benchmark: z.strictObject({ name: z.string(), average: summary, windows: z.array(windowRow) }).nullable(),
   instruments: z.array(groupRow),

@@ -1,23 +1,28 @@
 /**
- * What is done to weights once they are known: the second volatility scaling and the risk limits, date by date, each
- * looking only at returns that were known at the decision.
+ * What is done to weights once they are known: the second volatility scaling and the risk limits, date by
+ * date, each looking only at returns that were known at the decision.
  */
 import { MS_PER_DAY } from "../base/units.ts";
 import { PortfolioScaler } from "../strategy/portfolio.ts";
-import { applyLimits, needsReturns, observeEquity, observeReturns, startRisk, type RiskReason } from "../strategy/risk.ts";
+import { applyLimits, needsReturns, observeEquity, observeReturns, startRisk, type RiskReason }
+  from "../strategy/risk.ts";
 import { tradingRate } from "../strategy/costs.ts";
 import type { Alignment } from "./align.ts";
 import type { BacktestSettings, InstrumentInput } from "./input.ts";
 import { simulate, type Stretch } from "./simulate.ts";
 
-/** Multiplies all weights by the portfolio's factor of their date, in place; the cap on one instrument holds after it. */
+/**
+ * Multiplies all weights by the portfolio's factor of their date, in place; the cap on one instrument holds
+ * after it.
+ */
 export function scalePortfolio(instruments: readonly InstrumentInput[], weights: readonly Float64Array[],
   alignment: Alignment, stretches: readonly Stretch[], settings: BacktestSettings): void {
   const { gross } = simulate(instruments, weights, alignment, stretches, settings);
   const factor = new Float64Array(alignment.time.length).fill(1);
-  let scaler = new PortfolioScaler(settings.portfolioTarget, settings.periodsPerYear), known = 0;
+  const start = (): PortfolioScaler => new PortfolioScaler(settings.portfolioTarget, settings.periodsPerYear);
+  let scaler = start(), known = 0;
   for (const stretch of stretches) {
-    if (!stretch.isCarried) { scaler = new PortfolioScaler(settings.portfolioTarget, settings.periodsPerYear); known = stretch.from; }
+    if (!stretch.isCarried) { scaler = start(); known = stretch.from; }
     for (let d = stretch.from; d < stretch.to; d++) {
       // The return booked on date k is known at the close of date k + 1 (+ lag).
       for (; known <= d - 1 - settings.lag; known++) scaler.observe(gross[known]);
@@ -35,10 +40,10 @@ export function scalePortfolio(instruments: readonly InstrumentInput[], weights:
 
 /** True when any limit on weights is on. */
 export function hasLimits(settings: BacktestSettings): boolean {
-  const { positionMax, grossMax, netMax, leverageMax, classMax, drawdownMax, dailyLossMax, varHistoricalMax, varParametricMax,
-    turnoverMax } = settings.limits;
-  return Math.min(positionMax, grossMax, netMax, leverageMax, classMax, drawdownMax, dailyLossMax, varHistoricalMax,
-    varParametricMax, turnoverMax) < Infinity;
+  const { limits } = settings;
+  return Math.min(limits.positionMax, limits.grossMax, limits.netMax, limits.leverageMax, limits.classMax,
+    limits.drawdownMax, limits.dailyLossMax, limits.varHistoricalMax, limits.varParametricMax,
+    limits.turnoverMax) < Infinity;
 }
 
 /** Applies the limits to all weights, in place. Returns how many dates each reason acted on. */
@@ -68,7 +73,8 @@ export function limitWeights(instruments: readonly InstrumentInput[], weights: r
       observeEquity(state, equity, Math.floor(alignment.time[d] / MS_PER_DAY));
       gather(alignment, weights, d, N, settings.lag, cursor, here, wanted, held);
       const before = Float64Array.from(held);
-      for (const reason of new Set(applyLimits(wanted, held, state, settings.limits).map((action) => action.reason))) {
+      const actions = applyLimits(wanted, held, state, settings.limits);
+      for (const reason of new Set(actions.map((action) => action.reason))) {
         counts.set(reason, (counts.get(reason) ?? 0) + 1);
       }
       const returns = new Float64Array(count);
@@ -79,7 +85,9 @@ export function limitWeights(instruments: readonly InstrumentInput[], weights: r
         weights[i][row] = wanted[i] * N;
         held[i] = wanted[i];
         const close = instruments[i].adjustedClose;
-        if (alignment.eligible[i][row] === 1) returns[i] = close[row + 1 + settings.lag] / close[row + settings.lag] - 1;
+        if (alignment.eligible[i][row] === 1) {
+          returns[i] = close[row + 1 + settings.lag] / close[row + settings.lag] - 1;
+        }
         net += held[i] * returns[i] - rates[i] * Math.abs(held[i] - before[i]);
       }
       pending.push({ net, returns });

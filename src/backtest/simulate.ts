@@ -1,12 +1,13 @@
 /**
  * Weights and returns -> what was earned and paid, per date and per instrument.
  *
- *     weight w_t decided at the close of row t     earns r = close[t+1+lag] / close[t+lag] - 1     booked on row t's date
- *     trade |w_t - w_(t-1)| over the instrument's own rows; a row whose features fail has weight 0, so leaving is charged
+ *     weight w_t decided at the close of row t earns close[t+1+lag] / close[t+lag] - 1, booked on t's date
+ *     trade |w_t - w_(t-1)| over the instrument's own rows; where features fail the weight is 0
  *     portfolio(d) = sum over instruments / N,  N = instruments decided on at least once in the window
  *
- * The weight is held constant over the period and its drift is not charged (that is the event engine's business). When
- * an instrument's rows end, its last position is worth its last close and is not traded out of.
+ * The weight is held constant over the period and its drift is not charged (that is the event engine's
+ * business). When an instrument's rows end, its last position is worth its last close and no trade
+ * leaves it.
  */
 import { BPS } from "../base/units.ts";
 import { holdingCost, tradingRate } from "../strategy/costs.ts";
@@ -35,7 +36,10 @@ export interface Book {
   readonly active: Float64Array;
 }
 
-/** One instrument's part, as it is handed out: own rows of one reported stretch. Arrays are reused: copy to keep. */
+/**
+ * One instrument's part, as it is handed out: own rows of one reported stretch. Arrays are
+ * reused: copy to keep.
+ */
 export interface Part {
   readonly instrument: number;
   readonly stretch: Stretch;
@@ -47,17 +51,19 @@ export interface Part {
 }
 
 /** Sums the book of one set of weights. `visit` is told each instrument's part of each reported stretch. */
-export function simulate(instruments: readonly InstrumentInput[], weights: readonly Float64Array[], alignment: Alignment,
-  stretches: readonly Stretch[], settings: BacktestSettings, visit?: (part: Part) => void): Book {
+export function simulate(instruments: readonly InstrumentInput[], weights: readonly Float64Array[],
+  alignment: Alignment, stretches: readonly Stretch[], settings: BacktestSettings,
+  visit?: (part: Part) => void): Book {
   const D = alignment.time.length;
   const zeros = (): Float64Array => new Float64Array(D);
-  const book: Book = { gross: zeros(), cost: zeros(), turnover: zeros(), grossExposure: zeros(), netExposure: zeros(),
-    active: zeros() };
+  const book: Book = { gross: zeros(), cost: zeros(), turnover: zeros(), grossExposure: zeros(),
+    netExposure: zeros(), active: zeros() };
   const short = zeros();
   const longest = Math.max(0, ...instruments.map((one) => one.features.time.length));
   const date = new Int32Array(longest), net = new Float64Array(longest), turnover = new Float64Array(longest);
   for (let i = 0; i < instruments.length; i++) {
-    const close = instruments[i].adjustedClose, dateOf = alignment.dateOf[i], eligible = alignment.eligible[i];
+    const close = instruments[i].adjustedClose, dateOf = alignment.dateOf[i],
+      eligible = alignment.eligible[i];
     const weight = weights[i], lag = settings.lag;
     const rate = tradingRate(settings.costs, instruments[i].instrument.halfSpreadBps);
     const borrow = settings.costs.borrowBps * BPS / settings.periodsPerYear;
@@ -86,7 +92,8 @@ export function simulate(instruments: readonly InstrumentInput[], weights: reado
         turnover[n++] = change;
       }
       if (visit && n > 0 && stretch.isReported) {
-        visit({ instrument: i, stretch, date: date.subarray(0, n), net: net.subarray(0, n), turnover: turnover.subarray(0, n) });
+        visit({ instrument: i, stretch, date: date.subarray(0, n), net: net.subarray(0, n),
+          turnover: turnover.subarray(0, n) });
       }
     }
   }

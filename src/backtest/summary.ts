@@ -1,5 +1,5 @@
 /** Numbers of a result from its series: the same for both engines. */
-import { TRADING_DAYS_PER_YEAR } from "../base/units.ts";
+import { BPS, TRADING_DAYS_PER_YEAR } from "../base/units.ts";
 import { mean } from "../metrics/moments.ts";
 import { deflatedSharpe, sharpeSample } from "../metrics/overfitting.ts";
 import * as metrics from "../metrics/returns.ts";
@@ -13,7 +13,8 @@ export const SHARPE_ALARM = 3;
 /** `turnoverAnnual`: sum of |change of weight| a year, mean over the instruments. */
 export function summarize(net: Float64Array, periodsPerYear: number, turnoverAnnual: number): Summary {
   return {
-    annualReturn: metrics.annualReturn(net, periodsPerYear), volatility: metrics.volatility(net, periodsPerYear),
+    annualReturn: metrics.annualReturn(net, periodsPerYear),
+    volatility: metrics.volatility(net, periodsPerYear),
     sharpe: metrics.sharpe(net, periodsPerYear), sortino: metrics.sortino(net, periodsPerYear),
     maxDrawdown: metrics.maxDrawdown(net), calmar: metrics.calmar(net, periodsPerYear),
     positiveShare: metrics.positiveShare(net), turnover: turnoverAnnual,
@@ -22,15 +23,20 @@ export function summarize(net: Float64Array, periodsPerYear: number, turnoverAnn
 
 /** Mean of each number over the windows. */
 export function averageOf(windows: readonly Summary[]): Summary {
-  const of = (name: keyof Summary): number => windows.reduce((sum, window) => sum + window[name], 0) / windows.length;
+  const of = (name: keyof Summary): number =>
+    windows.reduce((sum, window) => sum + window[name], 0) / windows.length;
   return {
-    annualReturn: of("annualReturn"), volatility: of("volatility"), sharpe: of("sharpe"), sortino: of("sortino"),
-    maxDrawdown: of("maxDrawdown"), calmar: of("calmar"), positiveShare: of("positiveShare"), turnover: of("turnover"),
+    annualReturn: of("annualReturn"), volatility: of("volatility"), sharpe: of("sharpe"),
+    sortino: of("sortino"), maxDrawdown: of("maxDrawdown"), calmar: of("calmar"),
+    positiveShare: of("positiveShare"), turnover: of("turnover"),
   };
 }
 
-/** `benchmark`: net returns of the same periods, or null. `trials`: strategies really tried before this one. */
-export function riskNumbers(net: Float64Array, benchmark: Float64Array | null, periodsPerYear: number, trials: number): RiskNumbers {
+/**
+ * `benchmark`: net returns of the same periods, or null. `trials`: strategies really tried before this one.
+ */
+export function riskNumbers(net: Float64Array, benchmark: Float64Array | null, periodsPerYear: number,
+  trials: number): RiskNumbers {
   return {
     valueAtRisk95: metrics.valueAtRisk(net), conditionalValueAtRisk95: metrics.conditionalValueAtRisk(net),
     skewness: metrics.skewness(net), kurtosis: metrics.kurtosis(net),
@@ -46,11 +52,13 @@ export interface Piece {
   readonly to: number;
 }
 
-/** The average over windows at each cost of the ladder. `fixed`: what is paid whatever the cost of trading. */
-export function costLadder(gross: Float64Array, fixed: Float64Array, turnover: Float64Array, pieces: readonly Piece[],
-  periodsPerYear: number): CostRow[] {
+/**
+ * The average over windows at each cost of the ladder. `fixed`: what is paid whatever the cost of trading.
+ */
+export function costLadder(gross: Float64Array, fixed: Float64Array, turnover: Float64Array,
+  pieces: readonly Piece[], periodsPerYear: number): CostRow[] {
   return LADDER_BPS.map((costBps) => {
-    const net = gross.map((value, d) => value - fixed[d] - costBps * 1e-4 * turnover[d]);
+    const net = gross.map((value, d) => value - fixed[d] - costBps * BPS * turnover[d]);
     const parts = pieces.map(({ from, to }) => net.subarray(from, to));
     return {
       costBps,
@@ -61,10 +69,11 @@ export function costLadder(gross: Float64Array, fixed: Float64Array, turnover: F
 }
 
 /** Sentences that follow from the numbers. */
-export function alarms(windows: readonly (Summary & { readonly from: string })[], periodsPerYear: number): string[] {
-  const high = windows.filter((window) => window.sharpe > SHARPE_ALARM).map((window) => window.from.slice(0, 4));
+export function alarms(windows: readonly (Summary & { readonly from: string })[],
+  periodsPerYear: number): string[] {
+  const high = windows.filter(({ sharpe }) => sharpe > SHARPE_ALARM).map(({ from }) => from.slice(0, 4));
   if (high.length === 0) return [];
   const scale = periodsPerYear > TRADING_DAYS_PER_YEAR ? " (intraday costs are easily forgotten)" : "";
-  return [`A Sharpe ratio above ${SHARPE_ALARM} (window ${high.join(", ")}) is far more often an error than a success: `
-    + `look for prices known too early, wrong adjustments or missing costs${scale}.`];
+  return [`A Sharpe ratio above ${SHARPE_ALARM} (window ${high.join(", ")}) is far more often an error `
+    + `than a success: look for prices known too early, wrong adjustments or missing costs${scale}.`];
 }

@@ -1,4 +1,7 @@
-/** The report for a terminal: words and tables, 100 columns at most. Draws only; every number is in the result. */
+/**
+ * The report for a terminal: words and tables, 100 columns at most. Draws only; every number is in the
+ * result.
+ */
 import { formatNumber, formatPercent, formatTable, TERMINAL_COLUMNS, type Column } from "../base/table.ts";
 import { growth as growthOf } from "../metrics/rolling.ts";
 import type { BacktestResult, GroupRow, Summary } from "./result.ts";
@@ -9,17 +12,18 @@ const SPARK_WIDTH = 60;
 const SHOWN = 5;
 
 const right = (title: string): Column => ({ title, align: "right" });
-const SUMMARY_COLUMNS = [right("return"), right("vol"), right("Sharpe"), right("Sortino"), right("max DD"), right("Calmar"),
-  right("up"), right("turnover")];
+const SUMMARY_COLUMNS =
+  ["return", "vol", "Sharpe", "Sortino", "max DD", "Calmar", "up", "turnover"].map(right);
 
 function summaryCells(row: Summary): string[] {
-  return [formatPercent(row.annualReturn), formatPercent(row.volatility), formatNumber(row.sharpe, 3), formatNumber(row.sortino, 3),
-    formatPercent(row.maxDrawdown), formatNumber(row.calmar, 3), formatPercent(row.positiveShare), formatNumber(row.turnover, 1)];
+  return [formatPercent(row.annualReturn), formatPercent(row.volatility), formatNumber(row.sharpe, 3),
+    formatNumber(row.sortino, 3), formatPercent(row.maxDrawdown), formatNumber(row.calmar, 3),
+    formatPercent(row.positiveShare), formatNumber(row.turnover, 1)];
 }
 
 export function reportText(result: BacktestResult): string {
-  const parts = [header(result), windowTable(result), growth(result), ladder(result), risk(result), classTable(result),
-    instrumentTable(result), differences(result), notes(result)];
+  const parts = [header(result), windowTable(result), growth(result), ladder(result), risk(result),
+    classTable(result), instrumentTable(result), differences(result), notes(result)];
   return parts.filter((part) => part !== "").join("\n\n");
 }
 
@@ -28,7 +32,8 @@ function header(result: BacktestResult): string {
   const count = result.instruments.length;
   const first = `${strategy} on ${dataset}${result.isSynthetic ? " (SYNTHETIC market)" : ""}: ${count} `
     + `instrument${count === 1 ? "" : "s"}, ${timeframe} bars`;
-  const second = `${engine} engine, cost ${costBps} bps, lag ${lag}, ${formatPercent(volatilityTarget, 0)} volatility per instrument`;
+  const second = `${engine} engine, cost ${costBps} bps, lag ${lag}, `
+    + `${formatPercent(volatilityTarget, 0)} volatility per instrument`;
   return `${first}\n${second}`;
 }
 
@@ -38,7 +43,8 @@ function windowTable(result: BacktestResult): string {
   if (result.windows.length > 1) rows.push(["average", "", ...summaryCells(result.average)]);
   const { benchmark } = result;
   if (benchmark !== null) {
-    rows.push([`${benchmark.name}${result.windows.length > 1 ? ", average" : ""} (benchmark)`, "", ...summaryCells(benchmark.average)]);
+    rows.push([`${benchmark.name}${result.windows.length > 1 ? ", average" : ""} (benchmark)`, "",
+      ...summaryCells(benchmark.average)]);
   }
   return formatTable([{ title: "window" }, right("N"), ...SUMMARY_COLUMNS], rows);
 }
@@ -76,23 +82,27 @@ function ladder({ costLadder }: BacktestResult): string {
 }
 
 function risk({ risk: numbers }: BacktestResult): string {
-  const ratio = Number.isNaN(numbers.informationRatio) ? "" : `, information ratio ${formatNumber(numbers.informationRatio, 2)}`;
-  return `VaR 95% ${formatPercent(numbers.valueAtRisk95)} a period, CVaR ${formatPercent(numbers.conditionalValueAtRisk95)}, `
+  const ratio = Number.isNaN(numbers.informationRatio) ? ""
+    : `, information ratio ${formatNumber(numbers.informationRatio, 2)}`;
+  return `VaR 95% ${formatPercent(numbers.valueAtRisk95)} a period, `
+    + `CVaR ${formatPercent(numbers.conditionalValueAtRisk95)}, `
     + `skewness ${formatNumber(numbers.skewness, 2)}, kurtosis ${formatNumber(numbers.kurtosis, 1)}${ratio}\n`
-    + `deflated Sharpe ${formatNumber(numbers.deflatedSharpe, 3)}: the probability that the true one is above 0, `
+    + `deflated Sharpe ${formatNumber(numbers.deflatedSharpe, 3)}: `
+    + "the probability that the true one is above 0, "
     + `${numbers.trials} trial${numbers.trials === 1 ? "" : "s"}`;
 }
 
-const GROUP_COLUMNS = [right("Sharpe"), right("return"), right("vol"), right("max DD"), right("turnover"), right("adds")];
+const GROUP_COLUMNS = ["Sharpe", "return", "vol", "max DD", "turnover", "adds"].map(right);
 
 function groupCells(row: GroupRow): string[] {
-  return [formatNumber(row.sharpe, 2), formatPercent(row.annualReturn), formatPercent(row.volatility), formatPercent(row.maxDrawdown),
-    formatNumber(row.turnover, 1), formatPercent(row.contribution)];
+  return [formatNumber(row.sharpe, 2), formatPercent(row.annualReturn), formatPercent(row.volatility),
+    formatPercent(row.maxDrawdown), formatNumber(row.turnover, 1), formatPercent(row.contribution)];
 }
 
 function classTable({ classes }: BacktestResult): string {
   if (classes.length < 2) return "";
-  return formatTable([{ title: "class" }, ...GROUP_COLUMNS], classes.map((row) => [row.name, ...groupCells(row)]));
+  return formatTable([{ title: "class" }, ...GROUP_COLUMNS],
+    classes.map((row) => [row.name, ...groupCells(row)]));
 }
 
 /** The best and the worst by contribution; all when there are few. */
@@ -100,7 +110,8 @@ function instrumentTable({ instruments }: BacktestResult): string {
   const sorted = [...instruments].sort((a, b) => b.contribution - a.contribution);
   const rows = sorted.map((row) => [row.name, row.assetClass, ...groupCells(row)]);
   const shown = rows.length <= 2 * SHOWN ? rows
-    : [...rows.slice(0, SHOWN), [`... ${rows.length - 2 * SHOWN} more`, "", "", "", "", "", "", ""], ...rows.slice(-SHOWN)];
+    : [...rows.slice(0, SHOWN), [`... ${rows.length - 2 * SHOWN} more`, "", "", "", "", "", "", ""],
+      ...rows.slice(-SHOWN)];
   return formatTable([{ title: "instrument" }, { title: "class" }, ...GROUP_COLUMNS], shown);
 }
 
@@ -108,7 +119,8 @@ function differences({ differences: rows }: BacktestResult): string {
   if (rows.length === 0) return "";
   const width = Math.max(...rows.map((row) => row.what.length));
   return ["against the vector engine, total return:", ...rows.map(({ what, returnDifference, why }) =>
-    wrap(`${what.padEnd(width)} ${formatPercent(returnDifference, 3).padStart(9)}  ${why}`, " ".repeat(width + 12)))].join("\n");
+    wrap(`${what.padEnd(width)} ${formatPercent(returnDifference, 3).padStart(9)}  ${why}`,
+      " ".repeat(width + 12)))].join("\n");
 }
 
 function notes({ notes: sentences }: BacktestResult): string {

@@ -1,15 +1,15 @@
 /**
- * The vector engine: weights for all dates at once, no orders, no shares. What a strategy would have earned if every
- * weight could be held exactly.
+ * The vector engine: weights for all dates at once, no orders, no shares. What a strategy would have earned
+ * if every weight could be held exactly.
  *
- *     features --align--> who decides when --decide--> weights --scale, limit--> weights --simulate--> book --> result
+ *     features --align--> who decides when --decide--> weights --scale, limit, simulate--> book --> result
  *
- * Nothing looks ahead: a weight is a function of rows up to its own; the return it earns starts there (lag 1: one bar
- * later). Returns are raw (adjusted, not winsorised), close to close, nights and weekends included. Protocol: research
- * notes of the DMN papers (Lim, Zohren, Roberts 2019; Wood et al. 2022), with the first trade charged.
+ * Nothing looks ahead: a weight is a function of rows up to its own; the return it earns starts there (lag 1:
+ * one bar later). Returns are raw (adjusted, not winsorised), close to close, nights and weekends included.
+ * Protocol: the DMN papers' (Lim, Zohren, Roberts 2019; Wood et al. 2022), with the first trade charged.
  */
 import { UserError } from "../base/error.ts";
-import { formatDay, MS_PER_DAY } from "../base/units.ts";
+import { BPS, formatDay, MS_PER_DAY } from "../base/units.ts";
 import type { Strategy } from "../strategy/strategy.ts";
 import { align, type Alignment, type TimeRange } from "./align.ts";
 import { decideWeights } from "./decide.ts";
@@ -21,9 +21,12 @@ import { hasLimits, limitWeights, scalePortfolio } from "./scale.ts";
 import { simulate, type Book, type Stretch } from "./simulate.ts";
 import { averageOf, costLadder, riskNumbers, summarize, type Piece } from "./summary.ts";
 
-/** Runs the strategy and, when there is one, its benchmark on the same dates. Throws UserError for an empty window. */
+/**
+ * Runs the strategy and, when there is one, its benchmark on the same dates. Throws UserError for an empty
+ * window.
+ */
 export async function runVector(input: BacktestInput): Promise<BacktestResult> {
-  const { settings, dataset, strategy } = input;
+  const { settings, dataset, strategy } = input, { periodsPerYear } = settings;
   const ranges = rangesOf(settings.windows, settings.bookFrom);
   const alignment = align(input.instruments, strategy, settings.lag, ranges);
   const run = await runBook(input, strategy, alignment);
@@ -31,23 +34,28 @@ export async function runVector(input: BacktestInput): Promise<BacktestResult> {
   const reported = stretches.filter((stretch) => stretch.isReported);
   const curve = cutCurve(book, alignment.time, reported);
   const windows = windowResults(book, alignment.time, reported, settings.periodsPerYear, facts.instruments);
-  const benchmark = input.benchmark === null ? null : await runBenchmark(input, input.benchmark, alignment.time);
-  const pieces = piecesOf(reported);
+  const benchmark = input.benchmark === null ? null
+    : await runBenchmark(input, input.benchmark, alignment.time);
+  const fixed = curve.cost.map((paid, d) => paid - settings.costs.costBps * BPS * curve.turnover[d]);
   return {
     strategy: strategy.name, dataset: dataset.name, isSynthetic: dataset.isSynthetic, engine: "vector",
     timeframe: dataset.timeframe, periodsPerYear: settings.periodsPerYear, costBps: settings.costs.costBps,
     lag: settings.lag, volatilityTarget: settings.volatilityTarget, average: averageOf(windows), windows,
-    risk: riskNumbers(curve.netReturn, benchmark?.netReturn ?? null, settings.periodsPerYear, settings.trials), benchmark, curve,
-    instruments: groups.instruments(settings.periodsPerYear), classes: groups.classes(reported, settings.periodsPerYear),
-    costLadder: costLadder(curve.grossReturn,
-      curve.cost.map((paid, d) => paid - settings.costs.costBps * 1e-4 * curve.turnover[d]), curve.turnover, pieces,
-      settings.periodsPerYear),
+    risk: riskNumbers(curve.netReturn, benchmark?.netReturn ?? null, periodsPerYear, settings.trials),
+    benchmark, curve,
+    instruments: groups.instruments(settings.periodsPerYear),
+    classes: groups.classes(reported, settings.periodsPerYear),
+    costLadder: costLadder(curve.grossReturn, fixed, curve.turnover, piecesOf(reported), periodsPerYear),
     differences: [],
-    notes: vectorNotes(input, { ...facts, windows, stretches, time: alignment.time, eligible: alignment.eligible }),
+    notes: vectorNotes(input, { ...facts, windows, stretches, time: alignment.time,
+      eligible: alignment.eligible }),
   };
 }
 
-/** The moments decided on: the windows, or, for a book that runs on between them, everything up to the last one. */
+/**
+ * The moments decided on: the windows, or, for a book that runs on between them, everything up to the last
+ * one.
+ */
 export function rangesOf(windows: readonly Window[], bookFrom?: number): TimeRange[] {
   const whole = windows.map(({ from, to }) => ({ from: from * MS_PER_DAY, to: (to + 1) * MS_PER_DAY }));
   if (bookFrom === undefined) return whole;
@@ -74,7 +82,8 @@ interface Run {
 async function runBook(input: BacktestInput, strategy: Strategy, alignment: Alignment): Promise<Run> {
   const { instruments, settings } = input;
   const stretches = stretchesOf(settings.windows, alignment, settings.bookFrom !== undefined);
-  const { weight, clipped, unscaled } = await decideWeights(instruments, strategy, alignment, settings, input.signal);
+  const { weight, clipped, unscaled } = await decideWeights(instruments, strategy, alignment, settings,
+    input.signal);
   if (settings.portfolioTarget !== null) scalePortfolio(instruments, weight, alignment, stretches, settings);
   const limited = hasLimits(settings) ? limitWeights(instruments, weight, alignment, stretches, settings)
     : new Map<string, number>();
@@ -88,13 +97,16 @@ async function runBook(input: BacktestInput, strategy: Strategy, alignment: Alig
 }
 
 /** The benchmark on the strategy's own dates: an instrument it cannot decide on yet earns nothing. */
-async function runBenchmark(input: BacktestInput, strategy: Strategy, dates: Float64Array): Promise<BacktestResult["benchmark"]> {
+async function runBenchmark(input: BacktestInput, strategy: Strategy,
+  dates: Float64Array): Promise<BacktestResult["benchmark"]> {
   const { settings } = input;
-  const alignment = align(input.instruments, strategy, settings.lag, rangesOf(settings.windows, settings.bookFrom), dates);
+  const alignment = align(input.instruments, strategy, settings.lag,
+    rangesOf(settings.windows, settings.bookFrom), dates);
   const { stretches, book, facts } = await runBook(input, strategy, alignment);
   const reported = stretches.filter((stretch) => stretch.isReported);
   const windows = windowResults(book, dates, reported, settings.periodsPerYear, facts.instruments);
-  return { name: strategy.name, average: averageOf(windows), windows, netReturn: cutCurve(book, dates, reported).netReturn };
+  return { name: strategy.name, average: averageOf(windows), windows,
+    netReturn: cutCurve(book, dates, reported).netReturn };
 }
 
 /** Cuts the dates at the borders of the windows. */
@@ -103,7 +115,9 @@ export function stretchesOf(windows: readonly Window[], alignment: Alignment, is
   const stretches: Stretch[] = [];
   let at = 0;
   const stretch = (to: number, isReported: boolean): void => {
-    if (to > at) stretches.push({ from: at, to, isReported, isCarried, instruments: decidedIn(alignment, at, to) });
+    if (to > at) {
+      stretches.push({ from: at, to, isReported, isCarried, instruments: decidedIn(alignment, at, to) });
+    }
     at = to;
   };
   for (const window of windows) {
@@ -130,7 +144,9 @@ function firstAt(time: Float64Array, moment: number): number {
   return low;
 }
 
-/** Instruments with at least one decision on dates [from, to); at least 1, so that nothing is divided by zero. */
+/**
+ * Instruments with at least one decision on dates [from, to); at least 1, so that nothing is divided by zero.
+ */
 function decidedIn({ dateOf, eligible }: Alignment, from: number, to: number): number {
   const isIn = (flags: Uint8Array, i: number): boolean => {
     for (let row = 0; row < flags.length && dateOf[i][row] < to; row++) {
@@ -157,20 +173,26 @@ export function cutCurve(book: Book, time: Float64Array, reported: readonly Stre
   const grossReturn = cut(book.gross), cost = cut(book.cost);
   return {
     time: cut(time), netReturn: grossReturn.map((value, d) => value - cost[d]), grossReturn, cost,
-    grossExposure: cut(book.grossExposure), netExposure: cut(book.netExposure), turnover: cut(book.turnover), active: cut(book.active),
+    grossExposure: cut(book.grossExposure), netExposure: cut(book.netExposure), turnover: cut(book.turnover),
+    active: cut(book.active),
   };
 }
 
 /** `count`: instruments of the whole run, over which turnover is averaged in every window alike. */
-export function windowResults(book: Book, time: Float64Array, reported: readonly Stretch[], periodsPerYear: number, count: number): WindowResult[] {
+export function windowResults(book: Book, time: Float64Array, reported: readonly Stretch[],
+  periodsPerYear: number, count: number): WindowResult[] {
   return reported.map(({ from, to, instruments }) => {
-    const net = new Float64Array(to - from);
+    const net = new Float64Array(to - from), share = instruments / Math.max(1, count);
     let traded = 0;
-    for (let d = from; d < to; d++) { net[d - from] = book.gross[d] - book.cost[d]; traded += book.turnover[d]; }
+    for (let d = from; d < to; d++) {
+      net[d - from] = book.gross[d] - book.cost[d];
+      traded += book.turnover[d];
+    }
     return {
-      from: formatDay(Math.floor(time[from] / MS_PER_DAY)), to: formatDay(Math.floor(time[to - 1] / MS_PER_DAY)),
+      from: formatDay(Math.floor(time[from] / MS_PER_DAY)),
+      to: formatDay(Math.floor(time[to - 1] / MS_PER_DAY)),
       instruments, periods: net.length,
-      ...summarize(net, periodsPerYear, traded * instruments / Math.max(1, count) / net.length * periodsPerYear),
+      ...summarize(net, periodsPerYear, traded * share / net.length * periodsPerYear),
     };
   });
 }

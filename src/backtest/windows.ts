@@ -1,4 +1,6 @@
-/** Which days are tested: whole years one after the other, or one range. Refuses what the data cannot answer. */
+/**
+ * Which days are tested: whole years one after the other, or one range. Refuses what the data cannot answer.
+ */
 import { UserError } from "../base/error.ts";
 import { day, formatDay, MS_PER_DAY, type Day } from "../base/units.ts";
 import type { Window } from "./input.ts";
@@ -40,7 +42,8 @@ export function chooseWindows(choice: WindowChoice, dataset: string, first: Day,
     });
 }
 
-function yearWindows(years: readonly number[], length: number | null, dataset: string, first: Day, last: Day): Window[] {
+function yearWindows(years: readonly number[], length: number | null, dataset: string, first: Day,
+  last: Day): Window[] {
   const gaps = years.slice(1).map((year, k) => year - years[k]);
   const step = length ?? (gaps.length > 0 ? Math.min(...gaps) : YEARS_DEFAULT);
   const at = gaps.findIndex((gap) => gap < step);
@@ -51,10 +54,12 @@ function yearWindows(years: readonly number[], length: number | null, dataset: s
   }
   return years.map((year) => {
     if (firstDayOf(year) > last) {
-      throw new UserError(`${year} has no bars; ${dataset} ends ${formatDay(last)}`, "leave it out of --windows, or fetch more");
+      throw new UserError(`${year} has no bars; ${dataset} ends ${formatDay(last)}`,
+        "leave it out of --windows, or fetch more");
     }
     if (firstDayOf(year + step) <= first) {
-      throw new UserError(`the ${step} years from ${year} have no bars; ${dataset} starts ${formatDay(first)}`,
+      throw new UserError(`the ${step} years from ${year} have no bars; `
+        + `${dataset} starts ${formatDay(first)}`,
         "leave it out of --windows, or fetch more");
     }
     return { from: firstDayOf(year), to: day(firstDayOf(year + step) - 1) };

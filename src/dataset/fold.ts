@@ -1,12 +1,13 @@
 /**
- * Divisions of rows in time: train first, a gap, then test. Nothing is trained on a label that overlaps the test.
+ * Divisions of rows in time: train first, a gap, then test. Nothing is trained on a label that overlaps the
+ * test.
  *
  *     expanding  |train......|gap|test|            sliding  |train|gap|test|
  *                |train...........|gap|test|                     |train|gap|test|
  *
- * The gap has two reasons: **purge** rows whose label (the return after the decision) reaches into the test, and
- * **embargo** rows after which their influence is gone. The test may read features from the gap, never labels.
- * Lopez de Prado, "Advances in Financial Machine Learning" (2018), chapter 7.
+ * The gap has two reasons: **purge** rows whose label (the return after the decision) reaches into the test,
+ * and **embargo** rows after which their influence is gone. The test may read features from the gap, never
+ * labels. Lopez de Prado, "Advances in Financial Machine Learning" (2018), chapter 7.
  */
 import { UserError } from "../base/error.ts";
 
@@ -38,7 +39,8 @@ export function walkForward(rows: number, options: WalkForward): Fold[] {
   const { test, train, purge = 0, embargo = 0, isExpanding = true, hasShortLast = false } = options;
   const gap = purge + embargo;
   if (train < 1 || test < 1 || train + gap + (hasShortLast ? 1 : test) > rows) {
-    throw new UserError(`${rows} rows are too few for ${train} to train on, a gap of ${gap} and ${test} to test on`,
+    throw new UserError(`${rows} rows are too few for ${train} to train on, a gap of ${gap} `
+      + `and ${test} to test on`,
       "choose shorter parts or a longer range of days");
   }
   const folds: Fold[] = [];
@@ -50,7 +52,10 @@ export function walkForward(rows: number, options: WalkForward): Fold[] {
   return folds;
 }
 
-/** The last `share` of an instrument's rows is for validation: whole rows, at least one of each when there are two. */
+/**
+ * The last `share` of an instrument's rows is for validation: whole rows, at least one of each when there are
+ * two.
+ */
 export function splitValidation(rows: number, share = 0.1): { train: Range; validation: Range } {
   const most = Math.max(rows - 1, 0);
   const at = Math.max(Math.min(Math.floor(rows * (1 - share) + 1e-9), most), Math.min(1, most));

@@ -12,5 +12,6 @@ export function joinFeatures(a: Features, b: Features): Features {
     for (let f = 0; f < widthA; f++) values[row * width + f] = a.values[row * widthA + f];
     extra.forEach(({ at }, k) => { values[row * width + widthA + k] = b.values[row * widthB + at]; });
   }
-  return { names: [...a.names, ...extra.map(({ name }) => name)], time: a.time, values, warmup: Math.max(a.warmup, b.warmup) };
+  return { names: [...a.names, ...extra.map(({ name }) => name)], time: a.time, values,
+    warmup: Math.max(a.warmup, b.warmup) };
 }

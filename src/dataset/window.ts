@@ -1,7 +1,7 @@
 /**
  * Features -> Batch: cuts the last `lookback` rows before each decision out of each instrument's panel.
  *
- *     panel of instrument i (T_i, F_i)   rows row-lookback+1 .. row, chosen columns  -->  Batch.features (b, T, F)
+ *     panel of instrument i (T_i, F_i)   rows ..row, chosen columns --> Batch.features (b, T, F)
  */
 import type { Features } from "../features/feature.ts";
 import type { Batch } from "./batch.ts";
@@ -17,8 +17,8 @@ export interface WindowSource {
 }
 
 /**
- * Cuts `rows.length` windows: window b ends at row `rows[b]` of instrument `instruments[b]`. The caller keeps time order
- * and knows that the rows are complete.
+ * Cuts `rows.length` windows: window b ends at row `rows[b]` of instrument `instruments[b]`. The caller keeps
+ * time order and knows that the rows are complete.
  */
 export function cutWindows(source: WindowSource, instruments: Int32Array, rows: Int32Array): Batch {
   const { names, symbols, panels, columns, lookback } = source;
@@ -26,7 +26,8 @@ export function cutWindows(source: WindowSource, instruments: Int32Array, rows: 
   const features = new Float32Array(B * lookback * F);
   const time = new Float64Array(B);
   for (let b = 0, out = 0; b < B; b++) {
-    const i = instruments[b], panel = panels[i], from = columns[i], width = panel.names.length, last = rows[b];
+    const i = instruments[b], panel = panels[i], from = columns[i], width = panel.names.length,
+      last = rows[b];
     time[b] = panel.time[last];
     for (let row = last - lookback + 1; row <= last; row++) {
       const at = row * width;

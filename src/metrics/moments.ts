@@ -1,6 +1,6 @@
 /**
- * Sums of a series. A NaN is "no number on that day": it is skipped here, and counts as a period only where growth is
- * annualised (metrics.ts). An empty series gives NaN.
+ * Sums of a series. A NaN is "no number on that day": it is skipped here, and counts as a period only where
+ * growth is annualised (metrics.ts). An empty series gives NaN.
  */
 
 /** The numbers of a series that are there. */

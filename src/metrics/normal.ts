@@ -1,6 +1,9 @@
 /** The standard normal distribution to about 1e-15: for probabilities of Sharpe ratios. */
 
-/** Regularised upper incomplete gamma Q(1/2, x) = erfc(sqrt x), by its continued fraction (x > 1) or P's series. */
+/**
+ * Regularised upper incomplete gamma Q(1/2, x) = erfc(sqrt x), by its continued fraction (x > 1) or P's
+ * series.
+ */
 function upperHalfGamma(x: number): number {
   if (x === 0) return 1;
   const front = Math.exp(-x) * Math.sqrt(x) / Math.sqrt(Math.PI);

@@ -1,10 +1,10 @@
 /**
  * How much of a Sharpe ratio is luck.
  *
- *   probabilistic Sharpe   P(true SR > SR*) from length, skewness and kurtosis       Bailey & Lopez de Prado 2012
- *   deflated Sharpe        the same with SR* = expected best of `trials` useless ones   Bailey & Lopez de Prado 2014
+ *   probabilistic Sharpe   P(true SR > SR*) from length, skewness, kurtosis      Bailey, Lopez de Prado 2012
+ *   deflated Sharpe        the same, SR* = best expected of `trials` useless   Bailey, Lopez de Prado 2014
  *   PBO                    how often the best half-sample choice is below the median out of sample, over all
- *                          C(S, S/2) ways to halve S blocks (CSCV)       Bailey, Borwein, Lopez de Prado, Zhu 2017
+ *                          C(S, S/2) ways to halve S blocks (CSCV)   Bailey, Borwein, LdP, Zhu 2017
  *
  * Sharpe ratios here are per period, never annualised.
  */
@@ -12,7 +12,7 @@ import { assert } from "../base/assert.ts";
 import { deviation, mean, standardMoment } from "./moments.ts";
 import { normalCdf, normalQuantile } from "./normal.ts";
 
-const EULER = 0.57721566490153286;
+const EULER = 0.5772156649015329;
 
 export interface SharpeSample {
   /** Sharpe ratio of one period. */
@@ -37,14 +37,20 @@ export function probabilisticSharpe(sample: SharpeSample, threshold = 0): number
   return normalCdf((sharpe - threshold) * Math.sqrt(periods - 1) / spread);
 }
 
-/** Expected largest of `trials` Sharpe ratios whose true value is 0 and whose variance is `variance` (per period). */
+/**
+ * Expected largest of `trials` Sharpe ratios whose true value is 0 and whose variance is `variance` (per
+ * period).
+ */
 export function expectedBestSharpe(trials: number, variance: number): number {
   if (trials <= 1) return 0;
   return Math.sqrt(variance) * ((1 - EULER) * normalQuantile(1 - 1 / trials)
     + EULER * normalQuantile(1 - 1 / (trials * Math.E)));
 }
 
-/** P(true Sharpe > 0) after `trials` tries; `variance` of the tries' Sharpe ratios, per period. One try: no deflation. */
+/**
+ * P(true Sharpe > 0) after `trials` tries; `variance` of the tries' Sharpe ratios, per period. One try: no
+ * deflation.
+ */
 export function deflatedSharpe(sample: SharpeSample, trials: number, variance: number): number {
   return probabilisticSharpe(sample, expectedBestSharpe(trials, variance));
 }
@@ -53,11 +59,12 @@ export function deflatedSharpe(sample: SharpeSample, trials: number, variance: n
 const BLOCKS_MAX = 20;
 
 /**
- * Probability of backtest overfitting. `trials`: one return series per configuration tried, equally long. `blocks` is
- * even, 2..20. 0.5 is what choosing at random gives.
+ * Probability of backtest overfitting. `trials`: one return series per configuration tried, equally long.
+ * `blocks` is even, 2..20. 0.5 is what choosing at random gives.
  */
 export function overfittingProbability(trials: readonly ArrayLike<number>[], blocks = 16): number {
-  assert(blocks >= 2 && blocks <= BLOCKS_MAX && blocks % 2 === 0, `blocks must be even, 2..${BLOCKS_MAX}: ${blocks}`);
+  assert(blocks >= 2 && blocks <= BLOCKS_MAX && blocks % 2 === 0,
+    `blocks must be even, 2..${BLOCKS_MAX}: ${blocks}`);
   assert(trials.length >= 2, "an overfitting probability needs two or more trials");
   const length = Math.floor(trials[0].length / blocks);
   const sums = trials.map((series) => blockSums(series, blocks, length));

@@ -1,6 +1,7 @@
 /**
- * Series of simple period returns -> numbers. `periods` is periods a year (252 for daily bars). Empty -> NaN. A NaN is
- * a period without a return: it adds nothing, and counts when growth is annualised. Formulas: metrics.ts.
+ * Series of simple period returns -> numbers. `periods` is periods a year (252 for daily bars). Empty -> NaN.
+ * A NaN is a period without a return: it adds nothing, and counts when growth is annualised. Formulas:
+ * metrics.ts.
  */
 import { deviation, mean, present, quantile, standardMoment } from "./moments.ts";
 

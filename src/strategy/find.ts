@@ -1,6 +1,6 @@
 /**
- * A strategy by its name: a classical one, or a file of the user's in `DATA-ROOT/strategies/NAME.ts` (or any path).
- * Such a file exports `strategy`: an object that fulfils Strategy, or a function that makes one.
+ * A strategy by its name: a classical one, or a file of the user's in `DATA-ROOT/strategies/NAME.ts` (or any
+ * path). Such a file exports `strategy`: an object that fulfils Strategy, or a function that makes one.
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -12,7 +12,8 @@ import type { Strategy } from "./strategy.ts";
 
 const ENDINGS = [".ts", ".mts", ".js", ".mjs"] as const;
 const LOOKBACK_MAX = 10_000;
-const HINT = "export const strategy = { name, description, recipe, features, lookback, decide }; see `dmn backtest --help`";
+const HINT = "export const strategy = { name, description, recipe, features, lookback, decide }; "
+  + "see `dmn backtest --help`";
 
 export const strategyFolder = (root: string): string => path.join(root, "strategies");
 
@@ -29,12 +30,15 @@ export function listStrategies(root: string): string[] {
 /** Throws UserError with a "did you mean" when there is none, or with what is wrong in the user's file. */
 export async function findStrategy(root: string, nameOrFile: string): Promise<Strategy> {
   if (Object.hasOwn(BASELINES, nameOrFile)) return BASELINES[nameOrFile as BaselineName];
-  const candidates = [nameOrFile, ...ENDINGS.map((ending) => path.join(strategyFolder(root), nameOrFile + ending))];
+  const candidates = [nameOrFile,
+    ...ENDINGS.map((ending) => path.join(strategyFolder(root), nameOrFile + ending))];
   const place = candidates.find((file) => fs.existsSync(file) && fs.statSync(file).isFile());
   if (place === undefined) {
     const isPath = /[/\\]|\.[cm]?[tj]s$/.test(nameOrFile);
-    throw new UserError(isPath ? `there is no strategy file ${nameOrFile}` : `there is no strategy "${nameOrFile}"`,
-      isPath ? HINT : `${suggestion(nameOrFile, listStrategies(root))} A strategy of your own is a file in ${strategyFolder(root)}`);
+    throw new UserError(isPath ? `there is no strategy file ${nameOrFile}`
+      : `there is no strategy "${nameOrFile}"`,
+      isPath ? HINT : `${suggestion(nameOrFile, listStrategies(root))} A strategy of your own is a file in `
+        + strategyFolder(root));
   }
   return loadStrategy(path.resolve(place));
 }
@@ -45,7 +49,8 @@ async function loadStrategy(place: string): Promise<Strategy> {
     exported = (await import(pathToFileURL(place).href) as { strategy?: unknown }).strategy;
     if (typeof exported === "function") exported = await (exported as () => unknown)();
   } catch (error) {
-    throw new UserError(`the strategy in ${place} cannot be loaded: ${messageOf(error)}`, HINT, { cause: error });
+    throw new UserError(`the strategy in ${place} cannot be loaded: ${messageOf(error)}`, HINT,
+      { cause: error });
   }
   const fault = faultOf(exported);
   if (fault !== null) throw new UserError(`the strategy in ${place} ${fault}`, HINT);
@@ -59,7 +64,8 @@ function faultOf(exported: unknown): string | null {
   for (const name of ["name", "description", "recipe"] as const) {
     if (typeof one[name] !== "string" || one[name] === "") return `has no ${name}: it must be a text`;
   }
-  if (!Array.isArray(one.features) || one.features.length === 0 || !one.features.every((name) => typeof name === "string")) {
+  if (!Array.isArray(one.features) || one.features.length === 0
+    || !one.features.every((name) => typeof name === "string")) {
     return "has no features: it must be a list of feature names";
   }
   const { lookback } = one;

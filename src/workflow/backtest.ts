@@ -51,9 +51,9 @@ export interface BacktestOptions {
 }
 
 export const BACKTEST_DEFAULTS = {
-  benchmark: null, engine: "vector", from: null, to: null, windows: [], windowYears: null, costBps: 0, borrowBps: 0,
-  financingBps: 0, lag: 0, leverageMax: Infinity, volatilityTarget: 0.15, portfolioTarget: null, capital: 1_000_000,
-  isFractional: false, slippageBps: 0, report: null,
+  benchmark: null, engine: "vector", from: null, to: null, windows: [], windowYears: null, costBps: 0,
+  borrowBps: 0, financingBps: 0, lag: 0, leverageMax: Infinity, volatilityTarget: 0.15, portfolioTarget: null,
+  capital: 1_000_000, isFractional: false, slippageBps: 0, report: null,
 } as const satisfies Omit<BacktestOptions, "dataset" | "strategy">;
 
 const BENCHMARK = "long-only";
@@ -95,17 +95,20 @@ function settingsOf(options: BacktestOptions, manifest: Manifest): BacktestSetti
   const from = asDay(options.from);
   const first = dayOf(Math.min(...manifest.instruments.map((row) => row.from)));
   const last = dayOf(Math.max(...manifest.instruments.map((row) => row.to)));
-  const windows = chooseWindows({ years: options.windows, windowYears: options.windowYears, from, to: asDay(options.to) },
-    manifest.dataset, first, last);
+  const choice = { years: options.windows, windowYears: options.windowYears, from, to: asDay(options.to) };
+  const windows = chooseWindows(choice, manifest.dataset, first, last);
   return {
     windows,
     // Walk-forward windows are parts of one book, which has been running before the first of them.
     ...(options.windows.length > 0 ? { bookFrom: day(Math.max(from ?? first, first)) } : {}),
     periodsPerYear: calendar(manifest.calendar).periodsPerYear(manifest.timeframe),
-    volatilityTarget: options.volatilityTarget, portfolioTarget: options.portfolioTarget, leverageMax: options.leverageMax,
-    lag: options.lag, limits: NO_LIMITS, trials: 1,
-    costs: { costBps: options.costBps, isHalfSpreadCharged: false, borrowBps: options.borrowBps, financingBps: options.financingBps },
-    capital: options.capital, isFractional: options.isFractional, slippageBps: options.slippageBps, participationMax: 1,
+    volatilityTarget: options.volatilityTarget, portfolioTarget: options.portfolioTarget,
+    leverageMax: options.leverageMax, lag: options.lag, limits: NO_LIMITS, trials: 1,
+    costs: { costBps: options.costBps, isHalfSpreadCharged: false, borrowBps: options.borrowBps,
+      financingBps: options.financingBps },
+    capital: options.capital, isFractional: options.isFractional, slippageBps: options.slippageBps,
+    // An order may fill the whole volume of its bar, and no more.
+    participationMax: 1,
   };
 }
 
@@ -126,7 +129,8 @@ async function readInstruments(manifest: Manifest, strategy: Strategy, benchmark
     const bars = engine === "vector" ? adjusted
       : await readBars(root, manifest, row.symbol, isRaw ? { adjust: "none" } : {});
     const own: Features = await features.of(row.symbol);
-    out.push({ instrument: row.instrument, bars, adjustedClose: adjusted.columns.close!, actions: isRaw ? row.actions : [],
+    out.push({ instrument: row.instrument, bars, adjustedClose: adjusted.columns.close!,
+      actions: isRaw ? row.actions : [],
       features: others === null ? own : joinFeatures(own, await others.of(row.symbol)) });
     context.signal.throwIfAborted();
     task.advance(1, row.symbol);
@@ -138,6 +142,7 @@ async function readInstruments(manifest: Manifest, strategy: Strategy, benchmark
 function checkFeatures(strategy: Strategy, names: readonly string[]): void {
   const missing = strategy.features.find((name) => !names.includes(name));
   if (missing === undefined) return;
-  throw new UserError(`strategy ${strategy.name} reads the feature "${missing}", which recipe "${strategy.recipe}" does not make`,
+  throw new UserError(`strategy ${strategy.name} reads the feature "${missing}", `
+    + `which recipe "${strategy.recipe}" does not make`,
     suggestion(missing, names));
 }
