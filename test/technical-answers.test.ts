@@ -115,7 +115,7 @@ describe("numbers worked out elsewhere", () => {
 });
 
 describe("conventions where a formula divides by nothing", () => {
-  const rows = 600, price = new Array<number>(rows).fill(7), none = new Array<number>(rows).fill(0);
+  const rows = 600, price = Array.from({ length: rows }, () => 7), none = price.map(() => 0);
   const still = barsOf({ open: price, high: price, low: price, close: price, volume: none });
   const computed = new Map(TECHNICAL_RECIPE.flatMap((part) => [...compute(make(part), still)]));
   const expected: Record<string, number> = {

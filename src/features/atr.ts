@@ -1,25 +1,28 @@
 /**
- * Ranges that count the gap from the last close (Wilder, "New Concepts in Technical Trading Systems", 1978; values as
- * TA-Lib's): true range = max(high, last close) - min(low, last close),
+ * Ranges that count the gap from the last close (Wilder, "New Concepts in Technical Trading
+ * Systems", 1978; values as TA-Lib's): true range = max(high, last close) - min(low, last close),
  *
  *   atr_W        Wilder's average of the true range, seeded with the mean of rows 1..W     price
  *   natr_W       100 ATR / close                                                            percent
  *   adx family   directional movement: plus_di_W, minus_di_W, adx_W                         0..100
  *
- * TA-Lib's directional sums begin with W-1 movements and take the W-th as the first step of Wilder's recursion
- * s <- s - s/W + x; the index is DX = 100 |+DI - -DI| / (+DI + -DI), ADX its Wilder average from row 2W-1 on.
- * Conventions, TA-Lib's: without any true range both indicators are 0, without any direction ADX keeps its value.
+ * TA-Lib's directional sums begin with W-1 movements and take the W-th as the first step of
+ * Wilder's recursion s <- s - s/W + x; the index is DX = 100 |+DI - -DI| / (+DI + -DI), ADX its
+ * Wilder average from row 2W-1 on. Conventions, TA-Lib's: without any true range both indicators
+ * are 0, without any direction ADX keeps its value.
  */
 import { z } from "zod";
 import { family, windowList } from "./family.ts";
 import type { Feature } from "./feature.ts";
-import { emit, layout, previous, previousLength, readClose, readHigh, readLow, technical } from "./inputs.ts";
+import { emit, layout, previous, previousLength, readClose, readHigh, readLow,
+  technical } from "./inputs.ts";
 import { averageLength, exponentialAverage, scratch } from "./rolling.ts";
 
 type Windows = readonly number[];
 
 /** True range of a block into `range`. */
-function trueRange(high: Float64Array, low: Float64Array, last: Float64Array, n: number, range: Float64Array): void {
+function trueRange(high: Float64Array, low: Float64Array, last: Float64Array, n: number,
+  range: Float64Array): void {
   for (let i = 0; i < n; i++) {
     const c = last[i];
     range[i] = (high[i] > c ? high[i] : c) - (low[i] < c ? low[i] : c);
@@ -28,7 +31,8 @@ function trueRange(high: Float64Array, low: Float64Array, last: Float64Array, n:
 
 function averageTrueRange(name: "atr" | "natr", windows: Windows): Feature {
   const memory = layout(1 + previousLength, windows.map(() => averageLength));
-  const close = scratch(), high = scratch(), low = scratch(), last = scratch(), range = scratch(), y = scratch();
+  const close = scratch(), high = scratch(), low = scratch(), last = scratch(), range = scratch(),
+    y = scratch();
   return technical({
     family: name,
     columns: windows.map((window) => ({
@@ -52,9 +56,12 @@ function averageTrueRange(name: "atr" | "natr", windows: Windows): Feature {
   });
 }
 
-/** A block's directional movements: what the range was extended by, upwards or downwards, the larger one only. */
-function movements(high: Float64Array, lastHigh: Float64Array, low: Float64Array, lastLow: Float64Array, n: number,
-  up: Float64Array, down: Float64Array): void {
+/**
+ * A block's directional movements: what the range was extended by, upwards or downwards, the larger
+ * one only.
+ */
+function movements(high: Float64Array, lastHigh: Float64Array, low: Float64Array,
+  lastLow: Float64Array, n: number, up: Float64Array, down: Float64Array): void {
   for (let i = 0; i < n; i++) {
     const rise = high[i] - lastHigh[i], fall = lastLow[i] - low[i];
     up[i] = rise > 0 && rise > fall ? rise : 0;
@@ -62,12 +69,16 @@ function movements(high: Float64Array, lastHigh: Float64Array, low: Float64Array
   }
 }
 
-/** State of a window: [plus movement, minus movement, true range, sum of DX until row 2W-1, then ADX]. */
+/**
+ * State of a window: [plus movement, minus movement, true range, sum of DX until row 2W-1, then
+ * ADX].
+ */
 const DIRECTION = 4;
 
 /** One window's rows of +DI, -DI and ADX from the movements and the true range. */
-function direct(up: Float64Array, down: Float64Array, range: Float64Array, n: number, seen: number, window: number,
-  state: Float64Array, at: number, plus: Float64Array, minus: Float64Array, adx: Float64Array): void {
+function direct(up: Float64Array, down: Float64Array, range: Float64Array, n: number, seen: number,
+  window: number, state: Float64Array, at: number, plus: Float64Array, minus: Float64Array,
+  adx: Float64Array): void {
   let ups = state[at], downs = state[at + 1], ranges = state[at + 2], average = state[at + 3];
   const alpha = 1 / window, keep = 1 - alpha, full = 2 * window - 1;
   for (let i = 0; i < n; i++) {
@@ -137,7 +148,8 @@ const row = (summary: string, byDefault: number[], make: (windows: Windows) => F
 });
 
 export const ATR_FAMILIES = {
-  atr: row("average true range (Wilder), in price", [14], (windows) => averageTrueRange("atr", windows)),
+  atr: row("average true range (Wilder), in price", [14],
+    (windows) => averageTrueRange("atr", windows)),
   natr: row("average true range in percent of the close", [7, 14, 21, 50],
     (windows) => averageTrueRange("natr", windows)),
   adx: row("directional movement (Wilder): +DI, -DI and ADX, 0..100", [7, 14, 28], directional),

@@ -1,7 +1,8 @@
 /**
- * Bollinger bands: mean +- `deviations` standard deviations (over W, ddof 0, as Bollinger and TA-Lib) of the last W
- * closes. position = (close - lower) / (upper - lower) (%b), width = (upper - lower) / mean (bandwidth); J. Bollinger,
- * "Bollinger on Bollinger Bands", 2001. Convention: bands of no width hold the close in their middle, position 0.5.
+ * Bollinger bands: mean +- `deviations` standard deviations (over W, ddof 0, as Bollinger and
+ * TA-Lib) of the last W closes. position = (close - lower) / (upper - lower) (%b), width = (upper -
+ * lower) / mean (bandwidth); J. Bollinger, "Bollinger on Bollinger Bands", 2001. Convention: bands
+ * of no width hold the close in their middle, position 0.5.
  */
 import { z } from "zod";
 import { family, windowList } from "./family.ts";
@@ -9,13 +10,14 @@ import type { Feature } from "./feature.ts";
 import { emit, layout, outputList, readClose, technical } from "./inputs.ts";
 import { FLAT, momentsLength, rollingMoments, scratch } from "./rolling.ts";
 
-const UNITS = { upper: "price", middle: "price", lower: "price", position: "share of the band", width: "fraction" };
+const UNITS = { upper: "price", middle: "price", lower: "price", position: "share of the band",
+  width: "fraction" };
 const OUTPUTS = ["upper", "middle", "lower", "position", "width"] as const;
 type Output = (typeof OUTPUTS)[number];
 
 /** One output of the bands, from the closes' mean and standard deviation. */
-function derive(output: Output, close: Float64Array, mean: Float64Array, spread: Float64Array, n: number,
-  deviations: number, y: Float64Array): void {
+function derive(output: Output, close: Float64Array, mean: Float64Array, spread: Float64Array,
+  n: number, deviations: number, y: Float64Array): void {
   switch (output) {
     case "upper": for (let i = 0; i < n; i++) y[i] = mean[i] + deviations * spread[i]; break;
     case "middle": for (let i = 0; i < n; i++) y[i] = mean[i]; break;
@@ -63,7 +65,7 @@ export const BOLLINGER_FAMILIES = {
     version: 1,
     parameters: z.strictObject({
       windows: windowList(20),
-      deviations: z.number().positive().max(10).default(2).describe("half width in standard deviations"),
+      deviations: z.number().positive().max(10).default(2).describe("half width, standard deviations"),
       outputs: outputList(OUTPUTS),
     }),
     inputs: ["close"],

@@ -1,6 +1,7 @@
 /**
- * Columns of a block of bars, copied into scratch with absent values mended, so that one missing number can not stay
- * in a running average for ever: an absent (or impossible) open, high or low is the bar's close, an absent volume is 0.
+ * Columns of a block of bars, copied into scratch with absent values mended, so that one missing
+ * number can not stay in a running average for ever: an absent (or impossible) open, high or low is
+ * the bar's close, an absent volume is 0.
  *
  * Also what the families share in handing their results on.
  */
@@ -14,20 +15,24 @@ export function readClose(bars: Bars, start: number, n: number, out: Float64Arra
   for (let i = 0; i < n; i++) out[i] = close[start + i];
 }
 
-function mend(values: Float64Array, close: Float64Array, start: number, n: number, out: Float64Array): void {
+function mend(values: Float64Array, close: Float64Array, start: number, n: number,
+  out: Float64Array): void {
   for (let i = 0; i < n; i++) out[i] = values[start + i] > 0 ? values[start + i] : close[start + i];
 }
 
 export function readOpen(bars: Bars, start: number, n: number, out: Float64Array): void {
-  mend(bars.columns.open ?? column(bars, "open"), bars.columns.close ?? column(bars, "close"), start, n, out);
+  mend(bars.columns.open ?? column(bars, "open"), bars.columns.close ?? column(bars, "close"),
+    start, n, out);
 }
 
 export function readHigh(bars: Bars, start: number, n: number, out: Float64Array): void {
-  mend(bars.columns.high ?? column(bars, "high"), bars.columns.close ?? column(bars, "close"), start, n, out);
+  mend(bars.columns.high ?? column(bars, "high"), bars.columns.close ?? column(bars, "close"),
+    start, n, out);
 }
 
 export function readLow(bars: Bars, start: number, n: number, out: Float64Array): void {
-  mend(bars.columns.low ?? column(bars, "low"), bars.columns.close ?? column(bars, "close"), start, n, out);
+  mend(bars.columns.low ?? column(bars, "low"), bars.columns.close ?? column(bars, "close"), start,
+    n, out);
 }
 
 export function readVolume(bars: Bars, start: number, n: number, out: Float64Array): void {
@@ -42,11 +47,12 @@ export function typicalPrice(high: Float64Array, low: Float64Array, close: Float
 }
 
 /**
- * previous[i] = the value before x[i]; before the first row, the first itself (so that first differences are 0).
- * State: [rows seen, last value].
+ * previous[i] = the value before x[i]; before the first row, the first itself (so that first
+ * differences are 0). State: [rows seen, last value].
  */
 export const previousLength = 2;
-export function previous(x: Float64Array, n: number, state: Float64Array, at: number, out: Float64Array): void {
+export function previous(x: Float64Array, n: number, state: Float64Array, at: number,
+  out: Float64Array): void {
   let last = state[at] === 0 ? x[0] : state[at + 1];
   for (let i = 0; i < n; i++) {
     out[i] = last;
@@ -60,7 +66,10 @@ export function previous(x: Float64Array, n: number, state: Float64Array, at: nu
 export type BlockUpdate = (bars: Bars, start: number, n: number, seen: number, state: Float64Array,
   out: Float32Array, place: number, stride: number) => void;
 
-/** Cuts a chunk into blocks that fit the scratch arrays. state[0] counts rows; the rest is the family's. */
+/**
+ * Cuts a chunk into blocks that fit the scratch arrays. state[0] counts rows; the rest is the
+ * family's.
+ */
 export function inBlocks(block: BlockUpdate): Feature["update"] {
   return (bars, from, to, state, out, offset, stride) => {
     for (let start = from; start < to; start += BLOCK) {
@@ -72,15 +81,19 @@ export function inBlocks(block: BlockUpdate): Feature["update"] {
 }
 
 /** Writes a column's rows: NaN until `warmup` rows were seen. */
-export function emit(y: Float64Array, n: number, seen: number, warmup: number, out: Float32Array, place: number,
-  stride: number): void {
+export function emit(y: Float64Array, n: number, seen: number, warmup: number, out: Float32Array,
+  place: number, stride: number): void {
   let i = 0;
   for (; i < n && seen + i < warmup; i++) out[place + i * stride] = NaN;
   for (; i < n; i++) out[place + i * stride] = y[i];
 }
 
-/** Places of the windows' memories in the state, one after the other from `first`; `total` is where they end. */
-export function layout(first: number, lengths: readonly number[]): { at: Int32Array; total: number } {
+/**
+ * Places of the windows' memories in the state, one after the other from `first`; `total` is where
+ * they end.
+ */
+export function layout(first: number,
+  lengths: readonly number[]): { at: Int32Array; total: number } {
   const at = new Int32Array(lengths.length);
   let total = first;
   for (let k = 0; k < lengths.length; k++) {

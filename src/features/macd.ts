@@ -1,9 +1,11 @@
 /**
- * Moving average convergence/divergence (Appel): line = EMA_fast - EMA_slow of the close, signal = EMA of the line,
- * histogram = line - signal. `macd` is in price, `ppo` in percent of the slow average (the scale-free form).
+ * Moving average convergence/divergence (Appel): line = EMA_fast - EMA_slow of the close, signal =
+ * EMA of the line, histogram = line - signal. `macd` is in price, `ppo` in percent of the slow
+ * average (the scale-free form).
  *
- * Averages are seeded as TA-Lib seeds them: the slow one with the mean of the first `slow` closes, the fast one with
- * the mean of the last `fast` of those, the signal with the mean of the first `signal` lines:
+ * Averages are seeded as TA-Lib seeds them: the slow one with the mean of the first `slow` closes,
+ * the fast one with the mean of the last `fast` of those, the signal with the mean of the first
+ * `signal` lines:
  *
  *        row   0 ............ slow-1 ................ slow+signal-2
  *        line                 first value
@@ -41,7 +43,8 @@ function make(name: "macd" | "ppo", speeds: readonly Speed[]): Feature {
         exponentialAverage(close, n, slow, alphaOf(slow), 0, state, at + averageLength, slowly);
         if (name === "macd") for (let i = 0; i < n; i++) line[i] -= slowly[i];
         else for (let i = 0; i < n; i++) line[i] = 100 * (line[i] - slowly[i]) / slowly[i];
-        exponentialAverage(line, n, smooth, alphaOf(smooth), slow - 1, state, at + 2 * averageLength, signal);
+        exponentialAverage(line, n, smooth, alphaOf(smooth), slow - 1, state,
+          at + 2 * averageLength, signal);
         emit(line, n, seen, slow - 1, out, place + 3 * k, stride);
         emit(signal, n, seen, first, out, place + 3 * k + 1, stride);
         for (let i = 0; i < n; i++) line[i] -= signal[i];
@@ -51,7 +54,8 @@ function make(name: "macd" | "ppo", speeds: readonly Speed[]): Feature {
   });
 }
 
-const speed = z.tuple([z.int().min(1).max(10_000), z.int().min(2).max(10_000), z.int().min(1).max(10_000)])
+const speed = z.tuple([z.int().min(1).max(10_000), z.int().min(2).max(10_000),
+  z.int().min(1).max(10_000)])
   .refine(([fast, slow]) => fast < slow, "the fast average must be shorter than the slow one");
 
 const speeds = (...byDefault: [number, number, number][]) => z.array(speed).min(1).max(16)
@@ -69,7 +73,8 @@ export const MACD_FAMILIES = {
   ppo: family({
     summary: "percentage price oscillator: MACD in percent of the slow average",
     version: 1,
-    parameters: z.strictObject({ speeds: speeds([5, 35, 5], [12, 26, 9], [16, 48, 9], [32, 96, 9]) }),
+    parameters: z.strictObject({ speeds: speeds([5, 35, 5], [12, 26, 9], [16, 48, 9],
+      [32, 96, 9]) }),
     inputs: ["close"],
     make: (parameters) => make("ppo", parameters.speeds),
   }),

@@ -1,11 +1,11 @@
 /**
  * Momentum of the close over W bars, in the classical units and free of scale:
  *
- *   momentum_W     close[t] - close[t-W]                                    price (TA-Lib's MOM)
- *   roc_W          100 (close[t] / close[t-W] - 1)                          percent (TA-Lib's ROC)
- *   momentum_z_W   sum of W log returns / (their deviation x sqrt W)        standard deviations
- *   efficiency_W   (close[t] - close[t-W]) / sum |changes|                  -1..1 (Kaufman, with its sign)
- *   trend_slope_W, trend_r2_W   least squares line through W log closes: slope (log price per bar), R squared
+ *   momentum_W     close[t] - close[t-W]                               price (TA-Lib's MOM)
+ *   roc_W          100 (close[t] / close[t-W] - 1)                     percent (TA-Lib's ROC)
+ *   momentum_z_W   sum of W log returns / (their deviation x sqrt W)   standard deviations
+ *   efficiency_W   (close[t] - close[t-W]) / sum |changes|             -1..1 (Kaufman, signed)
+ *   trend_slope_W, trend_r2_W   least squares line through W log closes: slope a bar, R squared
  *
  * Conventions: where nothing moves, all but the line's level are 0.
  */
@@ -13,8 +13,8 @@ import { z } from "zod";
 import { family, windowList } from "./family.ts";
 import type { Feature } from "./feature.ts";
 import { emit, layout, previous, previousLength, readClose, technical } from "./inputs.ts";
-import { FLAT, lagged, lagLength, momentsLength, rollingMoments, rollingSum, rollingWeighted, scratch, sumLength,
-  weightedLength } from "./rolling.ts";
+import { FLAT, lagged, lagLength, momentsLength, rollingMoments, rollingSum, rollingWeighted,
+  scratch, sumLength, weightedLength } from "./rolling.ts";
 
 type Windows = readonly number[];
 
@@ -68,7 +68,8 @@ function standardised(windows: Windows): Feature {
 }
 
 function efficiency(windows: Windows): Feature {
-  const memory = layout(1 + previousLength, windows.map((window) => lagLength(window) + sumLength(window)));
+  const memory = layout(1 + previousLength,
+    windows.map((window) => lagLength(window) + sumLength(window)));
   const close = scratch(), step = scratch(), old = scratch(), path = scratch();
   return technical({
     family: "efficiency",
@@ -91,10 +92,11 @@ function efficiency(windows: Windows): Feature {
   });
 }
 
-/** Least squares over i = 1..W of y_i: slope = Sxy / Sxx with Sxx = W (W^2 - 1) / 12, R^2 = Sxy^2 / (Sxx Syy). */
+/** Least squares over x = 1..W: slope = Sxy / Sxx, R^2 = Sxy^2 / (Sxx Syy), Sxx = W (W^2 - 1) / 12. */
 function trend(windows: Windows): Feature {
   const memory = layout(1, windows.map((window) => weightedLength(window) + momentsLength(window)));
-  const log = scratch(), sum = scratch(), weighted = scratch(), mean = scratch(), variance = scratch();
+  const log = scratch(), sum = scratch(), weighted = scratch(), mean = scratch(),
+    variance = scratch();
   return technical({
     family: "trend",
     columns: windows.flatMap((window) => [
@@ -132,10 +134,14 @@ const row = (summary: string, byDefault: number[], make: (windows: Windows) => F
 });
 
 export const MOMENTUM_FAMILIES = {
-  momentum: row("close minus the close W bars ago, in price", [10], (windows) => change("momentum", windows)),
+  momentum: row("close minus the close W bars ago, in price", [10],
+    (windows) => change("momentum", windows)),
   roc: row("rate of change over W bars, in percent", [1, 2, 3, 5, 10, 21, 42, 63, 126, 252],
     (windows) => change("roc", windows)),
-  momentum_z: row("log return over W bars in its own standard deviations", [10, 21, 63, 126, 252], standardised),
-  efficiency: row("Kaufman's efficiency ratio with the sign of the move, -1..1", [10, 21, 63, 126], efficiency),
-  trend: row("least squares line through the log closes: slope a bar and R squared", [21, 63, 126, 252], trend),
+  momentum_z: row("log return over W bars in its own standard deviations", [10, 21, 63, 126, 252],
+    standardised),
+  efficiency: row("Kaufman's efficiency ratio with the sign of the move, -1..1", [10, 21, 63, 126],
+    efficiency),
+  trend: row("least squares line through the log closes: slope a bar and R squared",
+    [21, 63, 126, 252], trend),
 };

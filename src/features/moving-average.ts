@@ -1,7 +1,7 @@
 /**
  * Moving averages of the close and the close's distance from them:
  *
- *   sma_W  mean of W closes     ema_W  alpha 2/(W+1), seeded with the first W's mean     wma_W  weights 1..W
+ *   sma_W  mean of W closes    wma_W  weights 1..W    ema_W  alpha 2/(W+1), seeded with a mean
  *   sma_distance_W (and ema, wma)    close / average - 1                 fraction
  *   sma_cross_F_S  (and ema, wma)    fast average / slow average - 1     fraction
  *
@@ -11,7 +11,8 @@ import { z } from "zod";
 import { family, windowList } from "./family.ts";
 import type { Feature } from "./feature.ts";
 import { emit, layout, outputList, readClose, technical } from "./inputs.ts";
-import { averageLength, exponentialAverage, rollingSum, rollingWeighted, scratch, sumLength, weightedLength }
+import { averageLength, exponentialAverage, rollingSum, rollingWeighted, scratch, sumLength,
+  weightedLength }
   from "./rolling.ts";
 
 const KINDS = ["sma", "ema", "wma"] as const;
@@ -25,8 +26,8 @@ const lengthOf = (kind: Kind, window: number): number =>
 const unused = scratch();
 
 /** y = the average of this kind. */
-function average(kind: Kind, close: Float64Array, n: number, window: number, state: Float64Array, at: number,
-  y: Float64Array): void {
+function average(kind: Kind, close: Float64Array, n: number, window: number, state: Float64Array,
+  at: number, y: Float64Array): void {
   switch (kind) {
     case "sma":
       rollingSum(close, n, window, state, at, y);
@@ -98,7 +99,8 @@ function crosses(kind: Kind, pairs: readonly (readonly [number, number])[]): Fea
 const row = (kind: Kind, summary: string) => family({
   summary: `${summary} of the close (price), and the close's distance from it`,
   version: 1,
-  parameters: z.strictObject({ windows: windowList(5, 10, 20, 50, 100, 200), outputs: outputList(OUTPUTS) }),
+  parameters: z.strictObject({ windows: windowList(5, 10, 20, 50, 100, 200),
+    outputs: outputList(OUTPUTS) }),
   inputs: ["close"],
   make: ({ windows, outputs }) => averages(kind, windows, outputs),
 });

@@ -1,12 +1,13 @@
 /**
- * The shape of one bar, and volatility from the range of bars. With u = ln(high / open), d = ln(low / open),
- * c = ln(close / open), the standard deviation of one bar's log return is the root of the mean over W bars of
+ * The shape of one bar, and volatility from the range of bars. With u = ln(high / open),
+ * d = ln(low / open), c = ln(close / open), the standard deviation of one bar's log return is the
+ * root of the mean over W bars of
  *
- *   parkinson_W        (u - d)^2 / (4 ln 2)                                   Parkinson 1980
- *   garman_klass_W     (u - d)^2 / 2 - (2 ln 2 - 1) c^2                       Garman, Klass 1980 (the practical one)
- *   rogers_satchell_W  u (u - c) + d (d - c)                                  Rogers, Satchell 1991 (any drift)
+ *   parkinson_W        (u - d)^2 / (4 ln 2)                      Parkinson 1980
+ *   garman_klass_W     (u - d)^2 / 2 - (2 ln 2 - 1) c^2          Garman, Klass 1980 (practical)
+ *   rogers_satchell_W  u (u - c) + d (d - c)                     Rogers, Satchell 1991
  *
- * (no gaps between bars in any of the three). range_ratio_W = this bar's range / mean range of the last W.
+ * (no gaps between bars in any of the three). range_ratio_W = this bar's range / mean range of W.
  * Conventions: a bar of no height has location and body 0; without any range the ratio is 1.
  */
 import { z } from "zod";
@@ -63,8 +64,8 @@ type Estimator = (typeof ESTIMATORS)[number];
 const LN2 = Math.LN2;
 
 /** One bar's variance by each estimator. */
-function variances(estimator: Estimator, up: Float64Array, down: Float64Array, body: Float64Array, n: number,
-  y: Float64Array): void {
+function variances(estimator: Estimator, up: Float64Array, down: Float64Array, body: Float64Array,
+  n: number, y: Float64Array): void {
   switch (estimator) {
     case "parkinson":
       for (let i = 0; i < n; i++) y[i] = (up[i] - down[i]) * (up[i] - down[i]) / (4 * LN2);
@@ -82,7 +83,8 @@ function variances(estimator: Estimator, up: Float64Array, down: Float64Array, b
 
 function rangeVolatility(windows: Windows, estimators: readonly Estimator[]): Feature {
   const memory = layout(1, estimators.flatMap(() => windows.map(sumLength)));
-  const open = scratch(), up = scratch(), down = scratch(), body = scratch(), y = scratch(), sum = scratch();
+  const open = scratch(), up = scratch(), down = scratch(), body = scratch(), y = scratch(),
+    sum = scratch();
   return technical({
     family: "range_volatility",
     columns: estimators.flatMap((estimator) => windows.map((window) => ({
@@ -119,7 +121,8 @@ function ratio(windows: Windows): Feature {
   const high = scratch(), low = scratch(), sum = scratch();
   return technical({
     family: "range_ratio",
-    columns: windows.map((window) => ({ name: `range_ratio_${window}`, unit: "ratio", warmup: window - 1 })),
+    columns: windows.map((window) => ({ name: `range_ratio_${window}`, unit: "ratio",
+      warmup: window - 1 })),
     inputs: ["high", "low", "close"],
     flopsPerBar: 1 + 6 * windows.length,
     stateLength: memory.total,
@@ -150,7 +153,8 @@ export const RANGE_FAMILIES = {
     parameters: z.strictObject({
       windows: windowList(5, 10, 21, 63),
       estimators: z.array(z.enum(ESTIMATORS)).min(1)
-        .refine((chosen) => new Set(chosen).size === chosen.length, "each estimator may appear once")
+        .refine((chosen) => new Set(chosen).size === chosen.length,
+          "each estimator may appear once")
         .default([...ESTIMATORS]).describe("which estimators, in this order"),
     }),
     inputs: ["open", "high", "low", "close"],

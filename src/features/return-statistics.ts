@@ -1,5 +1,6 @@
 /**
- * Statistics of the simple returns r of the last W bars (ddof 1 and the bias corrections of pandas' rolling):
+ * Statistics of the simple returns r of the last W bars (ddof 1 and the bias corrections of pandas'
+ * rolling):
  *
  *   return_mean_W, return_std_W           fraction per bar
  *   return_downside_W                     sqrt(mean(min(r, 0)^2)), fraction per bar
@@ -8,13 +9,16 @@
  *   return_zscore_W                       (r - mean) / std
  *   return_up_share_W                     share of rising bars, 0..1
  *
- * Conventions: where all returns are equal (to rounding), skew, kurtosis, autocorrelation and z-score are 0.
+ * Conventions: where all returns are equal (to rounding), skew, kurtosis, autocorrelation and
+ * z-score are 0.
  */
 import { z } from "zod";
 import { family, windowList } from "./family.ts";
 import type { Feature } from "./feature.ts";
-import { type BlockUpdate, emit, layout, previous, previousLength, readClose, technical } from "./inputs.ts";
-import { covarianceLength, rollingCorrelation, rollingShape, shapeLength } from "./rolling-moments.ts";
+import { type BlockUpdate, emit, layout, previous, previousLength, readClose,
+  technical } from "./inputs.ts";
+import { covarianceLength, rollingCorrelation, rollingShape,
+  shapeLength } from "./rolling-moments.ts";
 import { FLAT, momentsLength, rollingMoments, rollingSum, scratch, sumLength } from "./rolling.ts";
 
 type Windows = readonly number[];
@@ -23,11 +27,12 @@ type Windows = readonly number[];
 const FIRST = 1 + previousLength;
 
 /** What a block of returns is turned into. */
-type ReturnBlock = (returns: Float64Array, n: number, seen: number, state: Float64Array, out: Float32Array,
+type ReturnBlock = (returns: Float64Array, n: number, seen: number, state: Float64Array,
+  out: Float32Array,
   place: number, stride: number) => void;
 
-function ofReturns(name: string, columns: Feature["columns"], flopsPerBar: number, stateLength: number,
-  block: ReturnBlock): Feature {
+function ofReturns(name: string, columns: Feature["columns"], flopsPerBar: number,
+  stateLength: number, block: ReturnBlock): Feature {
   const returns = scratch(), last = scratch();
   const update: BlockUpdate = (bars, start, n, seen, state, out, place, stride) => {
     readClose(bars, start, n, returns);
@@ -35,7 +40,8 @@ function ofReturns(name: string, columns: Feature["columns"], flopsPerBar: numbe
     for (let i = 0; i < n; i++) returns[i] = returns[i] / last[i] - 1;
     block(returns, n, seen, state, out, place, stride);
   };
-  return technical({ family: name, columns, inputs: ["close"], flopsPerBar: flopsPerBar + 2, stateLength,
+  return technical({ family: name, columns, inputs: ["close"], flopsPerBar: flopsPerBar + 2,
+    stateLength,
     block: update });
 }
 
@@ -140,21 +146,25 @@ function upShare(windows: Windows): Feature {
 }
 
 /** `least`: the fewest returns for which the statistic is defined. */
-const row = (summary: string, least: number, byDefault: number[], make: (windows: Windows) => Feature) => family({
+const row = (summary: string, least: number, byDefault: number[],
+  make: (windows: Windows) => Feature) => family({
   summary,
   version: 1,
   parameters: z.strictObject({
     windows: windowList(...byDefault)
-      .refine((windows) => windows.every((window) => window >= least), `windows here have ${least} bars or more`),
+      .refine((windows) => windows.every((window) => window >= least),
+        `windows here have ${least} bars or more`),
   }),
   inputs: ["close"],
   make: ({ windows }) => make(windows),
 });
 
 export const RETURN_FAMILIES = {
-  return_moments: row("mean, deviation and downside deviation of the returns", 2, [5, 10, 21, 63, 126, 252], moments),
+  return_moments: row("mean, deviation and downside deviation of the returns", 2,
+    [5, 10, 21, 63, 126, 252], moments),
   return_shape: row("skewness and excess kurtosis of the returns", 4, [21, 63, 126, 252], shape),
-  return_autocorrelation: row("correlation of each return with the one before", 2, [21, 63], autocorrelation),
+  return_autocorrelation: row("correlation of each return with the one before", 2, [21, 63],
+    autocorrelation),
   return_zscore: row("the last return in standard deviations", 2, [21, 63, 252], score),
   return_up_share: row("share of rising bars", 1, [10, 21, 63], upShare),
 };

@@ -1,18 +1,21 @@
 /**
- * Rolling third and fourth moments, and rolling covariance: the kernels of rolling.ts (read its header) whose
- * aggregates are merged by Pebay's formulas ("Formulas for robust, one-pass parallel computation of covariances and
- * arbitrary-order statistical moments", SAND2008-6212, equations 2.1, 3.1 and 3.24).
+ * Rolling third and fourth moments, and rolling covariance: the kernels of rolling.ts (read its
+ * header) whose aggregates are merged by Pebay's formulas ("Formulas for robust, one-pass parallel
+ * computation of covariances and arbitrary-order statistical moments", SAND2008-6212, equations
+ * 2.1, 3.1 and 3.24).
  *
- *        slots (one a row of the window):   mean  M2  M3  M4        or   mean x  mean y  Mxx  Myy  Cxy
+ *     slots (one a row of the window):   mean  M2  M3  M4    or   mean x  mean y  Mxx  Myy  Cxy
  */
 export const shapeLength = (window: number): number => 1 + 4 + 4 * window;
 
 /** Adds one value to the aggregate at `at` (mean, M2, M3, M4), which then holds `count` values. */
 function include(aggregate: Float64Array, at: number, value: number, count: number): void {
   const m2 = aggregate[at + 1], m3 = aggregate[at + 2];
-  const distance = value - aggregate[at], step = distance / count, term = distance * step * (count - 1);
+  const distance = value - aggregate[at], step = distance / count,
+    term = distance * step * (count - 1);
   aggregate[at] += step;
-  aggregate[at + 3] += term * step * step * (count * count - 3 * count + 3) + 6 * step * step * m2 - 4 * step * m3;
+  aggregate[at + 3] += term * step * step * (count * count - 3 * count + 3) + 6 * step * step * m2
+    - 4 * step * m3;
   aggregate[at + 2] = m3 + term * step * (count - 2) - 3 * step * m2;
   aggregate[at + 1] = m2 + term;
 }
@@ -21,8 +24,8 @@ function include(aggregate: Float64Array, at: number, value: number, count: numb
  * Variance (ddof 0), third and fourth central moment of the last W values.
  * State: [j, prefix (mean, M2, M3, M4), slots (W x 4)].
  */
-export function rollingShape(x: Float64Array, n: number, window: number, state: Float64Array, at: number,
-  second: Float64Array, third: Float64Array, fourth: Float64Array): void {
+export function rollingShape(x: Float64Array, n: number, window: number, state: Float64Array,
+  at: number, second: Float64Array, third: Float64Array, fourth: Float64Array): void {
   const prefix = at + 1, slots = at + 5, last = window - 1;
   let j = state[at] | 0;
   for (let i = 0; i < n; i++) {
@@ -35,7 +38,8 @@ export function rollingShape(x: Float64Array, n: number, window: number, state: 
       second[i] = (a2 + b2 + cross) / window;
       third[i] = (state[old + 2] + state[prefix + 2] + cross * step * (a - b)
         + 3 * step * (a * b2 - b * a2)) / window;
-      fourth[i] = (state[old + 3] + state[prefix + 3] + cross * step * step * (a * a - a * b + b * b)
+      fourth[i] = (state[old + 3] + state[prefix + 3] + cross * step * step
+        * (a * a - a * b + b * b)
         + 6 * step * step * (a * a * b2 + b * b * a2)
         + 4 * step * (a * state[prefix + 2] - b * state[old + 2])) / window;
       j++;
@@ -57,8 +61,12 @@ export function rollingShape(x: Float64Array, n: number, window: number, state: 
 
 export const covarianceLength = (window: number): number => 1 + 5 + 5 * window;
 
-/** Adds one pair to the aggregate at `at` (mean x, mean y, Mxx, Myy, Cxy), which then holds `count` pairs. */
-function includePair(aggregate: Float64Array, at: number, x: number, y: number, count: number): void {
+/**
+ * Adds one pair to the aggregate at `at` (mean x, mean y, Mxx, Myy, Cxy), which then holds `count`
+ * pairs.
+ */
+function includePair(aggregate: Float64Array, at: number, x: number, y: number,
+  count: number): void {
   const dx = x - aggregate[at], dy = y - aggregate[at + 1];
   aggregate[at] += dx / count;
   aggregate[at + 1] += dy / count;
@@ -72,8 +80,8 @@ function includePair(aggregate: Float64Array, at: number, x: number, y: number, 
  * Pearson correlation of the last W pairs (x, y), 0 where either does not move.
  * State: [j, prefix (5), slots (W x 5)].
  */
-export function rollingCorrelation(x: Float64Array, y: Float64Array, n: number, window: number, state: Float64Array,
-  at: number, out: Float64Array): void {
+export function rollingCorrelation(x: Float64Array, y: Float64Array, n: number, window: number,
+  state: Float64Array, at: number, out: Float64Array): void {
   const prefix = at + 1, slots = at + 6, last = window - 1;
   let j = state[at] | 0;
   for (let i = 0; i < n; i++) {

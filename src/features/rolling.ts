@@ -1,22 +1,25 @@
 /**
- * Rolling kernels shared by the technical families: each consumes a block of n numbers, keeps its memory in the flat
- * state and writes n results. They know no bars and no columns; results before the window is full mean nothing, and
- * the caller masks them.
+ * Rolling kernels shared by the technical families: each consumes a block of n numbers, keeps its
+ * memory in the flat state and writes n results. They know no bars and no columns; results before
+ * the window is full mean nothing, and the caller masks them.
  *
- * A sliding sum that subtracts what leaves drifts: one price 1e6 times too large leaves its rounding behind for ever.
- * These kernels never subtract. Time is cut into blocks of one window; the part of the window in the last block is an
- * aggregate of its *suffix*, made once when that block ended, the part in this block a running *prefix*:
+ * A sliding sum that subtracts what leaves drifts: one price 1e6 times too large leaves its
+ * rounding behind for ever. These kernels never subtract. Time is cut into blocks of one window;
+ * the part of the window in the last block is an aggregate of its *suffix*, made once when that
+ * block ended, the part in this block a running *prefix*:
  *
  *        last block                 this block
  *        | . . . j+1 ======== W-1 | 0 ======= j  . . . |        window = suffix[j+1] + prefix
  *                  suffix[j+1]        prefix
  *
- * One slot array of W serves both: slots 0..j hold this block's raw values, slots j+1..W-1 the last block's suffixes.
- * Any aggregate that can be merged works: sum, extremes, (mean, M2) without cancellation. Amortised O(1) a row, the
- * rounding error is that of one window, and a row's bits depend on its position only, never on the chunks.
+ * One slot array of W serves both: slots 0..j hold this block's raw values, slots j+1..W-1 the last
+ * block's suffixes. Any aggregate that can be merged works: sum, extremes, (mean, M2) without
+ * cancellation. Amortised O(1) a row, the rounding error is that of one window, and a row's bits
+ * depend on its position only, never on the chunks.
  *
- * van Herk, "A fast algorithm for local minimum and maximum filters on rectangular and octagonal kernels", Pattern
- * Recognition Letters 13 (1992); merging of moments: Chan, Golub, LeVeque 1979; Pebay, SAND2008-6212.
+ * van Herk, "A fast algorithm for local minimum and maximum filters on rectangular and octagonal
+ * kernels", Pattern Recognition Letters 13 (1992); merging of moments: Chan, Golub, LeVeque 1979;
+ * Pebay, SAND2008-6212.
  */
 
 /** Rows handled at a time: derived series of a block live in scratch arrays of this length. */
@@ -33,8 +36,8 @@ export const scratch = (): Float64Array => new Float64Array(BLOCK);
 export const sumLength = (window: number): number => window + 2;
 
 /** y[i] = sum of the last `window` values. State: [j, prefix, slots (W)]. */
-export function rollingSum(x: Float64Array, n: number, window: number, state: Float64Array, at: number,
-  y: Float64Array): void {
+export function rollingSum(x: Float64Array, n: number, window: number, state: Float64Array,
+  at: number, y: Float64Array): void {
   const slots = at + 2, last = window - 1;
   let j = state[at] | 0, prefix = state[at + 1];
   for (let i = 0; i < n; i++) {
@@ -62,8 +65,8 @@ export const weightedLength = (window: number): number => 2 * window + 3;
  * Sum, and sum with weights 1 (oldest) to W (newest), of the last W values.
  * State: [j, prefix sum, prefix weighted, (sum, weighted) slots (W)].
  */
-export function rollingWeighted(x: Float64Array, n: number, window: number, state: Float64Array, at: number,
-  sums: Float64Array, weighted: Float64Array): void {
+export function rollingWeighted(x: Float64Array, n: number, window: number, state: Float64Array,
+  at: number, sums: Float64Array, weighted: Float64Array): void {
   const slots = at + 3, last = window - 1;
   let j = state[at] | 0, sum = state[at + 1], rising = state[at + 2];
   for (let i = 0; i < n; i++) {
@@ -101,8 +104,8 @@ export const extremesLength = (window: number): number => 2 * window + 3;
  * top[i] = largest of the last W values of `x`, bottom[i] = smallest of the last W of `z`.
  * State: [j, prefix max, prefix min, (max, min) slots (W)].
  */
-export function rollingExtremes(x: Float64Array, z: Float64Array, n: number, window: number, state: Float64Array,
-  at: number, top: Float64Array, bottom: Float64Array): void {
+export function rollingExtremes(x: Float64Array, z: Float64Array, n: number, window: number,
+  state: Float64Array, at: number, top: Float64Array, bottom: Float64Array): void {
   const slots = at + 3, last = window - 1;
   let j = state[at] | 0, high = state[at + 1], low = state[at + 2];
   for (let i = 0; i < n; i++) {
@@ -137,8 +140,8 @@ export const momentsLength = (window: number): number => 2 * window + 3;
  * Mean and variance (over W, ddof 0) of the last W values. Equal values give variance 0 exactly.
  * State: [j, prefix mean, prefix M2, (mean, M2) slots (W)].
  */
-export function rollingMoments(x: Float64Array, n: number, window: number, state: Float64Array, at: number,
-  means: Float64Array, variances: Float64Array): void {
+export function rollingMoments(x: Float64Array, n: number, window: number, state: Float64Array,
+  at: number, means: Float64Array, variances: Float64Array): void {
   const slots = at + 3, last = window - 1, share = RECIPROCAL[window];
   let j = state[at] | 0, mean = state[at + 1], m2 = state[at + 2];
   for (let i = 0; i < n; i++) {
@@ -175,12 +178,13 @@ export function rollingMoments(x: Float64Array, n: number, window: number, state
 }
 
 /**
- * Exponential average a <- a + alpha (x - a), seeded with the plain mean of `window` values after the first `skip` are
- * passed over. Wilder's average is alpha = 1 / window. State: [values seen, sum until the seed is made, then a].
+ * Exponential average a <- a + alpha (x - a), seeded with the plain mean of `window` values after
+ * the first `skip` are passed over. Wilder's average is alpha = 1 / window.
+ * State: [values seen, sum until the seed is made and a from then on].
  */
 export const averageLength = 2;
-export function exponentialAverage(x: Float64Array, n: number, window: number, alpha: number, skip: number,
-  state: Float64Array, at: number, y: Float64Array): void {
+export function exponentialAverage(x: Float64Array, n: number, window: number, alpha: number,
+  skip: number, state: Float64Array, at: number, y: Float64Array): void {
   let seen = state[at], average = state[at + 1], i = 0;
   const seeded = skip + window;
   for (; i < n && seen < seeded; i++) {
@@ -200,8 +204,8 @@ export function exponentialAverage(x: Float64Array, n: number, window: number, a
 export const lagLength = (lag: number): number => lag + 1;
 
 /** y[i] = the value `lag` rows ago (0 until there is one). State: [j, ring (lag)]. */
-export function lagged(x: Float64Array, n: number, lag: number, state: Float64Array, at: number, y: Float64Array):
-  void {
+export function lagged(x: Float64Array, n: number, lag: number, state: Float64Array, at: number,
+  y: Float64Array): void {
   const ring = at + 1;
   let j = state[at] | 0;
   for (let i = 0; i < n; i++) {

@@ -1,8 +1,9 @@
 /**
- * Relative strength index, 100 G / (G + L), of the average gain G and average loss L of W changes of the close.
- * `rsi` averages as Wilder does (seeded with the plain mean of the first W changes, then 1/W of each new one; Wilder,
- * "New Concepts in Technical Trading Systems", 1978; TA-Lib's RSI), `rsi_simple` over the last W changes (Cutler).
- * Convention: no change at all is neither strength nor weakness, 50.
+ * Relative strength index, 100 G / (G + L), of the average gain G and average loss L of W changes
+ * of the close. `rsi` averages as Wilder does (seeded with the plain mean of the first W changes,
+ * then 1/W of each new one; Wilder, "New Concepts in Technical Trading Systems", 1978; TA-Lib's
+ * RSI), `rsi_simple` over the last W changes (Cutler). Convention: no change at all is neither
+ * strength nor weakness, 50.
  */
 import { z } from "zod";
 import { family, windowList } from "./family.ts";
@@ -15,11 +16,14 @@ const NOTHING = 1e-280;
 
 function make(name: "rsi" | "rsi_simple", windows: readonly number[]): Feature {
   const isWilder = name === "rsi";
-  const memory = layout(1 + previousLength, windows.map((window) => 2 * (isWilder ? averageLength : sumLength(window))));
-  const close = scratch(), gain = scratch(), loss = scratch(), gains = scratch(), losses = scratch();
+  const memory = layout(1 + previousLength, windows.map((window) =>
+    2 * (isWilder ? averageLength : sumLength(window))));
+  const close = scratch(), gain = scratch(), loss = scratch(), gains = scratch(),
+    losses = scratch();
   return technical({
     family: name,
-    columns: windows.map((window) => ({ name: `${name}_${window}`, unit: "0..100", warmup: window })),
+    columns: windows.map((window) => ({ name: `${name}_${window}`, unit: "0..100",
+      warmup: window })),
     inputs: ["close"],
     flopsPerBar: 12 * windows.length,
     stateLength: memory.total,

@@ -5,7 +5,7 @@
  *   stochastic_d_W_S   mean of the last S of them     0..100 (fast %D)
  *   williams_r_W       -100 (H - close) / (H - L)     -100..0 (Williams; TA-Lib's WILLR)
  *   distance_high_W    close / H - 1, distance_low_W  close / L - 1    fraction
- *   cci_W              (p - mean p) / (0.015 x mean |p - mean p|), p the typical price (Lambert; TA-Lib's CCI)
+ *   cci_W              (p - mean p) / (0.015 x mean |p - mean p|), p typical (Lambert; TA-Lib)
  *
  * Conventions: in a range of no height the close is in its middle: 50 and -50; CCI is 0.
  */
@@ -56,7 +56,8 @@ function williams(windows: Windows): Feature {
   const close = scratch(), high = scratch(), low = scratch(), top = scratch(), bottom = scratch();
   return technical({
     family: "williams_r",
-    columns: windows.map((window) => ({ name: `williams_r_${window}`, unit: "-100..0", warmup: window - 1 })),
+    columns: windows.map((window) => ({ name: `williams_r_${window}`, unit: "-100..0",
+      warmup: window - 1 })),
     inputs: ["high", "low", "close"],
     flopsPerBar: 10 * windows.length,
     stateLength: memory.total,
@@ -105,9 +106,12 @@ function channel(windows: Windows): Feature {
   });
 }
 
-/** A mean deviation is no running sum: each row reads its whole window from the ring. State: [j, ring (W)]. */
-function commodityChannel(x: Float64Array, n: number, window: number, state: Float64Array, at: number,
-  y: Float64Array): void {
+/**
+ * A mean deviation is no running sum: each row reads its whole window from the ring. State: [j,
+ * ring (W)].
+ */
+function commodityChannel(x: Float64Array, n: number, window: number, state: Float64Array,
+  at: number, y: Float64Array): void {
   const first = at + 1, end = first + window;
   let j = state[at] | 0;
   for (let i = 0; i < n; i++) {
@@ -118,7 +122,8 @@ function commodityChannel(x: Float64Array, n: number, window: number, state: Flo
     const mean = sum / window;
     for (let k = first; k < end; k++) deviation += Math.abs(state[k] - mean);
     // The mean of equal numbers is off by a rounding; that is no deviation.
-    y[i] = deviation > 1e-14 * window * Math.abs(mean) ? (x[i] - mean) / (0.015 * deviation / window) : 0;
+    y[i] = deviation > 1e-14 * window * Math.abs(mean)
+      ? (x[i] - mean) / (0.015 * deviation / window) : 0;
   }
   state[at] = j;
 }
@@ -168,6 +173,7 @@ export const STOCHASTIC_FAMILIES = {
     make: ({ windows, smooth }) => stochastic(windows, smooth),
   }),
   williams_r: row("Williams %R, -100..0", [14], williams),
-  channel: row("the close's distance from the highest high and the lowest low", [20, 63, 126, 252], channel),
+  channel: row("the close's distance from the highest high and the lowest low", [20, 63, 126, 252],
+    channel),
   cci: row("commodity channel index", [14, 20, 50], cci),
 };

@@ -1,7 +1,8 @@
 /**
- * Bars on which a feature is put to the test: a random market, and the shapes at which formulas break. Seeded, so that
- * a finding can be seen again.
+ * Bars on which a feature is put to the test: a random market, and the shapes at which formulas
+ * break. Seeded, so that a finding can be seen again.
  */
+import { unreachable } from "../base/assert.ts";
 import { random } from "../base/random.ts";
 import { MS_PER_DAY } from "../base/units.ts";
 import { type Bars, type ColumnName, type Timeframe, TIMEFRAMES } from "../market/bars.ts";
@@ -21,16 +22,16 @@ export type Shape = keyof typeof SHAPES;
 
 /** Log return of row t of a shape; `normal` is its shock. */
 function logReturn(shape: Shape, t: number, rows: number, normal: number): number {
+  const up = Math.floor(rows / 3), down = up + 5;
   switch (shape) {
     case "flat": case "dead": return 0;
     case "steps": return t % 17 === 0 ? 0.03 * normal : 0;
     case "rising": return 0.001;
     case "falling": return -0.001;
-    case "spike": {
-      const up = Math.floor(rows / 3), down = up + 5;
-      return 0.01 * normal + (t === up ? Math.log(1e6) : t === down ? -Math.log(1e6) : 0);
-    }
+    case "spike": return 0.01 * normal + (t === up ? Math.log(1e6) : t === down ? -Math.log(1e6)
+      : 0);
     case "random": case "tiny": return 0.01 * normal;
+    default: return unreachable(shape);
   }
 }
 
@@ -38,10 +39,12 @@ function logReturn(shape: Shape, t: number, rows: number, normal: number): numbe
 const START = Date.UTC(2000, 0, 3, 21);
 
 /** Bars of a shape with every column that bars can have. Equal arguments give equal bars. */
-export function verificationBars(shape: Shape, rows: number, seed: number, timeframe: Timeframe = "1d"): Bars {
+export function verificationBars(shape: Shape, rows: number, seed: number,
+  timeframe: Timeframe = "1d"): Bars {
   const stream = random(seed, "verify", shape);
   const columns = {} as Record<ColumnName, Float64Array>;
-  const names = ["open", "high", "low", "close", "volume", "vwap", "trades", "return", "price", "panama", "roll"] as const;
+  const names = ["open", "high", "low", "close", "volume", "vwap", "trades", "return", "price",
+    "panama", "roll"] as const;
   for (const name of names) columns[name] = new Float64Array(rows);
   const isStill = shape === "flat" || shape === "dead", level = shape === "tiny" ? 1e-6 : 100;
   const step = TIMEFRAMES[timeframe] === 0 ? 1 : TIMEFRAMES[timeframe];
@@ -55,7 +58,8 @@ export function verificationBars(shape: Shape, rows: number, seed: number, timef
     columns.close[t] = close;
     columns.high[t] = Math.max(columns.open[t], close) * (1 + wide * stream.uniform());
     columns.low[t] = Math.min(columns.open[t], close) * (1 - wide * stream.uniform());
-    columns.volume[t] = shape === "dead" ? 0 : Math.round(1e5 * Math.exp(isStill ? 0 : stream.normal()));
+    columns.volume[t] = shape === "dead" ? 0 : Math.round(1e5
+      * Math.exp(isStill ? 0 : stream.normal()));
     columns.vwap[t] = (columns.high[t] + columns.low[t] + close) / 3;
     columns.trades[t] = Math.ceil(columns.volume[t] / 100);
     columns.return[t] = t === 0 ? NaN : close / columns.close[t - 1] - 1;
@@ -76,5 +80,6 @@ export function otherFuture(bars: Bars, cut: number, seed: number): Bars {
     for (let t = cut; t < copy.length; t++) copy[t] *= 1 + 9 * stream.uniform();
     columns[name as ColumnName] = copy;
   }
-  return { ...bars, columns, time: bars.time.map((time, t) => (t < cut ? time : time + 40 * MS_PER_DAY)) };
+  return { ...bars, columns, time: bars.time.map((time, t) =>
+    (t < cut ? time : time + 40 * MS_PER_DAY)) };
 }

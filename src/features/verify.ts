@@ -1,14 +1,14 @@
 /**
- * The promises of a Feature (feature.ts), each as a check on given bars. Our own families pass these in the tests; a
- * user's family is held to the same by `dmn features --verify`.
+ * The promises of a Feature (feature.ts), each as a check on given bars. Our own families pass
+ * these in the tests; a user's family is held to the same by `dmn features --verify`.
  *
  *   declaration   names, warm-up, state length make sense
  *   warmup        exactly the first `warmup` rows are NaN
- *   finite        every later row is a number (on bars without absent values; where the price never moves at all, NaN
- *                 may say that there is no value, infinity may not)
+ *   finite        every later row is a number (on bars without absent values; where the price never
+ *                 moves at all, NaN may say that there is no value, infinity may not)
  *   bounds        nothing is written outside the feature's own columns and rows
  *   start         start() makes a fresh state out of any memory
- *   causality     another future leaves the past as it was, to the bit (a target's past ends one row earlier)
+ *   causality     another future leaves the past as it was, to the bit (a target's: one row less)
  *   chunks        any cutting into chunks gives the same bits
  *   restart       so does going on from a saved state, in another copy of it
  *   memory        so does feeding another instrument in between: all memory is in the state
@@ -18,8 +18,8 @@ import { type Bars, COLUMNS, type Timeframe } from "../market/bars.ts";
 import type { Feature } from "./feature.ts";
 import { otherFuture, type Shape, SHAPES, verificationBars } from "./verify-bars.ts";
 
-export type Check = "declaration" | "warmup" | "finite" | "bounds" | "start" | "causality" | "chunks" | "restart"
-  | "memory";
+export type Check = "declaration" | "warmup" | "finite" | "bounds" | "start" | "causality"
+  | "chunks" | "restart" | "memory";
 
 /** A broken promise. `problem` is one sentence with the numbers in it. */
 export interface Finding {
@@ -70,7 +70,8 @@ function firstDifference(a: Run, b: Run, rows: number): { row: number; column: n
 function compare(check: Check, whole: Run, other: Run, rows: number, what: string): Finding[] {
   const found = firstDifference(whole, other, rows);
   if (found === null) return [];
-  const cell = found.row * whole.stride + MARGIN + found.column, column = whole.feature.columns[found.column].name;
+  const cell = found.row * whole.stride + MARGIN + found.column,
+    column = whole.feature.columns[found.column].name;
   return [{ check, column, row: found.row,
     problem: `${column} at row ${found.row} is ${whole.out[cell]}, but ${other.out[cell]} ${what}` }];
 }
@@ -84,7 +85,8 @@ function checkDeclaration(feature: Feature): Finding[] {
   if (feature.columns.length === 0) say(null, "it declares no columns");
   const seen = new Set<string>();
   for (const { name, unit, warmup } of feature.columns) {
-    if (!/^[a-z][a-z0-9_]*$/.test(name)) say(name, `"${name}" is not a column name (small letters, digits, _)`);
+    const isName = /^[a-z][a-z0-9_]*$/.test(name);
+    if (!isName) say(name, `"${name}" is not a column name (small letters, digits, _)`);
     if (seen.has(name)) say(name, `${name} is declared twice`);
     seen.add(name);
     if (unit === "") say(name, `${name} has no unit`);
@@ -93,8 +95,9 @@ function checkDeclaration(feature: Feature): Finding[] {
   for (const input of feature.inputs) {
     if (!Object.hasOwn(COLUMNS, input)) say(null, `its input "${input}" is no column of bars`);
   }
-  if (!isCount(feature.stateLength)) say(null, `its state length is ${feature.stateLength}, not a count`);
-  if (!(feature.flopsPerBar > 0)) say(null, `its cost is ${feature.flopsPerBar} operations a bar: declare it`);
+  const { stateLength, flopsPerBar } = feature;
+  if (!isCount(stateLength)) say(null, `its state length is ${stateLength}, not a count`);
+  if (!(flopsPerBar > 0)) say(null, `its cost is ${flopsPerBar} operations a bar: declare it`);
   return findings;
 }
 
@@ -102,7 +105,8 @@ function checkValues(run: Run, bars: Bars): Finding[] {
   const rows = bars.time.length - horizonOf(run.feature), findings: Finding[] = [];
   const isWhole = run.feature.inputs.every((name) => bars.columns[name]?.every((x, t) =>
     Number.isFinite(x) || (t === 0 && name === "return")));
-  const close = bars.columns.close ?? bars.time, isStill = close.every((value) => value === close[0]);
+  const close = bars.columns.close ?? bars.time,
+    isStill = close.every((value) => value === close[0]);
   for (const [k, { name, warmup }] of run.feature.columns.entries()) {
     for (let row = 0; row < rows; row++) {
       const value = run.out[row * run.stride + MARGIN + k];
@@ -125,7 +129,8 @@ function checkBounds(run: Run, rows: number): Finding[] {
     const row = Math.floor(cell / run.stride), column = cell % run.stride - MARGIN;
     const isOwn = row < rows && column >= 0 && column < width;
     if (isOwn || run.out[cell] === GUARD) continue;
-    return [{ check: "bounds", column: null, row, problem: `it wrote outside its own columns, at row ${row}` }];
+    return [{ check: "bounds", column: null, row,
+      problem: `it wrote outside its own columns, at row ${row}` }];
   }
   return [];
 }
@@ -143,7 +148,7 @@ function checkChunks(whole: Run, bars: Bars, stream: Random): Finding[] {
   const { feature } = whole, rows = bars.time.length;
   const ones = begin(feature, rows), cut = begin(feature, rows), mixed = begin(feature, rows);
   for (let t = 0; t < rows; t++) feed(ones, bars, t, t + 1);
-  // The state moves to fresh memory after each chunk, as it does when a process goes on where another stopped.
+  // The state moves to fresh memory after each chunk, as when another process goes on.
   let state = cut.state;
   for (const [from, to] of chunkEnds(stream, rows)) {
     feed(cut, bars, from, to, state);
@@ -157,7 +162,8 @@ function checkChunks(whole: Run, bars: Bars, stream: Random): Finding[] {
   return [
     ...compare("chunks", whole, ones, rows, "when bars come one by one"),
     ...compare("restart", whole, cut, rows, "when it goes on from a saved state"),
-    ...compare("memory", whole, mixed, rows, "when another instrument is fed in between: keep all memory in the state"),
+    ...compare("memory", whole, mixed, rows,
+      "when another instrument is fed in between: keep all memory in the state"),
   ];
 }
 
@@ -169,12 +175,16 @@ function checkCausality(whole: Run, bars: Bars, stream: Random): Finding[] {
   feed(changed, other, 0, rows);
   feed(prefix, other, 0, cut);
   return [
-    ...compare("causality", whole, changed, past, `when the bars from row ${cut} on are others: it looks ahead`),
-    ...compare("causality", whole, prefix, past, `when bars are only fed up to row ${cut}: it reads beyond the chunk`),
+    ...compare("causality", whole, changed, past,
+      `when the bars from row ${cut} on are others: it looks ahead`),
+    ...compare("causality", whole, prefix, past,
+      `when bars are only fed up to row ${cut}: it reads beyond the chunk`),
   ];
 }
 
-/** All checks of one feature on one instrument's bars (more rows than the longest warm-up). Pure. */
+/**
+ * All checks of one feature on one instrument's bars (more rows than the longest warm-up). Pure.
+ */
 export function verifyFeature(feature: Feature, bars: Bars, seed = 1): Finding[] {
   const declared = checkDeclaration(feature);
   if (declared.length > 0) return declared;
@@ -200,11 +210,17 @@ export interface VerifyOptions {
   readonly seed?: number;
 }
 
-/** verifyFeature on every shape of bars (verify-bars.ts); each finding names the shape and the seed. */
+/**
+ * verifyFeature on every shape of bars (verify-bars.ts); each finding names the shape and the seed.
+ */
 export function verifyOnShapes(feature: Feature, options: VerifyOptions = {}): Finding[] {
   const { shapes = Object.keys(SHAPES) as Shape[], timeframe = "1d", seed = 1 } = options;
-  const warmup = Math.max(0, ...feature.columns.map((column) => column.warmup).filter(Number.isInteger));
+  const warmups = feature.columns.map((column) => column.warmup).filter(Number.isInteger);
+  const warmup = Math.max(0, ...warmups);
   const rows = warmup + (feature.flopsPerBar > EXPENSIVE_FLOPS ? 12 : 420);
-  return shapes.flatMap((shape) => verifyFeature(feature, verificationBars(shape, rows, seed, timeframe), seed)
-    .map((finding) => ({ ...finding, problem: `${finding.problem} (on ${SHAPES[shape]}, seed ${seed})` })));
+  return shapes.flatMap((shape) => {
+    const where = `(on ${SHAPES[shape]}, seed ${seed})`;
+    return verifyFeature(feature, verificationBars(shape, rows, seed, timeframe), seed)
+      .map((finding) => ({ ...finding, problem: `${finding.problem} ${where}` }));
+  });
 }

@@ -1,21 +1,21 @@
 /**
  * Volume against its own past, and volume with the direction of the close:
  *
- *   volume_ratio_W    volume / mean of the last W                                       ratio
- *   volume_zscore_W   (volume - mean) / deviation (over W, ddof 0)                      standard deviations
- *   obv_ratio_W       sum of W signed volumes / sum of W volumes                        -1..1
- *   obv_zscore_W      on-balance volume (Granville; a running total) as a z-score       standard deviations
- *   mfi_W             100 P / (P + N), flow p x volume where p rose (P) or fell (N)     0..100 (TA-Lib's MFI)
- *   money_flow_W      sum of close location x volume / sum of volume (Chaikin)          -1..1
+ *   volume_ratio_W    volume / mean of the last W                        ratio
+ *   volume_zscore_W   (volume - mean) / deviation (over W, ddof 0)       standard deviations
+ *   obv_ratio_W       sum of W signed volumes / sum of W volumes         -1..1
+ *   obv_zscore_W      on-balance volume (Granville; running) as z-score  standard deviations
+ *   mfi_W             100 P / (P + N), p x volume where p rose, fell     0..100 (TA-Lib's MFI)
+ *   money_flow_W      sum of close location x volume / sum of volume     -1..1 (Chaikin)
  *   volume_return_correlation_W   Pearson's, of volume and return                      -1..1
  *
- * Conventions: no volume at all: ratio 1, z-scores 0, shares 0, MFI 50 (TA-Lib gives 0 where P + N < 1).
+ * Conventions: no volume at all: ratio 1, z-scores 0, shares 0, MFI 50 (TA-Lib: 0 if P + N < 1).
  */
 import { z } from "zod";
 import { family, windowList } from "./family.ts";
 import type { Feature } from "./feature.ts";
-import { emit, layout, previous, previousLength, readClose, readHigh, readLow, readVolume, technical, typicalPrice }
-  from "./inputs.ts";
+import { emit, layout, previous, previousLength, readClose, readHigh, readLow, readVolume,
+  technical, typicalPrice } from "./inputs.ts";
 import { covarianceLength, rollingCorrelation } from "./rolling-moments.ts";
 import { FLAT, momentsLength, rollingMoments, rollingSum, scratch, sumLength } from "./rolling.ts";
 
@@ -49,10 +49,16 @@ function level(windows: Windows): Feature {
   });
 }
 
-/** Volume with the sign of the close's change, and the volume itself; row 0 has no change and counts as neither. */
-function readSigned(close: Float64Array, last: Float64Array, volume: Float64Array, n: number, signed: Float64Array):
-  void {
-  for (let i = 0; i < n; i++) signed[i] = close[i] > last[i] ? volume[i] : close[i] < last[i] ? -volume[i] : 0;
+/**
+ * Volume with the sign of the close's change, and the volume itself; row 0 has no change and counts
+ * as neither.
+ */
+function readSigned(close: Float64Array, last: Float64Array, volume: Float64Array, n: number,
+  signed: Float64Array): void {
+  for (let i = 0; i < n; i++) {
+    const change = close[i] - last[i];
+    signed[i] = change > 0 ? volume[i] : change < 0 ? -volume[i] : 0;
+  }
 }
 
 function balance(windows: Windows): Feature {
@@ -61,7 +67,8 @@ function balance(windows: Windows): Feature {
   const flow = scratch(), all = scratch();
   return technical({
     family: "obv_ratio",
-    columns: windows.map((window) => ({ name: `obv_ratio_${window}`, unit: "-1..1", warmup: window })),
+    columns: windows.map((window) => ({ name: `obv_ratio_${window}`, unit: "-1..1",
+      warmup: window })),
     inputs: ["close", "volume"],
     flopsPerBar: 2 + 8 * windows.length,
     stateLength: memory.total,
@@ -113,7 +120,8 @@ function balanceScore(windows: Windows): Feature {
 
 function moneyFlowIndex(windows: Windows): Feature {
   const memory = layout(1 + previousLength, windows.map((window) => 2 * sumLength(window)));
-  const typical = scratch(), high = scratch(), close = scratch(), volume = scratch(), last = scratch();
+  const typical = scratch(), high = scratch(), close = scratch(), volume = scratch(),
+    last = scratch();
   const up = scratch(), down = scratch(), ups = scratch(), downs = scratch();
   return technical({
     family: "mfi",
@@ -152,7 +160,8 @@ function moneyFlow(windows: Windows): Feature {
   const flow = scratch(), all = scratch();
   return technical({
     family: "money_flow",
-    columns: windows.map((window) => ({ name: `money_flow_${window}`, unit: "-1..1", warmup: window - 1 })),
+    columns: windows.map((window) => ({ name: `money_flow_${window}`, unit: "-1..1",
+      warmup: window - 1 })),
     inputs: ["high", "low", "close", "volume"],
     flopsPerBar: 6 + 8 * windows.length,
     stateLength: memory.total,
@@ -199,7 +208,8 @@ function correlation(windows: Windows): Feature {
   });
 }
 
-const row = (summary: string, byDefault: number[], inputs: Feature["inputs"], make: (windows: Windows) => Feature) =>
+const row = (summary: string, byDefault: number[], inputs: Feature["inputs"],
+  make: (windows: Windows) => Feature) =>
   family({
     summary,
     version: 1,
@@ -211,10 +221,12 @@ const row = (summary: string, byDefault: number[], inputs: Feature["inputs"], ma
 const ALL = ["high", "low", "close", "volume"] as const;
 export const VOLUME_FAMILIES = {
   volume: row("volume against its mean: ratio and z-score", [5, 20, 50, 100], ["volume"], level),
-  obv_ratio: row("share of the volume that came with rising closes less the rest, -1..1", [5, 10, 20, 50, 100],
+  obv_ratio: row("share of the volume that came with rising closes less the rest, -1..1",
+    [5, 10, 20, 50, 100],
     ["close", "volume"], balance),
   obv_zscore: row("on-balance volume as a z-score", [20], ["close", "volume"], balanceScore),
   mfi: row("money flow index, 0..100", [7, 14, 28], ALL, moneyFlowIndex),
   money_flow: row("Chaikin's money flow, -1..1", [10, 20, 50], ALL, moneyFlow),
-  volume_return_correlation: row("correlation of volume and return", [21, 63], ["close", "volume"], correlation),
+  volume_return_correlation: row("correlation of volume and return", [21, 63], ["close", "volume"],
+    correlation),
 };

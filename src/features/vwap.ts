@@ -1,7 +1,8 @@
 /**
- * Volume weighted average price of the typical price (high + low + close) / 3. `vwap_session` runs from the start of
- * the session the bar lies in and starts anew with the next (a VWAP that never resets is a number about the first day
- * of the data); `vwap` rolls over the last W bars. distance = close / VWAP - 1.
+ * Volume weighted average price of the typical price (high + low + close) / 3. `vwap_session` runs
+ * from the start of the session the bar lies in and starts anew with the next (a VWAP that never
+ * resets is a number about the first day of the data); `vwap` rolls over the last W bars. 
+ * distance = close / VWAP - 1.
  * Convention: without any volume the average is the typical price of the bar.
  */
 import { z } from "zod";
@@ -9,7 +10,8 @@ import { MS_PER_HOUR } from "../base/units.ts";
 import type { Calendar } from "../market/calendar.ts";
 import { family, windowList } from "./family.ts";
 import type { Feature } from "./feature.ts";
-import { emit, layout, outputList, readClose, readHigh, readLow, readVolume, technical, typicalPrice } from "./inputs.ts";
+import { emit, layout, outputList, readClose, readHigh, readLow, readVolume, technical,
+  typicalPrice } from "./inputs.ts";
 import { rollingSum, scratch, sumLength } from "./rolling.ts";
 
 const OUTPUTS = ["vwap", "distance"] as const;
@@ -17,7 +19,8 @@ type Output = (typeof OUTPUTS)[number];
 
 function rolling(windows: readonly number[], outputs: readonly Output[]): Feature {
   const memory = layout(1, windows.map((window) => 2 * sumLength(window)));
-  const close = scratch(), high = scratch(), typical = scratch(), volume = scratch(), worth = scratch();
+  const close = scratch(), high = scratch(), typical = scratch(), volume = scratch(),
+    worth = scratch();
   const paid = scratch(), shares = scratch(), y = scratch();
   return technical({
     family: "vwap",
@@ -72,7 +75,7 @@ function session(calendar: Calendar): Feature {
       typicalPrice(high, typical, close, n, typical);
       readVolume(bars, start, n, volume);
       for (let i = 0; i < n; i++) {
-        // A bar that closes on the boundary belongs to the session it ends; days begin on whole hours of UTC.
+        // A bar closing on the boundary belongs to the session it ends; days begin on whole hours.
         const inside = bars.time[start + i] - 1, hour = Math.floor(inside / MS_PER_HOUR) + 1;
         if (hour !== state[HOUR]) {
           const day = calendar.sessionDay(inside);
@@ -96,14 +99,14 @@ function session(calendar: Calendar): Feature {
 
 export const VWAP_FAMILIES = {
   vwap_session: family({
-    summary: "volume weighted average price since the session began, and the close's distance from it",
+    summary: "volume weighted average price of the session so far, and the close's distance to it",
     version: 1,
     parameters: z.strictObject({}),
     inputs: ["high", "low", "close", "volume"],
     make: (_, market) => session(market.calendar),
   }),
   vwap: family({
-    summary: "volume weighted average price of the last bars (price), and the close's distance from it",
+    summary: "volume weighted average price of the last bars, and the close's distance to it",
     version: 1,
     parameters: z.strictObject({
       windows: windowList(5, 10, 20, 50, 100),
