@@ -23,7 +23,7 @@ export interface TestContext extends Disposable {
   readonly clock: FakeClock;
   /** Every log line. */
   readonly lines: readonly string[];
-  abort(): void;
+  readonly abort: () => void;
 }
 
 /** `settings` are environment variables of the configuration. */

@@ -17,7 +17,7 @@ export interface OpenedSource extends AsyncDisposable {
   readonly source: Source;
   readonly context: Context;
   /** Aborts the context's signal. */
-  abort(): void;
+  readonly abort: () => void;
   /** What the source needs of a request besides symbols, days and timeframe: its file. */
   readonly request: Partial<FetchRequest>;
 }

@@ -1,6 +1,7 @@
 /**
  * Asks a vendor about one instrument after another, and believes nothing (vendor.ts has the idea).
  */
+import { unreachable } from "../../base/assert.ts";
 import type { Context } from "../../base/context.ts";
 import { UserError } from "../../base/error.ts";
 import { hashOf } from "../../base/file.ts";
@@ -9,7 +10,7 @@ import type { Random } from "../../base/random.ts";
 import { day, formatDay, MS_PER_HOUR, type Day } from "../../base/units.ts";
 import { TIMEFRAMES, type CorporateAction } from "../bars.ts";
 import { calendar } from "../calendar.ts";
-import { BarSeries } from "./bar-series.ts";
+import { BarSeries, closes } from "./bar-series.ts";
 import { ATTEMPTS_MAX, patiently, Trouble } from "./patience.ts";
 import type { RatePlan } from "./rate-plan.ts";
 import type { Delivery, PageCache } from "./source.ts";
@@ -29,10 +30,13 @@ export interface AskerParts {
   readonly timeout: () => AbortSignal;
 }
 
-/** How pages of one kind are asked for, judged and joined. `check` says what is wrong, or null. */
+/** How pages of one kind are asked for, judged, kept and joined. */
 interface Chain<P extends Page> {
   ask(address: string, signal: AbortSignal): Promise<P>;
+  /** What is wrong with it, or null. */
   check(page: P, isFirst: boolean): string | null;
+  /** May a later run believe it? */
+  isFinal(page: P): boolean;
   add(page: P): void;
 }
 
@@ -54,7 +58,7 @@ export class Asker {
   async instrument(span: Span): Promise<Delivery> {
     const now = this.#parts.context.clock.now();
     const series = new BarSeries();
-    await this.#bars(span, series);
+    await this.#bars(span, series, now);
     if (series.length === 0) throw await this.#explainNone(span);
     const completed = await this.#complete(span, series, now);
     const { actions, leftOut } = await this.#actions(span);
@@ -66,11 +70,14 @@ export class Asker {
     return remarks.length > 0 ? { bars, actions, remarks } : { bars, actions };
   }
 
-  async #bars(span: Span, series: BarSeries): Promise<void> {
+  async #bars(span: Span, series: BarSeries, now: number): Promise<void> {
+    const closeOf = closes(span.timeframe, SESSIONS);
     const { wire } = this.#parts;
     await this.#follow(wire.barsAddress(span), span, {
       ask: (address, signal) => wire.askBars(address, span, signal),
       check: (page, isFirst) => series.check(page.rows, isFirst),
+      // A bar that has not ended yet will have other values when a later run goes on.
+      isFinal: (page) => page.rows.every((row) => closeOf(row[0]) <= now),
       add: (page) => { series.add(page.rows); },
     });
   }
@@ -80,7 +87,7 @@ export class Asker {
     for (let completed = 0; completed < COMPLETIONS_MAX; completed++) {
       if (isWhole(series.last, span, now)) return completed;
       const before = series.length;
-      await this.#bars(restOf(span, series.last), series);
+      await this.#bars(restOf(span, series.last), series, now);
       if (series.length === before) return completed;
     }
     const { vendor } = this.#parts;
@@ -98,6 +105,7 @@ export class Asker {
         ask: (address, signal) => wire.askActions(address, span, signal),
         check: ({ actions }) =>
           actions.length > 0 && actions.every(isOld) ? "a page of actions again" : null,
+        isFinal: () => true,
         add: (page) => {
           for (const one of page.actions) listed.set(one.id, one);
           leftOut += page.leftOut;
@@ -129,14 +137,16 @@ export class Asker {
           if (problem !== null) throw new Trouble("page", problem);
           return answer;
         });
-        pages.put(key, page);
+        if (chain.isFinal(page)) pages.put(key, page);
       }
       chain.add(page);
       address = page.next;
     }
   }
 
+  /** Nothing is kept of an answer without bars: tomorrow there may be some. */
   async #explainNone(span: Span): Promise<UserError> {
+    this.#parts.pages.clear();
     return await this.#ask(span, (signal) => this.#parts.wire.explainNone(span, signal));
   }
 
@@ -183,6 +193,8 @@ export class Asker {
         pages.clear();
         return new UserError(`${vendor} sent ${message}, ${often} for ${what}`,
           "nothing of it was stored: run the same command again later");
+      default:
+        return unreachable(kind);
     }
   }
 }

@@ -119,7 +119,7 @@ export class BarSeries {
  * From a bar's start to its close: the session's close for daily bars (stamped New York midnight),
  * else its end.
  */
-function closes(timeframe: Timeframe, calendar: Calendar): (start: number) => number {
+export function closes(timeframe: Timeframe, calendar: Calendar): (start: number) => number {
   if (timeframe !== "1d") return (start) => start + TIMEFRAMES[timeframe];
   // A bar on a day that the calendar holds closed is kept, at the usual closing hour, for the
   // quality report to name.

@@ -44,7 +44,8 @@ export function massive(options: VendorOptions = {}): Source {
       massiveKeys(context.root, options.environment);
       checkBase(NAME, context.config.massive.baseUrl);
       return describeVendor(NAME, wanted,
-        `Massive REST aggregates (${spanOf(wanted.timeframe)}), raw prices, ${formatDay(wanted.from)} to ${formatDay(wanted.to)}`);
+        `Massive REST aggregates (${spanOf(wanted.timeframe)}), raw prices, ` +
+        `${formatDay(wanted.from)} to ${formatDay(wanted.to)}`);
     },
     async *fetch(request, context, have, pages) {
       const wanted = checkRequest(NAME, TIMEFRAMES_HERE, request, context);
