@@ -63,7 +63,7 @@ export function testVendor(vendor: VendorCase): void {
     test(`${SEEDS} seeds of random faults: the bars are the truth to the bit, or a UserError names the reason`, async () => {
       let whole = 0, refused = 0, mended = 0;
       for (let seed = 0; seed < SEEDS; seed++) {
-        const rate = [0.02, 0.1, 0.25, 0.4, 0.6][seed % 5];
+        const rate = [0.02, 0.1, 0.25, 0.5, 0.8][seed % 5];
         await using outside = await open({ seed, faults: seededFaults(seed, rate) });
         const deliveries = await fetchAll(outside, ["AAA"]).catch((error: unknown) => {
           assert.ok(error instanceof UserError && error.problem.includes(vendor.name), `seed ${seed}: ${String(error)}`);

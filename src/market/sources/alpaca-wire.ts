@@ -123,7 +123,9 @@ export class AlpacaWire implements Wire {
   #explain(error: unknown, span: Span): Error {
     const { status, retryAfterMs, message } = refusalOf(error);
     if (status === null) return new Trouble("network", redact(networkReason(error), this.#secrets));
-    const said = redact(message, this.#secrets).replace(/\s+/g, " ").trim().slice(0, 200);
+    // A gateway answers with a page of HTML, which says nothing.
+    const words = message.trimStart().startsWith("<") ? "" : message;
+    const said = redact(words, this.#secrets).replace(/\s+/g, " ").trim().slice(0, 200);
     const quoted = `HTTP ${status}${said === "" ? "" : `: "${said}"`}`;
     if (status === 429) return new Trouble("rate", quoted, retryAfterMs);
     const mayPass = status >= 500 || status === 408 || status === 425;
