@@ -1,6 +1,7 @@
 /**
- * The families of the `dmn` recipe: Lim, Zohren, Roberts, "Enhancing time series momentum strategies using deep neural
- * networks" (2019), section 3, as pinned down by the research protocol: every number is known at the close of its row.
+ * The families of the `dmn` recipe: Lim, Zohren, Roberts, "Enhancing time series momentum
+ * strategies using deep neural networks" (2019), section 3, as pinned down by the research
+ * protocol: every number is known at the close of its row.
  */
 import type { Family } from "./family.ts";
 import { macdSignal } from "./macd-signal.ts";

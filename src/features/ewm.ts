@@ -1,7 +1,8 @@
 /**
- * Exponentially weighted moments, one observation at a time, weights 1, d, d^2, ... from the newest back, normalised by
- * their sum (pandas: `ewm(adjust=True)`). The spread is updated around the moving mean (West, "Updating mean and variance
- * estimates: an improved method", CACM 22 (1979) 9, with the old sums scaled by d), so nothing is subtracted that is large.
+ * Exponentially weighted moments, one observation at a time, weights 1, d, d^2, ... from the newest
+ * back, normalised by their sum (pandas: `ewm(adjust=True)`). The spread is updated around the
+ * moving mean (West, "Updating mean and variance estimates: an improved method", CACM 22 (1979) 9,
+ * with the old sums scaled by d), so nothing is subtracted that is large.
  *
  *   state of a mean       | W = sum of weights | mean |
  *   state of a deviation  | W | S = sum of squared weights | mean | M = weighted sum of squared distances |
@@ -12,7 +13,10 @@ export const EWM_DEVIATION_LENGTH = 4;
 
 /** Decay d of a half-life in observations. */
 export const decayOfHalfLife = (halfLife: number): number => 0.5 ** (1 / halfLife);
-/** Decay d of a span: the exponential average whose centre of mass equals that of a simple one of `span`. */
+/**
+ * Decay d of a span: the exponential average whose centre of mass equals that of a simple one of
+ * `span`.
+ */
 export const decayOfSpan = (span: number): number => 1 - 2 / (span + 1);
 
 /** Takes in x and returns the weighted mean. */
@@ -23,8 +27,8 @@ export function ewmMean(state: Float64Array, at: number, decay: number, x: numbe
 }
 
 /**
- * Takes in x and returns the unbiased standard deviation (pandas: bias=False), NaN after a single observation. The mean
- * is at `state[at + 2]` afterwards.
+ * Takes in x and returns the unbiased standard deviation (pandas: bias=False), NaN after a single
+ * observation. The mean is at `state[at + 2]` afterwards.
  */
 export function ewmDeviation(state: Float64Array, at: number, decay: number, x: number): number {
   const weights = decay * state[at] + 1;

@@ -1,6 +1,6 @@
 /**
- * A family turns parameters into a Feature. Families are rows of one table (families.ts), or a file of the user's; a
- * recipe names a family and its parameters.
+ * A family turns parameters into a Feature. Families are rows of one table (families.ts), or a file
+ * of the user's; a recipe names a family and its parameters.
  */
 import { z } from "zod";
 import type { ColumnName, Timeframe } from "../market/bars.ts";
@@ -16,7 +16,10 @@ export interface Market {
 export interface Family {
   /** One sentence, for `dmn features --list`. */
   readonly summary: string;
-  /** Counts up whenever equal bars and parameters give other numbers: old Parquet files are then refused. */
+  /**
+   * Counts up whenever equal bars and parameters give other numbers: old Parquet files are then
+   * refused.
+   */
   readonly version: number;
   /** Hash of the file it was loaded from; absent for built-in families. */
   readonly source?: string;

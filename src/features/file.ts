@@ -1,15 +1,17 @@
 /**
- * Features on disk: one Parquet file a recipe, in the dataset's folder, any reader's; each row group holds one
- * instrument (a long one has several), so that one instrument is read without the others.
+ * Features on disk: one Parquet file a recipe, in the dataset's folder, any reader's; each row
+ * group holds one instrument (a long one has several), so that one instrument is read without the
+ * others.
  *
  *   datasets/NAME/features/RECIPE.parquet
  *   key-value metadata   dmn.format, dmn.version      of this layout
- *                        dmn.hash, dmn.fingerprint    of the numbers (Panel.hash) and of the bars: both must match
+ *                        dmn.hash, dmn.fingerprint    of the recipe (Panel.hash) and of the bars
  *                        dmn.columns                  name, unit, warmup, role of each
  *                        dmn.index                    [symbol, rows, crc32 of each row group's bytes] each
  *                        dmn.crc32                    of the footer
  *
- * A file is written beside its place and renamed, so it is whole or absent; the checksums find what a disk did later.
+ * A file is written beside its place and renamed, so it is whole or absent; the checksums find what
+ * a disk did later.
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -17,8 +19,8 @@ import { crc32 } from "node:zlib";
 import { assert } from "../base/assert.ts";
 import { places } from "../base/data-root.ts";
 import { messageOf, UserError } from "../base/error.ts";
-import { encodeFooter, extentOf, footerLength, footerOf, magic, MAGIC_BYTES, moveGroup, parseFooter, tailOf, TAIL_BYTES,
-  type Footer } from "./parquet.ts";
+import { encodeFooter, extentOf, footerLength, footerOf, magic, MAGIC_BYTES, moveGroup, parseFooter,
+  tailOf, TAIL_BYTES, type Footer } from "./parquet.ts";
 import type { PanelColumn } from "./panel.ts";
 import { decodePiece, isKeyColumn, type Rows } from "./piece.ts";
 
@@ -47,7 +49,10 @@ export interface FeaturesHeader {
 
 type IndexRow = [symbol: string, rows: number, checksums: number[]];
 
-/** Puts pieces (piece.ts) together, instrument after instrument. The caller owns the file's name and its end. */
+/**
+ * Puts pieces (piece.ts) together, instrument after instrument. The caller owns the file's name and
+ * its end.
+ */
 export class FeaturesWriter implements Disposable {
   readonly #descriptor: number;
   readonly #header: FeaturesHeader;
@@ -104,10 +109,11 @@ export class FeaturesWriter implements Disposable {
   #texts(): Record<string, string> {
     const { recipe, hash, dataset, fingerprint, from, to, warmup, columns } = this.#header;
     return {
-      "dmn.format": FORMAT, "dmn.version": String(VERSION), "dmn.recipe": recipe, "dmn.hash": hash,
-      "dmn.dataset": dataset, "dmn.fingerprint": fingerprint, "dmn.from": String(from), "dmn.to": String(to),
-      "dmn.warmup": String(warmup), "dmn.columns": JSON.stringify(columns.map(({ name, unit, warmup: rows, role, family }) =>
-        ({ name, unit, warmup: rows, role, family }))), "dmn.index": JSON.stringify(this.#index),
+      "dmn.format": FORMAT, "dmn.version": String(VERSION),
+      "dmn.recipe": recipe, "dmn.hash": hash, "dmn.dataset": dataset, "dmn.fingerprint": fingerprint,
+      "dmn.from": String(from), "dmn.to": String(to), "dmn.warmup": String(warmup),
+      "dmn.columns": JSON.stringify(columns, ["name", "unit", "warmup", "role", "family"]),
+      "dmn.index": JSON.stringify(this.#index),
     };
   }
 
@@ -138,7 +144,8 @@ export class FeaturesFile {
   readonly #footer: Footer;
   readonly #instruments: ReadonlyMap<string, Instrument>;
 
-  private constructor(place: string, footer: Footer, header: FeaturesHeader, instruments: Map<string, Instrument>) {
+  private constructor(place: string, footer: Footer, header: FeaturesHeader,
+    instruments: ReadonlyMap<string, Instrument>) {
     this.place = place;
     this.header = header;
     this.rows = footer.rows;
@@ -146,14 +153,18 @@ export class FeaturesFile {
     this.#instruments = instruments;
   }
 
-  /** Opens a file; null when there is none. Throws UserError when it is damaged or of a newer version. */
+  /**
+   * Opens a file; null when there is none. Throws UserError when it is damaged or of a newer
+   * version.
+   */
   static open(place: string, remedy: string): FeaturesFile | null {
     if (!fs.existsSync(place)) return null;
     return guard(place, remedy, () => {
       const footer = parseFooter(readFooter(place)), { keyValues } = footer;
       if (keyValues.get("dmn.format") !== FORMAT) throw new RangeError("it was not written by dmn");
       if (Number(keyValues.get("dmn.version")) > VERSION) {
-        throw new UserError(`${place} was written by a newer dmn`, `update dmn, or write it anew: ${remedy}`);
+        throw new UserError(`${place} was written by a newer dmn`,
+          `update dmn, or write it anew: ${remedy}`);
       }
       if (checksum(footer.head, keyValues) !== Number(keyValues.get("dmn.crc32"))) {
         throw new RangeError("the checksum of its footer is wrong");
@@ -165,19 +176,25 @@ export class FeaturesFile {
   get symbols(): string[] { return [...this.#instruments.keys()]; }
   has(symbol: string): boolean { return this.#instruments.has(symbol); }
 
-  /** Reads the rows of one instrument, and no other bytes than theirs. Throws UserError when they are damaged. */
+  /**
+   * Reads the rows of one instrument, and no other bytes than theirs. Throws UserError when they
+   * are damaged.
+   */
   read(symbol: string, remedy: string): Rows {
     const instrument = this.#instruments.get(symbol);
     assert(instrument !== undefined, `${this.place} has ${symbol}`);
     const names = this.header.columns.map((column) => column.name);
     return guard(this.place, remedy, () => {
-      const rows = { time: new Float64Array(instrument.rows), values: new Float32Array(instrument.rows * names.length) };
+      const rows = { time: new Float64Array(instrument.rows),
+        values: new Float32Array(instrument.rows * names.length) };
       const descriptor = fs.openSync(this.place, "r");
       try {
         let row = 0;
         for (const [k, group] of instrument.groups.entries()) {
           const extent = extentOf(group), pages = readRange(descriptor, extent.from, extent.to);
-          if (crc32(pages) !== instrument.checksums[k]) throw new RangeError(`the checksum of ${symbol} is wrong`);
+          if (crc32(pages) !== instrument.checksums[k]) {
+            throw new RangeError(`the checksum of ${symbol} is wrong`);
+          }
           decodePiece(this.#fileOf(group, extent, pages), names, rows, row);
           row += extent.rows;
         }
@@ -187,10 +204,12 @@ export class FeaturesFile {
   }
 
   /** A Parquet file in memory that holds this row group alone. */
-  #fileOf(group: Uint8Array, { from, rows }: { from: number; rows: number }, pages: Uint8Array): Uint8Array {
+  #fileOf(group: Uint8Array, { from, rows }: { from: number; rows: number },
+    pages: Uint8Array): Uint8Array {
     const groups = [moveGroup(group, MAGIC_BYTES - from)];
     const schema = this.#footer.keyValues.get(ARROW_SCHEMA) ?? "";
-    const footer = encodeFooter({ ...this.#footer, rows, groups }, () => new Map([[ARROW_SCHEMA, schema]]));
+    const footer = encodeFooter({ ...this.#footer, rows, groups },
+      () => new Map([[ARROW_SCHEMA, schema]]));
     return Buffer.concat([magic(), pages, footer, tailOf(footer)]);
   }
 }
@@ -218,7 +237,8 @@ function readRange(descriptor: number, from: number, to: number): Uint8Array {
 function parseHeader(keyValues: ReadonlyMap<string, string>): FeaturesHeader {
   const text = (key: string): string => keyValues.get(`dmn.${key}`) ?? "";
   const moment = (key: string): number | null => text(key) === "null" ? null : Number(text(key));
-  return { recipe: text("recipe"), hash: text("hash"), dataset: text("dataset"), fingerprint: text("fingerprint"),
+  return { recipe: text("recipe"), hash: text("hash"), dataset: text("dataset"),
+    fingerprint: text("fingerprint"),
     from: moment("from"), to: moment("to"), warmup: Number(text("warmup")),
     columns: JSON.parse(text("columns")) as FeaturesHeader["columns"] };
 }
@@ -226,9 +246,11 @@ function parseHeader(keyValues: ReadonlyMap<string, string>): FeaturesHeader {
 function parseIndex(footer: Footer): Map<string, Instrument> {
   const instruments = new Map<string, Instrument>();
   let at = 0;
-  for (const [symbol, rows, checksums] of JSON.parse(footer.keyValues.get("dmn.index") ?? "[]") as IndexRow[]) {
-    instruments.set(symbol, { rows, checksums, groups: footer.groups.slice(at, at + checksums.length) });
-    at += checksums.length;
+  const index = JSON.parse(footer.keyValues.get("dmn.index") ?? "[]") as IndexRow[];
+  for (const [symbol, rows, checksums] of index) {
+    const end = at + checksums.length;
+    instruments.set(symbol, { rows, checksums, groups: footer.groups.slice(at, end) });
+    at = end;
   }
   if (at !== footer.groups.length) throw new RangeError("its index does not match its row groups");
   return instruments;
@@ -237,8 +259,9 @@ function parseIndex(footer: Footer): Map<string, Instrument> {
 /** Whatever is wrong with the content becomes one sentence and the command that mends it. */
 function guard<T>(place: string, remedy: string, work: () => T): T {
   try { return work(); } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (error instanceof UserError || (code !== undefined && code.startsWith("E") && !code.startsWith("ERR"))) throw error;
-    throw new UserError(`${place} is damaged: ${messageOf(error)}`, `write it anew: ${remedy}`, { cause: error });
+    const isRefusal = (error as NodeJS.ErrnoException).syscall !== undefined;
+    if (error instanceof UserError || isRefusal) throw error;
+    throw new UserError(`${place} is damaged: ${messageOf(error)}`, `write it anew: ${remedy}`,
+      { cause: error });
   }
 }

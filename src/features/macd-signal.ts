@@ -1,6 +1,7 @@
 /**
- * Trend by crossing averages, twice normalised (Baz et al., "Dissecting investment strategies in the cross section and
- * time series", 2015; parameters of Lim, Zohren, Roberts 2019, equations 3 to 5), of the winsorised price p:
+ * Trend by crossing averages, twice normalised (Baz et al., "Dissecting investment strategies in
+ * the cross section and time series", 2015; parameters of Lim, Zohren, Roberts 2019, equations 3 to
+ * 5), of the winsorised price p:
  *
  *   m = ewma_short(p) - ewma_long(p)      half-life(x) = ln 0.5 / ln(1 - 1/x), which is a decay of 1 - 1/x
  *   q = m / deviation of p over 63 bars
@@ -8,7 +9,8 @@
  *
  *   state  | winsorised price | rows seen | moments of p | per speed: short, long, moments of q |
  *
- * A price that did not move in 63 bars has no trend: q is 0 there, and so is a signal whose q never moved.
+ * A price that did not move in 63 bars has no trend: q is 0 there, and so is a signal whose q never
+ * moved.
  */
 import { z } from "zod";
 import { EWM_MEAN_LENGTH, ewmMean } from "./ewm.ts";
@@ -18,10 +20,16 @@ import { winsorized, WINSORIZED_FLOPS, WINSORIZED_LENGTH } from "./winsorize.ts"
 
 const PRICE_WINDOW = 63;
 const SIGNAL_WINDOW = 252;
-/** Rows before the first q, and before the first signal; the first price is absent (winsorize.ts). */
+/**
+ * Rows before the first q, and before the first signal; the first price is absent (winsorize.ts).
+ */
 const FIRST_SCALED = 1 + PRICE_WINDOW - 1;
 const FIRST_SIGNAL = FIRST_SCALED + SIGNAL_WINDOW - 1;
 export const MACD_WARMUP = FIRST_SIGNAL;
+
+/** From the population's variance to the sample's (ddof 1). */
+const SAMPLE_63 = PRICE_WINDOW / (PRICE_WINDOW - 1);
+const SAMPLE_252 = SIGNAL_WINDOW / (SIGNAL_WINDOW - 1);
 
 const SEEN = WINSORIZED_LENGTH;
 const MOMENTS = SEEN + 1;
@@ -47,19 +55,24 @@ export interface MacdSpace {
   /** Per speed, (BLOCK): the result. */
   readonly signals: readonly Float64Array[];
 }
-export const macdSpace = (speeds: Speeds): MacdSpace => ({ price: scratch(), deviation: scratch(), scaled: scratch(),
-  means: scratch(), variance: scratch(), signals: speeds.map(scratch) });
+export const macdSpace = (speeds: Speeds): MacdSpace => ({
+  price: scratch(), deviation: scratch(), scaled: scratch(), means: scratch(), variance: scratch(),
+  signals: speeds.map(scratch),
+});
 
-/** Takes in n <= BLOCK prices from `close[start]` and leaves each speed's signals in `space.signals`, NaN in the warm-up. */
-export function macdSignals(state: Float64Array, speeds: Speeds, close: Float64Array, start: number, n: number,
-  space: MacdSpace): void {
+/**
+ * Takes in n <= BLOCK prices from `close[start]` and leaves each speed's signals in
+ * `space.signals`, NaN in the warm-up.
+ */
+export function macdSignals(state: Float64Array, speeds: Speeds, close: Float64Array,
+  start: number, n: number, space: MacdSpace): void {
   const { price, deviation, scaled, means, variance, signals } = space, seen = state[SEEN];
   const absent = seen === 0 ? 1 : 0, m = n - absent;
   state[SEEN] = Math.min(seen + n, FIRST_SIGNAL);
   if (absent === 1) winsorized(state, 0, close[start]);
   for (let i = 0; i < m; i++) price[i] = winsorized(state, 0, close[start + absent + i]);
   rollingMoments(price, m, PRICE_WINDOW, state, MOMENTS, means, deviation);
-  for (let i = 0; i < m; i++) deviation[i] = Math.sqrt(deviation[i] * (PRICE_WINDOW / (PRICE_WINDOW - 1)));
+  for (let i = 0; i < m; i++) deviation[i] = Math.sqrt(deviation[i] * SAMPLE_63);
   const skipped = Math.min(m, Math.max(0, FIRST_SCALED - seen - absent));
   for (let k = 0, at = SPEEDS; k < speeds.length; k++, at += SPEED_LENGTH) {
     const shortDecay = 1 - 1 / speeds[k][0], longDecay = 1 - 1 / speeds[k][1];
@@ -68,9 +81,10 @@ export function macdSignals(state: Float64Array, speeds: Speeds, close: Float64A
       const long = ewmMean(state, at + EWM_MEAN_LENGTH, longDecay, price[i]);
       if (i >= skipped) scaled[i - skipped] = deviation[i] === 0 ? 0 : (short - long) / deviation[i];
     }
-    rollingMoments(scaled, m - skipped, SIGNAL_WINDOW, state, at + 2 * EWM_MEAN_LENGTH, means, variance);
+    rollingMoments(scaled, m - skipped, SIGNAL_WINDOW, state, at + 2 * EWM_MEAN_LENGTH, means,
+      variance);
     for (let i = 0; i < n; i++) {
-      const j = i - absent - skipped, spread = Math.sqrt(variance[j] * (SIGNAL_WINDOW / (SIGNAL_WINDOW - 1)));
+      const j = i - absent - skipped, spread = Math.sqrt(variance[j] * SAMPLE_252);
       signals[k][i] = seen + i < FIRST_SIGNAL ? NaN : spread === 0 ? 0 : scaled[j] / spread;
     }
   }

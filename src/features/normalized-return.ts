@@ -1,14 +1,16 @@
 /**
- * Momentum inputs: return over k bars in units of its own volatility, (p_t / p_{t-k} - 1) / (sigma_t sqrt k), for each
- * k. One feature covers all windows: they share the price, its volatility and one ring of prices.
+ * Momentum inputs: return over k bars in units of its own volatility, (p_t / p_{t-k} - 1) /
+ * (sigma_t sqrt k), for each k. One feature covers all windows: they share the price, its
+ * volatility and one ring of prices.
  *
- *   state  | winsorised price | volatility | head | ring of the last `longest` prices, NaN before the first bar |
+ *   state  | winsorised price | volatility | head | ring of the last `longest` prices |
  */
 import { z } from "zod";
 import { decayOfSpan } from "./ewm.ts";
 import { family, windowList } from "./family.ts";
 import { spanParameter } from "./return-volatility.ts";
-import { scaledBy, volatility, VOLATILITY_FLOPS, VOLATILITY_LENGTH, winsorized, WINSORIZED_FLOPS, WINSORIZED_LENGTH }
+import { scaledBy, volatility, VOLATILITY_FLOPS, VOLATILITY_LENGTH, winsorized, WINSORIZED_FLOPS,
+  WINSORIZED_LENGTH }
   from "./winsorize.ts";
 
 const HEAD = WINSORIZED_LENGTH + VOLATILITY_LENGTH;

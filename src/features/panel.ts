@@ -1,5 +1,6 @@
 /**
- * A panel is a recipe bound to a market: the columns, and one state for all features of one instrument.
+ * A panel is a recipe bound to a market: the columns, and one state for all features of one
+ * instrument.
  *
  *   FeatureStream.state   | feature 0 | feature 1 | ... |   one Float64Array; each feature sees its own part
  *   update(bars, from, to) ──> rows of `out`               batch: one long chunk, in blocks that stay in the cache
@@ -26,7 +27,10 @@ export interface PanelColumn extends FeatureColumn {
 /** One bar as it arrives: its close (UTC ms) and the columns that the panel reads. */
 export type BarRow = { readonly time: number } & { readonly [name in ColumnName]?: number };
 
-/** Rows of a block of update(): small enough that a block of output stays in the cache between features. */
+/**
+ * Rows of a block of update(): small enough that a block of output stays in the cache between
+ * features.
+ */
 const BLOCK_ROWS = 64;
 const STATE_MAGIC = 0x534e4d44;
 const STATE_VERSION = 1;
@@ -52,8 +56,8 @@ export class Panel {
     this.recipe = recipe.name;
     this.market = market;
     this.features = recipe.parts.map((part) => part.family.make(part.parameters, market));
-    this.columns = this.features.flatMap((feature) => feature.columns.map((column) =>
-      ({ ...column, family: feature.family, role: feature.causality === "target" ? "target" as const : "input" as const })));
+    this.columns = this.features.flatMap(({ family, causality, columns }) => columns.map((column) =>
+      ({ ...column, family, role: causality === "target" ? "target" as const : "input" as const })));
     this.names = this.columns.map((column) => column.name);
     const twice = this.names.find((name, k) => this.names.indexOf(name) !== k);
     if (twice !== undefined) {
@@ -61,7 +65,8 @@ export class Panel {
         "remove one of the features that make it, or change its parameters");
     }
     if (this.columns.length > COLUMNS_MAX) {
-      throw new UserError(`recipe "${recipe.name}" makes ${this.columns.length} columns; the most is ${COLUMNS_MAX}`,
+      throw new UserError(
+        `recipe "${recipe.name}" makes ${this.columns.length} columns; the most is ${COLUMNS_MAX}`,
         "split it into several recipes");
     }
     this.inputs = [...new Set(this.features.flatMap((feature) => feature.inputs))];
@@ -113,8 +118,9 @@ export class FeatureStream {
   get time(): number { return this.#time; }
 
   /**
-   * Takes in bars [from, to) and writes their rows to `out`, row major, starting at `row`. When `out` also holds the row
-   * before, a target in it is completed. Bars must go on where the last call ended.
+   * Takes in bars [from, to) and writes their rows to `out`, row major, starting at `row`. When
+   * `out` also holds the row before, a target in it is completed. Bars must go on where the last
+   * call ended.
    */
   update(bars: Bars, from: number, to: number, out: Float32Array, row = 0): void {
     const { features } = this.panel, stride = this.panel.columns.length;
@@ -129,8 +135,8 @@ export class FeatureStream {
   }
 
   /**
-   * Takes in one bar and returns its row (F): the same array each time, valid until the next call. Targets are NaN.
-   * Bars must come in order; one that is older than the last throws.
+   * Takes in one bar and returns its row (F): the same array each time, valid until the next call.
+   * Targets are NaN. Bars must come in order; one that is older than the last throws.
    */
   push(bar: BarRow): Float32Array {
     assert(bar.time >= this.#time, "bars must come in order of time");
@@ -147,7 +153,10 @@ export class FeatureStream {
     return this.#row;
   }
 
-  /** The state as bytes: | magic, version, length | hash (32) | time | state | crc32 |, little endian. */
+  /**
+   * The state as bytes: | magic, version, length | hash (32) | time | state | crc32 |, little
+   * endian.
+   */
   save(): Uint8Array {
     const bytes = new Uint8Array(STATE_HEADER_BYTES + this.state.byteLength + 4);
     const view = new DataView(bytes.buffer);
@@ -161,19 +170,25 @@ export class FeatureStream {
     return bytes;
   }
 
-  /** Takes over a saved state. Throws UserError when it is damaged, or was made by another recipe, market or version. */
+  /**
+   * Takes over a saved state. Throws UserError when it is damaged, or was made by another recipe,
+   * market or version.
+   */
   restore(bytes: Uint8Array): void {
     const refuse = (problem: string): never => {
-      throw new UserError(`the saved feature state ${problem}`, "start from the bars again instead of the saved state");
+      throw new UserError(`the saved feature state ${problem}`,
+        "start from the bars again instead of the saved state");
     };
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    if (bytes.length < STATE_HEADER_BYTES + 4 || view.getUint32(0, true) !== STATE_MAGIC) refuse("is not one");
+    const isState = bytes.length >= STATE_HEADER_BYTES + 4 && view.getUint32(0, true) === STATE_MAGIC;
+    if (!isState) refuse("is not one");
     if (view.getUint32(4, true) !== STATE_VERSION) refuse("has another version");
     if (crc32(bytes.subarray(0, -4)) !== view.getUint32(bytes.length - 4, true)) refuse("is damaged");
     if (Buffer.from(bytes.subarray(16, 48)).toString("hex") !== this.panel.hash) {
       refuse(`was not made by recipe "${this.panel.recipe}" on this market`);
     }
-    assert(bytes.length === STATE_HEADER_BYTES + this.state.byteLength + 4, "a state of this hash has this length");
+    assert(bytes.length === STATE_HEADER_BYTES + this.state.byteLength + 4,
+      "a state of this hash has this length");
     this.#time = view.getFloat64(48, true);
     new Uint8Array(this.state.buffer).set(bytes.subarray(STATE_HEADER_BYTES, -4));
   }
@@ -184,7 +199,8 @@ export function checkInputs(panel: Panel, symbol: string, columns: readonly stri
   const missing = panel.inputs.find((name) => !columns.includes(name));
   if (missing === undefined) return;
   const family = panel.features.find((feature) => feature.inputs.includes(missing))!.family;
-  throw new UserError(`recipe "${panel.recipe}" needs the column "${missing}" (feature family "${family}"), `
+  throw new UserError(
+    `recipe "${panel.recipe}" needs the column "${missing}" (feature family "${family}"), `
     + `which ${symbol} does not have (it has ${columns.join(", ")})`,
     "choose a recipe that needs only these, or fetch a dataset with this column");
 }

@@ -1,15 +1,16 @@
 /**
- * Whole Parquet files put together from, and taken apart into, small ones. parquet-wasm encodes and decodes the columns,
- * but only whole files in its memory, which never shrinks; so each piece of an instrument is a file of its own with one
- * row group, and this file moves row groups between files by copying bytes and shifting the positions in the footer.
+ * Whole Parquet files put together from, and taken apart into, small ones. parquet-wasm encodes and
+ * decodes the columns, but only whole files in its memory, which never shrinks; so each piece of an
+ * instrument is a file of its own with one row group, and this file moves row groups between files
+ * by copying bytes and shifting the positions in the footer.
  *
  *   piece:  PAR1 | pages of the row group | (page index) | footer | length | PAR1
  *   file:   PAR1 | pages, pages, pages, ...              | footer with all row groups | length | PAR1
  *
- * Field numbers are those of parquet.thrift (Apache Parquet format 2.10): FileMetaData 1 version, 2 schema, 3 rows,
- * 4 row groups, 5 key-value metadata, 6 created by, 7 column orders; RowGroup 1 columns, 3 rows, 5 position;
- * ColumnChunk 2 position, 3 metadata, 4 to 7 page index (dropped: optional); ColumnMetaData 7 compressed size,
- * 9 to 11 positions of pages.
+ * Field numbers are those of parquet.thrift (Apache Parquet format 2.10): FileMetaData 1 version, 2
+ * schema, 3 rows, 4 row groups, 5 key-value metadata, 6 created by, 7 column orders; RowGroup 1
+ * columns, 3 rows, 5 position; ColumnChunk 2 position, 3 metadata, 4 to 7 page index (dropped:
+ * optional); ColumnMetaData 7 compressed size, 9 to 11 positions of pages.
  */
 import { ThriftReader, ThriftWriter, Type } from "./thrift.ts";
 
@@ -33,8 +34,10 @@ export interface Footer {
 
 /** Parses a footer (without length and magic). Throws RangeError when it is damaged. */
 export function parseFooter(bytes: Uint8Array): Footer {
-  const reader = new ThriftReader(bytes), groups: Uint8Array[] = [], keyValues = new Map<string, string>();
-  let schema = new Uint8Array(), columnOrders: Uint8Array | null = null, createdBy = "", rows = -1, headEnd = -1;
+  const reader = new ThriftReader(bytes);
+  const groups: Uint8Array[] = [], keyValues = new Map<string, string>();
+  let schema = new Uint8Array(), columnOrders: Uint8Array | null = null, createdBy = "";
+  let rows = -1, headEnd = -1;
   const raw = (type: number): Uint8Array => {
     const start = reader.at;
     reader.skip(type);
@@ -55,7 +58,9 @@ export function parseFooter(bytes: Uint8Array): Footer {
     else if (id === 6) createdBy = reader.text();
     else if (id === 7) columnOrders = raw(type);
   });
-  if (schema.length === 0 || rows < 0 || headEnd < 0) throw new RangeError("the footer lacks its schema or rows");
+  if (schema.length === 0 || rows < 0 || headEnd < 0) {
+    throw new RangeError("the footer lacks its schema or rows");
+  }
   return { schema, createdBy, columnOrders, rows, groups, keyValues, head: bytes.subarray(0, headEnd) };
 }
 
@@ -79,7 +84,8 @@ export interface FooterParts {
 }
 
 /** Encodes a footer; the key-value metadata may depend on what comes before it. */
-export function encodeFooter(parts: FooterParts, keyValues: (head: Uint8Array) => ReadonlyMap<string, string>): Uint8Array {
+export function encodeFooter(parts: FooterParts,
+  keyValues: (head: Uint8Array) => ReadonlyMap<string, string>): Uint8Array {
   const writer = new ThriftWriter();
   writer.struct(() => {
     writer.field(1, Type.i32).zigzag(1);
@@ -90,7 +96,10 @@ export function encodeFooter(parts: FooterParts, keyValues: (head: Uint8Array) =
     const pairs = keyValues(writer.bytes());
     writer.field(5, Type.list).listHead(Type.struct, pairs.size);
     for (const [key, value] of pairs) {
-      writer.struct(() => { writer.field(1, Type.binary).text(key).field(2, Type.binary).text(value); });
+      writer.struct(() => {
+        writer.field(1, Type.binary).text(key);
+        writer.field(2, Type.binary).text(value);
+      });
     }
     writer.field(6, Type.binary).text(parts.createdBy);
     if (parts.columnOrders !== null) writer.field(7, Type.list).raw(parts.columnOrders);
@@ -98,7 +107,9 @@ export function encodeFooter(parts: FooterParts, keyValues: (head: Uint8Array) =
   return writer.bytes();
 }
 
-/** The structure of a row group whose pages have moved by `shift` bytes. The page index is left out. */
+/**
+ * The structure of a row group whose pages have moved by `shift` bytes. The page index is left out.
+ */
 export function moveGroup(group: Uint8Array, shift: number): Uint8Array {
   const reader = new ThriftReader(group), writer = new ThriftWriter();
   copyStruct(reader, writer, (id, type) => {
@@ -128,8 +139,12 @@ function moveChunk(reader: ThriftReader, writer: ThriftWriter, shift: number): v
   });
 }
 
-/** Copies a struct; `edit` may write a field itself (true), drop it, or leave it to be copied as it is. */
-function copyStruct(reader: ThriftReader, writer: ThriftWriter, edit: (id: number, type: number) => boolean | "drop"): void {
+/**
+ * Copies a struct; `edit` may write a field itself (true), drop it, or leave it to be copied as it
+ * is.
+ */
+function copyStruct(reader: ThriftReader, writer: ThriftWriter,
+  edit: (id: number, type: number) => boolean | "drop"): void {
   writer.struct(() => {
     reader.struct((id, type) => {
       const start = reader.at, done = edit(id, type);
@@ -161,7 +176,8 @@ export function extentOf(group: Uint8Array): { from: number; to: number; rows: n
       });
     }
   });
-  if (!(from >= MAGIC_BYTES && to > from && rows >= 0)) throw new RangeError("a row group has no extent");
+  const isExtent = from >= MAGIC_BYTES && to > from && rows >= 0;
+  if (!isExtent) throw new RangeError("a row group has no extent");
   return { from, to, rows };
 }
 
@@ -171,13 +187,17 @@ export function footerOf(file: Uint8Array): Footer {
   return parseFooter(file.subarray(file.length - TAIL_BYTES - length, file.length - TAIL_BYTES));
 }
 
-/** Reads the last eight bytes of a file. Throws RangeError when they cannot be the end of a Parquet file. */
+/**
+ * Reads the last eight bytes of a file. Throws RangeError when they cannot be the end of a Parquet
+ * file.
+ */
 export function footerLength(tail: Uint8Array, fileLength: number): number {
   if (tail.length < TAIL_BYTES || Buffer.from(tail.subarray(4)).toString("latin1") !== MAGIC) {
     throw new RangeError("it does not end like a Parquet file");
   }
   const length = new DataView(tail.buffer, tail.byteOffset).getUint32(0, true);
-  if (length + TAIL_BYTES + MAGIC_BYTES > fileLength) throw new RangeError("its footer is longer than the file");
+  const longest = fileLength - TAIL_BYTES - MAGIC_BYTES;
+  if (length > longest) throw new RangeError("its footer is longer than the file");
   return length;
 }
 

@@ -1,11 +1,13 @@
 /**
- * The classical strategies' positions as columns, so that a network can be compared with them row by row.
- * Time series momentum: Moskowitz, Ooi, Pedersen (2012); MACD: the mean over speeds of phi(signal), with
- * phi(y) = y exp(-y^2/4) / 0.89, which gives back a position when a trend is stretched (Baz et al., 2015).
+ * The classical strategies' positions as columns, so that a network can be compared with them row
+ * by row. Time series momentum: Moskowitz, Ooi, Pedersen (2012); MACD: the mean over speeds of
+ * phi(signal), with phi(y) = y exp(-y^2/4) / 0.89, which gives back a position when a trend is
+ * stretched (Baz et al., 2015).
  */
 import { z } from "zod";
 import { family } from "./family.ts";
-import { macdFlops, macdSignals, macdSpace, macdStateLength, MACD_WARMUP, speedsParameter } from "./macd-signal.ts";
+import { macdFlops, macdSignals, macdSpace, macdStateLength, MACD_WARMUP, speedsParameter }
+  from "./macd-signal.ts";
 import { BLOCK } from "./rolling.ts";
 import { winsorized, WINSORIZED_FLOPS, WINSORIZED_LENGTH } from "./winsorize.ts";
 
@@ -19,7 +21,9 @@ export const positionTsmom = family({
   inputs: ["close"],
   make: ({ window }) => ({
     family: "position_tsmom",
-    columns: [{ name: window === 252 ? "pos_tsmom" : `pos_tsmom_${window}`, unit: "position", warmup: window + 1 }],
+    columns: [
+      { name: window === 252 ? "pos_tsmom" : `pos_tsmom_${window}`, unit: "position", warmup: window + 1 },
+    ],
     inputs: ["close"],
     causality: "close",
     flopsPerBar: WINSORIZED_FLOPS + 2,

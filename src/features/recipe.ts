@@ -1,12 +1,14 @@
 /**
- * A recipe says which features, with which parameters, in which order. It is data: built in (recipes.ts), or a JSON file
- * of the user's. Its hash names the numbers it makes: equal hash, equal bars, equal bits.
+ * A recipe says which features, with which parameters, in which order. It is data: built in
+ * (recipes.ts), or a JSON file of the user's. Its hash names the numbers it makes: equal hash,
+ * equal bars, equal bits.
  *
  *   { "name": "mine", "features": [{ "family": "rsi", "windows": [14, 28] }, { "family": "my_own" }] }
  *
- * A family that is not built in is looked for as `features/NAME.ts` (or .js, .mjs) in the data root: a module whose
- * default export has `summary`, `inputs`, `defaults` (the parameters) and `make(parameters, market)`, which returns a
- * Feature. `dmn features --verify` holds it to the tests that our own families must pass.
+ * A family that is not built in is looked for as `features/NAME.ts` (or .js, .mjs) in the data
+ * root: a module whose default export has `summary`, `inputs`, `defaults` (the parameters) and
+ * `make(parameters, market)`, which returns a Feature. `dmn features --verify` holds it to the
+ * tests that our own families must pass.
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -18,7 +20,7 @@ import { hashFile, hashOf } from "../base/file.ts";
 import { suggestion } from "../base/suggest.ts";
 import { COLUMNS, type ColumnName } from "../market/bars.ts";
 import { FAMILIES } from "./families.ts";
-import { family as declareFamily, type Family } from "./family.ts";
+import { family as declareFamily, type Family, type Market } from "./family.ts";
 import type { Feature } from "./feature.ts";
 import { RECIPES, type RecipeFeature } from "./recipes.ts";
 
@@ -45,17 +47,22 @@ const recipeSchema = z.strictObject({
   features: z.array(z.looseObject({ family: z.string() })).min(1).max(FEATURES_MAX),
 });
 
-/** Reads a recipe by its name, or from a JSON file (a path, or NAME.json in the data root or its recipes/ folder). */
+/**
+ * Reads a recipe by its name, or from a JSON file (a path, or NAME.json in the data root or its
+ * recipes/ folder).
+ */
 export async function readRecipe(root: string, nameOrFile: string): Promise<Recipe> {
-  if (Object.hasOwn(RECIPES, nameOrFile)) return await makeRecipe(root, nameOrFile, RECIPES[nameOrFile]);
+  if (Object.hasOwn(RECIPES, nameOrFile)) {
+    return await makeRecipe(root, nameOrFile, RECIPES[nameOrFile]);
+  }
   const place = recipePlace(root, nameOrFile);
   if (place !== null) return await readRecipeFile(root, place);
   if (isName(nameOrFile) && userFamilyPlace(root, nameOrFile) !== null) {
     return await makeRecipe(root, nameOrFile, [{ family: nameOrFile }]);
   }
   throw new UserError(`there is no recipe "${nameOrFile}"`,
-    `${suggestion(nameOrFile, [...Object.keys(RECIPES), ...userFamilies(root)])} A recipe is a name, or a JSON file such as `
-    + `{"features":[{"family":"return"}]}; ${LIST}`);
+    `${suggestion(nameOrFile, [...Object.keys(RECIPES), ...userFamilies(root)])} A recipe is a name, `
+    + `or a JSON file such as {"features":[{"family":"return"}]}; ${LIST}`);
 }
 
 function recipePlace(root: string, nameOrFile: string): string | null {
@@ -67,7 +74,8 @@ function recipePlace(root: string, nameOrFile: string): string | null {
 async function readRecipeFile(root: string, place: string): Promise<Recipe> {
   let content: unknown;
   try { content = JSON.parse(fs.readFileSync(place, "utf8")); } catch (error) {
-    throw new UserError(`${place} is not valid JSON: ${messageOf(error)}`, "mend the recipe and run the same command again");
+    throw new UserError(`${place} is not valid JSON: ${messageOf(error)}`,
+      "mend the recipe and run the same command again");
   }
   const result = recipeSchema.safeParse(content);
   if (!result.success) {
@@ -76,23 +84,31 @@ async function readRecipeFile(root: string, place: string): Promise<Recipe> {
   }
   const name = result.data.name ?? path.basename(place, ".json");
   if (Object.hasOwn(RECIPES, name)) {
-    throw new UserError(`the recipe ${place} has the name "${name}", which is built in`, 'give it another "name"');
+    throw new UserError(`the recipe ${place} has the name "${name}", which is built in`,
+      'give it another "name"');
   }
-  if (!isName(name)) throw new UserError(`the recipe ${place} has no usable name`, 'add "name": "mine" to it');
+  if (!isName(name)) {
+    throw new UserError(`the recipe ${place} has no usable name`, 'add "name": "mine" to it');
+  }
   return await makeRecipe(root, name, result.data.features);
 }
 
-async function makeRecipe(root: string, name: string, features: readonly RecipeFeature[]): Promise<Recipe> {
+async function makeRecipe(root: string, name: string,
+  features: readonly RecipeFeature[]): Promise<Recipe> {
   const parts: RecipePart[] = [];
   for (const { family: familyName, ...parameters } of features) {
-    const family = await findFamily(root, familyName);
-    parts.push({ name: familyName, family, parameters: checkParameters(familyName, family, parameters) });
+    const found = await findFamily(root, familyName);
+    const complete = checkParameters(familyName, found, parameters);
+    parts.push({ name: familyName, family: found, parameters: complete });
   }
-  const content = parts.map((part) => [part.name, part.family.source ?? "", part.family.version, part.parameters]);
+  const content = parts.map(({ name: part, family: { source, version }, parameters }) =>
+    [part, source ?? "", version, parameters]);
   return { name, parts, hash: hashOf(canonicalJson(content)) };
 }
 
-function checkParameters(name: string, family: Family, given: Record<string, unknown>): Record<string, unknown> {
+type Parameters = Record<string, unknown>;
+
+function checkParameters(name: string, family: Family, given: Parameters): Parameters {
   const result = family.parameters.safeParse(given);
   if (result.success) return result.data;
   const known = Object.keys(family.parameters.shape);
@@ -138,21 +154,25 @@ export interface UserFamily {
   readonly inputs: readonly ColumnName[];
   /** Parameters and their defaults. A recipe may change a value, not its type. */
   readonly defaults?: Readonly<Record<string, number | string | boolean | readonly number[]>>;
-  make(parameters: Readonly<Record<string, unknown>>, market: Parameters<Family["make"]>[1]): Feature;
+  make(parameters: Readonly<Record<string, unknown>>, market: Market): Feature;
 }
 
+const parameterValue = z.union([z.number(), z.string(), z.boolean(), z.array(z.number())]);
 const userFamilySchema = z.object({
   summary: z.string(),
   inputs: z.array(z.enum(Object.keys(COLUMNS) as [ColumnName, ...ColumnName[]])).min(1),
-  defaults: z.record(z.string(), z.union([z.number(), z.string(), z.boolean(), z.array(z.number())])).default({}),
+  defaults: z.record(z.string(), parameterValue).default({}),
   make: z.custom<UserFamily["make"]>((value) => typeof value === "function", "must be a function"),
 });
 
 async function loadUserFamily(name: string, place: string): Promise<Family> {
   let module: { readonly default?: unknown };
   const source = hashFile(place);
-  try { module = await import(`${pathToFileURL(place).href}?${source}`) as { default?: unknown }; } catch (error) {
-    throw new UserError(`${place} does not load: ${messageOf(error)}`, "mend the file and run the same command again");
+  try {
+    module = await import(`${pathToFileURL(place).href}?${source}`) as { default?: unknown };
+  } catch (error) {
+    throw new UserError(`${place} does not load: ${messageOf(error)}`,
+      "mend the file and run the same command again");
   }
   const result = userFamilySchema.safeParse(module.default);
   if (!result.success) {
@@ -160,13 +180,14 @@ async function loadUserFamily(name: string, place: string): Promise<Family> {
       "it needs summary, inputs (bar columns), defaults (parameters) and make(parameters, market)");
   }
   const { summary, inputs, defaults, make } = result.data;
-  const shape = Object.fromEntries(Object.entries(defaults).map(([key, value]) => [key, schemaLike(value)]));
+  const shape = Object.fromEntries(Object.entries(defaults)
+    .map(([key, value]) => [key, schemaLike(value)]));
   const made = declareFamily({ summary, version: 1, parameters: z.strictObject(shape), inputs,
     make: (parameters, market) => {
       const feature = make(parameters, market);
-      if (feature.family !== name) throw new UserError(`${place}: the feature made says it is of the family "${feature.family}"`,
-        `return { family: "${name}", ... } from make`);
-      return feature;
+      if (feature.family === name) return feature;
+      throw new UserError(`${place} made a feature of the family "${feature.family}"`,
+        `return { family: "${name}", ... } from its make`);
     } });
   return { ...made, source };
 }
@@ -181,6 +202,8 @@ function schemaLike(value: number | string | boolean | number[]): z.ZodType {
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
-  const entries = Object.entries(value).filter(([, inner]) => inner !== undefined).sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${entries.map(([key, inner]) => `${JSON.stringify(key)}:${canonicalJson(inner)}`).join(",")}}`;
+  const entries = Object.entries(value).filter(([, inner]) => inner !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, inner]) => `${JSON.stringify(key)}:${canonicalJson(inner)}`);
+  return `{${entries.join(",")}}`;
 }

@@ -1,8 +1,14 @@
-/** The recipes that come with the product, as data: which families, with which parameters, in which order. */
+/**
+ * The recipes that come with the product, as data: which families, with which parameters, in which
+ * order.
+ */
 import { FAMILIES } from "./families.ts";
 import { INDICATORS, TECHNICAL_RECIPE } from "./technical.ts";
 
-/** One line of a recipe: a family of families.ts and its parameters; absent ones take their defaults. */
+/**
+ * One line of a recipe: a family of families.ts and its parameters; absent ones take their
+ * defaults.
+ */
 export interface RecipeFeature {
   readonly family: string;
   readonly [parameter: string]: unknown;
@@ -18,7 +24,10 @@ const dmn: readonly RecipeFeature[] = [
   { family: "position_macd", speeds: [[8, 24], [16, 48], [32, 96]] },
 ];
 
-/** Every family is also a recipe of its own, with its defaults; a search space's indicator is a group of them. */
+/**
+ * Every family is also a recipe of its own, with its defaults; a search space's indicator is a
+ * group of them.
+ */
 const single = Object.fromEntries(Object.keys(FAMILIES).map((family) => [family, [{ family }]]));
 
 export const RECIPES: Readonly<Record<string, readonly RecipeFeature[]>> = {

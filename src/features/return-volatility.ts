@@ -1,8 +1,12 @@
-/** The return of one bar and its ex-ante volatility, both of the winsorised price. Neither is annualised. */
+/**
+ * The return of one bar and its ex-ante volatility, both of the winsorised price. Neither is
+ * annualised.
+ */
 import { z } from "zod";
 import { decayOfSpan } from "./ewm.ts";
 import { family } from "./family.ts";
-import { volatility, VOLATILITY_FLOPS, VOLATILITY_LENGTH, winsorized, WINSORIZED_FLOPS, WINSORIZED_LENGTH }
+import { volatility, VOLATILITY_FLOPS, VOLATILITY_LENGTH, winsorized, WINSORIZED_FLOPS,
+  WINSORIZED_LENGTH }
   from "./winsorize.ts";
 
 export const barReturn = family({
@@ -42,7 +46,9 @@ export const barVolatility = family({
     const decay = decayOfSpan(span);
     return {
       family: "volatility",
-      columns: [{ name: span === 60 ? "daily_vol" : `vol_${span}`, unit: "fraction per bar", warmup: span + 1 }],
+      columns: [
+        { name: span === 60 ? "daily_vol" : `vol_${span}`, unit: "fraction per bar", warmup: span + 1 },
+      ],
       inputs: ["close"],
       causality: "close",
       flopsPerBar: WINSORIZED_FLOPS + VOLATILITY_FLOPS,

@@ -1,14 +1,18 @@
 /**
- * As much of Thrift's compact protocol as a Parquet footer needs: walk a structure, skip what is of no interest, copy
- * it with a few fields changed. (Apache Thrift, "Thrift compact protocol encoding".)
+ * As much of Thrift's compact protocol as a Parquet footer needs: walk a structure, skip what is of
+ * no interest, copy it with a few fields changed. (Apache Thrift, "Thrift compact protocol
+ * encoding".)
  *
  *   struct := field* 0x00     field := (id step << 4 | type) value     step 0: a zigzag id follows
  *   list   := (size << 4 | type) value*                                size 15: a varint size follows
  *
- * Reading past the end, or a nonsensical type, throws RangeError: the caller says which file is damaged.
+ * Reading past the end, or a nonsensical type, throws RangeError: the caller says which file is
+ * damaged.
  */
-export const Type = { true: 1, false: 2, byte: 3, i16: 4, i32: 5, i64: 6, double: 7, binary: 8, list: 9, set: 10, map: 11,
-  struct: 12 } as const;
+export const Type = {
+  true: 1, false: 2, byte: 3, i16: 4, i32: 5, i64: 6, double: 7, binary: 8, list: 9, set: 10, map: 11,
+  struct: 12,
+} as const;
 
 const DEPTH_MAX = 32;
 
@@ -82,7 +86,8 @@ export class ThriftReader {
       case Type.list: case Type.set: {
         const { type: inner, size } = this.list();
         for (let k = 0; k < size; k++) {
-          if (inner === Type.true || inner === Type.false) this.byte(); else this.skip(inner, depth + 1);
+          if (inner === Type.true || inner === Type.false) this.byte();
+          else this.skip(inner, depth + 1);
         }
         return;
       }

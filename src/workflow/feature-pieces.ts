@@ -1,4 +1,7 @@
-/** One instrument's features, cut into pieces of bounded size: what a worker thread of `dmn features` does. */
+/**
+ * One instrument's features, cut into pieces of bounded size: what a worker thread of `dmn
+ * features` does.
+ */
 import { UserError } from "../base/error.ts";
 import { firstRowAt } from "../market/bars.ts";
 import { calendar } from "../market/calendar.ts";
@@ -34,24 +37,32 @@ export interface InstrumentSummary {
 }
 
 export const columnSums = (columns: number): ColumnSums =>
-  ({ count: new Float64Array(columns), sum: new Float64Array(columns), squares: new Float64Array(columns) });
+  ({
+    count: new Float64Array(columns), sum: new Float64Array(columns), squares: new Float64Array(columns),
+  });
 
-/** Binds a recipe to a dataset's market. Throws UserError for an unknown recipe or a dataset without bars. */
+/**
+ * Binds a recipe to a dataset's market. Throws UserError for an unknown recipe or a dataset without
+ * bars.
+ */
 export async function bindTo(root: string, manifest: Manifest, recipeName: string): Promise<Panel> {
   if (manifest.kind !== "bars") {
-    throw new UserError(`dataset "${manifest.dataset}" holds ${manifest.kind}, and features are computed from bars`,
+    throw new UserError(
+      `dataset "${manifest.dataset}" holds ${manifest.kind}, and features are computed from bars`,
       "fetch bars: dmn fetch --help");
   }
-  return bind(await readRecipe(root, recipeName), { calendar: calendar(manifest.calendar), timeframe: manifest.timeframe });
+  const market = { calendar: calendar(manifest.calendar), timeframe: manifest.timeframe };
+  return bind(await readRecipe(root, recipeName), market);
 }
 
 /**
- * Yields Parquet pieces of one instrument, in order of time. Features are computed from the first bar on, whatever the
- * range: a range chooses rows, it does not change their values. A piece goes out one row late, because a target's row is
- * complete only when the next bar is in.
+ * Yields Parquet pieces of one instrument, in order of time. Features are computed from the first
+ * bar on, whatever the range: a range chooses rows, it does not change their values. A piece goes
+ * out one row late, because a target's row is complete only when the next bar is in.
  */
-export async function* featurePieces(root: string, manifest: Manifest, panel: Panel, symbol: string, range: RowRange):
-AsyncGenerator<Uint8Array, InstrumentSummary> {
+export async function* featurePieces(
+  root: string, manifest: Manifest, panel: Panel, symbol: string, range: RowRange,
+): AsyncGenerator<Uint8Array, InstrumentSummary> {
   const row = manifest.instruments.find((one) => one.symbol === symbol)!;
   checkInputs(panel, symbol, row.columns);
   const bars = await readBars(root, manifest, symbol, { columns: panel.inputs });
@@ -59,7 +70,8 @@ AsyncGenerator<Uint8Array, InstrumentSummary> {
   const first = range.from === null ? 0 : firstRowAt(bars.time, range.from);
   const end = range.to === null ? T : firstRowAt(bars.time, range.to + 1);
   const step = Math.max(ROWS_MIN, Math.min(ROWS_MAX, Math.floor(PIECE_VALUES / F)));
-  const stream = panel.start(), sums = columnSums(F), out = new Float32Array((Math.min(step, T) + 1) * F);
+  const stream = panel.start(), sums = columnSums(F),
+    out = new Float32Array((Math.min(step, T) + 1) * F);
   let written = 0;
   for (let start = 0; start < T && start <= end; start += step) {
     const stop = Math.min(start + step, T);

@@ -4,8 +4,9 @@
  *   symbols ──> worker 0 ─┐
  *           ──> worker 1 ─┼──> pieces, kept until their turn ──> write(symbol, piece)
  *
- * A worker makes its next piece only when the last one was written, or may wait: at most WAITING_BYTES of pieces wait,
- * and workers run at most AHEAD instruments each ahead of the one being written. That one never waits.
+ * A worker makes its next piece only when the last one was written, or may wait: at most
+ * WAITING_BYTES of pieces wait, and workers run at most AHEAD instruments each ahead of the one
+ * being written. That one never waits.
  */
 import { extname } from "node:path";
 import { Worker } from "node:worker_threads";
@@ -92,27 +93,30 @@ class Pool {
 
   #open(): Worker {
     const { root, manifest, recipe, panel, range } = this.#job;
-    const task: WorkerTask = { root, dataset: manifest.dataset, fingerprint: manifest.fingerprint, recipe,
-      hash: panel.hash, range };
-    return new Worker(new URL(`./features-worker${extname(import.meta.filename)}`, import.meta.url), { workerData: task });
+    const { dataset, fingerprint } = manifest;
+    const task: WorkerTask = { root, dataset, fingerprint, recipe, hash: panel.hash, range };
+    const place = new URL(`./features-worker${extname(import.meta.filename)}`, import.meta.url);
+    return new Worker(place, { workerData: task });
   }
 
   #assign(): void {
     const { symbols, workers } = this.#job;
-    while (this.#idle.length > 0 && this.#next < symbols.length && this.#next < this.#writing + workers * AHEAD) {
+    const end = Math.min(symbols.length, this.#writing + workers * AHEAD);
+    while (this.#idle.length > 0 && this.#next < end) {
       const worker = this.#idle.pop()!, symbol = symbols[this.#next];
       this.#turns.set(this.#next++, { symbol, worker, pieces: [], summary: null, isHeld: false });
       this.#ask(worker, { symbol });
     }
   }
 
-  #ask(worker: Worker, question: WorkerQuestion): void { worker.postMessage(question); }
+  #ask(worker: Worker, question: WorkerQuestion): void { worker.postMessage(question, []); }
 
   /** Takes in what a worker says; true when all instruments are written. */
   #hear(worker: Worker, answer: WorkerAnswer): boolean {
     if (answer.kind === "refused") throw new UserError(answer.problem, answer.hint);
     if (answer.kind === "failed") throw new Error(`a worker thread failed: ${answer.stack}`);
-    const turn = [...this.#turns.values()].find((one) => one.worker === worker && one.summary === null)!;
+    const turn = [...this.#turns.values()]
+      .find((one) => one.worker === worker && one.summary === null)!;
     if (answer.kind === "piece") {
       turn.pieces.push(answer.bytes);
       turn.isHeld = true;
@@ -131,9 +135,14 @@ class Pool {
     return this.#writing === this.#job.symbols.length;
   }
 
-  /** Writes what has its turn: all pieces of the first instrument, and of those behind it once it is done. */
+  /**
+   * Writes what has its turn: all pieces of the first instrument, and of those behind it once it is
+   * done.
+   */
   #writeTurns(): void {
-    for (let turn = this.#turns.get(this.#writing); turn !== undefined; turn = this.#turns.get(this.#writing)) {
+    for (;;) {
+      const turn = this.#turns.get(this.#writing);
+      if (turn === undefined) return;
       for (const piece of turn.pieces.splice(0)) {
         this.#job.write(turn.symbol, piece);
         this.#waitingBytes -= piece.length;

@@ -1,6 +1,7 @@
 /**
- * A worker thread of `dmn features`. It is asked for instruments and answers with pieces; each piece waits for leave, so
- * that no more than a few are in memory (features-pool.ts has the other end).
+ * A worker thread of `dmn features`. It is asked for instruments and answers with pieces; each
+ * piece waits for leave, so that no more than a few are in memory (features-pool.ts has the other
+ * end).
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { assert } from "../base/assert.ts";
@@ -30,7 +31,8 @@ async function work(port: NonNullable<typeof parentPort>, task: WorkerTask): Pro
   const manifest = readManifest(task.root, task.dataset);
   const panel = await bindTo(task.root, manifest, task.recipe);
   if (manifest.fingerprint !== task.fingerprint || panel.hash !== task.hash) {
-    throw new UserError(`dataset "${task.dataset}" or recipe "${task.recipe}" changed while features were computed`,
+    throw new UserError(
+      `dataset "${task.dataset}" or recipe "${task.recipe}" changed while features were computed`,
       "run the same command again");
   }
   const questions: WorkerQuestion[] = [];
@@ -40,7 +42,9 @@ async function work(port: NonNullable<typeof parentPort>, task: WorkerTask): Pro
     while (questions.length === 0) await new Promise<void>((resolve) => { wake = resolve; });
     return questions.shift()!;
   };
-  const say = (answer: WorkerAnswer, transfer: ArrayBuffer[] = []): void => { port.postMessage(answer, transfer); };
+  const say = (answer: WorkerAnswer, transfer: ArrayBuffer[] = []): void => {
+    port.postMessage(answer, transfer);
+  };
   for (;;) {
     const question = await next();
     assert("symbol" in question, "an instrument is asked for");
@@ -57,8 +61,9 @@ async function work(port: NonNullable<typeof parentPort>, task: WorkerTask): Pro
 if (parentPort !== null) {
   const port = parentPort;
   work(port, workerData as WorkerTask).catch((error: unknown) => {
-    const answer: WorkerAnswer = error instanceof UserError ? { kind: "refused", problem: error.problem, hint: error.hint }
-      : { kind: "failed", stack: error instanceof Error ? error.stack ?? error.message : String(error) };
+    const stack = error instanceof Error ? error.stack ?? error.message : String(error);
+    const answer: WorkerAnswer = error instanceof UserError
+      ? { kind: "refused", problem: error.problem, hint: error.hint } : { kind: "failed", stack };
     port.postMessage(answer);
   });
 }

@@ -5,13 +5,13 @@ import * as path from "node:path";
 import type { Context } from "../base/context.ts";
 import { UserError } from "../base/error.ts";
 import { replaceFile, TEMPORARY } from "../base/file.ts";
-import { formatDay, MS_PER_DAY, parseDay } from "../base/units.ts";
+import { dayOf, formatDay, MS_PER_DAY, parseDay } from "../base/units.ts";
 import { featuresPlace, FeaturesWriter } from "../features/file.ts";
 import { checkInputs, type Panel, type PanelColumn } from "../features/panel.ts";
 import { rowOf } from "../market/manifest.ts";
 import { readManifest, type Manifest, type ManifestRow } from "../market/store.ts";
 import { bindTo, columnSums, type ColumnSums, type RowRange } from "./feature-pieces.ts";
-import { computePieces } from "./features-pool.ts";
+import { computePieces, type PoolJob } from "./features-pool.ts";
 
 export { loadFeatures } from "./load-features.ts";
 
@@ -61,7 +61,7 @@ const VALUES_PER_WORKER = 2e7;
 
 /** Computes a recipe over a dataset and writes datasets/NAME/features/RECIPE.parquet. */
 export async function features(options: FeaturesOptions, context: Context): Promise<FeaturesReport> {
-  const startedAt = context.clock.now(), { root, signal } = context;
+  const startedAt = context.clock.now(), { root } = context;
   const manifest = readManifest(root, options.dataset), rows = chooseRows(manifest, options.symbols);
   const panel = await bindTo(root, manifest, options.recipe), range = rangeOf(options, manifest);
   for (const row of rows) checkInputs(panel, row.symbol, row.columns);
@@ -69,58 +69,92 @@ export async function features(options: FeaturesOptions, context: Context): Prom
   if (tooShort.length === rows.length) refuseShort(panel, manifest, rows);
   const place = featuresPlace(root, manifest.dataset, panel.recipe);
   removeStale(path.dirname(place));
-  const workers = countWorkers(options.workers || context.config.workers, rows, panel.columns.length);
-  const total = columnSums(panel.columns.length), task = context.progress.start("features", rows.length, "instruments");
-  let written = 0, bytes = 0, instruments = 0;
+  const wanted = options.workers || context.config.workers;
+  const workers = countWorkers(wanted, rows, panel.columns.length);
+  let written: Written | null = null;
   await replaceFile(place, async (temporary) => {
-    using file = new FeaturesWriter(temporary, { recipe: panel.recipe, hash: panel.hash, dataset: manifest.dataset,
-      fingerprint: manifest.fingerprint, from: range.from, to: range.to, warmup: panel.warmup, columns: panel.columns });
-    await computePieces({ root, manifest, panel, recipe: options.recipe, symbols: rows.map((row) => row.symbol), range, workers,
-      signal,
-      write: (symbol, piece) => { file.add(symbol, piece); },
-      done: (summary) => {
-        if (summary.rows > 0) instruments++;
-        merge(total, summary.sums);
-        task.advance(1, summary.symbol);
-      } });
-    if (file.rows === 0) refuseRange(options, manifest, rows);
-    written = file.rows;
-    bytes = file.finish();
+    const header = {
+      recipe: panel.recipe, hash: panel.hash, dataset: manifest.dataset,
+      fingerprint: manifest.fingerprint, ...range, warmup: panel.warmup, columns: panel.columns,
+    };
+    using file = new FeaturesWriter(temporary, header);
+    const symbols = rows.map((row) => row.symbol);
+    const job = { root, manifest, recipe: options.recipe, panel, symbols, range, workers };
+    written = await writeAll(file, job, context);
+    if (written.rows === 0) refuseRange(options, manifest, rows);
+    written.bytes = file.finish();
+  });
+  const { sums, rows: count, bytes, instruments } = written!;
+  return {
+    dataset: manifest.dataset, recipe: panel.recipe, hash: panel.hash, file: place, bytes, instruments,
+    rows: count, warmup: panel.warmup, tooShort, workers,
+    columns: panel.columns.map((column, k) => reportColumn(column, sums, k, count)),
+    seconds: (context.clock.now() - startedAt) / 1000,
+  };
+}
+
+interface Written {
+  readonly sums: ColumnSums;
+  readonly instruments: number;
+  readonly rows: number;
+  bytes: number;
+}
+
+async function writeAll(file: FeaturesWriter, job: Omit<PoolJob, "signal" | "write" | "done">,
+  { progress, signal }: Context): Promise<Written> {
+  const sums = columnSums(job.panel.columns.length);
+  const task = progress.start("features", job.symbols.length, "instruments");
+  let instruments = 0;
+  await computePieces({
+    ...job, signal,
+    write: (symbol, piece) => { file.add(symbol, piece); },
+    done: (summary) => {
+      if (summary.rows > 0) instruments++;
+      merge(sums, summary.sums);
+      task.advance(1, summary.symbol);
+    },
   });
   task.finish();
-  return { dataset: manifest.dataset, recipe: panel.recipe, hash: panel.hash, file: place, bytes, instruments, rows: written,
-    warmup: panel.warmup, columns: panel.columns.map((column, k) => reportColumn(column, total, k, written)), tooShort,
-    seconds: (context.clock.now() - startedAt) / 1000, workers };
+  return { sums, instruments, rows: file.rows, bytes: 0 };
 }
 
 /** The dataset's instruments, or those named. Throws UserError with the nearest name for an unknown one. */
 function chooseRows(manifest: Manifest, symbols: readonly string[]): readonly ManifestRow[] {
   const named = new Set(symbols.map((symbol) => rowOf(manifest, symbol).symbol));
   const rows = manifest.instruments.filter((row) => named.size === 0 || named.has(row.symbol));
-  if (rows.length === 0) throw new UserError(`dataset "${manifest.dataset}" has no instruments`, `fetch it again: ${manifest.command}`);
-  return rows;
+  if (rows.length > 0) return rows;
+  throw new UserError(`dataset "${manifest.dataset}" has no instruments`,
+    `fetch it again: ${manifest.command}`);
 }
 
 function rangeOf({ from, to }: FeaturesOptions, manifest: Manifest): RowRange {
   const start = from === null ? null : parseDay(from), end = to === null ? null : parseDay(to);
   if (start !== null && end !== null && start > end) {
-    throw new UserError(`--from ${from} is after --to ${to} (dataset "${manifest.dataset}")`, `swap them: --from ${to} --to ${from}`);
+    throw new UserError(`--from ${from} is after --to ${to} (dataset "${manifest.dataset}")`,
+      `swap them: --from ${to} --to ${from}`);
   }
-  return { from: start === null ? null : start * MS_PER_DAY, to: end === null ? null : (end + 1) * MS_PER_DAY - 1 };
+  return {
+    from: start === null ? null : start * MS_PER_DAY,
+    to: end === null ? null : (end + 1) * MS_PER_DAY - 1,
+  };
 }
 
 function refuseShort(panel: Panel, manifest: Manifest, rows: readonly ManifestRow[]): never {
-  const longest = rows.reduce((best, row) => row.rows > best.rows ? row : best), needed = panel.warmup + 1;
-  const slowest = panel.columns.reduce((best, column) => column.warmup > best.warmup ? column : best);
-  throw new UserError(`recipe "${panel.recipe}" needs at least ${needed} bars for its first complete row (column `
-    + `"${slowest.name}"), and the longest instrument, ${longest.symbol}, has ${longest.rows}`,
-    `fetch ${needed - longest.rows} more bars of dataset "${manifest.dataset}" or choose a recipe with shorter windows`);
+  const longest = rows.reduce((best, row) => row.rows > best.rows ? row : best);
+  const slowest = panel.columns.reduce((best, one) => one.warmup > best.warmup ? one : best);
+  const needed = panel.warmup + 1;
+  throw new UserError(`recipe "${panel.recipe}" needs at least ${needed} bars for its first complete row `
+    + `(column "${slowest.name}"), and the longest instrument, ${longest.symbol}, has ${longest.rows}`,
+  `fetch ${needed - longest.rows} more bars of dataset "${manifest.dataset}", or choose a recipe with `
+    + "shorter windows: dmn features --list");
 }
 
-function refuseRange({ from, to }: FeaturesOptions, manifest: Manifest, rows: readonly ManifestRow[]): never {
-  const first = formatDay(Math.floor(Math.min(...rows.map((row) => row.from)) / MS_PER_DAY));
-  const last = formatDay(Math.floor(Math.max(...rows.map((row) => row.to)) / MS_PER_DAY));
-  throw new UserError(`dataset "${manifest.dataset}" has no bars from ${from ?? "its start"} to ${to ?? "its end"}`,
+function refuseRange({ from, to }: FeaturesOptions, manifest: Manifest,
+  rows: readonly ManifestRow[]): never {
+  const first = formatDay(dayOf(Math.min(...rows.map((row) => row.from))));
+  const last = formatDay(dayOf(Math.max(...rows.map((row) => row.to))));
+  throw new UserError(
+    `dataset "${manifest.dataset}" has no bars from ${from ?? "its start"} to ${to ?? "its end"}`,
     `its bars are from ${first} to ${last}`);
 }
 
@@ -136,13 +170,18 @@ function removeStale(folder: string): void {
 
 function isAlive(pid: number): boolean {
   if (pid === process.pid) return false;
-  try { process.kill(pid, 0); return true; } catch (error) { return (error as NodeJS.ErrnoException).code === "EPERM"; }
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
 }
 
 function countWorkers(wanted: number, rows: readonly ManifestRow[], columns: number): number {
   if (wanted > 0) return Math.min(wanted, rows.length);
   const values = rows.reduce((sum, row) => sum + row.rows, 0) * columns;
-  return Math.max(1, Math.min(availableParallelism(), rows.length, Math.ceil(values / VALUES_PER_WORKER)));
+  const worth = Math.ceil(values / VALUES_PER_WORKER);
+  return Math.max(1, Math.min(availableParallelism(), rows.length, worth));
 }
 
 function merge(total: ColumnSums, more: ColumnSums): void {
@@ -153,8 +192,9 @@ function merge(total: ColumnSums, more: ColumnSums): void {
   }
 }
 
-function reportColumn(column: PanelColumn, { count, sum, squares }: ColumnSums, k: number, rows: number): ColumnReport {
-  const mean = sum[k] / count[k];
-  return { name: column.name, unit: column.unit, family: column.family, role: column.role, warmup: column.warmup,
-    nanShare: 1 - count[k] / rows, mean, std: Math.sqrt(Math.max(0, squares[k] - count[k] * mean * mean) / (count[k] - 1)) };
+function reportColumn(column: PanelColumn, sums: ColumnSums, k: number, rows: number): ColumnReport {
+  const count = sums.count[k], mean = sums.sum[k] / count;
+  const { name, unit, family, role, warmup } = column;
+  const std = Math.sqrt(Math.max(0, sums.squares[k] - count * mean * mean) / (count - 1));
+  return { name, unit, family, role, warmup, nanShare: 1 - count / rows, mean, std };
 }
