@@ -4,6 +4,7 @@
  *   options ── requestOf ──> FetchRequest ── source.fetch ──> Delivery* ── DatasetWriter.put ──> commit ──> FetchReport
  *                                                  ^ have(): what an interrupted run of the same request left
  */
+import { setImmediate } from "node:timers/promises";
 import { places } from "../base/data-root.ts";
 import type { Context } from "../base/context.ts";
 import { Interrupted } from "../base/error.ts";
@@ -70,6 +71,8 @@ async function run(name: SourceName, request: FetchRequest, before: Manifest | n
     const row = await writer.put(delivery);
     seen.set(row.symbol, look(delivery, description, isCheck));
     task.advance(1, row.symbol);
+    // Only a turn of the event loop lets Ctrl-C through: neither making nor writing rows waits for anything.
+    await setImmediate();
     context.signal.throwIfAborted();
   }
   const manifest = await writer.commit();

@@ -63,8 +63,6 @@ export const syntheticSource: Source = {
       if (have.has(one.instrument.symbol)) { rows++; continue; }
       const bars = market.bars(one);
       rows += bars.time.length;
-      // Lets Ctrl-C and the progress bar through between two long computations.
-      await Promise.resolve();
       if (bars.time.length > 0) yield { bars, actions: [] } satisfies Delivery;
     }
     if (rows === 0) {
