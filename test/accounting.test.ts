@@ -6,7 +6,8 @@ import { frictionless, perform, setStage, termsOf, totalReturn } from "../src/ba
 import { runEvent } from "../src/backtest/event.ts";
 import { holdingCost, NO_COSTS, percentageFee, tradingRate, type Costs } from "../src/strategy/costs.ts";
 import { NO_LIMITS } from "../src/strategy/risk.ts";
-import { inputOf, quoted } from "./event-input.ts";
+import { day } from "../src/base/units.ts";
+import { FIRST_DAY, inputOf, quoted } from "./event-input.ts";
 import type { InstrumentInput } from "../src/backtest/input.ts";
 
 function near(found: number, expected: number, tolerance: number): void {
@@ -127,26 +128,47 @@ test("with lag 1 an order of a close at 100 fills at the next open of 104 and ea
   near(first, 1250, 1e-10);
 });
 
-test("2 % of a volume of 50 fills 1 of 10 shares; the other 9 are cancelled and asked for again: 1, 2, 3 held", async () => {
+test("2 % of a volume of 200 fills 4 of 10 shares; the rest is cancelled and asked for again: 4, 8, 10 held", async () => {
   const bare = quoted([100, 100, 100, 100, 100], [1, 1, 1, 1]);
-  const one = { ...bare, bars: { ...bare.bars, columns: { ...bare.bars.columns, volume: new Float64Array(5).fill(50) } } };
+  const columns = { ...bare.bars.columns, volume: new Float64Array(5).fill(200) };
+  const one = { ...bare, bars: { ...bare.bars, columns } };
   const input = inputOf([one], { ...FULL, isFractional: false, participationMax: 0.02 }, "raw");
   const stage = await setStage(input), { runs, tapes } = perform(stage, termsOf(input));
-  near(runs[0].grossExposure[2], 0.3, 1e-15);
-  assert.deepEqual([tapes[0].orders, tapes[0].fills, tapes[0].partial], [4, 4, 4]);
+  assert.deepEqual([...runs[0].grossExposure], [0.4, 0.8, 1, 1]);
+  assert.deepEqual([tapes[0].orders, tapes[0].fills, tapes[0].partial], [3, 3, 2]);
   const result = await runEvent(input);
-  assert.ok(result.notes.includes("4 orders filled only in part; the rest was cancelled."), result.notes.join("\n"));
+  assert.ok(result.notes.includes("2 orders filled only in part; the rest was cancelled."), result.notes.join("\n"));
 });
 
-test("an instrument whose bars end is sold at its last price and named; what it made, 10 %, stays", async () => {
-  const gone = quoted([100, 110], [1]), stays = quoted([100, 100, 100, 100], [0.5, 0.5, 0.5]);
-  const ends = { ...gone, instrument: { ...gone.instrument, symbol: "GONE" } };
-  const bare = { ...ends.bars, columns: { ...ends.bars.columns, volume: new Float64Array(2).fill(1e6) } };
-  const input = inputOf([{ ...ends, bars: bare }, stays], { ...FULL, isFractional: false, participationMax: 1e-6 }, "raw");
+test("an instrument whose bars end is sold at its last price whatever the volume, and named: 2 shares make 20", async () => {
+  const gone = quoted([100, 100, 110], [1, 1]), stays = quoted([100, 100, 100, 100, 100], [0.5, 0.5, 0.5, 0.5]);
+  const columns = { ...gone.bars.columns, volume: new Float64Array(3).fill(1e6) };
+  const ends = { ...gone, instrument: { ...gone.instrument, symbol: "GONE" }, bars: { ...gone.bars, columns } };
+  // One share a bar: 2 of the 5 wanted are held when the bars end.
+  const input = inputOf([ends, stays], { ...FULL, isFractional: false, participationMax: 1e-6 }, "raw");
   const { notes, curve } = await runEvent(input);
-  near(curve.netReturn[0], 1 * 10 / 1000, 1e-12);      // 1 of 5 shares was filled
-  assert.equal(curve.active[1], 1);
-  assert.ok(notes.some((note) => note === "Closed out at the last price because the bars end: GONE."), notes.join("\n"));
+  near(curve.netReturn[1], 0.02, 1e-15);
+  assert.deepEqual([...curve.active], [2, 2, 1, 1]);
+  assert.ok(notes.includes("Closed out at the last price because the bars end: GONE."), notes.join("\n"));
+});
+
+test("an order limit of 150 lets 100 and 100 in and does not keep the 220 of a last bar from being sold", async () => {
+  const gone = quoted([100, 100, 110], [0.2, 0.4]), stays = quoted([100, 100, 100, 100, 100], [0.2, 0.2, 0.2, 0.2]);
+  const limits = { ...NO_LIMITS, orderNotionalMax: 150 };
+  const input = inputOf([gone, stays], { ...FULL, isFractional: false, limits }, "raw");
+  const stage = await setStage(input), { runs, tapes } = perform(stage, termsOf(input));
+  assert.deepEqual([[...runs[0].active], tapes[0].refused], [[2, 2, 1, 1], 0]);
+});
+
+test("a window of one day ends for each instrument at its own next bar: 100 to 110 counts, 999 a day later does not", async () => {
+  const early = quoted([100, 110, 999], [1, 1]), whole = quoted([100, 50, 100], [1, 1]);
+  const keep = (values: Float64Array): Float64Array => Float64Array.of(values[0], values[2]);
+  const time = keep(whole.bars.time);
+  const late = { ...whole, bars: { ...whole.bars, time, columns: { close: Float64Array.of(100, 100) } },
+    adjustedClose: Float64Array.of(100, 100), features: { ...whole.features, time, values: whole.features.values.slice(0, 4) } };
+  const input = inputOf([early, late], { ...FULL, windows: [{ from: day(FIRST_DAY), to: day(FIRST_DAY) }] }, "raw");
+  const stage = await setStage(input);
+  assert.deepEqual([...perform(stage, termsOf(input)).runs[0].equity], [1000, 1050]);
 });
 
 test("an order for 10 shares at 101 is refused by a notional limit of 1,000 and counted", () => {

@@ -30,6 +30,7 @@ describe("both engines", () => {
     ["the whole portfolio scaled to 10 %", { portfolioTarget: 0.1 }],
     ["the whole portfolio scaled to 10 %, a bar later", { portfolioTarget: 0.1, lag: 1 }],
     ["weights capped at 0.5", { leverageMax: 0.5 }],
+    ["weights capped at 0.5 after scaling the portfolio up to 30 %", { leverageMax: 0.5, portfolioTarget: 0.3 }],
     ["three windows of their own", { windows: [window(10, 80), window(81, 160), window(200, 260)] }],
     ["three windows in one book from day 5", { windows: [window(40, 80), window(81, 160), window(200, 260)],
       bookFrom: day(FIRST_DAY + 5), portfolioTarget: 0.1 }],

@@ -93,6 +93,17 @@ test("the value at risk of half the first less a quarter of the second is numpy'
   near(found.parametric, 0.008279414846039187, 1e-16);
 });
 
+test("over 200 random books the value at risk is the sorted scenarios' 5 % quantile, as numpy defines it", () => {
+  for (let seed = 0; seed < 200; seed++) {
+    const draw = random(seed, "tail"), rows = 60 + draw.below(150), state = startRisk(["equity"], 1), made: number[] = [];
+    for (let k = 0; k < rows; k++) { made.push(draw.normal()); observeReturns(state, Float64Array.of(made[k])); }
+    made.sort((a, b) => a - b);
+    const at = 0.05 * (rows - 1), low = Math.floor(at);
+    const expected = -(made[low] + (at - low) * (made[low + 1] - made[low]));
+    assert.equal(valueAtRisk(Float64Array.of(1), state).historical, expected, `seed ${seed}`);
+  }
+});
+
 test("a value at risk twice its limit halves all weights; with 59 returns there is no estimate and no limit", () => {
   const risks = { varHistoricalMax: 0.0055715821652303306, varParametricMax: 0.008279414846039187 };
   for (const [name, risk] of Object.entries(risks)) {

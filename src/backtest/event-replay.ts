@@ -70,7 +70,7 @@ export class Replay {
   readonly #terms: Terms;
   readonly #plan: RunPlan;
   readonly #execution: Execution;
-  /** For what must be sold whatever the volume. */
+  /** For what must be sold, whatever the gates say. */
   readonly #closing: Execution;
   readonly #scaler: PortfolioScaler;
   readonly #risk: RiskState;
@@ -104,7 +104,7 @@ export class Replay {
       isFractional: terms.isFractional,
       gates: terms.isGated ? scene.limits : null,
     };
-    this.#closing = { ...this.#execution, participationMax: Infinity, gates: null };
+    this.#closing = { ...this.#execution, gates: null };
     this.#scaler = new PortfolioScaler(scene.portfolioTarget, scene.periodsPerYear);
     this.#risk = startRisk(scene.instruments.map((one) => one.assetClass), scene.capital);
     this.#wanted = new Float64Array(count);
@@ -115,7 +115,7 @@ export class Replay {
     this.#weights = new Float64Array(count);
     this.#held = new Float64Array(count);
     this.#returns = new Float64Array(count);
-    this.#nextAction = new Int32Array(count).fill(-1);
+    this.#nextAction = new Int32Array(count);
   }
 
   /** Runs the whole plan. `onEvent` hears of the account after each step, for tests. */
@@ -157,18 +157,13 @@ export class Replay {
     return step > lastDecision && row > this.#plan.endRow[i];
   }
 
-  /** Splits and dividends that are ex before this step's bars. */
+  /** Splits and dividends that are ex before this step's bars; those before the run meet no position. */
   #act(step: number, lastDecision: number): void {
     const { timeline } = this.#scene;
     for (let entry = timeline.start[step]; entry < timeline.start[step + 1]; entry++) {
       const i = timeline.instrument[entry], row = timeline.row[entry];
       const { actions, actionRow } = this.#terms.prices[i];
       let next = this.#nextAction[i];
-      if (next < 0) {
-        // First bar of the window: nothing is held, older actions are past.
-        next = 0;
-        while (next < actionRow.length && actionRow[next] <= row) next++;
-      }
       for (; next < actionRow.length && actionRow[next] <= row; next++) {
         if (this.#isOver(step, lastDecision, i, row)) continue;
         const action = actions[next];

@@ -121,7 +121,7 @@ export const VAR_HISTORY = 250;
 export const VAR_ROWS_MIN = 60;
 /** A limit is broken only beyond rounding, so that a second call finds nothing to do. */
 const SLACK = 1 + 1e-12;
-const PASSES_MAX = 16;
+const PASSES_MAX = 8;
 
 export function startRisk(classes: readonly AssetClass[], equity: number): RiskState {
   return {
