@@ -59,7 +59,7 @@ describe("the search", () => {
       gradient[1] = 200 * (b - a * a);
       return 100 * (b - a * a) ** 2 + (1 - a) ** 2;
     }, x, 1e-14, 200);
-    assert.ok(value < 1e-8 && Math.abs(x[0] - 1) < 1e-3 && Math.abs(x[1] - 1) < 1e-3, `${value} at ${x}`);
+    assert.ok(value < 1e-8 && Math.abs(x[0] - 1) < 1e-3 && Math.abs(x[1] - 1) < 1e-3, `${value} at ${x.join(", ")}`);
   });
 
   test("stops at the wall of its box: x^2 over [1, 5] is lowest at 1 (by hand)", () => {

@@ -1,13 +1,13 @@
 /**
  * Change-point severity and location of the returns (Wood, Roberts, Zohren, "Slow Momentum with
- * Fast Reversion", Journal of Financial Data Science 4, 2022; arXiv 2105.13727, section 3).
+ * Fast Reversion", Journal of Financial Data Science 4, 2022; arXiv 2105.13727).
  *
  * The last l+1 returns, standardised over that window, are fitted twice by maximum marginal
  * likelihood: by one Matern 3/2 process, and by one that turns into another around a moment c
  * (matern.ts). With m the negative log likelihoods,
  *
- *   change_point_severity_l   1 - 1 / (1 + exp(m_plain - m_change))   0..1   (equation 11)
- *   change_point_location_l   (c - (t - l)) / l                       0..1   (equation 12; 1 is now)
+ *   change_point_severity_l   1 - 1 / (1 + exp(m_plain - m_change))   0..1
+ *   change_point_location_l   (c - (t - l)) / l                       0..1   (1 is now)
  *
  * The change kernel has the plain one as a limit and four parameters more, so that the severity
  * begins at 1/2, lies around 0.8 for white noise, and is 1 to many digits where something changed:

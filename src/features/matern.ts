@@ -5,8 +5,7 @@
  *   plain     k(x, x') = s^2 (1 + l) exp(-l),  l = sqrt 3 |x - x'| / length         (Matern 3/2)
  *   change    k_1 (1 - w(x)) (1 - w(x')) + k_2 w(x) w(x'),  w(x) = 1 / (1 + e^(-steepness (x - c)))
  *
- * plus noise^2 on the diagonal (Saatci, Turner, Rasmussen, ICML 2010; Wood, Roberts, Zohren 2021,
- * equations 8-10).
+ * plus noise^2 on the diagonal (Saatci, Turner, Rasmussen, ICML 2010; Wood, Roberts, Zohren 2021).
  *
  * No matrix of n x n is made. A Matern 3/2 process on a line is a two-dimensional Markov process
  * (f, f'), and the change kernel is the covariance of (1 - w) f_1 + w f_2 with f_1, f_2
