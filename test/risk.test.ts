@@ -185,7 +185,7 @@ test("the 4 order gates refuse with their number: a collar of 50 bps refuses a p
   assert.equal(gateOrder(order, market, NO_LIMITS), null);
   const refusal = gateOrder(order, market, { ...NO_LIMITS, collarBps: 50 });
   assert.equal(refusal?.reason, "price-collar");
-  near(refusal!.found, 100, 1e-9);
+  near(refusal.found, 100, 1e-9);
   assert.deepEqual(gateOrder(order, market, { ...NO_LIMITS, orderNotionalMax: 989 }),
     { reason: "order-notional", found: 990, limit: 989 });
   assert.deepEqual(gateOrder(order, market, { ...NO_LIMITS, staleMs: 999 }),

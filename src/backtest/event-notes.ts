@@ -29,20 +29,21 @@ function accountNotes(stage: Stage, { runs, tapes }: Performance): string[] {
     + `${number(scene.capital)}${stage.plans.length > 1 ? " in each window" : ""}.`];
   if (!tradesRaw(input)) {
     const whole = input.settings.isFractional ? "" : ", not whole shares";
-    notes.push(`The dataset has only adjusted prices (${input.dataset.adjustment}): positions are fractional `
-      + `claims on them${whole}; splits, dividends and rolls are inside the prices.`);
+    notes.push(`The dataset has only adjusted prices (${input.dataset.adjustment}): positions are `
+      + `fractional claims on them${whole}; splits, dividends and rolls are inside the prices.`);
   }
   if (input.settings.lag === 1) {
-    notes.push("An order asks for a share of the equity; its size is fixed at the price it fills at.");
+    notes.push(`Orders fill at the next bar's ${terms.isFilledAtOpen ? "open" : "close"}; each asks for a share of `
+      + "the equity, and its size is fixed at that price.");
   }
   const actions = sum((k) => runs[k].actions), lieu = sum((k) => runs[k].lieu);
   if (actions > 0) {
-    notes.push(`${number(actions)} splits and dividends met a position`
+    notes.push(`Splits and dividends that met a position: ${number(actions)}`
       + `${lieu === 0 ? "" : `; ${lieu.toFixed(2)} was paid in cash for fractions of shares`}.`);
   }
   const partial = sum((k) => tapes[k].partial), refused = sum((k) => tapes[k].refused);
-  if (partial > 0) notes.push(`${number(partial)} orders filled only in part; the rest was cancelled.`);
-  if (refused > 0) notes.push(`${number(refused)} orders were refused by a gate.`);
+  if (partial > 0) notes.push(`Orders filled only in part, the rest cancelled: ${number(partial)}.`);
+  if (refused > 0) notes.push(`Orders refused by a gate: ${number(refused)}.`);
   const hasVolume = input.instruments.some((one) => one.bars.columns.volume !== undefined);
   if (terms.participationMax < Infinity && !hasVolume) {
     notes.push("The dataset has no volume, so no order was filled in part.");
