@@ -1,6 +1,9 @@
+import chalk from "chalk";
 import { formatTable } from "../src/base/table.ts";
 import { doctor } from "../src/workflow/doctor.ts";
 import { command } from "./command.ts";
+
+const marks = { ok: "ok", missing: "MISSING", absent: "-" } as const;
 
 export default command({
   summary: "explain what is missing on this machine, and the command that brings it",
@@ -13,11 +16,11 @@ export default command({
   async run({ json }, context) {
     const findings = await doctor(context);
     if (json) return findings;
-    const marks = { ok: "ok", missing: "MISSING", absent: "-" } as const;
     const table = formatTable([{ title: "what" }, { title: "state" }, { title: "found" }],
       findings.map(({ what, state, found }) => [what, marks[state], found]));
+    const coloured = table.replaceAll("  MISSING  ", `  ${chalk.red("MISSING")}  `);
     const remedies = findings.filter((finding) => finding.remedy !== "")
       .map(({ what, remedy }) => `  ${what}: ${remedy}`);
-    return remedies.length === 0 ? table : `${table}\n\nto bring what is not here:\n${remedies.join("\n")}`;
+    return remedies.length === 0 ? coloured : `${coloured}\n\nto bring what is not here:\n${remedies.join("\n")}`;
   },
 });

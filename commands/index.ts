@@ -1,4 +1,5 @@
 /** The verbs, and the one place where arguments become calls and errors become exit codes. */
+import { chalkStderr as chalk } from "chalk";
 import { Command as Program, CommanderError, Option, Argument } from "commander";
 import { cpus } from "node:os";
 import { createRequire } from "node:module";
@@ -111,7 +112,7 @@ function report(error: unknown, argv: readonly string[]): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.user;
   const explained = explainWrite(process.cwd(), error);
   if (explained instanceof UserError) {
-    process.stderr.write(`dmn: ${explained.problem}\n     ${explained.hint}\n`);
+    process.stderr.write(`${chalk.red("dmn:")} ${explained.problem}\n     ${explained.hint}\n`);
     return ExitCode.user;
   }
   if (error instanceof Interrupted || (error instanceof Error && error.name === "AbortError")) {

@@ -38,7 +38,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   "pino": ["src/base/log.ts"],
   "uplot": ["src/backtest/page/"],
   "zod": ["src/base/config.ts", "src/market/", "src/features/", "src/backtest/", "src/workflow/"],
-  "chalk": ["src/base/", "src/workflow/", "src/backtest/"],
+  "chalk": ["commands/", "src/workflow/", "src/backtest/"],
 };
 
 const BANNED: readonly (readonly [RegExp, string, RegExp?])[] = [

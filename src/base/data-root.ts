@@ -4,7 +4,7 @@ import * as path from "node:path";
 type Environment = Readonly<Record<string, string | undefined>>;
 
 export function dataRoot(flag: string | undefined, environment: Environment = process.env): string {
-  return path.resolve(flag ?? environment["DMN_HOME"] ?? ".");
+  return path.resolve(flag ?? (environment["DMN_HOME"] || "."));
 }
 
 /** The layout of the data root, in one place. */

@@ -1,4 +1,5 @@
 /** `dmn bench`: suites of figures, each beside its limit and, where asked for, its peer in the same run. */
+import chalk from "chalk";
 import type { Context } from "../base/context.ts";
 import { UserError } from "../base/error.ts";
 import { suggestion } from "../base/suggest.ts";
@@ -60,5 +61,6 @@ export function benchText({ rows, notes }: BenchReport): string {
     row.peer ?? "-", formatFigure(row.peerValue), row.ratio === null ? "-" : `${row.ratio.toFixed(2)}x`,
   ]));
   const machine = rows.length > 0 ? `\n\n${rows[0].machine}` : "";
-  return `${table}${machine}${notes.map((note) => `\nnote: ${note}`).join("")}`;
+  const coloured = table.replaceAll("MISSED", chalk.red("MISSED"));
+  return `${coloured}${machine}${notes.map((note) => `\nnote: ${note}`).join("")}`;
 }

@@ -1,0 +1,59 @@
+/** The README shows what the commands really print: each is run, in order, in one fresh data root. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import * as os from "node:os";
+import * as path from "node:path";
+import { after, describe, test } from "node:test";
+
+const ROOT = path.dirname(import.meta.dirname);
+const DOOR = path.join(ROOT, "bin", "dmn.js");
+const home = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-readme-"));
+after(() => { fs.rmSync(home, { recursive: true }); });
+
+interface Shown { command: string; lines: string[] }
+
+/** Commands of all console blocks: `$ npx dmn ...`, then the lines shown below it. */
+function shownIn(text: string): Shown[] {
+  const shown: Shown[] = [];
+  for (const [, block] of text.matchAll(/^```console\n([\s\S]*?)^```/gm)) {
+    for (const line of block.trimEnd().split("\n")) {
+      if (line.startsWith("$ ")) shown.push({ command: line.slice(2), lines: [] });
+      else shown.at(-1)!.lines.push(line);
+    }
+  }
+  return shown;
+}
+
+/** What differs from run to run: seconds, file sizes' last digits, the folder. */
+const settle = (line: string): string => line.replaceAll(home, "HOME").replaceAll(/\d+(\.\d+)? s\b/g, "# s").trimEnd();
+
+/** Shown lines match printed ones; a line "..." stands for any number of lines. */
+function matches(shown: readonly string[], printed: readonly string[]): string | null {
+  let at = 0, isLoose = false;
+  for (const line of shown) {
+    if (line === "...") { isLoose = true; continue; }
+    const found = isLoose ? printed.indexOf(line, at) : at;
+    if (found < 0 || printed[found] !== line) return `README shows\n  ${line}\nprinted is\n  ${printed[at] ?? "(nothing)"}`;
+    at = found + 1;
+    isLoose = false;
+  }
+  return isLoose || at === printed.length ? null : `printed goes on with\n  ${printed[at]}`;
+}
+
+describe("README", () => {
+  const commands = shownIn(fs.readFileSync(path.join(ROOT, "README.md"), "utf8"));
+
+  test("shows at least six commands with their output", () => { assert.ok(commands.length >= 6); });
+
+  for (const { command, lines } of commands) {
+    test(`$ ${command}`, () => {
+      const args = command === "npm start" ? ["demo"] : /^npx dmn (.*)$/.exec(command)?.[1].split(" ");
+      assert.ok(args, "a shown command is npm start or npx dmn ...");
+      const ran = spawnSync(process.execPath, [DOOR, ...args], { cwd: home, encoding: "utf8", env: { ...process.env, DMN_HOME: "" } });
+      const printed = `${ran.stdout}${ran.stderr}`.trimEnd().split("\n").map(settle);
+      const fault = matches(lines.map(settle), printed);
+      assert.equal(fault, null, fault ?? "");
+    });
+  }
+});
