@@ -120,6 +120,17 @@ test("an ex-date before the first bar held changes nothing, and one on a missing
   assert.deepEqual(await equityOf(holed), [1000, 1000]);
 });
 
+test("a 2:1 split is in the bar before its open too: 09:00 in New York on the ex-date, 100 then 50", async () => {
+  const one = quoted([100, 50, 51], [1, NaN, NaN], [{ kind: "split", value: 2, row: 1 }]);
+  // 2000-06-20, 16:00; 2000-06-21, 09:00 and 16:00: the ex-date opens at 09:30.
+  const time = Float64Array.of(Date.UTC(2000, 5, 20, 20), Date.UTC(2000, 5, 21, 13), Date.UTC(2000, 5, 21, 20));
+  const early = { ...one, bars: { ...one.bars, time }, features: { ...one.features, time },
+    actions: [{ kind: "split" as const, value: 2, exTime: Date.UTC(2000, 5, 21, 13, 30) }] };
+  const input = inputOf([early], FULL, "raw");
+  const stage = await setStage({ ...input, dataset: { ...input.dataset, calendar: "us-equity" } });
+  assert.deepEqual([...perform(stage, termsOf(stage.input)).runs[0].equity], [1000, 1000]);
+});
+
 test("with lag 1 an order of a close at 100 fills at the next open of 104 and earns 130 / 104 = 1.25", async () => {
   const one = quoted([100, 105, 130, 120], [1, 1], [], [99, 104, 129, 125]);
   // Row 0 starts before the fill at 104 and ends at the close of 130; fully invested, so the next open trades nothing.

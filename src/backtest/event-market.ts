@@ -7,7 +7,9 @@
  * Raw is used when the dataset is raw; all else (ratio back-adjusted futures, total-return prices)
  * has only the other.
  */
-import { firstRowAt, type CorporateAction } from "../market/bars.ts";
+import { firstRowOfExDate } from "../market/adjust.ts";
+import type { CorporateAction } from "../market/bars.ts";
+import type { Calendar } from "../market/calendar.ts";
 import type { InstrumentInput } from "./input.ts";
 
 /** One instrument's prices, (T) each. */
@@ -18,16 +20,16 @@ export interface PriceRows {
   /** In the units of the prices; null when unknown. */
   readonly volume: Float64Array | null;
   readonly actions: readonly CorporateAction[];
-  /** Row at which each action takes effect: the first bar that closes after the moment it is ex. */
+  /** Row at which each action takes effect: the first bar of its ex-date, as the store adjusts. */
   readonly actionRow: Int32Array;
 }
 
-export function rawPrices(one: InstrumentInput): PriceRows {
+export function rawPrices(one: InstrumentInput, sessions: Calendar): PriceRows {
   const { time, columns } = one.bars;
   const close = columns.close ?? one.adjustedClose;
   return {
     time, close, open: columns.open ?? null, volume: columns.volume ?? null, actions: one.actions,
-    actionRow: Int32Array.from(one.actions, (action) => firstRowAt(time, action.exTime)),
+    actionRow: Int32Array.from(one.actions, ({ exTime }) => firstRowOfExDate(time, exTime, sessions)),
   };
 }
 

@@ -33,8 +33,9 @@ function accountNotes(stage: Stage, { runs, tapes }: Performance): string[] {
       + `fractional claims on them${whole}; splits, dividends and rolls are inside the prices.`);
   }
   if (input.settings.lag === 1) {
-    notes.push(`Orders fill at the next bar's ${terms.isFilledAtOpen ? "open" : "close"}; each asks for a share of `
-      + "the equity, and its size is fixed at that price.");
+    const moment = terms.isFilledAtOpen ? "open" : "close";
+    notes.push(`Orders fill at the next bar's ${moment}; each asks for a share of the equity, and its size `
+      + "is fixed at that price.");
   }
   const actions = sum((k) => runs[k].actions), lieu = sum((k) => runs[k].lieu);
   if (actions > 0) {

@@ -5,6 +5,7 @@
  *     input --align, decide--> weights \
  *           --merge times--> timeline   > Stage --replay(terms)--> Book, as the vector engine's
  */
+import { calendar } from "../market/calendar.ts";
 import { NO_COSTS } from "../strategy/costs.ts";
 import { align, type Alignment } from "./align.ts";
 import { decideWeights } from "./decide.ts";
@@ -70,9 +71,10 @@ export function frictionless(input: BacktestInput): Terms {
 export function termsOf(input: BacktestInput): Terms {
   const { settings } = input;
   const { collarBps, orderNotionalMax, staleMs } = settings.limits;
-  const isRaw = tradesRaw(input);
+  const isRaw = tradesRaw(input), sessions = calendar(input.dataset.calendar);
   return {
-    prices: input.instruments.map(isRaw ? rawPrices : adjustedPrices), lag: settings.lag,
+    prices: input.instruments.map((one) => isRaw ? rawPrices(one, sessions) : adjustedPrices(one)),
+    lag: settings.lag,
     isFilledAtOpen: settings.lag === 1 && input.instruments.some(hasOpen), costs: settings.costs,
     slippageBps: settings.slippageBps, participationMax: settings.participationMax,
     isFractional: settings.isFractional || !isRaw,
