@@ -146,7 +146,7 @@ describe("properties", () => {
     assert.ok(Math.abs(scaled.average.volatility - 0.1) < 0.01, String(scaled.average.volatility));
   });
 
-  test("a leverage cap of 1 binds for the calm instrument, is counted in a note, and holds after the second scaling", async () => {
+  test("a leverage cap of 1 binds for the calm instrument, is told, and holds after the second scaling", async () => {
     const result = await runVector(inputOf(small, BASELINES["long-only"], { leverageMax: 1, portfolioTarget: 0.5 }));
     assert.ok(Math.max(...result.curve.grossExposure) <= 1 + 1e-12);
     const said = result.notes.join("\n");
@@ -172,10 +172,10 @@ describe("properties", () => {
     assert.deepEqual(result.classes.map((row) => row.name).sort(), ["bond", "energy", "equity", "fx"]);
   });
 
-  test("batches come in time order, hold whole dates, at most 16,384 rows, and never a NaN, with a lookback of 3", async () => {
+  test("batches come in time order, hold whole dates, at most 65,536 rows, and never a NaN, with a lookback of 3", async () => {
     let rows = 0, last = -Infinity;
     const seen: Strategy = { ...BASELINES.macd, name: "seen", lookback: 3, decide: (batch) => {
-      assert.ok(batch.time.length <= 16_384 && batch.time[0] > last);
+      assert.ok(batch.time.length <= 65_536 && batch.time[0] > last);
       for (let b = 1; b < batch.time.length; b++) {
         assert.ok(batch.time[b] > batch.time[b - 1]
           || (batch.time[b] === batch.time[b - 1] && batch.instrument[b] > batch.instrument[b - 1]));

@@ -7,7 +7,7 @@ import type { Alignment } from "./align.ts";
 import { featureColumns, type InstrumentInput } from "./input.ts";
 
 /** Rows of one question at most, and numbers in its features at most; a single date may exceed both. */
-export const CHUNK_ROWS = 16_384;
+export const CHUNK_ROWS = 65_536;
 export const CHUNK_VALUES = 1 << 24;
 
 export interface Weights {
@@ -24,7 +24,7 @@ export async function decideWeights(instruments: readonly InstrumentInput[], str
   const source: WindowSource = {
     names: strategy.features, symbols: instruments.map((one) => one.instrument.symbol),
     panels: instruments.map((one) => one.features), lookback: strategy.lookback,
-    columns: instruments.map((one) => featureColumns(one.features, strategy, one.instrument.symbol)),
+    columns: columnsOf(instruments, strategy),
   };
   const perRow = strategy.lookback * strategy.features.length;
   const rowsMax = Math.max(1, Math.min(CHUNK_ROWS, Math.floor(CHUNK_VALUES / perRow)));
@@ -37,8 +37,8 @@ export async function decideWeights(instruments: readonly InstrumentInput[], str
     let to = from + 1, B = alignment.count[from];
     while (to < D && B + alignment.count[to] <= rowsMax) B += alignment.count[to++];
     if (B > 0) {
-      const { instrument, row } = chunkRows(alignment, cursor, from, to, B);
-      const decision = await askStrategy(strategy, cutWindows(source, instrument, row));
+      const { instrument, row, order } = chunkRows(alignment, cursor, from, to, B);
+      const decision = await askStrategy(strategy, cutWindows(source, instrument, row, order));
       for (let b = 0; b < B; b++) {
         const position = decision.position[b], volatility = decision.volatility[b];
         const weight = weightOf(position, volatility, sizing);
@@ -54,12 +54,23 @@ export async function decideWeights(instruments: readonly InstrumentInput[], str
   return weights;
 }
 
-/** Eligible rows of dates [from, to), ordered by date, then instrument. `cursor` (N) moves past them. */
+/** One array for all instruments with the same panel. */
+function columnsOf(instruments: readonly InstrumentInput[], strategy: Strategy): Int32Array[] {
+  const known = new Map<readonly string[], Int32Array>();
+  return instruments.map(({ features, instrument }) => {
+    const columns = known.get(features.names) ?? featureColumns(features, strategy, instrument.symbol);
+    known.set(features.names, columns);
+    return columns;
+  });
+}
+
+/** Eligible rows of dates [from, to), ordered by date, then instrument; `order`: by instrument. Moves `cursor` (N). */
 function chunkRows(alignment: Alignment, cursor: Int32Array, from: number, to: number, B: number):
-{ instrument: Int32Array; row: Int32Array } {
+{ instrument: Int32Array; row: Int32Array; order: Int32Array } {
   const slot = new Int32Array(to - from);
   for (let d = from + 1; d < to; d++) slot[d - from] = slot[d - from - 1] + alignment.count[d - 1];
-  const instrument = new Int32Array(B), row = new Int32Array(B);
+  const instrument = new Int32Array(B), row = new Int32Array(B), order = new Int32Array(B);
+  let k = 0;
   for (let i = 0; i < cursor.length; i++) {
     const dateOf = alignment.dateOf[i], eligible = alignment.eligible[i];
     let at = cursor[i];
@@ -68,8 +79,9 @@ function chunkRows(alignment: Alignment, cursor: Int32Array, from: number, to: n
       const b = slot[dateOf[at] - from]++;
       instrument[b] = i;
       row[b] = at;
+      order[k++] = b;
     }
     cursor[i] = at;
   }
-  return { instrument, row };
+  return { instrument, row, order };
 }

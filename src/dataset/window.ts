@@ -17,21 +17,28 @@ export interface WindowSource {
 }
 
 /**
- * Cuts `rows.length` windows: window b ends at row `rows[b]` of instrument `instruments[b]`. The caller keeps
- * time order and knows that the rows are complete.
+ * Cuts one window per entry: window b ends at row `rows[b]` of instrument `instruments[b]`. The caller keeps time
+ * order and knows that the rows are complete. `order` (B): the entries instrument by instrument, so that neighbours
+ * in memory are read together.
  */
-export function cutWindows(source: WindowSource, instruments: Int32Array, rows: Int32Array): Batch {
+export function cutWindows(source: WindowSource, instruments: Int32Array, rows: Int32Array, order: Int32Array): Batch {
   const { names, symbols, panels, columns, lookback } = source;
-  const B = rows.length, F = names.length;
-  const features = new Float32Array(B * lookback * F);
+  const B = rows.length, F = names.length, perRow = lookback * F;
+  const features = new Float32Array(B * perRow);
   const time = new Float64Array(B);
-  for (let b = 0, out = 0; b < B; b++) {
-    const i = instruments[b], panel = panels[i], from = columns[i], width = panel.names.length,
-      last = rows[b];
+  for (let k = 0, i = -1, panel = panels[0], values = panel.values, from = columns[0], width = F; k < B; k++) {
+    const b = order[k], last = rows[b];
+    if (instruments[b] !== i) {
+      i = instruments[b];
+      panel = panels[i];
+      values = panel.values;
+      from = columns[i];
+      width = panel.names.length;
+    }
     time[b] = panel.time[last];
-    for (let row = last - lookback + 1; row <= last; row++) {
-      const at = row * width;
-      for (let f = 0; f < F; f++) features[out++] = panel.values[at + from[f]];
+    let out = b * perRow;
+    for (let at = (last - lookback + 1) * width; at <= last * width; at += width) {
+      for (let f = 0; f < F; f++) features[out++] = values[at + from[f]];
     }
   }
   return { names, instrument: instruments, symbols, time, features, lookback };
