@@ -2,9 +2,9 @@
  * A panel is a recipe bound to a market: the columns, and one state for all features of one
  * instrument.
  *
- *   FeatureStream.state   | feature 0 | feature 1 | ... |   one Float64Array; each feature sees its own part
- *   update(bars, from, to) ──> rows of `out`               batch: one long chunk, in blocks that stay in the cache
- *   push(bar)              ──> one row                     live: a chunk of one; nothing is allocated
+ *   FeatureStream.state         | feature 0 | feature 1 | ... |    one Float64Array, a part each
+ *   update(bars, from, to)  ->  rows of `out`      batch: one long chunk, in blocks that fit a cache
+ *   push(bar)               ->  one row            live: a chunk of one; nothing is allocated
  *
  * The same update() serves both, so they cannot differ, also after save() and restore().
  */
