@@ -86,11 +86,16 @@ describe("on a synthetic market of 6 instruments, 2010-2015", () => {
       ${position}
       return { position, volatility, confidence: position };
     } };\n`;
-    const own = { half: decide(""), nan: decide("position[3] = NaN;"), empty: "export const other = 1;\n",
+    const own = { half: decide(""),
+      mine: decide("").replace("'own'", "'mine'").replace("recipe: 'dmn'", "recipe: 'mine'")
+        .replace("['daily", "['rsi_14', 'daily").replace("lookback: 2", "lookback: 1"), nan: decide("position[3] = NaN;"), empty: "export const other = 1;\n",
       broken: "export const strategy = (\n", lookback: "export const strategy = { name: 'x', description: 'x', recipe: 'dmn', "
       + "features: ['daily_vol'], lookback: 0, decide() {} };\n",
       column: "export const strategy = { name: 'x', description: 'x', recipe: 'dmn', "
         + "features: ['dayly_vol'], lookback: 1, decide() {} };\n" };
+    fs.mkdirSync(path.join(root, "recipes"));
+    fs.writeFileSync(path.join(root, "recipes", "mine.json"),
+      JSON.stringify({ features: [{ family: "rsi", windows: [14] }, { family: "volatility" }] }));
     for (const [name, text] of Object.entries(own)) fs.writeFileSync(path.join(root, "strategies", `${name}.ts`), text);
   });
 
@@ -99,6 +104,13 @@ describe("on a synthetic market of 6 instruments, 2010-2015", () => {
     assert.equal(byName.strategy, "own");
     assert.equal(byName.isSynthetic, true);
     assert.deepEqual(backtestJson("--dataset", "demo", "--strategy", path.join(root, "strategies", "half.ts")), byName);
+  });
+
+  test("a strategy that reads 2 columns of its own recipe has long-only, which reads another, beside it", () => {
+    const { benchmark } = backtestJson("--dataset", "demo", "--strategy", "mine", "--windows", "2013,2014");
+    const alone = backtestJson("--dataset", "demo", "--strategy", "long-only", "--windows", "2013,2014");
+    assert.equal(benchmark!.name, "long-only");
+    assert.deepEqual(benchmark!.average, alone.average);
   });
 
   test("text: the header, both benchmark rows, and no line over 100 columns, for both engines", () => {
