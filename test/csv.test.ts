@@ -29,9 +29,11 @@ function makeFolder(t: { after(work: () => void): void }): string {
   return folder;
 }
 
-const contextOf = (root: string): Context => ({ root, config: readConfig(root, {}), log: openLog("silent"),
+const contextOf = (root: string): Context => ({ root, config: readConfig(root, {}),
+  log: openLog("silent"),
   progress: silentProgress, clock: systemClock, signal: new AbortController().signal });
-const requestOf = (place: string, more: Partial<FetchRequest> = {}): FetchRequest => ({ dataset: "x", symbols: [], from: null,
+const requestOf = (place: string, more: Partial<FetchRequest> = {}): FetchRequest =>
+  ({ dataset: "x", symbols: [], from: null,
   to: null, timeframe: null, seed: 0, path: place, ...more });
 
 interface Read { readonly description: SourceDescription; readonly bars: ReadonlyMap<string, Bars> }
@@ -46,14 +48,17 @@ async function read(place: string, more: Partial<FetchRequest> = {}): Promise<Re
   return { description, bars };
 }
 
-async function readText(t: { after(work: () => void): void }, text: string, more: Partial<FetchRequest> = {}): Promise<Read> {
+async function readText(t: { after(work: () => void): void }, text: string,
+  more: Partial<FetchRequest> = {}): Promise<Read> {
   const place = path.join(makeFolder(t), "rows.csv");
   fs.writeFileSync(place, text);
   return await read(place, more);
 }
 
-const values = (bars: Bars | undefined, name: keyof Bars["columns"]): number[] => [...bars?.columns[name] ?? []];
-const times = (bars: Bars | undefined): string[] => [...bars?.time ?? []].map((time) => new Date(time).toISOString());
+const values = (bars: Bars | undefined, name: keyof Bars["columns"]): number[] =>
+  [...bars?.columns[name] ?? []];
+const times = (bars: Bars | undefined): string[] => [...bars?.time ?? []].map((time) =>
+  new Date(time).toISOString());
 
 function parseOne(text: string): { value: number; end: number } {
   const value = new Float64Array(1);
@@ -70,30 +75,40 @@ test("20,000 random decimal texts become the same 64 bits as with Number()", () 
     if (draw.below(10) === 0) text += `e${draw.below(40) - 20}`;
     if (text.endsWith(".") && draw.below(2) === 0) text = text.slice(0, -1);
     const { value, end } = parseOne(text);
-    assert.ok(Object.is(value, Number(text)), `seed ${SEED}, number ${k}: "${text}" became ${value}`);
+    assert.ok(Object.is(value, Number(text)),
+      `seed ${SEED}, number ${k}: "${text}" became ${value}`);
     assert.equal(end, text.length);
   }
 });
 
-test("17 texts that are not plain numbers are NaN, among them those that Number() would take", () => {
-  for (const text of ["", " ", ".", "-", "-.", "+", "1 ", " 1", "0x10", "1_000", "NaN", "nan", "Infinity", "1e", "1.2.3", "--1", "1e999"]) {
+test("17 texts that are not plain numbers are NaN, among them those that Number() would take",
+  () => {
+  for (const text of ["", " ", ".", "-", "-.", "+", "1 ", " 1", "0x10", "1_000", "NaN", "nan",
+    "Infinity", "1e", "1.2.3", "--1", "1e999"]) {
     assert.ok(Number.isNaN(parseOne(text).value), `"${text}"`);
   }
 });
 
 test("8 stamps are read as ISO 8601 says, and 12 are refused", () => {
   const reader = new StampReader();
-  const stampOf = (text: string): number => { reader.read(Buffer.from(`${text}\n`), 0); return reader.stamp; };
-  for (const text of ["2016-02-29", "2013-10-08T08:00:00.142Z", "2013-10-08T08:00Z", "1999-12-31T23:59:59Z", "2013-10-08T10:00:00+02:00",
-    "2013-10-08T04:00:00-04:00", "2013-10-08T08:00:00.5Z"]) assert.equal(stampOf(text), Date.parse(text), text);
-  assert.equal(stampOf("2013-10-08 08:00:00+00:00"), Date.UTC(2013, 9, 8, 8), "as pandas writes it");
-  for (const text of ["2015-02-29", "2015-13-01", "2015-00-10", "2015-04-31", "15-01-01", "2015/01/01", "20150101", "2013-10-08T08:00:00",
-    "2013-10-08T25:00:00Z", "2013-10-08T08:60:00Z", "2013-10-08T08:00:00.Z", "2013-10-08T08:00:00Zx"]) {
+  const stampOf = (text: string): number => { reader.read(Buffer.from(`${text}\n`),
+    0); return reader.stamp; };
+  for (const text of ["2016-02-29", "2013-10-08T08:00:00.142Z", "2013-10-08T08:00Z",
+    "1999-12-31T23:59:59Z", "2013-10-08T10:00:00+02:00",
+    "2013-10-08T04:00:00-04:00", "2013-10-08T08:00:00.5Z"]) assert.equal(stampOf(text),
+      Date.parse(text), text);
+  assert.equal(stampOf("2013-10-08 08:00:00+00:00"), Date.UTC(2013, 9, 8, 8),
+    "as pandas writes it");
+  for (const text of ["2015-02-29", "2015-13-01", "2015-00-10", "2015-04-31", "15-01-01",
+    "2015/01/01", "20150101", "2013-10-08T08:00:00",
+    "2013-10-08T25:00:00Z", "2013-10-08T08:60:00Z", "2013-10-08T08:00:00.Z",
+      "2013-10-08T08:00:00Zx"]) {
     assert.ok(Number.isNaN(stampOf(text)), text);
   }
 });
 
-const PANEL = "date,symbol,close\n2015-12-30,A,1.5\n2015-12-30,BB,20\n2015-12-31,A,1.25\n2015-12-31,BB,21\n";
+const PANEL =
+  "date,symbol,close\n2015-12-30,A,1.5\n2015-12-30,BB,20\n2015-12-31,A,1.25\n2015-12-31,BB,21\n";
 
 test("a file cut into pieces at each of its 80 bytes is the same table of 4 rows", () => {
   const whole = Buffer.from(PANEL);
@@ -109,10 +124,12 @@ test("a file cut into pieces at each of its 80 bytes is the same table of 4 rows
 
 test("columns may come in any of 6 orders, with CRLF and a byte order mark", async (t) => {
   const cells = { date: ["2015-12-30", "2015-12-31"], symbol: ["A", "A"], close: ["1.5", "1.25"] };
-  const orders: (keyof typeof cells)[][] = [["date", "symbol", "close"], ["date", "close", "symbol"], ["symbol", "date", "close"],
+  const orders: (keyof typeof cells)[][] = [["date", "symbol", "close"], ["date", "close",
+    "symbol"], ["symbol", "date", "close"],
     ["symbol", "close", "date"], ["close", "date", "symbol"], ["close", "symbol", "date"]];
   for (const order of orders) {
-    const lines = [order, ...[0, 1].map((row) => order.map((name) => cells[name][row]))].map((line) => line.join(","));
+    const lines = [order, ...[0, 1].map((row) => order.map((name) => cells[name][row]))].map(
+      (line) => line.join(","));
     const { bars } = await readText(t, `\uFEFF${lines.join("\r\n")}\r\n`);
     assert.deepEqual(values(bars.get("A"), "close"), [1.5, 1.25], order.join());
   }
@@ -121,97 +138,137 @@ test("columns may come in any of 6 orders, with CRLF and a byte order mark", asy
 test("daily dates become closes: 21:00 UTC in winter for us-equity, 18:00 on the half day, 23:00 for 24x5", async (t) => {
   const text = "date,symbol,close\n2015-11-26,A,1\n2015-11-27,A,2\n2015-11-30,A,3\n";
   const futures = await readText(t, text, { calendar: "24x5" });
-  assert.deepEqual(times(futures.bars.get("A")), ["2015-11-26T23:00:00.000Z", "2015-11-27T23:00:00.000Z", "2015-11-30T23:00:00.000Z"]);
+  assert.deepEqual(times(futures.bars.get("A")), ["2015-11-26T23:00:00.000Z",
+    "2015-11-27T23:00:00.000Z", "2015-11-30T23:00:00.000Z"]);
   const stocks = await readText(t, text.replace("2015-11-26,A,1\n", ""));
   assert.equal(stocks.description.calendar.name, "us-equity");
-  assert.deepEqual(times(stocks.bars.get("A")), ["2015-11-27T18:00:00.000Z", "2015-11-30T21:00:00.000Z"]);
+  assert.deepEqual(times(stocks.bars.get("A")), ["2015-11-27T18:00:00.000Z",
+    "2015-11-30T21:00:00.000Z"]);
 });
 
-test("a minute bar stamped 09:30 New York as its start is known at 09:31 and not a moment earlier", async (t) => {
-  const text = "timestamp,symbol,open,high,low,close,volume\n2013-10-08T13:30:00Z,A,1,2,1,2,10\n2013-10-08T13:31:00Z,A,2,2,1,1,10\n"
+test("a minute bar stamped 09:30 New York as its start is known at 09:31 and not a moment earlier",
+  async (t) => {
+  const text =
+    "timestamp,symbol,open,high,low,close,volume\n2013-10-08T13:30:00Z,A,1,2,1,2,10\n2013-10-08T13:31:00Z,A,2,2,1,1,10\n"
     + "2013-10-08T13:33:00Z,A,1,1,1,1,5\n";
   const starts = await readText(t, text);
   assert.equal(starts.description.timeframe, "1m");
-  assert.deepEqual(times(starts.bars.get("A")), ["2013-10-08T13:31:00.000Z", "2013-10-08T13:32:00.000Z", "2013-10-08T13:34:00.000Z"]);
+  assert.deepEqual(times(starts.bars.get("A")), ["2013-10-08T13:31:00.000Z",
+    "2013-10-08T13:32:00.000Z", "2013-10-08T13:34:00.000Z"]);
   const closes = await readText(t, text, { stamps: "close" });
-  assert.deepEqual(times(closes.bars.get("A")), ["2013-10-08T13:30:00.000Z", "2013-10-08T13:31:00.000Z", "2013-10-08T13:33:00.000Z"]);
-  const quotes = await readText(t, "timestamp,symbol,bid,bid_size,ask,ask_size\n2013-10-08T13:30:00Z,A,1,100,2,200\n"
+  assert.deepEqual(times(closes.bars.get("A")), ["2013-10-08T13:30:00.000Z",
+    "2013-10-08T13:31:00.000Z", "2013-10-08T13:33:00.000Z"]);
+  const quotes = await readText(t,
+    "timestamp,symbol,bid,bid_size,ask,ask_size\n2013-10-08T13:30:00Z,A,1,100,2,200\n"
     + "2013-10-08T13:31:00Z,A,1,100,2,200\n");
-  assert.equal(times(quotes.bars.get("A"))[0], "2013-10-08T13:31:00.000Z", "quotes of a minute are its start too");
+  assert.equal(times(quotes.bars.get("A"))[0], "2013-10-08T13:31:00.000Z",
+    "quotes of a minute are its start too");
 });
 
 test("ticks keep their stamp, may share it, and carry trade 0, bid 1, ask 2 and the venue's letter", async (t) => {
-  const { bars, description } = await readText(t, "timestamp,symbol,kind,price,size,exchange\n2013-10-08T08:00:00.142Z,BAC,bid,13.8,1000,P\n"
+  const { bars, description } = await readText(t,
+    "timestamp,symbol,kind,price,size,exchange\n2013-10-08T08:00:00.142Z,BAC,bid,13.8,1000,P\n"
     + "2013-10-08T08:00:00.142Z,BAC,ask,13.92,500,Q\n2013-10-08T08:00:00.640Z,BAC,trade,13.9,200,K\n");
   assert.equal(description.timeframe, "tick");
   const bac = bars.get("BAC");
-  assert.deepEqual(times(bac), ["2013-10-08T08:00:00.142Z", "2013-10-08T08:00:00.142Z", "2013-10-08T08:00:00.640Z"]);
+  assert.deepEqual(times(bac), ["2013-10-08T08:00:00.142Z", "2013-10-08T08:00:00.142Z",
+    "2013-10-08T08:00:00.640Z"]);
   assert.deepEqual(values(bac, "side"), [1, 2, 0]);
   assert.equal(String.fromCharCode(...values(bac, "exchange")), "PQK");
   assert.deepEqual(values(bac, "tickPrice"), [13.8, 13.92, 13.9]);
 });
 
-test("a return panel compounds 10 %, -5 %, 2 % from 100 to 110, 104.5, 106.59 and says so", async (t) => {
-  const { bars, description } = await readText(t, "date,symbol,return\n2015-12-28,A,0.1\n2015-12-29,A,-0.05\n2015-12-30,A,0.02\n");
-  assert.deepEqual(values(bars.get("A"), "close").map((close) => close.toFixed(10)), ["110.0000000000", "104.5000000000", "106.5900000000"]);
+test("a return panel compounds 10 %, -5 %, 2 % from 100 to 110, 104.5, 106.59 and says so",
+  async (t) => {
+  const { bars, description } = await readText(t,
+    "date,symbol,return\n2015-12-28,A,0.1\n2015-12-29,A,-0.05\n2015-12-30,A,0.02\n");
+  assert.deepEqual(values(bars.get("A"), "close").map((close) => close.toFixed(10)),
+    ["110.0000000000", "104.5000000000", "106.5900000000"]);
   assert.match(description.provenance, /compounded from the returns, starting at 100/);
 });
 
 test("the first return of an instrument may be empty, and is absent; the layout with panama is on the 24x5 calendar", async (t) => {
-  const { bars, description } = await readText(t, "date,symbol,close,return,price,panama,roll\n2001-01-01,A,1.1,,5,-0.5,0\n2001-01-02,A,1.2,0.01,-6,-0.4,1\n");
+  const { bars, description } = await readText(t,
+    "date,symbol,close,return,price,panama,roll\n2001-01-01,A,1.1,,5,-0.5,0\n2001-01-02,A,1.2,0.01,-6,-0.4,1\n");
   assert.deepEqual(values(bars.get("A"), "return"), [NaN, 0.01]);
-  assert.deepEqual(values(bars.get("A"), "panama"), [-0.5, -0.4], "a difference-adjusted price may be negative");
+  assert.deepEqual(values(bars.get("A"), "panama"), [-0.5, -0.4],
+    "a difference-adjusted price may be negative");
   assert.equal(description.calendar.name, "24x5");
   assert.equal(description.adjustment, "ratio-back-adjusted");
 });
 
 test("a close panel with rows on 2 of 2 US holidays is on the 24x5 calendar, one with a row on 1 of 5 is refused", async (t) => {
   const open = ["2015-12-23", "2015-12-24", "2015-12-25", "2015-12-28", "2016-01-01", "2016-01-04"];
-  const panel = (days: readonly string[]): string => ["date,symbol,close", ...days.map((one) => `${one},A,1`), ""].join("\n");
+  const panel = (days: readonly string[]): string => ["date,symbol,close",
+    ...days.map((one) => `${one},A,1`), ""].join("\n");
   assert.equal((await readText(t, panel(open))).description.calendar.name, "24x5");
-  const year = ["2015-05-22", "2015-05-25", "2015-05-26", "2015-07-02", "2015-09-08", "2015-11-25", "2015-12-24", "2015-12-28"];
-  await assert.rejects(readText(t, panel(year)), /A has a row on Monday 2015-05-25, when the us-equity calendar is closed\n.*--calendar 24x5/);
+  const year = ["2015-05-22", "2015-05-25", "2015-05-26", "2015-07-02", "2015-09-08", "2015-11-25",
+    "2015-12-24", "2015-12-28"];
+  await assert.rejects(readText(t, panel(year)),
+    /A has a row on Monday 2015-05-25, when the us-equity calendar is closed\n.*--calendar 24x5/);
 });
 
 test("--symbols keeps 1 of 2 instruments, even where the other has a bad row, and --from/--to keep 1 of 2 days", async (t) => {
-  const { bars } = await readText(t, PANEL.replace("BB,20", "BB,zwanzig"), { symbols: ["A"], from: parseDay("2015-12-31"), to: parseDay("2015-12-31") });
+  const { bars } = await readText(t, PANEL.replace("BB,20", "BB,zwanzig"), { symbols: ["A"],
+    from: parseDay("2015-12-31"), to: parseDay("2015-12-31") });
   assert.deepEqual([...bars.keys()], ["A"]);
   assert.deepEqual(values(bars.get("A"), "close"), [1.25]);
-  await assert.rejects(readText(t, PANEL, { symbols: ["BA"] }), /no symbol "BA"\ndid you mean "A"\?|no symbol "BA"\ndid you mean "BB"\?/);
-  await assert.rejects(readText(t, PANEL, { from: parseDay("2020-01-01") }), /no rows from 2020-01-01 to \.\.\.\n.*2015-12-30 to 2015-12-31/);
+  await assert.rejects(readText(t, PANEL, { symbols: ["BA"] }),
+    /no symbol "BA"\ndid you mean "A"\?|no symbol "BA"\ndid you mean "BB"\?/);
+  await assert.rejects(readText(t, PANEL, { from: parseDay("2020-01-01") }),
+    /no rows from 2020-01-01 to \.\.\.\n.*2015-12-30 to 2015-12-31/);
 });
 
 const OHLCV = "timestamp,symbol,open,high,low,close,volume\n2015-12-30,A,1,2,1,2,10\n";
 const BAD: readonly (readonly [name: string, text: string, expected: RegExp])[] = [
-  ["NaN", `${PANEL}2016-01-04,A,NaN\n`, /rows\.csv, line 6, column "close": "NaN" is not a price above 0/],
+  ["NaN", `${PANEL}2016-01-04,A,NaN\n`,
+    /rows\.csv, line 6, column "close": "NaN" is not a price above 0/],
   ["empty close", `${PANEL}2016-01-04,A,\n`, /line 6, column "close": "" is not a price above 0/],
   ["zero", `${PANEL}2016-01-04,A,0\n`, /line 6, column "close": "0" is not a price above 0/],
-  ["negative", `${PANEL}2016-01-04,A,-1.5\n`, /line 6, column "close": "-1.5" is not a price above 0/],
-  ["negative volume", `${OHLCV}2015-12-31,A,1,2,1,2,-3\n`, /line 3, column "volume": "-3" is not a number, 0 or more/],
-  ["unsorted", `${PANEL}2015-12-29,A,1\n`, /line 6: A at 2015-12-29 comes after 2015-12-31 of line 4/],
-  ["duplicate", `${PANEL}2015-12-31,A,1\n`, /line 6: a second row for A at 2015-12-31 \(the first is line 4\)/],
-  ["too few cells", `${PANEL}2016-01-04,A\n2016-01-05,A,1\n`, /line 6: 2 cells where the header has 3: "2016-01-04,A"/],
+  ["negative", `${PANEL}2016-01-04,A,-1.5\n`,
+    /line 6, column "close": "-1.5" is not a price above 0/],
+  ["negative volume", `${OHLCV}2015-12-31,A,1,2,1,2,-3\n`,
+    /line 3, column "volume": "-3" is not a number, 0 or more/],
+  ["unsorted", `${PANEL}2015-12-29,A,1\n`,
+    /line 6: A at 2015-12-29 comes after 2015-12-31 of line 4/],
+  ["duplicate", `${PANEL}2015-12-31,A,1\n`,
+    /line 6: a second row for A at 2015-12-31 \(the first is line 4\)/],
+  ["too few cells", `${PANEL}2016-01-04,A\n2016-01-05,A,1\n`,
+    /line 6: 2 cells where the header has 3: "2016-01-04,A"/],
   ["too many cells", `${PANEL}2016-01-04,A,1,\n`, /line 6: 4 cells where the header has 3/],
   ["bad date", `${PANEL}2016-02-30,A,1\n`, /line 6, column "date": "2016-02-30" is not a date/],
-  ["trailing garbage in a cell", `${PANEL}2016-01-04,A,1.5x\n`, /line 6, column "close": "1.5x" is not/],
-  ["trailing garbage in the file", `${PANEL}total rows: 4\n`, /line 6: 1 cells where the header has 3/],
-  ["empty line", PANEL.replace("\n2015-12-31,A", "\n\n2015-12-31,A"), /line 4: empty line in the middle/],
+  ["trailing garbage in a cell", `${PANEL}2016-01-04,A,1.5x\n`,
+    /line 6, column "close": "1.5x" is not/],
+  ["trailing garbage in the file", `${PANEL}total rows: 4\n`,
+    /line 6: 1 cells where the header has 3/],
+  ["empty line", PANEL.replace("\n2015-12-31,A", "\n\n2015-12-31,A"),
+    /line 4: empty line in the middle/],
   ["cut last line", `${PANEL}2016-01-04,A`, /rows\.csv is cut short: it ends inside line 6/],
-  ["mixed stamps", `${PANEL}2016-01-04T21:00:00Z,A,1\n`, /line 6, column "date": .* is a time where the rows before it have dates/],
-  ["no zone", "timestamp,symbol,close\n2016-01-04T09:30:00,A,1\n", /line 2, column "timestamp": .* has no time zone; write UTC/],
-  ["quoted symbol", 'date,symbol,close\n2016-01-04,"A",1\n', /line 2, column "symbol": ""A"" is quoted/],
-  ["second empty return", "date,symbol,close,return\n2016-01-04,A,1,\n2016-01-05,A,1,\n", /line 3, column "return": "" is not a number \(only/],
-  ["unknown side", "timestamp,symbol,kind,price,size\n2016-01-04T10:00:00Z,A,offer,1,1\n", /line 2, column "kind": "offer" is not trade, bid or ask/],
-  ["unknown column", "date,symbol,clsoe\n2016-01-04,A,1\n", /unknown column "clsoe"\ndid you mean "close"\?/],
-  ["foreign column", "date,symbol,close,bid\n2016-01-04,A,1,1\n", /the column "close" of bars among columns of quotes/],
+  ["mixed stamps", `${PANEL}2016-01-04T21:00:00Z,A,1\n`,
+    /line 6, column "date": .* is a time where the rows before it have dates/],
+  ["no zone", "timestamp,symbol,close\n2016-01-04T09:30:00,A,1\n",
+    /line 2, column "timestamp": .* has no time zone; write UTC/],
+  ["quoted symbol", 'date,symbol,close\n2016-01-04,"A",1\n',
+    /line 2, column "symbol": ""A"" is quoted/],
+  ["second empty return", "date,symbol,close,return\n2016-01-04,A,1,\n2016-01-05,A,1,\n",
+    /line 3, column "return": "" is not a number \(only/],
+  ["unknown side", "timestamp,symbol,kind,price,size\n2016-01-04T10:00:00Z,A,offer,1,1\n",
+    /line 2, column "kind": "offer" is not trade, bid or ask/],
+  ["unknown column", "date,symbol,clsoe\n2016-01-04,A,1\n",
+    /unknown column "clsoe"\ndid you mean "close"\?/],
+  ["foreign column", "date,symbol,close,bid\n2016-01-04,A,1,1\n",
+    /the column "close" of bars among columns of quotes/],
   ["no close", "date,symbol,volume\n2016-01-04,A,1\n", /has no column "close"/],
   ["no symbol", "date,close\n2016-01-04,1\n", /has no column "symbol"/],
   ["header only", "date,symbol,close\n", /holds no rows/],
   ["nothing", "", /holds no rows/],
   ["weekend", "date,symbol,close\n2016-01-09,A,1\n", /A has a row on Saturday 2016-01-09/],
-  ["weekly", "date,symbol,close\n2016-01-08,A,1\n2016-01-15,A,1\n2016-01-22,A,1\n", /mostly 7 days apart/],
-  ["odd spacing", "timestamp,symbol,close\n2016-01-04T15:00:00Z,A,1\n2016-01-04T15:02:00Z,A,1\n", /mostly 2 minutes apart, which is no timeframe/],
-  ["total loss", "date,symbol,return\n2016-01-04,A,-1\n", /A: row 1 returns -1, which leaves nothing/],
+  ["weekly", "date,symbol,close\n2016-01-08,A,1\n2016-01-15,A,1\n2016-01-22,A,1\n",
+    /mostly 7 days apart/],
+  ["odd spacing", "timestamp,symbol,close\n2016-01-04T15:00:00Z,A,1\n2016-01-04T15:02:00Z,A,1\n",
+    /mostly 2 minutes apart, which is no timeframe/],
+  ["total loss", "date,symbol,return\n2016-01-04,A,-1\n",
+    /A: row 1 returns -1, which leaves nothing/],
 ];
 
 test(`${BAD.length} kinds of bad file are refused with file, line, column and value, whatever the pieces`, async (t) => {
@@ -226,38 +283,50 @@ test(`${BAD.length} kinds of bad file are refused with file, line, column and va
 });
 
 test("a bar every 30 seconds is not a minute bar: --timeframe 1m is refused", async (t) => {
-  await assert.rejects(readText(t, "timestamp,symbol,close\n2016-01-04T15:00:00Z,A,1\n2016-01-04T15:00:30Z,A,1\n", { timeframe: "1m" }),
+  await assert.rejects(readText(t,
+    "timestamp,symbol,close\n2016-01-04T15:00:00Z,A,1\n2016-01-04T15:00:30Z,A,1\n",
+    { timeframe: "1m" }),
     /A has bars 30 seconds apart at 2016-01-04T15:00:30.000Z, closer than the timeframe 1m/);
 });
 
 test("a .gz that is cut anywhere, overwritten or followed by other bytes is refused, never half read", async (t) => {
   const folder = makeFolder(t), place = path.join(folder, "rows.csv.gz");
-  const lines = Array.from({ length: 400 }, (_, k) => `${new Date(Date.UTC(2001, 0, 1 + k)).toISOString().slice(0, 10)},A,${100 + (k * 7919) % 97}`);
-  const whole = gzipSync(["date,symbol,close", ...lines.filter((line) => ![0, 6].includes(new Date(line.slice(0, 10)).getUTCDay())), ""].join("\n"));
+  const lines = Array.from({ length: 400 }, (_, k) =>
+    `${new Date(Date.UTC(2001, 0, 1 + k)).toISOString().slice(0, 10)},A,${100 + (k * 7919) % 97}`);
+  const whole = gzipSync(["date,symbol,close", ...lines.filter((line) =>
+    ![0, 6].includes(new Date(line.slice(0, 10)).getUTCDay())), ""].join("\n"));
   fs.writeFileSync(place, whole);
   const rows = (await read(place, { calendar: "24x5" })).bars.get("A")?.time.length;
   assert.equal(rows, 286, "weekdays of 400 days from 2001-01-01");
   const draw = random(SEED, "cuts");
-  for (const at of [1, 9, whole.length - 1, whole.length - 8, ...Array.from({ length: 20 }, () => 1 + draw.below(whole.length - 1))]) {
+  for (const at of [1, 9, whole.length - 1, whole.length - 8, ...Array.from({ length: 20 }, () => 1
+    + draw.below(whole.length - 1))]) {
     fs.writeFileSync(place, whole.subarray(0, at));
-    await assert.rejects(read(place, { calendar: "24x5" }), /rows\.csv\.gz is cut short/, `seed ${SEED}, cut at ${at}`);
+    await assert.rejects(read(place, { calendar: "24x5" }), /rows\.csv\.gz is cut short/,
+      `seed ${SEED}, cut at ${at}`);
   }
   fs.writeFileSync(place, Buffer.concat([whole, Buffer.from("more")]));
-  await assert.rejects(read(place, { calendar: "24x5" }), /not a whole gzip file: other bytes follow its end/);
+  await assert.rejects(read(place, { calendar: "24x5" }),
+    /not a whole gzip file: other bytes follow its end/);
   fs.writeFileSync(place, whole.map((byte, k) => k === 100 ? byte ^ 255 : byte));
   await assert.rejects(read(place, { calendar: "24x5" }), /not a whole gzip file/);
-  await assert.rejects(read(path.join(folder, "rows.csv")), /there is no file .*rows\.csv\ndid you mean "rows\.csv\.gz"\?/);
+  await assert.rejects(read(path.join(folder, "rows.csv")),
+    /there is no file .*rows\.csv\ndid you mean "rows\.csv\.gz"\?/);
 });
 
-const FILES = ["equities-daily-dev/ohlcv", "equities-daily-dev/adjusted-close", "equities-daily-dev/ohlcv-etf-total-return",
-  "equities-minute-dev/minute", "equities-minute-dev/minute-quotes", "equities-minute-dev/second", "equities-minute-dev/ticks-20131008"];
+const FILES = ["equities-daily-dev/ohlcv", "equities-daily-dev/adjusted-close",
+  "equities-daily-dev/ohlcv-etf-total-return",
+  "equities-minute-dev/minute", "equities-minute-dev/minute-quotes", "equities-minute-dev/second",
+    "equities-minute-dev/ticks-20131008"];
 const place = shared("data/futures-dev/futures-dev.csv.gz");
 
-test("7 equities files have the rows and spans that their META.json counts", { skip: place === null && NO_SHARED }, async () => {
+test("7 equities files have the rows and spans that their META.json counts", { skip: place === null
+  && NO_SHARED }, async () => {
   for (const name of FILES) {
     const file = shared(`data/${name}.csv.gz`) ?? "";
     const meta = JSON.parse(fs.readFileSync(path.join(path.dirname(file), "META.json"), "utf8")) as
-      { files: Record<string, { symbols: Record<string, { rows: number; first: string; last: string }> }> };
+      { files: Record<string, { symbols: Record<string,
+        { rows: number; first: string; last: string }> }> };
     const expected = meta.files[path.basename(file)].symbols;
     const { bars, description } = await read(file);
     assert.equal(description.calendar.name, "us-equity");
@@ -268,7 +337,9 @@ test("7 equities files have the rows and spans that their META.json counts", { s
       assert.equal(instrument.assetClass, "equity");
       const startMs = Date.parse(first), isDaily = description.timeframe === "1d";
       const shift = isDaily ? NaN : time[0] - startMs;
-      assert.ok(isDaily ? new Date(time[0]).toISOString().startsWith(first) : shift === { "1m": 60_000, "1s": 1_000 }[description.timeframe as "1m"] || (shift === 0 && description.timeframe === "tick"),
+      assert.ok(isDaily ? new Date(time[0]).toISOString().startsWith(first)
+        : shift === { "1m": 60_000, "1s": 1_000 }[description.timeframe as "1m"]
+        || (shift === 0 && description.timeframe === "tick"),
         `${name} ${symbol} starts ${new Date(time[0]).toISOString()}`);
     }
   }
@@ -282,14 +353,16 @@ test("futures-dev has 30 instruments and 210,260 bars, of 6 asset classes and 5 
     assert.equal(description.calendar.name, "24x5");
     const instruments = [...bars.values()].map((one) => one.instrument);
     assert.equal(new Set(instruments.map((one) => one.currency)).size, 5);
-    assert.deepEqual([...new Set(instruments.map((one) => one.assetClass))].sort(), ["agriculture", "bond", "energy", "equity", "fx", "metal"]);
+    assert.deepEqual([...new Set(instruments.map((one) => one.assetClass))].sort(),
+      ["agriculture", "bond", "energy", "equity", "fx", "metal"]);
     assert.equal(instruments.find((one) => one.symbol === "SP500")?.halfSpreadBps, 0.403);
   });
 
 const PANDAS_SUMS = `
 import sys, json, hashlib, pandas as pd
 frame = pd.read_csv(json.load(sys.stdin), float_precision="round_trip")
-print(json.dumps({name: hashlib.sha256(part[["close", "panama", "price"]].to_numpy("<f8").tobytes("F")).hexdigest()
+print(json.dumps({name: hashlib.sha256(part[["close", "panama", "price"]].to_numpy("<f8").tobytes(
+  "F")).hexdigest()
   for name, part in frame.groupby("symbol")}))`;
 
 test("630,780 prices of futures-dev have the bits that pandas reads with float_precision round_trip",
@@ -299,15 +372,18 @@ test("630,780 prices of futures-dev have the bits that pandas reads with float_p
     const { createHash } = await import("node:crypto");
     for (const [symbol, { columns }] of bars) {
       const hash = createHash("sha256");
-      for (const column of [columns.close, columns.panama, columns.price]) hash.update(Buffer.from((column as Float64Array).slice().buffer));
+      for (const column of [columns.close, columns.panama, columns.price]) hash.update(
+        Buffer.from((column as Float64Array).slice().buffer));
       assert.equal(hash.digest("hex"), expected[symbol], symbol);
     }
   });
 
-test("a plain copy of a .gz gives the same rows", { skip: place === null && NO_SHARED }, async (t) => {
+test("a plain copy of a .gz gives the same rows", { skip: place === null && NO_SHARED },
+  async (t) => {
   const file = shared("data/equities-minute-dev/minute.csv.gz") ?? "";
   const copy = path.join(makeFolder(t), "minute.csv");
   fs.writeFileSync(copy, gunzipSync(fs.readFileSync(file)));
   const [a, b] = [await read(file), await read(copy)];
-  for (const [symbol, bars] of a.bars) assert.deepEqual(b.bars.get(symbol)?.columns, bars.columns, symbol);
+  for (const [symbol, bars] of a.bars) assert.deepEqual(b.bars.get(symbol)?.columns, bars.columns,
+    symbol);
 });

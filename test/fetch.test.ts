@@ -21,14 +21,16 @@ const STOP = path.join(import.meta.dirname, "stop-at.ts");
 interface Ending { readonly code: number | null; readonly signal: string | null; readonly out: string; readonly err: string }
 
 /** Runs the tool on a data root. The test's own process goes on, so that it can play the vendor. */
-async function dmn(root: string, args: readonly string[], environment: Readonly<Record<string, string>> = {},
+async function dmn(root: string, args: readonly string[], environment: Readonly<Record<string,
+  string>> = {},
   nodeArgs: readonly string[] = []): Promise<Ending> {
   const child = spawn(process.execPath, [...nodeArgs, TOOL, "fetch", ...args, "--data-dir", root],
     { env: { ...process.env, CI: "1", ...environment }, stdio: ["ignore", "pipe", "pipe"] });
   let out = "", err = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => { out += text; });
   child.stderr.setEncoding("utf8").on("data", (text: string) => { err += text; });
-  return await new Promise((resolve) => { child.on("close", (code, signal) => { resolve({ code, signal, out, err }); }); });
+  return await new Promise((resolve) => { child.on("close",
+    (code, signal) => { resolve({ code, signal, out, err }); }); });
 }
 
 function makeRoot(t: { after(work: () => void): void }): string {
@@ -44,11 +46,14 @@ function write(root: string, name: string, text: string): string {
 }
 
 const filesBelow = (folder: string): string[] => !fs.existsSync(folder) ? []
-  : fs.readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+  : fs.readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) =>
+    entry.isFile())
     .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name))).sort();
 
-const PANEL = "date,symbol,close\n2015-12-30,AA,1.5\n2015-12-30,BB,20\n2015-12-31,AA,1.25\n2015-12-31,BB,21\n";
-const csv = (place: string, ...more: string[]): string[] => ["--source", "csv", "--path", place, "--dataset", "mine", ...more];
+const PANEL =
+  "date,symbol,close\n2015-12-30,AA,1.5\n2015-12-30,BB,20\n2015-12-31,AA,1.25\n2015-12-31,BB,21\n";
+const csv = (place: string, ...more: string[]): string[] => ["--source", "csv", "--path", place,
+  "--dataset", "mine", ...more];
 
 /** Exit 2, "dmn: sentence" and a hint, no stack, no dataset and nothing unfinished. */
 function assertRefused(ending: Ending, expected: RegExp, root: string): void {
@@ -56,21 +61,29 @@ function assertRefused(ending: Ending, expected: RegExp, root: string): void {
   assert.match(ending.err, expected);
   assert.match(ending.err, /^dmn: .+\n {5}.+\n$/, "one sentence and one hint");
   assert.equal(ending.out, "");
-  const left = filesBelow(path.join(root, "datasets")).filter((name) => /\.tmp$|lock|manifest|\.h5$/.test(name));
+  const left = filesBelow(path.join(root, "datasets")).filter((name) =>
+    /\.tmp$|lock|manifest|\.h5$/.test(name));
   assert.deepEqual(left, [], "nothing half written");
 }
 
 describe("bad input of dmn fetch", { concurrency: 2 }, () => {
-  const cases: readonly (readonly [what: string, text: string, more: readonly string[], expected: RegExp])[] = [
-    ["a misspelt column", PANEL.replace("close", "clsoe"), [], /unknown column "clsoe"\n +did you mean "close"\?/],
+  const cases: readonly (readonly [what: string, text: string, more: readonly string[],
+    expected: RegExp])[] = [
+    ["a misspelt column", PANEL.replace("close", "clsoe"), [],
+      /unknown column "clsoe"\n +did you mean "close"\?/],
     ["a misspelt symbol", PANEL, ["--symbols", "AB"], /no symbol "AB"\n +did you mean "AA"\?/],
     ["an empty range", PANEL, ["--from", "2020-01-01"], /no rows from 2020-01-01/],
-    ["a range that ends before it starts", PANEL, ["--from", "2016-01-01", "--to", "2015-01-01"], /the range is empty/],
+    ["a range that ends before it starts", PANEL, ["--from", "2016-01-01", "--to", "2015-01-01"],
+      /the range is empty/],
     ["a NaN price", PANEL.replace("1.25", "NaN"), [], /mine\.csv, line 4, column "close": "NaN"/],
-    ["a duplicate bar", PANEL.replace("2015-12-31,AA", "2015-12-30,AA"), [], /line 4: a second row for AA at 2015-12-30/],
-    ["unsorted bars", PANEL.replace("2015-12-31,AA", "2015-12-29,AA"), [], /line 4: AA at 2015-12-29 comes after/],
-    ["a price of zero", PANEL.replace("1.25", "0"), [], /line 4, column "close": "0" is not a price above 0/],
-    ["a price below zero", PANEL.replace("1.25", "-1"), [], /line 4, column "close": "-1" is not a price above 0/],
+    ["a duplicate bar", PANEL.replace("2015-12-31,AA", "2015-12-30,AA"), [],
+      /line 4: a second row for AA at 2015-12-30/],
+    ["unsorted bars", PANEL.replace("2015-12-31,AA", "2015-12-29,AA"), [],
+      /line 4: AA at 2015-12-29 comes after/],
+    ["a price of zero", PANEL.replace("1.25", "0"), [],
+      /line 4, column "close": "0" is not a price above 0/],
+    ["a price below zero", PANEL.replace("1.25", "-1"), [],
+      /line 4, column "close": "-1" is not a price above 0/],
   ];
   for (const [what, text, more, expected] of cases) {
     test(`${what} ends in exit 2, one sentence, one hint, and no dataset`, async (t) => {
@@ -91,9 +104,12 @@ describe("bad input of dmn fetch", { concurrency: 2 }, () => {
 
   test("a dataset without a source names the 4 sources; a csv source without a file asks for --path", async (t) => {
     const root = makeRoot(t);
-    assertRefused(await dmn(root, ["--dataset", "mine"]), /where should dataset "mine" come from\?\n.*synthetic\|csv\|massive\|alpaca/, root);
-    assertRefused(await dmn(root, ["--dataset", "futures"]), /the csv source needs a file\n.*--path/, root);
-    assertRefused(await dmn(root, csv(path.join(root, "none.csv"))), /there is no file .*none\.csv/, root);
+    assertRefused(await dmn(root, ["--dataset", "mine"]),
+      /where should dataset "mine" come from\?\n.*synthetic\|csv\|massive\|alpaca/, root);
+    assertRefused(await dmn(root, ["--dataset", "futures"]),
+      /the csv source needs a file\n.*--path/, root);
+    assertRefused(await dmn(root, csv(path.join(root, "none.csv"))),
+      /there is no file .*none\.csv/, root);
   });
 
   test("a file in the place of the data root's folder is named, and stays as it was", async (t) => {
@@ -107,19 +123,23 @@ describe("bad input of dmn fetch", { concurrency: 2 }, () => {
   test("a disk of 200 KB is full after some of 28 instruments: exit 2, no dataset, and the same command completes later",
     { skip: !canMount && "needs the right to mount a small file system" }, async (t) => {
       const root = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-disk-"));
-      t.after(() => { spawnSync("umount", [root]); fs.rmSync(root, { recursive: true, force: true }); });
+      t.after(() => { spawnSync("umount", [root]); fs.rmSync(root, { recursive: true,
+        force: true }); });
       assert.equal(spawnSync("mount", ["-t", "tmpfs", "-o", "size=200k", "tmpfs", root]).status, 0);
       const ending = await dmn(root, ["--dataset", "synthetic"]);
       assert.equal(ending.code, 2);
-      assert.match(ending.err, /^dmn: the disk of .* is full; nothing was half written\n {5}free some space/);
+      assert.match(ending.err,
+        /^dmn: the disk of .* is full; nothing was half written\n {5}free some space/);
       assert.deepEqual(filesBelow(root).filter((name) => /\.tmp$|lock|manifest/.test(name)), []);
       assert.equal(spawnSync("mount", ["-o", "remount,size=100m", root]).status, 0);
       assert.equal((await dmn(root, ["--dataset", "synthetic"])).code, 0);
     });
 
   test("ENOSPC, EACCES, EROFS and ENOTDIR become sentences with a hint, other errors stay what they are", () => {
-    for (const [code, expected] of [["ENOSPC", /is full/], ["EACCES", /cannot write in/], ["EROFS", /cannot write in/], ["ENOTDIR", /not a folder/]] as const) {
-      const explained = explainWrite("/data/x/manifest.json", Object.assign(new Error(code), { code }));
+    for (const [code, expected] of [["ENOSPC", /is full/], ["EACCES", /cannot write in/],
+      ["EROFS", /cannot write in/], ["ENOTDIR", /not a folder/]] as const) {
+      const explained = explainWrite("/data/x/manifest.json", Object.assign(new Error(code),
+        { code }));
       assert.ok(explained instanceof UserError);
       assert.match(explained.problem, expected);
     }
@@ -131,17 +151,22 @@ describe("bad input of dmn fetch", { concurrency: 2 }, () => {
 function mounts(): boolean {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-mount-"));
   try {
-    if (spawnSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", folder]).status !== 0) return false;
+    if (spawnSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs",
+      folder]).status !== 0) return false;
     return spawnSync("umount", [folder]).status === 0;
   } finally { fs.rmSync(folder, { recursive: true, force: true }); }
 }
 
 const reportSchema = z.strictObject({
-  dataset: z.string(), source: z.string(), isSynthetic: z.boolean(), kind: z.enum(["bars", "quotes", "ticks"]), timeframe: z.string(),
-  calendar: z.string(), adjustment: z.string(), provenance: z.string(), revision: z.int(), fingerprint: z.string(),
-  changed: z.boolean().nullable(), instruments: z.int(), bars: z.int(), from: z.string(), to: z.string(),
+  dataset: z.string(), source: z.string(), isSynthetic: z.boolean(),
+    kind: z.enum(["bars", "quotes", "ticks"]), timeframe: z.string(),
+  calendar: z.string(), adjustment: z.string(), provenance: z.string(), revision: z.int(),
+    fingerprint: z.string(),
+  changed: z.boolean().nullable(), instruments: z.int(), bars: z.int(), from: z.string(),
+    to: z.string(),
   rows: z.array(z.strictObject({
-    symbol: z.string(), assetClass: z.string(), rows: z.int(), from: z.string(), to: z.string(), gaps: z.int(), actions: z.int(),
+    symbol: z.string(), assetClass: z.string(), rows: z.int(), from: z.string(), to: z.string(),
+      gaps: z.int(), actions: z.int(),
     notes: z.array(z.string()), check: z.strictObject({
       gaps: z.int(), staleRuns: z.int(), jumps: z.int(), badTicks: z.int(), closedDays: z.int(),
       barsMissingShare: z.number().nullable(), examples: z.array(z.string()),
@@ -157,11 +182,13 @@ const json = (ending: Ending): z.infer<typeof reportSchema> => {
 describe("what dmn fetch prints", () => {
   test("a panel of 2 instruments and 5 bars with 1 missing session, as text of at most 100 columns", async (t) => {
     const root = makeRoot(t);
-    const place = write(root, "mine.csv", "date,symbol,close\n2015-12-28,AA,1\n2015-12-28,BB,2\n2015-12-29,BB,3\n2015-12-30,AA,2\n2015-12-30,BB,2\n");
+    const place = write(root, "mine.csv",
+      "date,symbol,close\n2015-12-28,AA,1\n2015-12-28,BB,2\n2015-12-29,BB,3\n2015-12-30,AA,2\n2015-12-30,BB,2\n");
     const { out, code } = await dmn(root, csv(place));
     assert.equal(code, 0);
     const lines = out.split("\n");
-    assert.equal(lines[0], "mine: 2 instruments, 5 bars, 2015-12-28..2015-12-30, 1d, us-equity calendar");
+    assert.equal(lines[0],
+      "mine: 2 instruments, 5 bars, 2015-12-28..2015-12-30, 1d, us-equity calendar");
     assert.match(out, /^AA +equity +2 +2015-12-28 +2015-12-30 +1$/m);
     assert.match(out, /^BB +equity +3 +2015-12-28 +2015-12-30 +0$/m);
     assert.ok(lines.every((line) => line.length <= 100));
@@ -169,7 +196,8 @@ describe("what dmn fetch prints", () => {
 
   test("--check finds the 1 bad tick, 1 stale run and 1 gap that were put in, and --json has its schema", async (t) => {
     const root = makeRoot(t), draw = random(7, "check");
-    const weekdays = Array.from({ length: 300 }, (_, k) => new Date(Date.UTC(2014, 0, 6 + k))).filter((one) => one.getUTCDay() % 6 !== 0)
+    const weekdays = Array.from({ length: 300 }, (_, k) => new Date(Date.UTC(2014, 0, 6
+      + k))).filter((one) => one.getUTCDay() % 6 !== 0)
       .map((one) => one.toISOString().slice(0, 10));
     let close = 100;
     const rows = weekdays.flatMap((one, k) => {
@@ -181,8 +209,10 @@ describe("what dmn fetch prints", () => {
     const report = json(await dmn(root, csv(place, "--calendar", "24x5", "--check", "--json")));
     const check = report.rows[0].check;
     assert.equal(report.rows[0].gaps, 1);
-    assert.ok(check !== undefined && check.gaps === 1 && check.staleRuns === 1 && check.badTicks === 1, JSON.stringify(check));
-    assert.match(check.examples.join("; "), new RegExp(`gap of 1 session ${weekdays[50]}; 7 rows at 77 .*; close .* x10 of its neighbours ${weekdays[100]}`));
+    assert.ok(check !== undefined && check.gaps === 1 && check.staleRuns === 1
+      && check.badTicks === 1, JSON.stringify(check));
+    assert.match(check.examples.join("; "),
+      new RegExp(`gap of 1 session ${weekdays[50]}; 7 rows at 77 .*; close .* x10 of its neighbours ${weekdays[100]}`));
     const again = json(await dmn(root, ["--dataset", "mine", "--check", "--json"]));
     assert.deepEqual(again.rows, report.rows, "the same when only looked at");
   });
@@ -190,22 +220,27 @@ describe("what dmn fetch prints", () => {
   test("--check of a dataset with one byte changed names the file and the command that fetches it again", async (t) => {
     const root = makeRoot(t), place = write(root, "mine.csv", PANEL);
     await dmn(root, csv(place));
-    const file = path.join(root, "datasets", "mine", readManifest(root, "mine").instruments[0].file);
+    const file = path.join(root, "datasets", "mine", readManifest(root,
+      "mine").instruments[0].file);
     const bytes = fs.readFileSync(file);
     bytes[bytes.length >> 1] ^= 1;
     fs.writeFileSync(file, bytes);
     const ending = await dmn(root, ["--dataset", "mine", "--check"]);
     assert.equal(ending.code, 2);
-    assert.ok(ending.err.includes(file) && ending.err.includes(`dmn fetch --source csv --dataset mine --path ${place}`), ending.err);
+    assert.ok(ending.err.includes(file)
+      && ending.err.includes(`dmn fetch --source csv --dataset mine --path ${place}`), ending.err);
   });
 
   test("futures-dev: 30 instruments, 210,260 bars, 1988-01-04..2019-12-31; SP500 has 8,144 bars and 203 gaps",
     { skip: shared("data/futures-dev/futures-dev.csv.gz") === null && NO_SHARED }, async (t) => {
       const root = makeRoot(t);
-      const { out, code } = await dmn(root, ["--source", "csv", "--path", shared("data/futures-dev/futures-dev.csv.gz") ?? "", "--dataset", "futures-dev"]);
+      const { out, code } = await dmn(root, ["--source", "csv", "--path",
+        shared("data/futures-dev/futures-dev.csv.gz") ?? "", "--dataset", "futures-dev"]);
       assert.equal(code, 0);
-      assert.equal(out.split("\n")[0], "futures-dev: 30 instruments, 210,260 bars, 1988-01-04..2019-12-31, 1d, 24x5 calendar");
-      // 8,347 weekdays from 1988-01-04 to 2019-12-31 (numpy.busday_count), less the 8,144 rows that the sidecar counts.
+      assert.equal(out.split("\n")[0],
+        "futures-dev: 30 instruments, 210,260 bars, 1988-01-04..2019-12-31, 1d, 24x5 calendar");
+      // 8,347 weekdays from 1988-01-04 to 2019-12-31 (numpy.busday_count), less the 8,144 rows that
+      // the sidecar counts.
       assert.match(out, /^SP500 +equity +8,144 +1988-01-04 +2019-12-31 +203$/m);
     });
 });
@@ -220,30 +255,38 @@ describe("dmn fetch --update", () => {
     const more = json(await dmn(root, ["--dataset", "mine", "--update", "--json"]));
     assert.deepEqual([more.changed, more.bars, more.to], [true, 5, "2016-01-04"]);
     const refused = await dmn(root, ["--dataset", "mine", "--update", "--symbols", "AA"]);
-    assert.match(refused.err, /--update asks for the same as before, so --symbols has no meaning with it/);
+    assert.match(refused.err,
+      /--update asks for the same as before, so --symbols has no meaning with it/);
   });
 
   test("of a vendor: only the last stored day is asked again, new rows follow, 1 revised close is reported", async (t) => {
     const root = makeRoot(t), market = dailyMarket();
-    const environment = (url: string): Record<string, string> => ({ DMN_MASSIVE_URL: url, DMN_MASSIVE_CALLS_PER_MINUTE: "100000",
+    const environment = (url: string): Record<string, string> => ({ DMN_MASSIVE_URL: url,
+      DMN_MASSIVE_CALLS_PER_MINUTE: "100000",
       MASSIVE_API_KEY: SIMULATOR_KEYS.massive });
     {
       await using simulator = await Simulator.start({ market });
-      const first = json(await dmn(root, ["--source", "massive", "--dataset", "us", "--symbols", "AAA", "--from", "2023-11-13",
+      const first = json(await dmn(root, ["--source", "massive", "--dataset", "us", "--symbols",
+        "AAA", "--from", "2023-11-13",
         "--to", "2024-02-15", "--json"], environment(simulator.url)));
       assert.equal(first.to, "2024-02-15");
     }
     const before = await readBars(root, readManifest(root, "us"), "AAA", { adjust: "none" });
-    await using simulator = await Simulator.start({ market: revised(market, before.time[before.time.length - 1]) });
-    const updated = json(await dmn(root, ["--dataset", "us", "--update", "--to", "2024-03-28", "--json"], environment(simulator.url)));
+    await using simulator = await Simulator.start({ market: revised(market,
+      before.time[before.time.length - 1]) });
+    const updated = json(await dmn(root, ["--dataset", "us", "--update", "--to", "2024-03-28",
+      "--json"], environment(simulator.url)));
     assert.deepEqual([updated.changed, updated.to], [true, "2024-03-28"]);
-    assert.match(updated.rows[0].notes.join("; "), /29 new; 1 revised: 2024-02-15T21:00:00Z close [\d.]+ -> [\d.]+/);
+    assert.match(updated.rows[0].notes.join("; "),
+      /29 new; 1 revised: 2024-02-15T21:00:00Z close [\d.]+ -> [\d.]+/);
     const bars = simulator.requests.filter((entry) => entry.address.startsWith("/v2/aggs"));
-    assert.ok(bars.every((entry) => !entry.address.includes("2023-")), "nothing from 2023 is asked again");
+    assert.ok(bars.every((entry) => !entry.address.includes("2023-")),
+      "nothing from 2023 is asked again");
     const after = await readBars(root, readManifest(root, "us"), "AAA", { adjust: "none" });
     const truth = revised(market, before.time[before.time.length - 1]).get("AAA")?.bars;
     assert.deepEqual([...after.columns.close ?? []], [...truth?.columns.close ?? []]);
-    assert.equal(readManifest(root, "us").instruments[0].actions.length, 3, "a dividend before, a split and a dividend behind");
+    assert.equal(readManifest(root, "us").instruments[0].actions.length, 3,
+      "a dividend before, a split and a dividend behind");
   });
 });
 
@@ -251,22 +294,28 @@ describe("dmn fetch --update", () => {
 function revised(market: Market, time: number): Market {
   const listing = market.get("AAA");
   assert.ok(listing?.bars.columns.close !== undefined);
-  const close = listing.bars.columns.close.map((value, t) => listing.bars.time[t] === time ? value + 0.1 : value);
-  return new Map([...market, ["AAA", { ...listing, bars: { ...listing.bars, columns: { ...listing.bars.columns, close } } }]]);
+  const close = listing.bars.columns.close.map((value, t) => listing.bars.time[t] === time ? value
+    + 0.1 : value);
+  return new Map([...market,
+    ["AAA", { ...listing, bars: { ...listing.bars, columns: { ...listing.bars.columns,
+    close } } }]]);
 }
 
 /**
- * Names of the files (they end in a hash of the content), the bits of every row, and the manifest without its count of
- * commits and without the files' own hashes: HDF5 writes the time of writing into each file.
+ * Names of the files (they end in a hash of the content), the bits of every row, and the manifest
+ * without its count of commits and without the files' own hashes: HDF5 writes the time of writing
+ * into each file.
  */
 async function contentOf(root: string): Promise<Record<string, unknown>> {
   const manifest = readManifest(root, "stopped"), bits = createHash("sha256");
   for (const { symbol } of manifest.instruments) {
     const { time, columns } = await readBars(root, manifest, symbol);
-    for (const values of [time, ...Object.values(columns)]) bits.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    for (const values of [time, ...Object.values(columns)]) bits.update(
+      new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
   }
   const instruments = manifest.instruments.map((row) => ({ ...row, sha256: "" }));
-  return { ...manifest, revision: 0, instruments, bits: bits.digest("hex"), files: filesBelow(path.join(root, "datasets", "stopped")) };
+  return { ...manifest, revision: 0, instruments, bits: bits.digest("hex"),
+    files: filesBelow(path.join(root, "datasets", "stopped")) };
 }
 
 const MARKET = ["--source", "synthetic", "--dataset", "stopped", "--from", "2008-01-01"];
@@ -278,7 +327,8 @@ describe("dmn fetch stopped", () => {
   let expected: Record<string, unknown> = {};
 
   test("an undisturbed run makes more than 200 calls into the file system", async (t) => {
-    const root = makeRoot(t), undisturbed = await dmn(root, MARKET, { DMN_STOP_AT: "0" }, ["--import", STOP]);
+    const root = makeRoot(t), undisturbed = await dmn(root, MARKET, { DMN_STOP_AT: "0" },
+      ["--import", STOP]);
     assert.equal(undisturbed.code, 0, undisturbed.err);
     calls = Number(/calls: (\d+)/.exec(undisturbed.err)?.[1]);
     expected = await contentOf(root);
@@ -288,13 +338,15 @@ describe("dmn fetch stopped", () => {
   test(`kill -9 at ${KILLS} random moments: a reader finds nothing wrong, a rerun has the bytes of an undisturbed run`, async (t) => {
     const seed = 4_711, draw = random(seed, "kills");
     for (let k = 0; k < KILLS; k++) {
-      const at = 1 + draw.below(calls), words = `seed ${seed}, kill ${k} at call ${at} of ${calls}`, root = makeRoot(t);
+      const at = 1 + draw.below(calls),
+        words = `seed ${seed}, kill ${k} at call ${at} of ${calls}`, root = makeRoot(t);
       const killed = await dmn(root, MARKET, { DMN_STOP_AT: String(at) }, ["--import", STOP]);
       assert.equal(killed.signal, "SIGKILL", `${words}: ${killed.err}`);
       const isThere = fs.existsSync(path.join(root, "datasets", "stopped", "manifest.json"));
       const reader = await dmn(root, ["--dataset", "stopped", "--check"]);
       assert.equal(reader.code, isThere ? 0 : 2, `${words}: ${reader.err}`);
-      if (isThere) assert.equal((await contentOf(root))["fingerprint"], expected["fingerprint"], words);
+      if (isThere) assert.equal((await contentOf(root))["fingerprint"], expected["fingerprint"],
+        words);
       else assert.match(reader.err, /there is no dataset "stopped"/, words);
       assert.equal((await dmn(root, MARKET)).code, 0, words);
       assert.deepEqual(await contentOf(root), expected, words);
@@ -303,9 +355,11 @@ describe("dmn fetch stopped", () => {
 
   test("Ctrl-C after some of 28 instruments: exit 130, the command to go on with, and that command completes", async (t) => {
     const root = makeRoot(t);
-    const stopped = await dmn(root, MARKET, { DMN_STOP_AT: String(calls >> 1), DMN_STOP_SIGNAL: "SIGINT" }, ["--import", STOP]);
+    const stopped = await dmn(root, MARKET, { DMN_STOP_AT: String(calls >> 1),
+      DMN_STOP_SIGNAL: "SIGINT" }, ["--import", STOP]);
     assert.equal(stopped.code, 130, stopped.err);
-    const again = /Go on with: dmn fetch (--source synthetic --dataset stopped --from 2008-01-01 --seed 17)\n$/.exec(stopped.err)?.[1];
+    const again =
+      /Go on with: dmn fetch (--source synthetic --dataset stopped --from 2008-01-01 --seed 17)\n$/.exec(stopped.err)?.[1];
     assert.ok(again !== undefined, stopped.err);
     const kept = filesBelow(path.join(root, "datasets", "stopped", "bars")).length;
     assert.ok(kept > 0 && kept < 28, `${kept} instruments kept`);

@@ -1,6 +1,6 @@
 /**
- * Loaded before the command line tool (`node --import`): sends itself a signal at the N-th call into the file system, so
- * that a test can stop it at a moment that is the same on every machine.
+ * Loaded before the command line tool (`node --import`): sends itself a signal at the N-th call
+ * into the file system, so that a test can stop it at a moment that is the same on every machine.
  *   DMN_STOP_AT      which call; 0: never, and the count is printed to stderr at the end
  *   DMN_STOP_SIGNAL  SIGKILL (default) or SIGINT
  */
@@ -22,7 +22,8 @@ function counted<F extends (...args: never[]) => unknown>(call: F): F {
   }) as F;
 }
 
-const names = ["openSync", "writeSync", "writeFileSync", "renameSync", "linkSync", "rmSync", "mkdirSync", "fsyncSync",
+const names = ["openSync", "writeSync", "writeFileSync", "renameSync", "linkSync", "rmSync",
+  "mkdirSync", "fsyncSync",
   "fdatasyncSync", "ftruncateSync", "closeSync"] as const;
 const table = fs as unknown as Record<string, (...args: never[]) => unknown>;
 for (const name of names) table[name] = counted(table[name]);

@@ -1,10 +1,11 @@
 /**
  * `dmn demo`: the whole way, offline, for a first look.
  *
- *   synthetic market ── fetch ──> bars ── features dmn ──> Parquet ── backtest x 3 ──> one table, one page
+ *   synthetic market ── fetch ──> bars ── features dmn ──> Parquet ── backtest x 3 ──> one table,
+ * one page
  */
 import * as path from "node:path";
-import { formatNumber, formatPercent, formatTable, type Column } from "../base/table.ts";
+import { formatCount, formatNumber, formatPercent, formatTable, type Column } from "../base/table.ts";
 import { places } from "../base/data-root.ts";
 import type { Context } from "../base/context.ts";
 import type { Summary } from "../backtest/result.ts";
@@ -35,11 +36,13 @@ export interface DemoReport {
 export async function demo(context: Context): Promise<DemoReport> {
   const bars: FetchReport = await fetch({ dataset: DATASET }, context);
   const made: FeaturesReport = await features(
-    { dataset: DATASET, recipe: RECIPE, symbols: [], from: null, to: null, workers: context.config.workers }, context);
+    { dataset: DATASET, recipe: RECIPE, symbols: [], from: null, to: null,
+      workers: context.config.workers }, context);
   const report = path.join(places.reports(context.root), "demo.html");
   const results: Backtest[] = [];
   for (const strategy of STRATEGIES) {
-    results.push(await backtest({ ...BACKTEST_DEFAULTS, dataset: DATASET, strategy, windows: WINDOWS, windowYears: WINDOW_YEARS,
+    results.push(await backtest({ ...BACKTEST_DEFAULTS, dataset: DATASET, strategy,
+      windows: WINDOWS, windowYears: WINDOW_YEARS,
       report: strategy === SHOWN ? report : null }, context));
   }
   return {
@@ -54,18 +57,22 @@ export async function demo(context: Context): Promise<DemoReport> {
 export function demoText(report: DemoReport): string {
   const right = (title: string): Column => ({ title, align: "right" });
   const table = formatTable([
-    { title: "strategy" }, right("return"), right("vol"), right("Sharpe"), right("max DD"), right("Calmar"),
-    right("up"), right("turnover"), right("Sharpe by window"),
+    { title: "strategy" }, right("return"), right("vol"), right("Sharpe"), right("max DD"),
+    right("Calmar"), right("up"), right("turnover"), right("Sharpe by window"),
   ], report.strategies.map(({ strategy, average, sharpeByWindow }) => [
-    strategy, formatPercent(average.annualReturn), formatPercent(average.volatility), formatNumber(average.sharpe), formatPercent(average.maxDrawdown),
-    formatNumber(average.calmar), formatPercent(average.positiveShare), formatNumber(average.turnover, 1), sharpeByWindow.map((value) => formatNumber(value, 2)).join(" "),
+    strategy, formatPercent(average.annualReturn), formatPercent(average.volatility),
+    formatNumber(average.sharpe), formatPercent(average.maxDrawdown), formatNumber(average.calmar),
+    formatPercent(average.positiveShare), formatNumber(average.turnover, 1),
+    sharpeByWindow.map((value) => formatNumber(value, 2)).join(" "),
   ]));
   return [
-    `SYNTHETIC market, invented prices: ${report.instruments} instruments, ${report.bars.toLocaleString("en-US")} bars; recipe `
-      + `${report.features.recipe}: ${report.features.columns} columns.`,
-    `Averages of ${WINDOWS.length} windows of ${WINDOW_YEARS} years from ${WINDOWS[0]}, no costs. These numbers say nothing about any real market.`,
+    `SYNTHETIC market, invented prices: ${report.instruments} instruments, ${formatCount(report.bars)} `
+      + `bars; recipe ${report.features.recipe}: ${report.features.columns} columns.`,
+    `Averages of ${WINDOWS.length} windows of ${WINDOW_YEARS} years from ${WINDOWS[0]}, no costs. `
+      + "They say nothing about any real market.",
     "", table, "",
-    "next: dmn fetch --source csv --path prices.csv --dataset mine, then dmn backtest --dataset mine --strategy tsmom",
+    "next: dmn fetch --source csv --path prices.csv --dataset mine",
+    "      dmn backtest --dataset mine --strategy tsmom",
     `report: ${report.report}`,
   ].join("\n");
 }

@@ -1,5 +1,8 @@
-/** What `dmn fetch` says: one object for programs (--json), two tables for people (the dataset, and --check). */
-import { formatCount, formatPercent, formatTable } from "../base/table.ts";
+/**
+ * What `dmn fetch` says: one object for programs (--json), two tables for people (the dataset, and
+ * --check).
+ */
+import { formatCount, formatPercent, formatTable, type Column } from "../base/table.ts";
 import { formatDay, formatTime } from "../base/units.ts";
 import type { AssetClass } from "../market/instrument.ts";
 import type { Kind, Timeframe } from "../market/bars.ts";
@@ -63,79 +66,107 @@ interface Look {
 }
 
 /** `looks` in the order of the manifest's instruments. */
-export function reportOf(manifest: Manifest, before: Manifest | null, looks: readonly Look[]): FetchReport {
-  const { dataset, source, isSynthetic, kind, timeframe, adjustment, provenance, revision, fingerprint } = manifest;
+export function reportOf(manifest: Manifest, before: Manifest | null,
+  looks: readonly Look[]): FetchReport {
+  const { dataset, source, isSynthetic, kind, timeframe, adjustment, provenance, revision,
+    fingerprint } = manifest;
   const say = sayerOf(manifest);
   const rows = manifest.instruments.map((row, i): FetchRow => ({
-    symbol: row.symbol, assetClass: row.instrument.assetClass, rows: row.rows, from: say(row.from), to: say(row.to),
-    gaps: looks[i].gaps, actions: row.actions.length, notes: looks[i].remarks, ...checkOf(looks[i].quality, say),
+    symbol: row.symbol, assetClass: row.instrument.assetClass, rows: row.rows,
+    from: say(row.from), to: say(row.to), gaps: looks[i].gaps, actions: row.actions.length,
+    notes: looks[i].remarks, ...checkOf(looks[i].quality, say),
   }));
   const least = manifest.instruments.reduce((time, row) => Math.min(time, row.from), Infinity);
   const most = manifest.instruments.reduce((time, row) => Math.max(time, row.to), -Infinity);
   return {
-    dataset, source, isSynthetic, kind, timeframe, calendar: manifest.calendar, adjustment, provenance, revision, fingerprint,
+    dataset, source, isSynthetic, kind, timeframe, calendar: manifest.calendar, adjustment,
+    provenance, revision, fingerprint,
     changed: before === null ? null : before.fingerprint !== fingerprint, instruments: rows.length,
     bars: rows.reduce((sum, row) => sum + row.rows, 0), from: say(least), to: say(most), rows,
   };
 }
 
 /** How a time is written: daily rows by their session's day. */
-function sayerOf({ timeframe, calendar: name }: Pick<Manifest, "timeframe" | "calendar">): (time: number) => string {
-  const sessions = calendar(name);
-  return timeframe === "1d" ? (time) => formatDay(sessions.sessionDay(time)) : (time) => formatTime(time);
+function sayerOf(manifest: Manifest): (time: number) => string {
+  if (manifest.timeframe !== "1d") return formatTime;
+  const sessions = calendar(manifest.calendar);
+  return (time) => formatDay(sessions.sessionDay(time));
 }
 
 /** The worst finding of each sort in words; the first bad tick stands for all. */
-function checkOf(quality: QualityReport | null, say: (time: number) => string): { readonly check?: CheckRow } {
+function checkOf(quality: QualityReport | null, say: (time: number) => string):
+{ readonly check?: CheckRow } {
   if (quality === null) return {};
   const { counts } = quality;
-  const gap = worst(quality.gaps, (one) => one.sessions), stale = worst(quality.staleRuns, (one) => one.rows);
-  const jump = worst(quality.jumps, (one) => one.sigmas), bad = quality.badTicks.length > 0 ? quality.badTicks[0] : null;
-  const examples = [
-    ...gap === null ? [] : [`gap of ${gap.sessions} ${gap.sessions === 1 ? "session" : "sessions"} ${spanOf(formatDay(gap.from), formatDay(gap.to))}`],
-    ...stale === null ? [] : [`${stale.rows} rows at ${stale.value} ${spanOf(say(stale.from), say(stale.to))}`],
-    ...jump === null ? [] : [`jump of ${formatPercent(jump.change, 1)} (${jump.sigmas.toFixed(0)} sigma) ${say(jump.time)}`
-      + (jump.looksLike === null ? "" : `, looks like a ${jump.looksLike}`)],
-    ...bad === null ? [] : [`${bad.column} ${bad.value} ${bad.reason} ${say(bad.time)}`],
-    ...quality.closedDays.length === 0 ? [] : [`row on ${formatDay(quality.closedDays[0])}, a closed day`],
-  ];
+  const examples: string[] = [];
+  const gap = worst(quality.gaps, (one) => one.sessions);
+  if (gap !== null) {
+    const sessions = counted(gap.sessions, "session");
+    examples.push(`gap of ${sessions} ${spanOf(formatDay(gap.from), formatDay(gap.to))}`);
+  }
+  const stale = worst(quality.staleRuns, (one) => one.rows);
+  if (stale !== null) {
+    examples.push(`${stale.rows} rows at ${stale.value} ${spanOf(say(stale.from), say(stale.to))}`);
+  }
+  const jump = worst(quality.jumps, (one) => one.sigmas);
+  if (jump !== null) {
+    const size = `${formatPercent(jump.change, 1)} (${jump.sigmas.toFixed(0)} sigma)`;
+    const reason = jump.looksLike === null ? "" : `, looks like a ${jump.looksLike}`;
+    examples.push(`jump of ${size} ${say(jump.time)}${reason}`);
+  }
+  for (const bad of quality.badTicks.slice(0, 1)) {
+    examples.push(`${bad.column} ${bad.value} ${bad.reason} ${say(bad.time)}`);
+  }
+  for (const day of quality.closedDays.slice(0, 1)) {
+    examples.push(`row on ${formatDay(day)}, a closed day`);
+  }
   const isIntraday = quality.barsExpected > quality.sessionsExpected;
-  return { check: { ...counts, barsMissingShare: isIntraday ? quality.barsMissing / quality.barsExpected : null, examples } };
+  const barsMissingShare = isIntraday ? quality.barsMissing / quality.barsExpected : null;
+  return { check: { ...counts, barsMissingShare, examples } };
 }
 
 function worst<T>(findings: readonly T[], badness: (finding: T) => number): T | null {
-  return findings.reduce<T | null>((most, one) => most !== null && badness(most) >= badness(one) ? most : one, null);
+  let most: T | null = null;
+  for (const one of findings) if (most === null || badness(one) > badness(most)) most = one;
+  return most;
 }
+
+const counted = (count: number, one: string): string =>
+  `${formatCount(count)} ${one}${count === 1 ? "" : "s"}`;
 
 const spanOf = (from: string, to: string): string => from === to ? from : `${from}..${to}`;
 
+const left = (title: string): Column => ({ title });
+const right = (title: string): Column => ({ title, align: "right" });
 /** Rows of a table that people read; --json has all. */
 const ROWS_SHOWN = 60;
 
 /** The text form: one line, one table, at most 100 columns wide. */
 export function fetchText(report: FetchReport): string {
-  const what = report.kind;
   const lines = [
-    `${report.dataset}: ${report.instruments} ${report.instruments === 1 ? "instrument" : "instruments"}, ${formatCount(report.bars)} ${what}, `
-      + `${report.from}..${report.to}, ${report.timeframe}, ${report.calendar} calendar`,
+    `${report.dataset}: ${counted(report.instruments, "instrument")}, `
+      + `${formatCount(report.bars)} ${report.kind}, ${report.from}..${report.to}, ${report.timeframe}, ${report.calendar} calendar`,
     ...report.isSynthetic ? ["SYNTHETIC: invented prices, not a market"] : [],
     `from ${report.provenance}; prices ${report.adjustment}`,
-    ...report.changed === null ? [] : [report.changed ? `updated to revision ${report.revision}` : "nothing new: every row is as it was"],
-    "",
-    rowsTable(report),
   ];
+  if (report.changed === true) lines.push(`updated to revision ${report.revision}`);
+  if (report.changed === false) lines.push("nothing new: every row is as it was");
+  lines.push("", rowsTable(report));
   if (report.rows.some((row) => row.check !== undefined)) lines.push("", checkTable(report));
   return lines.join("\n");
 }
 
 function rowsTable(report: FetchReport): string {
-  const right = { align: "right" } as const;
-  return formatTable([
-    { title: "symbol" }, { title: "class" }, { title: report.kind, ...right }, { title: "from" }, { title: "to" },
-    { title: "gaps", ...right }, { title: "notes" },
-  ], report.rows.slice(0, ROWS_SHOWN).map((row) => [row.symbol, row.assetClass, formatCount(row.rows), row.from, row.to, formatCount(row.gaps),
-    [...row.actions > 0 ? [`${row.actions} splits and dividends`] : [], ...row.notes].join("; ")]))
-    + (report.rows.length > ROWS_SHOWN ? `\n... and ${formatCount(report.rows.length - ROWS_SHOWN)} more; --json prints all` : "")
+  const columns = [left("symbol"), left("class"), right(report.kind), left("from"), left("to"),
+    right("gaps"), left("notes")];
+  const rows = report.rows.slice(0, ROWS_SHOWN).map((row) => {
+    const actions = row.actions > 0 ? [`${row.actions} splits and dividends`] : [];
+    return [row.symbol, row.assetClass, formatCount(row.rows), row.from, row.to,
+      formatCount(row.gaps), [...actions, ...row.notes].join("; ")];
+  });
+  const hidden = report.rows.length - rows.length;
+  return formatTable(columns, rows)
+    + (hidden > 0 ? `\n... and ${formatCount(hidden)} more; --json prints all` : "")
     + "\ngaps: sessions of the calendar without a row";
 }
 
@@ -144,10 +175,9 @@ const oddity = (check: CheckRow | undefined): number =>
 
 /** Findings per instrument; each example of a sort on a line of its own. */
 function checkTable(report: FetchReport): string {
-  const right = { align: "right" } as const;
   // The oddest first, because they are why one looks.
-  const oddest = report.rows.toSorted((a, b) => oddity(b.check) - oddity(a.check)).slice(0, ROWS_SHOWN);
-  const rows = oddest.flatMap(({ symbol, check }) => {
+  const oddest = report.rows.toSorted((a, b) => oddity(b.check) - oddity(a.check));
+  const rows = oddest.slice(0, ROWS_SHOWN).flatMap(({ symbol, check }) => {
     if (check === undefined) return [];
     const counts = [check.gaps, check.staleRuns, check.jumps, check.badTicks].map(formatCount);
     const share = check.barsMissingShare === null ? "" : formatPercent(check.barsMissingShare, 1);
@@ -155,9 +185,10 @@ function checkTable(report: FetchReport): string {
     return [first, ...check.examples.slice(1).map((example) => ["", "", "", "", "", "", example])];
   });
   const hasShare = report.rows.some((row) => row.check?.barsMissingShare != null);
-  const columns = [{ title: "check" }, { title: "gap runs", ...right }, { title: "stale", ...right }, { title: "jumps", ...right },
-    { title: "bad", ...right }, { title: "no row", ...right }, { title: "worst of each sort" }];
-  const keep = (cells: readonly string[]): string[] => cells.filter((_, j) => hasShare || j !== 5);
-  return formatTable(columns.filter((_, j) => hasShare || j !== 5), rows.map(keep))
-    + (hasShare ? "\nno row: share of a session's bars without one; a minute without a trade is not an error" : "");
+  const columns = [left("check"), right("gap runs"), right("stale"), right("jumps"), right("bad"),
+    right("no row"), left("worst of each sort")];
+  const keep = <T>(cells: readonly T[]): T[] => cells.filter((_, j) => hasShare || j !== 5);
+  const meaning = "\nno row: share of a session's bars without one; "
+    + "a minute without a trade is not an error";
+  return formatTable(keep(columns), rows.map(keep)) + (hasShare ? meaning : "");
 }

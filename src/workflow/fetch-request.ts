@@ -1,4 +1,7 @@
-/** From what a person typed, a dataset's recipe and an earlier fetch to one FetchRequest; and back to a command. */
+/**
+ * From what a person typed, a dataset's recipe and an earlier fetch to one FetchRequest; and back
+ * to a command.
+ */
 import * as path from "node:path";
 import { equities } from "../../datasets/equities.ts";
 import { futures } from "../../datasets/futures.ts";
@@ -35,44 +38,66 @@ export interface FetchOptions {
   readonly check?: boolean;
 }
 
-export const FETCH_DEFAULTS = { update: false, check: false } as const satisfies Partial<FetchOptions>;
+export const FETCH_DEFAULTS = {
+  update: false, check: false,
+} as const satisfies Partial<FetchOptions>;
+
+export interface SourceRequest {
+  readonly source: SourceName;
+  readonly request: FetchRequest;
+}
 
 /** Flags that say what to fetch; without any of them `--check` only looks at what is there. */
-const ASKING = ["source", "path", "symbols", "from", "to", "timeframe", "calendar", "stamps", "seed", "update"] as const;
-export const asksForRows = (options: FetchOptions): boolean => ASKING.some((name) => options[name] !== undefined && options[name] !== false);
+const ASKING = ["source", "path", "symbols", "from", "to", "timeframe", "calendar", "stamps",
+  "seed", "update"] as const;
+export const asksForRows = (options: FetchOptions): boolean =>
+  ASKING.some((name) => options[name] !== undefined && options[name] !== false);
 
 /** The source and what to ask it for. Throws UserError when it cannot be told which source. */
-export function requestOf(options: FetchOptions): { readonly source: SourceName; readonly request: FetchRequest } {
+export function requestOf(options: FetchOptions): SourceRequest {
   const recipe = Object.hasOwn(DATASETS, options.dataset) ? DATASETS[options.dataset] : undefined;
   const source = options.source ?? (options.path === undefined ? recipe?.source : "csv");
   if (source === undefined) {
     throw new UserError(`where should dataset "${options.dataset}" come from?`,
-      `add --source ${Object.keys(SOURCES).join("|")}, or fetch a dataset that is known by name: ${Object.keys(DATASETS).join(", ")}`);
+      `add --source ${Object.keys(SOURCES).join("|")}, or fetch a dataset that is known by name: `
+      + Object.keys(DATASETS).join(", "));
   }
-  if (!isSource(source)) throw new UserError(`there is no source "${source}"`, suggestion(source, Object.keys(SOURCES)));
+  if (!isSource(source)) {
+    throw new UserError(`there is no source "${source}"`, suggestion(source, Object.keys(SOURCES)));
+  }
   // A recipe's symbols and range mean nothing to another source.
   const usual: Partial<DatasetRecipe> = recipe?.source === source ? recipe : {};
   const request: FetchRequest = {
     dataset: options.dataset, symbols: options.symbols ?? usual.symbols ?? [],
     from: dayOf(options.from ?? usual.from), to: dayOf(options.to ?? usual.to),
-    timeframe: options.timeframe ?? usual.timeframe ?? null, seed: options.seed ?? usual.seed ?? SYNTHETIC_SEED,
-    path: placeOf(options.path), calendar: options.calendar ?? usual.calendar ?? null, stamps: options.stamps ?? usual.stamps ?? null,
+    timeframe: options.timeframe ?? usual.timeframe ?? null,
+    seed: options.seed ?? usual.seed ?? SYNTHETIC_SEED, path: placeOf(options.path),
+    calendar: options.calendar ?? usual.calendar ?? null,
+    stamps: options.stamps ?? usual.stamps ?? null,
   };
   refuseEmptyRange(request);
   return { source, request };
 }
 
-/** What `--update` asks: the same again; vendors, up to today or the day said. Throws UserError when nobody knows what that was. */
-export function updateOf(options: FetchOptions, manifest: Manifest): { readonly source: SourceName; readonly request: FetchRequest } {
-  const foreign = (["source", "symbols", "from", "timeframe", "calendar", "stamps", "seed"] as const)
-    .find((name) => options[name] !== undefined && (name !== "source" || options.source !== manifest.source));
+/** What an update cannot change. */
+const FIXED = ["symbols", "from", "timeframe", "calendar", "stamps", "seed"] as const;
+
+/**
+ * What `--update` asks: the same again; vendors, up to today or the day said. Throws UserError when
+ * nobody knows what that was.
+ */
+export function updateOf(options: FetchOptions, manifest: Manifest): SourceRequest {
+  const isOther = options.source !== undefined && options.source !== manifest.source;
+  const foreign = isOther ? "source" : FIXED.find((name) => options[name] !== undefined);
   if (foreign !== undefined) {
-    throw new UserError(`--update asks for the same as before, so --${foreign} has no meaning with it`,
+    throw new UserError(
+      `--update asks for the same as before, so --${foreign} has no meaning with it`,
       `leave --${foreign} out, or leave --update out to make the dataset anew`);
   }
   const { request, source } = manifest;
   if (request === undefined || !isSource(source)) {
-    throw new UserError(`dataset "${manifest.dataset}" does not say what it was made from`, "fetch it anew with --source");
+    throw new UserError(`dataset "${manifest.dataset}" does not say what it was made from`,
+      "fetch it anew with --source");
   }
   const to = options.to !== undefined ? dayOf(options.to) : isVendor(source) ? null : request.to;
   const updated = { ...request, to, path: placeOf(options.path) ?? request.path };
@@ -81,21 +106,26 @@ export function updateOf(options: FetchOptions, manifest: Manifest): { readonly 
 }
 
 /** Vendors add rows behind the stored ones; the others are read or made again as a whole. */
-export const isVendor = (source: SourceName): boolean => source === "massive" || source === "alpaca";
+export const isVendor = (source: SourceName): boolean =>
+  source === "massive" || source === "alpaca";
 /** So that `--update` finds the file from another folder. */
-const placeOf = (file: string | undefined): string | null => file === undefined ? null : path.resolve(file);
+const placeOf = (file: string | undefined): string | null =>
+  file === undefined ? null : path.resolve(file);
 const isSource = (name: string): name is SourceName => Object.hasOwn(SOURCES, name);
 const dayOf = (text: string | undefined): Day | null => text === undefined ? null : parseDay(text);
 
 function refuseEmptyRange({ from, to }: FetchRequest): void {
   if (from === null || to === null || from <= to) return;
-  throw new UserError(`the range is empty: from ${formatDay(from)} to ${formatDay(to)}`, "choose --from before --to");
+  throw new UserError(`the range is empty: from ${formatDay(from)} to ${formatDay(to)}`,
+    "choose --from before --to");
 }
 
 /** The command that makes this request, for messages and the manifest. */
 export function commandOf(source: SourceName, request: FetchRequest): string {
   const words = ["dmn", "fetch", "--source", source, "--dataset", request.dataset];
-  const add = (flag: string, value: string | null | undefined): void => { if (value != null) words.push(flag, quoted(value)); };
+  const add = (flag: string, value: string | null | undefined): void => {
+    if (value != null) words.push(flag, quoted(value));
+  };
   add("--path", request.path);
   add("--symbols", request.symbols.length > 0 ? request.symbols.join(",") : null);
   add("--from", request.from === null ? null : formatDay(request.from));
@@ -108,4 +138,5 @@ export function commandOf(source: SourceName, request: FetchRequest): string {
 }
 
 /** For a POSIX shell. */
-const quoted = (word: string): string => /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+const quoted = (word: string): string => /^[\w@%+=:,./-]+$/.test(word) ? word
+  : `'${word.replaceAll("'", "'\\''")}'`;

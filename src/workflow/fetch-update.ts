@@ -1,8 +1,10 @@
 /**
- * New rows of a vendor behind the rows that are stored. The last stored day is asked for again, so that the two overlap:
+ * New rows of a vendor behind the rows that are stored. The last stored day is asked for again, so
+ * that the two overlap:
  *
  *      stored   ──────────────|=====|
- *      fetched                |=====|────>      the fetched ones win; a bar that differs is reported as revised
+ *      fetched                |=====|────>      the fetched ones win; a bar that differs is
+ * reported as revised
  */
 import { firstRowAt, type Bars, type ColumnName, type CorporateAction } from "../market/bars.ts";
 import type { Delivery } from "../market/sources/source.ts";
@@ -19,10 +21,15 @@ export interface Joined {
 
 const REVISIONS_SHOWN = 5;
 
-/** Rows and actions of both, the fetched ones where they overlap. `stored` as it is in the file, unadjusted. */
-export function join(stored: Bars, storedActions: readonly CorporateAction[], fetched: Delivery): Joined {
+/**
+ * Rows and actions of both, the fetched ones where they overlap. `stored` as it is in the file,
+ * unadjusted.
+ */
+export function join(stored: Bars, storedActions: readonly CorporateAction[],
+  fetched: Delivery): Joined {
   const fresh = fetched.bars, start = firstRowAt(stored.time, fresh.time[0] ?? Infinity);
-  const names = [...new Set([...Object.keys(stored.columns), ...Object.keys(fresh.columns)])] as ColumnName[];
+  const names = [...new Set([...Object.keys(stored.columns),
+    ...Object.keys(fresh.columns)])] as ColumnName[];
   const kept = stored.time.length - start;
   let revised = 0;
   const revisions: string[] = [];
@@ -33,17 +40,21 @@ export function join(stored: Bars, storedActions: readonly CorporateAction[], fe
     if (revisions.length < REVISIONS_SHOWN) revisions.push(change);
   }
   const columns: Partial<Record<ColumnName, Float64Array>> = {};
-  for (const name of names) columns[name] = joined(valuesOf(stored, name).subarray(0, start), valuesOf(fresh, name));
+  for (const name of names) columns[name] = joined(valuesOf(stored, name).subarray(0, start),
+    valuesOf(fresh, name));
   const last = stored.time[stored.time.length - 1] ?? -Infinity;
   return {
-    delivery: { ...fetched, actions: joinActions(storedActions, fetched.actions, fresh.time[0] ?? Infinity),
+    delivery: { ...fetched, actions: joinActions(storedActions, fetched.actions, fresh.time[0]
+      ?? Infinity),
       bars: { ...fresh, time: joined(stored.time.subarray(0, start), fresh.time), columns } },
-    added: fresh.time.length - firstRowAt(fresh.time, last + 1), revisions, revised: kept === 0 ? 0 : revised,
+    added: fresh.time.length - firstRowAt(fresh.time, last + 1), revisions, revised: kept === 0 ? 0
+      : revised,
   };
 }
 
 /** Null when the stored row and the fetched row of the same time say the same. */
-function changeAt(stored: Bars, row: number, fresh: Bars, names: readonly ColumnName[]): string | null {
+function changeAt(stored: Bars, row: number, fresh: Bars,
+  names: readonly ColumnName[]): string | null {
   const time = stored.time[row], at = firstRowAt(fresh.time, time);
   if (fresh.time[at] !== time) return `${formatTime(time)} is gone`;
   for (const name of names) {
@@ -65,8 +76,10 @@ function joined(first: Float64Array, second: Float64Array): Float64Array {
 }
 
 /** Stored actions from before the fetched range, then the fetched ones. */
-function joinActions(stored: readonly CorporateAction[], fetched: readonly CorporateAction[], from: number): CorporateAction[] {
+function joinActions(stored: readonly CorporateAction[], fetched: readonly CorporateAction[],
+  from: number): CorporateAction[] {
   const known = new Set(fetched.map((action) => `${action.kind} ${action.exTime}`));
-  return [...stored.filter((action) => action.exTime <= from && !known.has(`${action.kind} ${action.exTime}`)), ...fetched]
+  return [...stored.filter((action) => action.exTime <= from
+    && !known.has(`${action.kind} ${action.exTime}`)), ...fetched]
     .sort((a, b) => a.exTime - b.exTime);
 }

@@ -1,23 +1,28 @@
 /**
  * `dmn fetch`: a source's rows into the store.
  *
- *   options ── requestOf ──> FetchRequest ── source.fetch ──> Delivery* ── DatasetWriter.put ──> commit ──> FetchReport
- *                                                  ^ have(): what an interrupted run of the same request left
+ *   options ── requestOf ──> FetchRequest ── source.fetch ──> Delivery* ── DatasetWriter.put ──>
+ * commit ──> FetchReport
+ *                                                  ^ have(): what an interrupted run of the same
+ * request left
  */
 import { setImmediate } from "node:timers/promises";
 import { places } from "../base/data-root.ts";
 import type { Context } from "../base/context.ts";
 import { Interrupted } from "../base/error.ts";
-import type { Delivery, FetchRequest, Source, SourceDescription } from "../market/sources/source.ts";
+import type { Delivery, FetchRequest, Source,
+  SourceDescription } from "../market/sources/source.ts";
 import { owedActions } from "../market/adjust.ts";
 import { openPageCache } from "../market/page-cache.ts";
 import { calendar } from "../market/calendar.ts";
 import { inspect, missingSessions, type QualityReport } from "../market/quality.ts";
-import { checkFile, DatasetWriter, listDatasets, readBars, readManifest, type Manifest, type ManifestRow } from "../market/store.ts";
+import { checkFile, DatasetWriter, listDatasets, readBars, readManifest, type Manifest,
+  type ManifestRow } from "../market/store.ts";
 import type { Day } from "../base/units.ts";
 import { join } from "./fetch-update.ts";
 import { reportOf, type FetchReport } from "./fetch-report.ts";
-import { asksForRows, commandOf, DATASETS, isVendor, requestOf, updateOf, type FetchOptions } from "./fetch-request.ts";
+import { asksForRows, commandOf, DATASETS, isVendor, requestOf, updateOf,
+  type FetchOptions } from "./fetch-request.ts";
 import { SOURCES, type SourceName } from "./sources.ts";
 
 export { FETCH_DEFAULTS, type FetchOptions } from "./fetch-request.ts";
@@ -32,7 +37,10 @@ export interface Seen {
   readonly remarks: readonly string[];
 }
 
-/** Fetches, or with `check` and nothing else only looks. Throws UserError for whatever the person can mend. */
+/**
+ * Fetches, or with `check` and nothing else only looks. Throws UserError for whatever the person
+ * can mend.
+ */
 export async function fetch(options: FetchOptions, context: Context): Promise<FetchReport> {
   const { root } = context, { dataset } = options;
   const isThere = listDatasets(root).includes(dataset);
@@ -47,12 +55,14 @@ export async function fetch(options: FetchOptions, context: Context): Promise<Fe
     return await report(manifest, before, options.check ?? false, seen, context);
   } catch (error) {
     // A source only knows that it was stopped; the command that goes on is known here.
-    if (context.signal.aborted && error === context.signal.reason) throw new Interrupted(commandOf(source, request) + (before ? " --update" : ""));
+    if (context.signal.aborted && error === context.signal.reason) throw new Interrupted(
+      commandOf(source, request) + (before ? " --update" : ""));
     throw error;
   }
 }
 
-async function run(name: SourceName, request: FetchRequest, before: Manifest | null, isCheck: boolean, seen: Map<string, Seen>,
+async function run(name: SourceName, request: FetchRequest, before: Manifest | null,
+  isCheck: boolean, seen: Map<string, Seen>,
   context: Context): Promise<Manifest> {
   const source: Source = SOURCES[name];
   const description = await source.describe(request, context);
@@ -62,7 +72,8 @@ async function run(name: SourceName, request: FetchRequest, before: Manifest | n
     { request: JSON.stringify(request), command });
   using pages = openPageCache(places.dataset(context.root, request.dataset));
   const have = writer.have();
-  const task = context.progress.start(`fetch ${request.dataset}`, instruments?.length ?? 0, "instruments");
+  const task = context.progress.start(`fetch ${request.dataset}`, instruments?.length ?? 0,
+    "instruments");
   task.advance(have.size);
   const current = before !== null && isVendor(name) ? writer.current() : null;
   const deliveries = current === null ? source.fetch(request, context, have, pages)
@@ -71,7 +82,8 @@ async function run(name: SourceName, request: FetchRequest, before: Manifest | n
     const row = await writer.put(delivery);
     seen.set(row.symbol, look(delivery, description, isCheck));
     task.advance(1, row.symbol);
-    // Only a turn of the event loop lets Ctrl-C through: neither making nor writing rows waits for anything.
+    // Only a turn of the event loop lets Ctrl-C through: neither making nor writing rows waits for
+    // anything.
     await setImmediate();
     context.signal.throwIfAborted();
   }
@@ -81,8 +93,12 @@ async function run(name: SourceName, request: FetchRequest, before: Manifest | n
   return manifest;
 }
 
-/** Of each instrument only what is behind its stored rows; those that are new in the request from the start. */
-async function* fetchBehind(source: Source, request: FetchRequest, current: Manifest, context: Context,
+/**
+ * Of each instrument only what is behind its stored rows; those that are new in the request from
+ * the start.
+ */
+async function* fetchBehind(source: Source, request: FetchRequest, current: Manifest,
+  context: Context,
   have: ReadonlySet<string>, pages: Parameters<Source["fetch"]>[3]): AsyncGenerator<Delivery> {
   const sessions = calendar(current.calendar);
   const bySession = new Map<Day, string[]>();
@@ -92,7 +108,8 @@ async function* fetchBehind(source: Source, request: FetchRequest, current: Mani
   }
   for (const [last, symbols] of [...bySession].sort(([a], [b]) => a - b)) {
     const from = request.to !== null && request.to < last ? request.to : last;
-    for await (const delivery of source.fetch({ ...request, symbols, from }, context, have, pages)) {
+    for await (const delivery of source.fetch({ ...request, symbols, from }, context, have,
+      pages)) {
       const { symbol } = delivery.bars.instrument;
       const row = current.instruments.find((one) => one.symbol === symbol);
       if (row === undefined) { yield delivery; continue; }
@@ -105,17 +122,20 @@ async function* fetchBehind(source: Source, request: FetchRequest, current: Mani
   }
 }
 
-function look({ bars, actions, remarks = [] }: Delivery, { calendar: sessions, adjustment }: Pick<SourceDescription, "calendar" | "adjustment">,
+function look({ bars, actions, remarks = [] }: Delivery, { calendar: sessions,
+  adjustment }: Pick<SourceDescription, "calendar" | "adjustment">,
   isCheck: boolean): Seen {
   const quality = isCheck ? inspect(bars, sessions, owedActions(adjustment, actions)) : null;
   return { gaps: quality?.sessionsMissing ?? missingSessions(bars, sessions), quality, remarks };
 }
 
 /** Reads back what this run did not see itself; to be checked, every file is hashed. */
-async function report(manifest: Manifest, before: Manifest | null, isCheck: boolean, seen: ReadonlyMap<string, Seen>,
+async function report(manifest: Manifest, before: Manifest | null, isCheck: boolean,
+  seen: ReadonlyMap<string, Seen>,
   context: Context): Promise<FetchReport> {
   const looks: Seen[] = [];
-  const task = context.progress.start(`check ${manifest.dataset}`, manifest.instruments.length, "instruments");
+  const task = context.progress.start(`check ${manifest.dataset}`, manifest.instruments.length,
+    "instruments");
   for (const row of manifest.instruments) {
     context.signal.throwIfAborted();
     if (isCheck) checkFile(context.root, manifest, row.symbol);
@@ -126,7 +146,9 @@ async function report(manifest: Manifest, before: Manifest | null, isCheck: bool
   return reportOf(manifest, before, looks);
 }
 
-async function lookAtStored(manifest: Manifest, row: ManifestRow, isCheck: boolean, context: Context): Promise<Seen> {
+async function lookAtStored(manifest: Manifest, row: ManifestRow, isCheck: boolean,
+  context: Context): Promise<Seen> {
   const bars = await readBars(context.root, manifest, row.symbol, { adjust: "none" });
-  return look({ bars, actions: row.actions }, { calendar: calendar(manifest.calendar), adjustment: manifest.adjustment }, isCheck);
+  return look({ bars, actions: row.actions }, { calendar: calendar(manifest.calendar),
+    adjustment: manifest.adjustment }, isCheck);
 }

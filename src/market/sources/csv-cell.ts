@@ -1,7 +1,8 @@
 /**
- * Cells of a CSV line, read from bytes without making strings. A number of at most 15 digits and 15 decimals is exact
- * in one division: mantissa and power of ten are both exact doubles, so their quotient is the nearest double (Clinger,
- * "How to read floating point numbers accurately", 1990, the fast path). Anything longer goes to Number().
+ * Cells of a CSV line, read from bytes without making strings. A number of at most 15 digits and 15
+ * decimals is exact in one division: mantissa and power of ten are both exact doubles, so their
+ * quotient is the nearest double (Clinger, "How to read floating point numbers accurately", 1990,
+ * the fast path). Anything longer goes to Number().
  */
 import { MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE, MS_PER_SECOND } from "../../base/units.ts";
 
@@ -13,11 +14,12 @@ const MANTISSA_END = 10 ** DIGITS_EXACT;
 const POWERS_OF_TEN = Float64Array.from({ length: DIGITS_EXACT + 1 }, (_, k) => 10 ** k);
 
 /** Ends a cell: a comma, or the end of the line. */
-export const isEnd = (byte: number): boolean => byte === COMMA || byte === NEWLINE || byte === RETURN;
+export const isEnd = (byte: number): boolean => byte === COMMA || byte === NEWLINE
+  || byte === RETURN;
 
 /**
- * Reads the number that starts at `at` into values[k], NaN when it is none or empty. Returns where the cell ends.
- * `bytes` must hold the whole line with its newline.
+ * Reads the number that starts at `at` into values[k], NaN when it is none or empty. Returns where
+ * the cell ends. `bytes` must hold the whole line with its newline.
  */
 export function readNumber(bytes: Uint8Array, at: number, values: Float64Array, k: number): number {
   const start = at;
@@ -77,12 +79,15 @@ export class StampReader {
 
   /** Reads the stamp that starts at `at`; returns where its cell ends. */
   read(bytes: Uint8Array, at: number): number {
-    const century = pair(bytes, at), year = pair(bytes, at + 2), month = pair(bytes, at + 5), dayOfMonth = pair(bytes, at + 8);
+    const century = pair(bytes, at), year = pair(bytes, at + 2), month = pair(bytes, at + 5),
+      dayOfMonth = pair(bytes, at + 8);
     const digits = ((century * 100 + year) * 100 + month) * 100 + dayOfMonth;
-    if (Number.isNaN(digits) || bytes[at + 4] !== MINUS || bytes[at + 7] !== MINUS) return this.#refuse(bytes, at);
+    if (Number.isNaN(digits) || bytes[at + 4] !== MINUS
+      || bytes[at + 7] !== MINUS) return this.#refuse(bytes, at);
     if (digits !== this.#digits) {
       const fullYear = century * 100 + year;
-      const isReal = month >= 1 && month <= 12 && dayOfMonth >= 1 && dayOfMonth <= daysOf(fullYear, month) && fullYear >= 1000;
+      const isReal = month >= 1 && month <= 12 && dayOfMonth >= 1 && dayOfMonth <= daysOf(fullYear,
+        month) && fullYear >= 1000;
       this.#digits = digits;
       this.#dayMs = isReal ? Date.UTC(fullYear, month - 1, dayOfMonth) : NaN;
     }
@@ -91,7 +96,10 @@ export class StampReader {
     return this.isDate ? at + 10 : this.#readTime(bytes, at + 10);
   }
 
-  /** "T" or " ", HH:MM[:SS[.fraction]], then "Z" or an offset such as +00:00. A stamp without a zone is no moment. */
+  /**
+   * "T" or " ", HH:MM[:SS[.fraction]], then "Z" or an offset such as +00:00. A stamp without a zone
+   * is no moment.
+   */
   #readTime(bytes: Uint8Array, at: number): number {
     if (bytes[at] !== 0x54 && bytes[at] !== 0x20) return this.#refuse(bytes, at);
     const hour = pair(bytes, at + 1), minute = pair(bytes, at + 4);
@@ -104,7 +112,8 @@ export class StampReader {
       end += 3;
       if (bytes[end] === DOT) {
         let fraction = 0, scale = 1;
-        for (end++; bytes[end] >= ZERO && bytes[end] <= 0x39; end++) { fraction = fraction * 10 + bytes[end] - ZERO; scale *= 10; }
+        for (end++; bytes[end] >= ZERO && bytes[end] <= 0x39; end++) { fraction = fraction * 10
+          + bytes[end] - ZERO; scale *= 10; }
         if (scale === 1 || scale > 1e9) return this.#refuse(bytes, at);
         time += (fraction * MS_PER_SECOND) / scale;
       }
@@ -112,7 +121,8 @@ export class StampReader {
     if (bytes[end] === 0x5a) end++;
     else if (bytes[end] === PLUS || bytes[end] === MINUS) {
       const hours = pair(bytes, end + 1), minutes = pair(bytes, end + 4);
-      if (!(hours <= 14 && minutes <= 59) || bytes[end + 3] !== COLON) return this.#refuse(bytes, at);
+      if (!(hours <= 14 && minutes <= 59) || bytes[end + 3] !== COLON) return this.#refuse(bytes,
+        at);
       time -= (bytes[end] === PLUS ? 1 : -1) * (hours * MS_PER_HOUR + minutes * MS_PER_MINUTE);
       end += 6;
     } else return this.#refuse(bytes, at);

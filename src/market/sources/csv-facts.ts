@@ -1,12 +1,13 @@
 /**
- * What a CSV file cannot say about itself lies beside it: `NAME.meta.json` for NAME.csv(.gz), or a `META.json` with a row
- * per file of the folder. Every key may be missing; an unknown word becomes "other" or "unknown", never an error.
+ * What a CSV file cannot say about itself lies beside it: `NAME.meta.json` for NAME.csv(.gz), or a
+ * `META.json` with a row per file of the folder. Every key may be missing; an unknown word becomes
+ * "other" or "unknown", never an error.
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { messageOf, UserError } from "../../base/error.ts";
 import { CALENDARS, type CalendarName } from "../calendar.ts";
-import { instrument, type AssetClass, type Instrument } from "../instrument.ts";
+import { ASSET_CLASSES, instrument, type AssetClass, type Instrument } from "../instrument.ts";
 import { ADJUSTMENTS, type Adjustment } from "./source.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -19,16 +20,17 @@ export interface CsvFacts {
 
 const CLASS_WORDS: Readonly<Record<AssetClass, readonly string[]>> = {
   equity: ["equity", "equities", "stock", "stocks", "etf", "index"], bond: ["bond", "bonds"],
-  rate: ["rate", "rates", "stir"], fx: ["fx", "currency", "currencies"], commodity: ["commodity", "commodities"],
-  energy: ["energy", "energies", "oilgas"], metal: ["metal", "metals"],
-  agriculture: ["agriculture", "ags", "agri", "softs", "grains", "livestock"], volatility: ["volatility", "vol"],
-  crypto: ["crypto", "cryptocurrency"], other: [],
+  rate: ["rate", "rates", "stir"], fx: ["fx", "currency", "currencies"],
+  commodity: ["commodity", "commodities"], energy: ["energy", "energies", "oilgas"],
+  metal: ["metal", "metals"],
+  agriculture: ["agriculture", "ags", "agri", "softs", "grains", "livestock"],
+  volatility: ["volatility", "vol"], crypto: ["crypto", "cryptocurrency"], other: [],
 };
 
 /** Words that begin an adjustment in prose. */
 const ADJUSTMENT_WORDS: readonly (readonly [RegExp, Adjustment])[] = [
-  [/^split[ ,-].*not dividend/i, "split"], [/dividend|total.return/i, "total-return"], [/^raw/i, "raw"],
-  [/^split/i, "split"], [/ratio/i, "ratio-back-adjusted"],
+  [/^split[ ,-].*not dividend/i, "split"], [/dividend|total.return/i, "total-return"],
+  [/^raw/i, "raw"], [/^split/i, "split"], [/ratio/i, "ratio-back-adjusted"],
 ];
 
 export function readFacts(place: string): CsvFacts {
@@ -46,26 +48,30 @@ export function readFacts(place: string): CsvFacts {
       return instrument(symbol, {
         assetClass: classOf(said) ?? classOf(facts) ?? usual,
         currency: word(said["currency"]) ?? word(facts["currency"]) ?? "USD",
-        halfSpreadBps: typeof halfSpreadBps === "number" && halfSpreadBps >= 0 ? halfSpreadBps : NaN,
+        halfSpreadBps: isSpread(halfSpreadBps) ? halfSpreadBps : NaN,
         description: word(said["description"]) ?? "",
       });
     },
   };
 }
 
+const isSpread = (value: unknown): value is number => typeof value === "number" && value >= 0;
+
 /** The source's own, finer word before the general one. */
 function classOf(facts: Json): AssetClass | null {
   for (const key of ["source_asset_class", "asset_class"]) {
     const said = word(facts[key])?.toLowerCase();
     if (said === undefined) continue;
-    for (const [name, words] of Object.entries(CLASS_WORDS)) if (words.includes(said)) return name as AssetClass;
+    const found = ASSET_CLASSES.find((name) => CLASS_WORDS[name].includes(said));
+    if (found !== undefined) return found;
   }
   return null;
 }
 
 function adjustmentOf(said: string | undefined): Adjustment | null {
   if (said === undefined) return null;
-  return ADJUSTMENTS.find((name) => name === said) ?? ADJUSTMENT_WORDS.find(([pattern]) => pattern.test(said))?.[1] ?? null;
+  const inProse = ADJUSTMENT_WORDS.find(([pattern]) => pattern.test(said));
+  return ADJUSTMENTS.find((name) => name === said) ?? inProse?.[1] ?? null;
 }
 
 function readJson(place: string): Json | null {
@@ -73,10 +79,12 @@ function readJson(place: string): Json | null {
   try {
     return record(JSON.parse(fs.readFileSync(place, "utf8"))) ?? null;
   } catch (error) {
-    throw new UserError(`${place} is not valid JSON: ${messageOf(error)}`, "mend it or move it away; it only adds facts about instruments");
+    throw new UserError(`${place} is not valid JSON: ${messageOf(error)}`,
+      "mend it or move it away; it only adds facts about instruments");
   }
 }
 
 const record = (value: unknown): Json | undefined =>
   typeof value === "object" && value !== null && !Array.isArray(value) ? value as Json : undefined;
-const word = (value: unknown): string | undefined => typeof value === "string" && value !== "" ? value : undefined;
+const word = (value: unknown): string | undefined =>
+  typeof value === "string" && value !== "" ? value : undefined;

@@ -24,7 +24,8 @@ export interface CsvContent {
 }
 
 /** Throws UserError for a missing, cut or damaged file and for its first bad row. */
-export async function readCsv(place: string, wanted: ReadonlySet<string>, context: Context): Promise<CsvContent> {
+export async function readCsv(place: string, wanted: ReadonlySet<string>,
+  context: Context): Promise<CsvContent> {
   const name = path.basename(place);
   const size = sizeOf(place);
   const parser = new CsvParser(name, wanted);
@@ -44,7 +45,8 @@ export async function readCsv(place: string, wanted: ReadonlySet<string>, contex
   const { signal } = context;
   try {
     if (place.endsWith(".gz")) {
-      await pipeline(file, hashed, createGunzip({ chunkSize: PIECE_BYTES, rejectGarbageAfterEnd: true }), parse, { signal });
+      const gunzip = createGunzip({ chunkSize: PIECE_BYTES, rejectGarbageAfterEnd: true });
+      await pipeline(file, hashed, gunzip, parse, { signal });
     } else await pipeline(file, hashed, parse, { signal });
   } catch (error) {
     signal.throwIfAborted();
@@ -61,14 +63,16 @@ function sizeOf(place: string): number {
   const near = fs.existsSync(folder) && fs.statSync(folder).isDirectory()
     ? fs.readdirSync(folder).filter((name) => /\.csv(\.gz)?$/.test(name)) : [];
   throw new UserError(found === undefined ? `there is no file ${place}` : `${place} is not a file`,
-    near.length > 0 ? `${suggestion(path.basename(place), near)} (in ${folder})` : "give the CSV file with --path FILE.csv or FILE.csv.gz");
+    near.length > 0 ? `${suggestion(path.basename(place), near)} (in ${folder})`
+      : "give the CSV file with --path FILE.csv or FILE.csv.gz");
 }
 
 function explainRead(name: string, error: unknown): unknown {
   switch ((error as NodeJS.ErrnoException).code) {
     case "Z_BUF_ERROR": return cutArchive(name);
     case "Z_DATA_ERROR": return damagedArchive(name, (error as Error).message);
-    case "ERR_TRAILING_JUNK_AFTER_STREAM_END": return damagedArchive(name, "other bytes follow its end");
+    case "ERR_TRAILING_JUNK_AFTER_STREAM_END":
+      return damagedArchive(name, "other bytes follow its end");
     case "EACCES": return new UserError(`${name} may not be read`, `allow it: chmod u+r ${name}`);
     default: return error;
   }

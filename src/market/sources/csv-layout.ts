@@ -1,18 +1,21 @@
 /**
- * The header of a CSV file says what its rows are. Three layouts in any column order, told apart by their columns:
+ * The header of a CSV file says what its rows are. Three layouts in any column order, told apart by
+ * their columns:
  *
  *   bars     time, symbol, close | return  [open high low volume vwap trades price panama roll]
  *   quotes   time, symbol, bid, ask        [bid_size ask_size]
  *   ticks    time, symbol, kind, price, size [exchange]
  *
- * A column that is none of these is refused: a misspelt "clsoe" must not become a dataset without prices.
+ * A column that is none of these is refused: a misspelt "clsoe" must not become a dataset without
+ * prices.
  */
 import { UserError } from "../../base/error.ts";
 import { suggestion } from "../../base/suggest.ts";
 import type { ColumnName, Kind } from "../bars.ts";
 
 /** What a cell must be. `firstEmpty`: finite, and empty on an instrument's first row only. */
-export type Rule = "positive" | "atLeastZero" | "finite" | "firstEmpty" | "flag" | "side" | "letter";
+export type Rule =
+  "positive" | "atLeastZero" | "finite" | "firstEmpty" | "flag" | "side" | "letter";
 
 interface Cell {
   readonly column: ColumnName;
@@ -22,14 +25,19 @@ interface Cell {
 /** Names of the column that holds the stamp. */
 const TIME_NAMES = ["date", "timestamp", "time"] as const;
 
-/** Column of the file -> column of the store, for each kind of rows. One line per column, nothing elsewhere. */
+/**
+ * Column of the file -> column of the store, for each kind of rows. One line per column, nothing
+ * elsewhere.
+ */
 const CELLS = {
   bars: {
     open: { column: "open", rule: "positive" }, high: { column: "high", rule: "positive" },
     low: { column: "low", rule: "positive" }, close: { column: "close", rule: "positive" },
     volume: { column: "volume", rule: "atLeastZero" }, vwap: { column: "vwap", rule: "positive" },
-    trades: { column: "trades", rule: "atLeastZero" }, return: { column: "return", rule: "firstEmpty" },
-    // The price of a contract can be negative (crude oil, April 2020), a difference-adjusted one more so.
+    trades: { column: "trades", rule: "atLeastZero" }, return: { column: "return",
+      rule: "firstEmpty" },
+    // The price of a contract can be negative (crude oil, April 2020), a difference-adjusted one
+    // more so.
     price: { column: "price", rule: "finite" }, panama: { column: "panama", rule: "finite" },
     roll: { column: "roll", rule: "flag" },
   },
@@ -43,7 +51,8 @@ const CELLS = {
   },
 } as const satisfies Record<Kind, Record<string, Cell>>;
 
-const REQUIRED = { bars: ["close"], quotes: ["bid", "ask"], ticks: ["kind", "price", "size"] } as const;
+const REQUIRED = { bars: ["close"], quotes: ["bid", "ask"], ticks: ["kind", "price",
+  "size"] } as const;
 
 export const EXPECTED: Readonly<Record<Rule, string>> = {
   positive: "a price above 0", atLeastZero: "a number, 0 or more", finite: "a number",
@@ -66,20 +75,27 @@ export interface Layout {
   readonly isFutures: boolean;
 }
 
-/** Reads the header line. Throws UserError naming the column that is unknown, doubled, foreign or missing. */
+/**
+ * Reads the header line. Throws UserError naming the column that is unknown, doubled, foreign or
+ * missing.
+ */
 export function readLayout(file: string, header: string): Layout {
-  const names = header.replace(/^\uFEFF/, "").replace(/\r$/, "").split(",").map((name) => name.trim().toLowerCase());
-  const kind: Kind = names.includes("kind") ? "ticks" : names.includes("bid") || names.includes("ask") ? "quotes" : "bars";
+  const names = header.replace(/^\uFEFF/, "").replace(/\r$/, "").split(",").map((name) =>
+    name.trim().toLowerCase());
+  const kind: Kind = names.includes("kind") ? "ticks" : names.includes("bid")
+    || names.includes("ask") ? "quotes" : "bars";
   const columns = names.map((name, j) => {
     if (names.indexOf(name) !== j) throw unusable(file, `has two columns "${name}"`);
     return columnOf(file, kind, name);
   });
-  if (!columns.some((column) => column.role === "time")) throw unusable(file, 'has no column "date" or "timestamp"');
+  if (!columns.some((column) => column.role === "time")) throw unusable(file,
+    'has no column "date" or "timestamp"');
   if (!names.includes("symbol")) throw unusable(file, 'has no column "symbol"');
   const isReturnPanel = kind === "bars" && names.includes("return") && !names.includes("close");
   const missing = REQUIRED[kind].find((name) => !names.includes(name) && !isReturnPanel);
   if (missing !== undefined) throw unusable(file, `has no column "${missing}"`);
-  return { kind, columns, isReturnPanel, isFutures: names.includes("panama") || names.includes("roll") };
+  return { kind, columns, isReturnPanel, isFutures: names.includes("panama")
+    || names.includes("roll") };
 }
 
 function columnOf(file: string, kind: Kind, name: string): LayoutColumn {
@@ -88,13 +104,16 @@ function columnOf(file: string, kind: Kind, name: string): LayoutColumn {
   const cells: Readonly<Record<string, Cell>> = CELLS[kind];
   if (Object.hasOwn(cells, name)) return { name, role: "value", ...cells[name] };
   const known = [...TIME_NAMES, "symbol", ...Object.keys(cells)];
-  const other = (Object.keys(CELLS) as Kind[]).find((candidate) => Object.hasOwn(CELLS[candidate], name));
-  if (other !== undefined) throw unusable(file, `has the column "${name}" of ${other} among columns of ${kind}`);
+  const other = (Object.keys(CELLS) as Kind[]).find((candidate) => Object.hasOwn(CELLS[candidate],
+    name));
+  if (other !== undefined) throw unusable(file,
+    `has the column "${name}" of ${other} among columns of ${kind}`);
   throw new UserError(`${file} has an unknown column "${name}"`, suggestion(name, known));
 }
 
 function unusable(file: string, what: string): UserError {
   return new UserError(`${file} ${what}`, `the first line must name the columns, for example: ${[
-    "date,symbol,close", "timestamp,symbol,open,high,low,close,volume", "timestamp,symbol,bid,bid_size,ask,ask_size",
+    "date,symbol,close", "timestamp,symbol,open,high,low,close,volume",
+      "timestamp,symbol,bid,bid_size,ask,ask_size",
   ].join(" | ")}`);
 }

@@ -5,9 +5,10 @@
  *                  ^                     │             │
  *                  └── unfinished line ──┘             └── anything odd ──> csv-refusal.ts
  *
- * The fast path only decides *whether* a line is plainly good. Any other line is read again slowly by `refusal`, which
- * says what is wrong with it, or that nothing is.
+ * The fast path only decides *whether* a line is plainly good. Any other line is read again slowly
+ * by `refusal`, which says what is wrong with it, or that nothing is.
  */
+import { TICK_SIDES } from "../bars.ts";
 import { isEnd, readNumber, StampReader } from "./csv-cell.ts";
 import { readLayout, type Layout, type LayoutColumn, type Rule } from "./csv-layout.ts";
 import { cutShort, lineTooLong, notRows, refusal } from "./csv-refusal.ts";
@@ -21,11 +22,13 @@ const SYMBOL_BYTES_MAX = 32;
 /** What the inner loop does with a column. */
 const [TIME, SYMBOL, NUMBER, FLAG, SIDE, LETTER] = [0, 1, 2, 3, 4, 5];
 const CODES: Readonly<Record<Rule, number>> = {
-  positive: NUMBER, atLeastZero: NUMBER, finite: NUMBER, firstEmpty: NUMBER, flag: FLAG, side: SIDE, letter: LETTER,
+  positive: NUMBER, atLeastZero: NUMBER, finite: NUMBER, firstEmpty: NUMBER,
+  flag: FLAG, side: SIDE, letter: LETTER,
 };
 /** Least good value; NaN is below all of them. */
 const LEAST: Readonly<Record<Rule, number>> = {
-  positive: Number.MIN_VALUE, atLeastZero: 0, finite: -Infinity, firstEmpty: -Infinity, flag: 0, side: 0, letter: 0,
+  positive: Number.MIN_VALUE, atLeastZero: 0, finite: -Infinity, firstEmpty: -Infinity,
+  flag: 0, side: 0, letter: 0,
 };
 const codeOf = (column: LayoutColumn): number =>
   column.role === "time" ? TIME : column.role === "symbol" ? SYMBOL : CODES[column.rule];
@@ -56,7 +59,9 @@ export class CsvParser {
     if (this.#carry.length > 0) {
       const last = joined(this.#carry, Uint8Array.of(NEWLINE));
       const cells = last.reduce((count, byte) => count + (byte === COMMA ? 1 : 0), 1);
-      if (this.#rows !== null && cells < this.#rows.layout.columns.length) throw cutShort(this.#file, this.#line + 1);
+      if (this.#rows !== null && cells < this.#rows.layout.columns.length) {
+        throw cutShort(this.#file, this.#line + 1);
+      }
       this.#readLines(last, last.length);
     }
     if (this.#rows === null || this.#rows.table.symbols.length === 0) throw notRows(this.#file);
@@ -73,7 +78,8 @@ export class CsvParser {
       this.#rows = new RowReader(this.#file, readLayout(this.#file, header), this.#wanted);
       this.#line = 1;
     }
-    if (at < end && this.#rows !== null) this.#line = this.#rows.readAll(bytes, at, end, this.#line);
+    if (at >= end || this.#rows === null) return;
+    this.#line = this.#rows.readAll(bytes, at, end, this.#line);
   }
 }
 
@@ -102,7 +108,7 @@ class RowReader {
     this.#values = new Float64Array(values.length);
   }
 
-  /** Reads the lines in [at, end); `line` is the number of the line before them. Returns the number of the last. */
+  /** Reads the lines in [at, end), the first of which follows line number `line`. Returns the last. */
   readAll(bytes: Uint8Array, at: number, end: number, line: number): number {
     const isStrict = this.layout.kind !== "ticks";
     while (at < end) {
@@ -110,7 +116,8 @@ class RowReader {
       const next = this.#readCells(bytes, at);
       const rows = this.#symbol, stamp = this.#stamps.stamp;
       const last = rows !== null && rows.rows > 0 ? rows.time[rows.rows - 1] : -Infinity;
-      const isPlain = next > 0 && this.#blankLine === 0 && !this.#isFirst && rows !== null && this.#stamps.isDate === this.isDated
+      const isPlain = next > 0 && this.#blankLine === 0 && !this.#isFirst && rows !== null
+        && this.#stamps.isDate === this.isDated
         && (isStrict ? stamp > last : stamp >= last) && this.#isWithinBounds();
       if (isPlain) {
         if (rows.isWanted) { rows.push(stamp, this.#values, line); this.table.count(); }
@@ -129,11 +136,12 @@ class RowReader {
     const text = Buffer.from(bytes).toString("latin1").replace(/\r$/, "");
     if (text === "") { this.#blankLine ||= line; return; }
     if (this.#isFirst) { this.#isFirst = false; this.isDated = this.#stamps.isDate; }
-    const cell = text.split(",")[this.layout.columns.findIndex((column) => column.role === "symbol")];
+    const symbolAt = this.layout.columns.findIndex((column) => column.role === "symbol");
+    const cell = text.split(",")[symbolAt];
     const rows = this.table.symbols.find((candidate) => candidate.symbol === cell);
     if (rows !== undefined && !rows.isWanted) return;
-    const problem = refusal({ file: this.#file, line, text, layout: this.layout, rows, isDated: this.isDated,
-      blankLine: this.#blankLine });
+    const problem = refusal({ file: this.#file, line, text, layout: this.layout, rows,
+      isDated: this.isDated, blankLine: this.#blankLine });
     if (problem !== null) throw problem;
     if (this.#symbol === null) return;
     this.#symbol.push(this.#stamps.stamp, this.#values, line);
@@ -146,7 +154,7 @@ class RowReader {
     return true;
   }
 
-  /** Cells of the line at `at` into #symbol, #stamps, #values. Returns where the next line starts, 0 when it is odd. */
+  /** The line at `at` into #symbol, #stamps, #values. Returns where the next starts, 0: it is odd. */
   #readCells(bytes: Uint8Array, at: number): number {
     const codes = this.#codes, values = this.#values, last = codes.length - 1;
     this.#symbol = null;
@@ -170,27 +178,35 @@ class RowReader {
 
   #readSymbol(bytes: Uint8Array, at: number): number {
     let end = at, isOdd = false;
-    for (let byte = bytes[end]; !isEnd(byte); byte = bytes[++end]) isOdd ||= byte <= SPACE || byte > TILDE || byte === QUOTE;
+    for (let byte = bytes[end]; !isEnd(byte); byte = bytes[++end]) {
+      isOdd ||= byte <= SPACE || byte > TILDE || byte === QUOTE;
+    }
     const isGood = !isOdd && end > at && end - at <= SYMBOL_BYTES_MAX;
     this.#symbol = isGood ? this.table.find(bytes, at, end, hashBytes(bytes, at, end)) : null;
     return end;
   }
 }
 
-/** "trade", "bid", "ask" to 0, 1, 2 (TICK_SIDES), or one letter to its code; NaN for anything else. */
+/** A side of TICK_SIDES to its number, or one letter to its code; NaN for anything else. */
 function readCode(bytes: Uint8Array, at: number, values: Float64Array, k: number, isSide: boolean): number {
   let end = at;
   while (!isEnd(bytes[end])) end++;
-  const first = bytes[at];
-  if (!isSide) values[k] = end - at === 1 && isLetter(first) ? first : NaN;
-  else if (end - at === 5) values[k] = isWord(bytes, at, TRADE) ? 0 : NaN;
-  else if (end - at === 3) values[k] = isWord(bytes, at, BID) ? 1 : isWord(bytes, at, ASK) ? 2 : NaN;
-  else values[k] = NaN;
+  values[k] = isSide ? sideOf(bytes, at, end - at) : end - at === 1 ? letterOf(bytes[at]) : NaN;
   return end;
 }
 
-const [TRADE, BID, ASK] = ["trade", "bid", "ask"].map((word) => Buffer.from(word));
-const isLetter = (byte: number): boolean => (byte >= 0x41 && byte <= 0x5a) || (byte >= 0x61 && byte <= 0x7a);
+const [TRADE, BID, ASK] = TICK_SIDES.map((word) => Buffer.from(word));
+
+function sideOf(bytes: Uint8Array, at: number, length: number): number {
+  if (length === 5) return isWord(bytes, at, TRADE) ? 0 : NaN;
+  if (length !== 3) return NaN;
+  return isWord(bytes, at, BID) ? 1 : isWord(bytes, at, ASK) ? 2 : NaN;
+}
+
+function letterOf(byte: number): number {
+  const isLetter = (byte >= 0x41 && byte <= 0x5a) || (byte >= 0x61 && byte <= 0x7a);
+  return isLetter ? byte : NaN;
+}
 
 function isWord(bytes: Uint8Array, at: number, word: Uint8Array): boolean {
   for (let k = 0; k < word.length; k++) if (bytes[at + k] !== word[k]) return false;

@@ -1,4 +1,7 @@
-/** What is wrong with a line, in a sentence that names file, line, column and value. Slow, and called once. */
+/**
+ * What is wrong with a line, in a sentence that names file, line, column and value. Slow, and
+ * called once.
+ */
 import { UserError } from "../../base/error.ts";
 import { formatDay, formatTime, MS_PER_DAY } from "../../base/units.ts";
 import { readNumber, StampReader } from "./csv-cell.ts";
@@ -24,16 +27,19 @@ interface OddLine {
 /** Null when the line is good after all (the empty return of a first row). */
 export function refusal(odd: OddLine): UserError | null {
   const { file, line, text, layout, blankLine } = odd;
-  if (blankLine > 0) return new UserError(`${file}, line ${blankLine}: empty line in the middle of the file`, MEND);
+  if (blankLine > 0) return new UserError(
+    `${file}, line ${blankLine}: empty line in the middle of the file`, MEND);
   const cells = text.split(",");
   if (cells.length !== layout.columns.length) {
-    return new UserError(`${file}, line ${line}: ${cells.length} cells where the header has ${layout.columns.length}: `
+    return new UserError(
+      `${file}, line ${line}: ${cells.length} cells where the header has ${layout.columns.length}: `
       + `"${shown(text)}"`, MEND);
   }
   for (const [j, column] of layout.columns.entries()) {
     const problem = problemOf(column, cells[j], odd);
     if (problem !== null) {
-      return new UserError(`${file}, line ${line}, column "${column.name}": "${shown(cells[j])}" ${problem}`, MEND);
+      return new UserError(
+        `${file}, line ${line}, column "${column.name}": "${shown(cells[j])}" ${problem}`, MEND);
     }
   }
   return orderProblem(odd, cells[layout.columns.findIndex((column) => column.role === "time")]);
@@ -42,7 +48,8 @@ export function refusal(odd: OddLine): UserError | null {
 function problemOf(column: LayoutColumn, cell: string, odd: OddLine): string | null {
   if (column.role === "symbol") {
     if (cell.includes('"')) return "is quoted; write symbols without quotes";
-    return /^[!-~]{1,32}$/.test(cell) ? null : "is not a symbol (1 to 32 visible characters, no spaces)";
+    return /^[!-~]{1,32}$/.test(cell) ? null
+      : "is not a symbol (1 to 32 visible characters, no spaces)";
   }
   if (column.role === "time") return stampProblem(cell, odd.isDated);
   return isGood(column.rule, cell, odd.rows?.rows ?? 0) ? null : `is not ${EXPECTED[column.rule]}`;
@@ -51,11 +58,13 @@ function problemOf(column: LayoutColumn, cell: string, odd: OddLine): string | n
 function stampProblem(cell: string, isDated: boolean): string | null {
   const { stamp, isDate } = readStamp(cell);
   if (Number.isNaN(stamp)) {
-    if (/^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?$/.test(cell)) return "has no time zone; write UTC and end it with Z";
+    const hasNoZone = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?$/.test(cell);
+    if (hasNoZone) return "has no time zone; write UTC and end it with Z";
     return "is not a date such as 2015-12-31 or a time such as 2015-12-31T14:30:00Z";
   }
-  if (isDate !== isDated) return `is a ${isDate ? "date" : "time"} where the rows before it have ${isDated ? "dates" : "times"}`;
-  return null;
+  if (isDate === isDated) return null;
+  return isDate ? "is a date where the rows before it have times"
+    : "is a time where the rows before it have dates";
 }
 
 function isGood(rule: Rule, cell: string, row: number): boolean {
@@ -73,10 +82,14 @@ function orderProblem({ file, line, layout, rows }: OddLine, cell: string): User
   const { stamp, isDate } = readStamp(cell), last = rows.time[rows.rows - 1];
   if (stamp > last || (stamp === last && layout.kind === "ticks")) return null;
   const say = (time: number): string => isDate ? formatDay(time / MS_PER_DAY) : formatTime(time);
-  return stamp === last
-    ? new UserError(`${file}, line ${line}: a second row for ${rows.symbol} at ${say(stamp)} (the first is line ${rows.line})`, MEND)
-    : new UserError(`${file}, line ${line}: ${rows.symbol} at ${say(stamp)} comes after ${say(last)} of line ${rows.line}`,
-      "sort the file by time (sort -s -t, -k1,1, header kept), then run the same command again");
+  const where = `${file}, line ${line}`;
+  if (stamp === last) {
+    return new UserError(
+      `${where}: a second row for ${rows.symbol} at ${say(stamp)} (the first is line ${rows.line})`, MEND);
+  }
+  return new UserError(
+    `${where}: ${rows.symbol} at ${say(stamp)} comes after ${say(last)} of line ${rows.line}`,
+    "sort the file by time (sort -s -t, -k1,1, header kept), then run the same command again");
 }
 
 function readStamp(cell: string): { stamp: number; isDate: boolean } {
@@ -91,15 +104,19 @@ function readCell(cell: string): number {
   return value[0];
 }
 
-const shown = (text: string): string => text.length > SHOWN_MAX ? `${text.slice(0, SHOWN_MAX)}...` : text;
+const shown = (text: string): string => text.length > SHOWN_MAX ? `${text.slice(0, SHOWN_MAX)}...`
+  : text;
 
 export const cutShort = (file: string, line: number): UserError => new UserError(
-  `${file} is cut short: it ends inside line ${line}`, "copy or download the whole file again, then run the same command");
+  `${file} is cut short: it ends inside line ${line}`,
+    "copy or download the whole file again, then run the same command");
 export const cutArchive = (file: string): UserError => new UserError(
-  `${file} is cut short: the compressed data ends too early`, "copy or download the whole file again, then run the same command");
+  `${file} is cut short: the compressed data ends too early`,
+    "copy or download the whole file again, then run the same command");
 export const damagedArchive = (file: string, why: string): UserError => new UserError(
   `${file} is not a whole gzip file: ${why}`, `copy it again, or check it with: gzip -t ${file}`);
 export const lineTooLong = (file: string, line: number): UserError => new UserError(
-  `${file}, line ${line}: longer than 65,536 bytes, so this is not a file of rows`, "give a CSV file: --path FILE.csv or FILE.csv.gz");
+  `${file}, line ${line}: longer than 65,536 bytes, so this is not a file of rows`,
+    "give a CSV file: --path FILE.csv or FILE.csv.gz");
 export const notRows = (file: string): UserError => new UserError(
   `${file} holds no rows`, "give a CSV file with a header line and at least one row: --path FILE");

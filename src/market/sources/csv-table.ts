@@ -1,6 +1,7 @@
 /**
- * Rows as they come, sorted into one growable set of columns per instrument. Long CSV files interleave the symbols,
- * so nothing can be delivered before the last line: the table is the whole file as doubles, which is why it is bounded.
+ * Rows as they come, sorted into one growable set of columns per instrument. Long CSV files
+ * interleave the symbols, so nothing can be delivered before the last line: the table is the whole
+ * file as doubles, which is why it is bounded.
  */
 import { UserError } from "../../base/error.ts";
 
@@ -22,7 +23,8 @@ export class SymbolRows {
   constructor(symbol: string, width: number, isWanted: boolean) {
     this.symbol = symbol;
     this.isWanted = isWanted;
-    this.columns = Array.from({ length: isWanted ? width : 0 }, () => new Float64Array(ROWS_AT_FIRST));
+    this.columns = Array.from({ length: isWanted ? width : 0 },
+      () => new Float64Array(ROWS_AT_FIRST));
   }
 
   /** Appends; the caller has checked the order. */
@@ -49,7 +51,9 @@ function grown(values: Float64Array, length: number): Float64Array {
   return larger;
 }
 
-/** Symbols by the bytes of their cell: an open-addressing hash table, so that no row makes a string. */
+/**
+ * Symbols by the bytes of their cell: an open-addressing hash table, so that no row makes a string.
+ */
 export class CsvTable {
   readonly file: string;
   readonly symbols: SymbolRows[] = [];
@@ -80,14 +84,16 @@ export class CsvTable {
   count(): void {
     this.rows++;
     if (this.rows * (this.#width + 1) > CELLS_MAX) {
-      throw new UserError(`${this.file} holds more than ${CELLS_MAX / 2 ** 20} Mi numbers, too many for one reading`,
+      throw new UserError(
+        `${this.file} holds more than ${CELLS_MAX / 2 ** 20} Mi numbers, too many for one reading`,
         "fetch it in parts, each into its own dataset: add --symbols A,B,C");
     }
   }
 
   #add(name: Uint8Array, slot: number): SymbolRows {
     const symbol = Buffer.from(name).toString("latin1");
-    const added = new SymbolRows(symbol, this.#width, this.#wanted.size === 0 || this.#wanted.has(symbol));
+    const added = new SymbolRows(symbol, this.#width, this.#wanted.size === 0
+      || this.#wanted.has(symbol));
     this.#slots[slot] = this.symbols.length;
     this.symbols.push(added);
     this.#names.push(name);

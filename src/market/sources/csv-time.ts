@@ -8,7 +8,8 @@
  */
 import { assert } from "../../base/assert.ts";
 import { UserError } from "../../base/error.ts";
-import { day, dayOf, formatDay, MS_PER_DAY, MS_PER_MINUTE, MS_PER_SECOND } from "../../base/units.ts";
+import { day, dayOf, formatDay, MS_PER_DAY, MS_PER_MINUTE,
+  MS_PER_SECOND } from "../../base/units.ts";
 import { TIMEFRAMES, type Timeframe } from "../bars.ts";
 import { calendar, type Calendar, type CalendarName } from "../calendar.ts";
 import type { CsvContent } from "./csv-file.ts";
@@ -16,8 +17,12 @@ import type { SymbolRows } from "./csv-table.ts";
 
 /** Rows of an instrument that are looked at to find the spacing. */
 const ROWS_LOOKED_AT = 10_000;
-/** A file of dates is on the 24x5 calendar when it has rows on at least this share of the days US equities rest. */
+/**
+ * A file of dates is on the 24x5 calendar when it has rows on at least this share of the days US
+ * equities rest.
+ */
 const RESTING_SHARE = 0.2;
+const LEAVE_OUT = "leave --timeframe out";
 const WEEKDAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /** The commonest distance between neighbouring rows; NaN when no instrument has two. */
@@ -30,29 +35,40 @@ function spacing(content: CsvContent): number {
     }
   }
   let best = NaN, bestCount = 0;
-  for (const [distance, count] of counts) if (count > bestCount) { best = distance; bestCount = count; }
+  for (const [distance, count] of counts) if (count > bestCount) { best = distance; bestCount =
+    count; }
   return best;
 }
 
-/** The length of a bar: as said, else from the spacing. Throws UserError when neither is a timeframe of ours. */
+/**
+ * The length of a bar: as said, else from the spacing. Throws UserError when neither is a timeframe
+ * of ours.
+ */
 export function timeframeOf(file: string, content: CsvContent, said: Timeframe | null): Timeframe {
   if (content.layout.kind === "ticks") {
-    if (said !== null && said !== "tick") throw new UserError(`${file} holds ticks, which have no timeframe ${said}`, "leave --timeframe out");
-    return "tick";
+    if (said === null || said === "tick") return "tick";
+    throw new UserError(`${file} holds ticks, which have no timeframe ${said}`, LEAVE_OUT);
   }
   const distance = spacing(content);
   if (isDaily(content)) {
-    if (said !== null && said !== "1d") throw new UserError(`${file} has dates without times, so its bars are not ${said}`, "leave --timeframe out");
+    if (said !== null && said !== "1d") {
+      throw new UserError(`${file} has dates without times, so its bars are not ${said}`, LEAVE_OUT);
+    }
     if (distance > 4 * MS_PER_DAY) {
-      throw new UserError(`rows of ${file} are mostly ${distance / MS_PER_DAY} days apart`, "give daily or shorter bars");
+      throw new UserError(`rows of ${file} are mostly ${distance / MS_PER_DAY} days apart`,
+        "give daily or shorter bars");
     }
     return "1d";
   }
-  if (said === "tick") throw new UserError(`${file} holds ${content.layout.kind}, not ticks`, "leave --timeframe out");
-  const timeframe = said ?? (Object.keys(TIMEFRAMES) as Timeframe[]).find((name) => TIMEFRAMES[name] === distance);
+  if (said === "tick") {
+    throw new UserError(`${file} holds ${content.layout.kind}, not ticks`, LEAVE_OUT);
+  }
+  const names = (Object.keys(TIMEFRAMES) as Timeframe[]).filter((name) => name !== "tick");
+  const timeframe = said ?? names.find((name) => TIMEFRAMES[name] === distance);
   if (timeframe === undefined) {
-    throw new UserError(`rows of ${file} are mostly ${span(distance)} apart, which is no timeframe dmn knows`,
-      `say the length of a bar: --timeframe ${Object.keys(TIMEFRAMES).filter((name) => name !== "tick").join("|")}`);
+    throw new UserError(
+      `rows of ${file} are mostly ${span(distance)} apart, which is no timeframe dmn knows`,
+      `say the length of a bar: --timeframe ${names.join("|")}`);
   }
   refuseOverlap(file, content, timeframe);
   return timeframe;
@@ -64,8 +80,10 @@ function refuseOverlap(file: string, content: CsvContent, timeframe: Timeframe):
     for (let row = 1; row < rows.rows; row++) {
       const distance = rows.time[row] - rows.time[row - 1];
       if (distance >= TIMEFRAMES[timeframe]) continue;
-      throw new UserError(`${file}: ${rows.symbol} has bars ${span(distance)} apart at ${new Date(rows.time[row]).toISOString()}, `
-        + `closer than the timeframe ${timeframe}`, "say the length of a bar with --timeframe, or mend the file");
+      const when = new Date(rows.time[row]).toISOString();
+      throw new UserError(`${file}: ${rows.symbol} has bars ${span(distance)} apart at ${when}, `
+        + `closer than the timeframe ${timeframe}`,
+        "say the length of a bar with --timeframe, or mend the file");
     }
   }
 }
@@ -75,7 +93,9 @@ const span = (ms: number): string => Number.isNaN(ms) ? "an unknown time"
 
 /** Bare dates, or times that are all midnight UTC. */
 function isDaily(content: CsvContent): boolean {
-  return content.isDated || content.table.symbols.every((rows) => rows.time.subarray(0, rows.rows).every((time) => time % MS_PER_DAY === 0));
+  const isMidnight = (time: number): boolean => time % MS_PER_DAY === 0;
+  return content.isDated
+    || content.table.symbols.every((rows) => rows.time.subarray(0, rows.rows).every(isMidnight));
 }
 
 /** The calendar: as said, else what the layout or the days of the file show. */
@@ -87,7 +107,9 @@ export function calendarOf(content: CsvContent, said: CalendarName | null): Cale
 
 function tradesWhenEquitiesRest(content: CsvContent): boolean {
   const equities = calendar("us-equity"), seen = new Set<number>();
-  for (const { time, rows } of content.table.symbols) for (let row = 0; row < rows; row++) seen.add(dayOf(time[row]));
+  for (const { time, rows } of content.table.symbols) {
+    for (let row = 0; row < rows; row++) seen.add(dayOf(time[row]));
+  }
   const days = [...seen];
   const from = days.reduce((least, value) => Math.min(least, value), Infinity);
   const to = days.reduce((most, value) => Math.max(most, value), -Infinity);
@@ -126,13 +148,16 @@ export class SessionCloses {
   #closed(symbol: string, value: number): UserError {
     const weekday = WEEKDAYS[weekdayOf(value)];
     const other = this.#calendar.name === "us-equity" && !isWeekend(value);
-    return new UserError(`${this.#file}: ${symbol} has a row on ${weekday} ${formatDay(value)}, when the ${this.#calendar.name} calendar is closed`,
-      other ? "if this is not a US equity, say so with --calendar 24x5; otherwise remove the row" : "remove the row");
+    return new UserError(`${this.#file}: ${symbol} has a row on ${weekday} ${formatDay(value)}, `
+      + `when the ${this.#calendar.name} calendar is closed`,
+      other ? "if this is not a US equity, say so with --calendar 24x5; otherwise remove the row"
+        : "remove the row");
   }
 }
 
 /** Times of the closes of an instrument's rows, in place of its stamps. */
-export function closesOf(rows: SymbolRows, timeframe: Timeframe, stamps: "start" | "close", closes: SessionCloses): Float64Array {
+export function closesOf(rows: SymbolRows, timeframe: Timeframe, stamps: "start" | "close",
+  closes: SessionCloses): Float64Array {
   const time = rows.time.subarray(0, rows.rows);
   if (timeframe === "1d") return time.map((stamp) => closes.at(rows.symbol, stamp));
   if (timeframe === "tick" || stamps === "close") return time;

@@ -1,12 +1,13 @@
 /**
- * Source: a CSV file of rows in the long format (csv-layout.ts has the layouts). Strict: the first bad row stops the
- * reading and is named, because a market data file with one bad row usually has more.
+ * Source: a CSV file of rows in the long format (csv-layout.ts has the layouts). Strict: the first
+ * bad row stops the reading and is named, because a market data file with one bad row usually has
+ * more.
  */
 import * as path from "node:path";
 import type { Context } from "../../base/context.ts";
 import { UserError } from "../../base/error.ts";
 import { suggestion } from "../../base/suggest.ts";
-import { formatDay, type Day } from "../../base/units.ts";
+import { dayOf, formatDay, type Day } from "../../base/units.ts";
 import { sliceBars, type Bars, type ColumnName } from "../bars.ts";
 import type { Calendar } from "../calendar.ts";
 import { readFacts, type CsvFacts } from "./csv-facts.ts";
@@ -34,7 +35,8 @@ export const csvSource: Source = {
   async describe(request, context) { return (await openOnce(request, context)).description; },
   async instruments(request, context) {
     const { content, facts, description } = await openOnce(request, context);
-    return wantedRows(content).map((rows) => facts.describe(rows.symbol, usualClass(description.calendar)));
+    const usual = usualClass(description.calendar);
+    return wantedRows(content).map((rows) => facts.describe(rows.symbol, usual));
   },
   async *fetch(request, context, have) {
     const file = await openOnce(request, context);
@@ -60,7 +62,9 @@ function openOnce(request: FetchRequest, context: Context): Promise<Opened> {
 }
 
 async function open(request: FetchRequest, context: Context): Promise<Opened> {
-  if (request.path === null) throw new UserError("the csv source needs a file", "say which: --path FILE.csv or FILE.csv.gz");
+  if (request.path === null) {
+    throw new UserError("the csv source needs a file", "say which: --path FILE.csv or FILE.csv.gz");
+  }
   const place = path.resolve(request.path), file = path.basename(place);
   const facts = readFacts(place);
   const content = await readCsv(place, new Set(request.symbols), context);
@@ -68,8 +72,10 @@ async function open(request: FetchRequest, context: Context): Promise<Opened> {
   const timeframe = timeframeOf(file, content, request.timeframe);
   const sessions = calendarOf(content, request.calendar ?? facts.calendar);
   const { layout } = content;
-  const stamps = timeframe === "1d" || timeframe === "tick" ? "" : `, stamps are bar ${request.stamps ?? "start"}s`;
-  const compounded = layout.isReturnPanel ? `, close compounded from the returns, starting at ${RETURN_PANEL_START}` : "";
+  const stamps = timeframe === "1d" || timeframe === "tick" ? ""
+    : `, stamps are bar ${request.stamps ?? "start"}s`;
+  const compounded = layout.isReturnPanel
+    ? `, close compounded from the returns, starting at ${RETURN_PANEL_START}` : "";
   const description: SourceDescription = {
     source: "csv", isSynthetic: false, kind: layout.kind, timeframe, calendar: sessions,
     adjustment: facts.adjustment ?? (layout.isFutures ? "ratio-back-adjusted" : "unknown"),
@@ -78,23 +84,32 @@ async function open(request: FetchRequest, context: Context): Promise<Opened> {
   return { file, content, facts, description };
 }
 
-const wantedRows = (content: CsvContent): SymbolRows[] => content.table.symbols.filter((rows) => rows.isWanted)
-  .sort((a, b) => a.symbol < b.symbol ? -1 : 1);
-const usualClass = (sessions: Calendar): "equity" | "other" => sessions.name === "us-equity" ? "equity" : "other";
+const wantedRows = (content: CsvContent): SymbolRows[] =>
+  content.table.symbols.filter((rows) => rows.isWanted).sort((a, b) => a.symbol < b.symbol ? -1 : 1);
+const usualClass = (sessions: Calendar): "equity" | "other" =>
+  sessions.name === "us-equity" ? "equity" : "other";
 
 function refuseUnknown(file: string, content: CsvContent, wanted: readonly string[]): void {
   const known = content.table.symbols.map((rows) => rows.symbol);
   const unknown = wanted.find((symbol) => !known.includes(symbol));
-  if (unknown !== undefined) throw new UserError(`${file} has no symbol "${unknown}"`, suggestion(unknown, known.sort()));
+  if (unknown === undefined) return;
+  throw new UserError(`${file} has no symbol "${unknown}"`, suggestion(unknown, known.sort()));
 }
 
-function barsOf({ content, facts, description }: Opened, rows: SymbolRows, request: FetchRequest, closes: SessionCloses): Bars {
+function barsOf({ content, facts, description }: Opened, rows: SymbolRows, request: FetchRequest,
+  closes: SessionCloses): Bars {
   const time = closesOf(rows, description.timeframe, request.stamps ?? "start", closes);
   const columns: Partial<Record<ColumnName, Float64Array>> = {};
-  for (const [k, name] of columnNames(content.layout).entries()) columns[name] = rows.columns[k].subarray(0, rows.rows);
-  if (content.layout.isReturnPanel && columns.return !== undefined) columns.close = compound(rows.symbol, columns.return);
-  return { instrument: facts.describe(rows.symbol, usualClass(description.calendar)), kind: content.layout.kind,
-    timeframe: description.timeframe, time, columns };
+  for (const [k, name] of columnNames(content.layout).entries()) {
+    columns[name] = rows.columns[k].subarray(0, rows.rows);
+  }
+  if (content.layout.isReturnPanel && columns.return !== undefined) {
+    columns.close = compound(rows.symbol, columns.return);
+  }
+  return {
+    instrument: facts.describe(rows.symbol, usualClass(description.calendar)),
+    kind: content.layout.kind, timeframe: description.timeframe, time, columns,
+  };
 }
 
 const columnNames = (layout: Layout): ColumnName[] =>
@@ -107,7 +122,8 @@ function compound(symbol: string, returns: Float64Array): Float64Array {
   for (let row = 0; row < returns.length; row++) {
     if (!Number.isNaN(returns[row])) level *= 1 + returns[row];
     if (!(level > 0)) {
-      throw new UserError(`${symbol}: row ${row + 1} returns ${returns[row]}, which leaves nothing of the price`,
+      throw new UserError(
+        `${symbol}: row ${row + 1} returns ${returns[row]}, which leaves nothing of the price`,
         "returns must be fractions above -1 (0.01 is one per cent)");
     }
     close[row] = level;
@@ -132,6 +148,7 @@ function emptyRange({ file, content }: Opened, request: FetchRequest): UserError
     to = Math.max(to, rows.time[rows.rows - 1]);
   }
   const say = (value: Day | null): string => value === null ? "..." : formatDay(value);
+  const spanned = `${formatDay(dayOf(from))} to ${formatDay(dayOf(to))}`;
   return new UserError(`${file} has no rows from ${say(request.from)} to ${say(request.to)}`,
-    `its rows span ${new Date(from).toISOString().slice(0, 10)} to ${new Date(to).toISOString().slice(0, 10)}: change --from or --to`);
+    `its rows span ${spanned}: change --from or --to`);
 }

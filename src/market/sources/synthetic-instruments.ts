@@ -1,8 +1,10 @@
 /**
  * Who trades on the synthetic market. Three groups, each with its own first day:
  *
- *   the 28 of the daily market (1990-01-01)   six classes, annual volatility 0.9 % to 30 %, some start late
- *   SYN0001, SYN0002, ... (2010-01-01)        as many as asked for with SYN:5000, for sizes beyond any real panel
+ *   the 28 of the daily market (1990-01-01)   six classes, annual volatility 0.9 % to 30 %, some
+ * start late
+ *   SYN0001, SYN0002, ... (2010-01-01)        as many as asked for with SYN:5000, for sizes beyond
+ * any real panel
  *   the 4 of the minute market (2019-01-02)   stocks, for the live demo
  */
 import { UserError } from "../../base/error.ts";
@@ -39,10 +41,13 @@ export const MINUTE_START = dayOfText("2019-12-02");
 /** SYN:100000 at most. */
 const POPULATION_MAX = 100_000;
 
-type Row = readonly [symbol: string, description: string, assetClass: AssetClass, volatilityAnnual: number,
+type Row = readonly [symbol: string, description: string, assetClass: AssetClass,
+  volatilityAnnual: number,
   sharpe: number, firstDay: string, price: number, halfSpreadBps: number];
 
-/** Classes as in a futures fund; Sharpe ratios of holding: equities and bonds paid, the rest hardly. */
+/**
+ * Classes as in a futures fund; Sharpe ratios of holding: equities and bonds paid, the rest hardly.
+ */
 const DAILY: readonly Row[] = [
   ["EQ1", "equity index", "equity", 0.165, 0.30, "1990-01-01", 350, 0.4],
   ["EQ2", "equity index", "equity", 0.185, 0.30, "1990-01-01", 2400, 0.4],
@@ -81,34 +86,44 @@ const MINUTE: readonly Row[] = [
   ["SYND", "stock, small", "equity", 0.34, 0.3, "2019-01-02", 25, 4.0],
 ];
 
-function instrumentOf([symbol, description, assetClass, volatilityAnnual, sharpe, firstDay, priceAtOrigin, halfSpreadBps]: Row,
+function instrumentOf([symbol, description, assetClass, volatilityAnnual, sharpe, firstDay,
+  priceAtOrigin, halfSpreadBps]: Row,
   origin: Day): SyntheticInstrument {
   return {
-    instrument: instrument(symbol, { assetClass, halfSpreadBps, description: `synthetic ${description}` }),
+    instrument: instrument(symbol, { assetClass, halfSpreadBps,
+      description: `synthetic ${description}` }),
     // The short bond moves with the bonds.
     factor: assetClass === "rate" ? "bond" : assetClass, volatilityAnnual, sharpe,
     firstDay: dayOfText(firstDay), origin, priceAtOrigin,
   };
 }
 
-const POPULATION_CLASSES: readonly AssetClass[] = ["equity", "bond", "fx", "energy", "metal", "agriculture"];
+const POPULATION_CLASSES: readonly AssetClass[] = ["equity", "bond", "fx", "energy", "metal",
+  "agriculture"];
 
 /** SYN0001 and its like: everything about it follows from its name and the seed. */
 function populationMember(symbol: string, seed: number): SyntheticInstrument {
   const draw = random(seed, "synthetic", symbol, "facts");
   const assetClass = POPULATION_CLASSES[draw.below(POPULATION_CLASSES.length)];
   return {
-    instrument: instrument(symbol, { assetClass, halfSpreadBps: 1 + 4 * draw.uniform(), description: "synthetic, one of many" }),
-    factor: `population ${assetClass}`, volatilityAnnual: 0.05 * Math.exp(Math.log(6) * draw.uniform()),
-    sharpe: 0.4 * draw.uniform(), firstDay: POPULATION_ORIGIN, origin: POPULATION_ORIGIN, priceAtOrigin: 20 + 180 * draw.uniform(),
+    instrument: instrument(symbol, { assetClass, halfSpreadBps: 1 + 4 * draw.uniform(),
+      description: "synthetic, one of many" }),
+    factor: `population ${assetClass}`,
+      volatilityAnnual: 0.05 * Math.exp(Math.log(6) * draw.uniform()),
+    sharpe: 0.4 * draw.uniform(), firstDay: POPULATION_ORIGIN, origin: POPULATION_ORIGIN,
+      priceAtOrigin: 20 + 180 * draw.uniform(),
   };
 }
 
 const MEMBER = /^SYN\d{4,6}$/, MEMBERS = /^SYN:(\d{1,6})$/;
 const memberName = (k: number): string => `SYN${String(k).padStart(4, "0")}`;
 
-/** The instruments asked for, in order; none asked for: all of the group. Throws UserError with a suggestion. */
-export function syntheticInstruments(symbols: readonly string[], isMinute: boolean, seed: number): readonly SyntheticInstrument[] {
+/**
+ * The instruments asked for, in order; none asked for: all of the group. Throws UserError with a
+ * suggestion.
+ */
+export function syntheticInstruments(symbols: readonly string[], isMinute: boolean,
+  seed: number): readonly SyntheticInstrument[] {
   const rows = isMinute ? MINUTE : DAILY, origin = isMinute ? MINUTE_ORIGIN : DAILY_ORIGIN;
   if (symbols.length === 0) return rows.map((row) => instrumentOf(row, origin));
   const names = new Set(symbols.flatMap((symbol) => isMinute ? [symbol] : expand(symbol)));
@@ -117,7 +132,8 @@ export function syntheticInstruments(symbols: readonly string[], isMinute: boole
     if (row !== undefined) return instrumentOf(row, origin);
     if (!isMinute && MEMBER.test(symbol)) return populationMember(symbol, seed);
     const more = isMinute ? "" : "; or SYN:100 for a hundred nameless ones";
-    throw new UserError(`the synthetic ${isMinute ? "minute" : "daily"} market has no symbol "${symbol}"`,
+    throw new UserError(
+      `the synthetic ${isMinute ? "minute" : "daily"} market has no symbol "${symbol}"`,
       suggestion(symbol, rows.map(([name]) => name)) + more);
   });
 }
@@ -127,7 +143,8 @@ function expand(symbol: string): string[] {
   if (many === null) return [symbol];
   const count = Number(many[1]);
   if (count < 1 || count > POPULATION_MAX) {
-    throw new UserError(`"${symbol}" asks for ${count} synthetic instruments`, `ask for SYN:1 to SYN:${POPULATION_MAX}`);
+    throw new UserError(`"${symbol}" asks for ${count} synthetic instruments`,
+      `ask for SYN:1 to SYN:${POPULATION_MAX}`);
   }
   return Array.from({ length: count }, (_, k) => memberName(k + 1));
 }

@@ -1,8 +1,10 @@
 /**
  * Minute bars of an invented stock in regular US sessions, for the live demo.
  *
- *   variance of a minute ~ a U over the session: busy at the open and the close, quiet at noon; so is volume
- *   minutes drift together for a while (AR(1), half-life DRIFT_HALF_LIFE), nights gap, some minutes have no trade
+ *   variance of a minute ~ a U over the session: busy at the open and the close, quiet at noon; so
+ * is volume
+ *   minutes drift together for a while (AR(1), half-life DRIFT_HALF_LIFE), nights gap, some minutes
+ * have no trade
  *
  * As in synthetic-daily.ts every minute draws the same count of numbers, from MINUTE_ORIGIN on.
  */
@@ -23,7 +25,8 @@ const NIGHT_SHARE = 0.2;
 const SILENCE_PER_BPS = 0.01;
 const SHARES_PER_MINUTE = 12_000;
 const CENTS = 100;
-const COLUMNS = ["open", "high", "low", "close", "volume", "vwap", "trades"] as const satisfies readonly ColumnName[];
+const COLUMNS = ["open", "high", "low", "close", "volume", "vwap",
+  "trades"] as const satisfies readonly ColumnName[];
 
 /** 1 at noon, about 4 at the open and the close; `position` in [0, 1] of the session. */
 const busyness = (position: number): number => 1 + 3 * (2 * position - 1) ** 4;
@@ -31,11 +34,14 @@ const busyness = (position: number): number => 1 + 3 * (2 * position - 1) ** 4;
 const BUSYNESS_MEAN = 1.6;
 
 /** Bars of sessions [first, end) of `sessions`, which start at the instrument's origin. */
-export function minuteBars(who: SyntheticInstrument, seed: number, sessions: readonly Session[], first: number): Bars {
+export function minuteBars(who: SyntheticInstrument, seed: number, sessions: readonly Session[],
+  first: number): Bars {
   const stream = random(seed, "synthetic", who.instrument.symbol, "minutes");
   const daily = who.volatilityAnnual / Math.sqrt(TRADING_DAYS_PER_YEAR);
-  const decay = Math.exp(Math.log(0.5) / DRIFT_HALF_LIFE), noise = DRIFT_DEVIATION * Math.sqrt(1 - decay ** 2);
-  const rows = new Rows(sessions.slice(first).reduce((sum, session) => sum + minutesOf(session), 0));
+  const decay = Math.exp(Math.log(0.5) / DRIFT_HALF_LIFE),
+    noise = DRIFT_DEVIATION * Math.sqrt(1 - decay ** 2);
+  const rows = new Rows(sessions.slice(first).reduce((sum, session) => sum + minutesOf(session),
+    0));
   const silence = SILENCE_PER_BPS * who.instrument.halfSpreadBps;
   let price = who.priceAtOrigin, drift = 0;
   for (const [s, session] of sessions.entries()) {
@@ -46,19 +52,24 @@ export function minuteBars(who: SyntheticInstrument, seed: number, sessions: rea
       const deviation = daily * Math.sqrt(((1 - NIGHT_SHARE) * busy) / BUSYNESS_MEAN / minutes);
       drift = decay * drift + noise * stream.normal();
       const move = deviation * (drift + stream.normal()), start = price;
-      const up = stream.uniform(), down = stream.uniform(), activity = stream.normal(), silent = stream.uniform();
+      const up = stream.uniform(), down = stream.uniform(), activity = stream.normal(),
+        silent = stream.uniform();
       price = start * Math.exp(move);
       if (s < first || silent < silence / busy) continue;
       const reach = (uniform: number, sign: 1 | -1): number =>
-        start * Math.exp((move + sign * Math.sqrt(move ** 2 - 2 * deviation ** 2 * Math.log(1 - uniform))) / 2);
-      rows.push(session.open + (m + 1) * MS_PER_MINUTE, [start, reach(up, 1), reach(down, -1), price],
-        Math.ceil(SHARES_PER_MINUTE * busy * Math.exp(0.6 * activity) / who.instrument.halfSpreadBps));
+        start * Math.exp((move
+          + sign * Math.sqrt(move ** 2 - 2 * deviation ** 2 * Math.log(1 - uniform))) / 2);
+      rows.push(session.open + (m + 1) * MS_PER_MINUTE, [start, reach(up, 1), reach(down, -1),
+        price],
+        Math.ceil(SHARES_PER_MINUTE * busy * Math.exp(
+          0.6 * activity) / who.instrument.halfSpreadBps));
     }
   }
   return { instrument: who.instrument, kind: "bars", timeframe: "1m", ...rows.finish() };
 }
 
-const minutesOf = (session: Session): number => Math.round((session.close - session.open) / MS_PER_MINUTE);
+const minutesOf = (session: Session): number =>
+  Math.round((session.close - session.open) / MS_PER_MINUTE);
 const cents = (price: number): number => Math.max(1, Math.round(price * CENTS)) / CENTS;
 
 class Rows {
@@ -80,7 +91,8 @@ class Rows {
 
   finish(): Pick<Bars, "time" | "columns"> {
     const columns: Partial<Record<ColumnName, Float64Array>> = {};
-    for (const [k, name] of COLUMNS.entries()) columns[name] = this.#columns[k].slice(0, this.#count);
+    for (const [k, name] of COLUMNS.entries()) columns[name] = this.#columns[k].slice(0,
+      this.#count);
     return { time: this.#time.slice(0, this.#count), columns };
   }
 }

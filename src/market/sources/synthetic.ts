@@ -1,4 +1,7 @@
-/** Source: an invented market, the same for everybody with the same seed. Labelled as such wherever it goes. */
+/**
+ * Source: an invented market, the same for everybody with the same seed. Labelled as such wherever
+ * it goes.
+ */
 import { UserError } from "../../base/error.ts";
 import { day, formatDay, parseDay, type Day } from "../../base/units.ts";
 import { calendar, type Session } from "../calendar.ts";
@@ -19,25 +22,37 @@ interface Plan {
   readonly to: Day;
 }
 
-/** What is asked for, with the defaults filled in. Throws UserError for what the generator does not make. */
+/**
+ * What is asked for, with the defaults filled in. Throws UserError for what the generator does not
+ * make.
+ */
 function plan(request: FetchRequest): Plan {
   const timeframe = request.timeframe ?? "1d";
   if (timeframe !== "1d" && timeframe !== "1m") {
-    throw new UserError(`the synthetic market has no ${timeframe} bars`, "ask for --timeframe 1d or --timeframe 1m");
+    throw new UserError(`the synthetic market has no ${timeframe} bars`,
+      "ask for --timeframe 1d or --timeframe 1m");
   }
   const isMinute = timeframe === "1m", origin = isMinute ? MINUTE_ORIGIN : DAILY_ORIGIN;
-  if (request.path !== null) throw new UserError("the synthetic source reads no file", "leave --path out, or say --source csv");
-  if (request.calendar != null && request.calendar !== calendarName(isMinute)) {
-    throw new UserError(`synthetic ${timeframe} bars are on the ${calendarName(isMinute)} calendar`, "leave --calendar out");
+  if (request.path !== null) {
+    throw new UserError("the synthetic source reads no file", "leave --path out, or say --source csv");
   }
-  const from = request.from ?? (isMinute ? MINUTE_START : DAILY_ORIGIN), to = request.to ?? DAILY_END;
+  if (request.calendar != null && request.calendar !== calendarName(isMinute)) {
+    throw new UserError(
+      `synthetic ${timeframe} bars are on the ${calendarName(isMinute)} calendar`,
+      "leave --calendar out");
+  }
+  const from = request.from ?? (isMinute ? MINUTE_START : DAILY_ORIGIN);
+  const to = request.to ?? DAILY_END;
   if (from < origin || to > LAST_DAY) {
-    throw new UserError(`the synthetic ${timeframe} market lives from ${formatDay(origin)} to ${formatDay(LAST_DAY)}`, "change --from or --to");
+    const life = `${formatDay(origin)} to ${formatDay(LAST_DAY)}`;
+    throw new UserError(`the synthetic ${timeframe} market lives from ${life}`, "change --from or --to");
   }
   if (calendar(calendarName(isMinute)).sessions(from, to).length === 0) {
-    throw new UserError(`there is no session from ${formatDay(from)} to ${formatDay(to)}`, "change --from or --to");
+    throw new UserError(`there is no session from ${formatDay(from)} to ${formatDay(to)}`,
+      "change --from or --to");
   }
-  return { isMinute, instruments: syntheticInstruments(request.symbols, isMinute, request.seed), from, to };
+  const instruments = syntheticInstruments(request.symbols, isMinute, request.seed);
+  return { isMinute, instruments, from, to };
 }
 
 const calendarName = (isMinute: boolean): "us-equity" | "24x5" => isMinute ? "us-equity" : "24x5";
@@ -46,14 +61,16 @@ export const syntheticSource: Source = {
   name: "synthetic",
   describe(request) {
     const { isMinute } = plan(request);
+    const model = isMinute ? `minute model ${MINUTE_MODEL}` : `daily model ${DAILY_MODEL}`;
     return Promise.resolve({
       source: "synthetic", isSynthetic: true, kind: "bars", timeframe: isMinute ? "1m" : "1d",
       calendar: calendar(calendarName(isMinute)), adjustment: "raw",
-      provenance: `synthetic market, not real: ${isMinute ? `minute model ${MINUTE_MODEL}` : `daily model ${DAILY_MODEL}`}, `
-        + `seed ${request.seed}`,
+      provenance: `synthetic market, not real: ${model}, seed ${request.seed}`,
     });
   },
-  instruments(request) { return Promise.resolve(plan(request).instruments.map((one) => one.instrument)); },
+  instruments(request) {
+    return Promise.resolve(plan(request).instruments.map((one) => one.instrument));
+  },
   async *fetch(request, context, have) {
     const { isMinute, instruments, from, to } = plan(request);
     const market = new Market(request.seed, isMinute, from, to);
@@ -66,7 +83,8 @@ export const syntheticSource: Source = {
       if (bars.time.length > 0) yield { bars, actions: [] } satisfies Delivery;
     }
     if (rows === 0) {
-      throw new UserError(`no synthetic instrument has a bar from ${formatDay(from)} to ${formatDay(to)}`,
+      throw new UserError(
+        `no synthetic instrument has a bar from ${formatDay(from)} to ${formatDay(to)}`,
         "SYN0001 and its like start on 2010-01-01: change --from or --to");
     }
   },
@@ -78,7 +96,8 @@ class Market {
   readonly #isMinute: boolean;
   readonly #from: Day;
   readonly #to: Day;
-  readonly #groups = new Map<Day, { sessions: readonly Session[]; first: number; factors: Factors }>();
+  readonly #groups = new Map<Day,
+    { sessions: readonly Session[]; first: number; factors: Factors }>();
 
   constructor(seed: number, isMinute: boolean, from: Day, to: Day) {
     this.#seed = seed;
@@ -89,7 +108,8 @@ class Market {
 
   bars(one: SyntheticInstrument): Delivery["bars"] {
     const { sessions, first, factors } = this.#group(one.origin);
-    return this.#isMinute ? minuteBars(one, this.#seed, sessions, first) : dailyBars(one, this.#seed, factors, sessions, first);
+    return this.#isMinute ? minuteBars(one, this.#seed, sessions, first)
+      : dailyBars(one, this.#seed, factors, sessions, first);
   }
 
   #group(origin: Day): { sessions: readonly Session[]; first: number; factors: Factors } {
@@ -97,7 +117,8 @@ class Market {
     if (group === undefined) {
       const sessions = calendar(calendarName(this.#isMinute)).sessions(origin, this.#to);
       const at = sessions.findIndex((session) => session.day >= this.#from);
-      group = { sessions, first: at < 0 ? sessions.length : at, factors: new Factors(this.#seed, sessions.length) };
+      group = { sessions, first: at < 0 ? sessions.length : at, factors: new Factors(this.#seed,
+        sessions.length) };
       this.#groups.set(origin, group);
     }
     return group;
