@@ -103,6 +103,13 @@ describe("numbers worked out elsewhere", () => {
     assert.deepEqual([...compute(make({ family: "vwap_session" }), bars).get("vwap_session")!], [10, 11, 20]);
   });
 
+  test("a bar that closes at New York's midnight (05:00 UTC in winter) ends the session before: 10, 11, then 20", () => {
+    const price = [10, 12, 20], volume = [100, 100, 50];
+    const time = ["2024-01-09T04:00Z", "2024-01-09T05:00Z", "2024-01-09T06:00Z"].map((text) => Date.parse(text));
+    const bars = barsOf({ high: price, low: price, close: price, volume }, time);
+    assert.deepEqual([...compute(make({ family: "vwap_session" }), bars).get("vwap_session")!], [10, 11, 20]);
+  });
+
   test("true ranges 2, 3 and 4 after the first bar average to an ATR of 3 (by hand; a gap counts)", () => {
     // bar 1: 11-9; bar 2: high 14 against the close of 11; bar 3: low 9 against the close of 13
     near(last("atr", { windows: [3] },

@@ -75,8 +75,9 @@ function session(calendar: Calendar): Feature {
       typicalPrice(high, typical, close, n, typical);
       readVolume(bars, start, n, volume);
       for (let i = 0; i < n; i++) {
-        // A bar closing on the boundary belongs to the session it ends; days begin on whole hours.
-        const inside = bars.time[start + i] - 1, hour = Math.floor(inside / MS_PER_HOUR) + 1;
+        // Inside the bar: one that closes on a boundary belongs to the session it ends. Sessions'
+        // days begin on whole hours, so that the calendar is asked once an hour.
+        const inside = bars.time[start + i] - 0.5, hour = Math.floor(inside / MS_PER_HOUR) + 1;
         if (hour !== state[HOUR]) {
           const day = calendar.sessionDay(inside);
           if (seen + i === 0 || day !== state[DAY]) {
