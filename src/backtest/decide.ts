@@ -64,7 +64,7 @@ function columnsOf(instruments: readonly InstrumentInput[], strategy: Strategy):
   });
 }
 
-/** Eligible rows of dates [from, to), ordered by date, then instrument; `order`: by instrument. Moves `cursor` (N). */
+/** Eligible rows of dates [from, to), by date, then instrument; `order`: by instrument. Moves `cursor`. */
 function chunkRows(alignment: Alignment, cursor: Int32Array, from: number, to: number, B: number):
 { instrument: Int32Array; row: Int32Array; order: Int32Array } {
   const slot = new Int32Array(to - from);

@@ -17,16 +17,18 @@ export interface WindowSource {
 }
 
 /**
- * Cuts one window per entry: window b ends at row `rows[b]` of instrument `instruments[b]`. The caller keeps time
- * order and knows that the rows are complete. `order` (B): the entries instrument by instrument, so that neighbours
- * in memory are read together.
+ * Cuts one window per entry: window b ends at row `rows[b]` of instrument `instruments[b]`. The caller keeps
+ * time order and knows that the rows are complete. `order` (B): the entries instrument by instrument, so that
+ * neighbours in memory are read together.
  */
-export function cutWindows(source: WindowSource, instruments: Int32Array, rows: Int32Array, order: Int32Array): Batch {
+export function cutWindows(source: WindowSource, instruments: Int32Array, rows: Int32Array,
+  order: Int32Array): Batch {
   const { names, symbols, panels, columns, lookback } = source;
   const B = rows.length, F = names.length, perRow = lookback * F;
   const features = new Float32Array(B * perRow);
   const time = new Float64Array(B);
-  for (let k = 0, i = -1, panel = panels[0], values = panel.values, from = columns[0], width = F; k < B; k++) {
+  let i = -1, panel = panels[0], values = panel.values, from = columns[0], width = F;
+  for (let k = 0; k < B; k++) {
     const b = order[k], last = rows[b];
     if (instruments[b] !== i) {
       i = instruments[b];
