@@ -194,13 +194,14 @@ export class FeatureStream {
   }
 }
 
-/** Refuses bars that lack a column the panel reads, in one sentence that names the feature. */
+/** Refuses bars that lack columns the panel reads: one sentence with all of them and a feature. */
 export function checkInputs(panel: Panel, symbol: string, columns: readonly string[]): void {
-  const missing = panel.inputs.find((name) => !columns.includes(name));
-  if (missing === undefined) return;
-  const family = panel.features.find((feature) => feature.inputs.includes(missing))!.family;
+  const missing = panel.inputs.filter((name) => !columns.includes(name));
+  if (missing.length === 0) return;
+  const family = panel.features.find((feature) => feature.inputs.includes(missing[0]))!.family;
+  const what = `column${missing.length === 1 ? "" : "s"} "${missing.join('", "')}"`;
   throw new UserError(
-    `recipe "${panel.recipe}" needs the column "${missing}" (feature family "${family}"), `
+    `recipe "${panel.recipe}" needs the ${what} (feature family "${family}"), `
     + `which ${symbol} does not have (it has ${columns.join(", ")})`,
     "choose a recipe that needs only these, or fetch a dataset with this column");
 }

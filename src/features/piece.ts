@@ -33,13 +33,23 @@ export function encodePiece(symbol: string, names: readonly string[],
   columns["date"] = arrow.makeVector(arrow.makeData({ type: new arrow.DateDay(), length: T,
     nullCount: 0,
     data: Int32Array.from(time, (value) => Math.floor(value / MS_PER_DAY)) }));
-  for (let k = 0; k < F; k++) {
-    const column = new Float32Array(T);
-    for (let t = 0, at = k; t < T; t++, at += F) column[t] = values[at];
-    columns[names[k]] = arrow.makeVector(column);
-  }
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  for (let k = 0; k < F; k++) columns[names[k]] = arrow.makeVector(columnOf(bits, k, F, T));
   const table = parquet.Table.fromIPCStream(arrow.tableToIPC(new arrow.Table(columns), "stream"));
   return parquet.writeParquet(table, properties(names, T));
+}
+
+/** Bits of NaN: a processor's own differ in sign from one code path to the next. */
+const NAN_BITS = 0x7fc0_0000;
+const INFINITE_BITS = 0x7f80_0000;
+
+/** One column of a row-major table, every NaN with the same bits: equal numbers make equal files. */
+function columnOf(bits: Uint32Array, first: number, stride: number, rows: number): Float32Array {
+  const column = new Uint32Array(rows);
+  for (let t = 0, at = first; t < rows; t++, at += stride) {
+    column[t] = (bits[at] & 0x7fff_ffff) > INFINITE_BITS ? NAN_BITS : bits[at];
+  }
+  return new Float32Array(column.buffer);
 }
 
 function properties(names: readonly string[], rows: number): parquet.WriterProperties {

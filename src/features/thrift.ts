@@ -81,7 +81,7 @@ export class ThriftReader {
       case Type.true: case Type.false: return;
       case Type.byte: this.byte(); return;
       case Type.i16: case Type.i32: case Type.i64: this.varint(); return;
-      case Type.double: this.at += 8; return;
+      case Type.double: for (let k = 0; k < 8; k++) this.byte(); return;
       case Type.binary: this.binary(); return;
       case Type.list: case Type.set: {
         const { type: inner, size } = this.list();

@@ -9,6 +9,7 @@
  * being written. That one never waits.
  */
 import { extname } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { UserError } from "../base/error.ts";
 import type { Manifest } from "../market/store.ts";
@@ -41,6 +42,9 @@ export async function computePieces(job: PoolJob): Promise<void> {
     const pieces = featurePieces(job.root, job.manifest, job.panel, symbol, job.range);
     for (;;) {
       const piece = await pieces.next();
+      // Computing never waits for anything: without this turn no signal and no progress would be seen.
+      await turn();
+      job.signal.throwIfAborted();
       if (piece.done === true) { job.done(piece.value); break; }
       job.write(symbol, piece.value);
     }

@@ -160,7 +160,7 @@ function refuseRange({ from, to }: FeaturesOptions, manifest: Manifest,
 
 /** Removes what runs that were killed have left: their process is gone. */
 function removeStale(folder: string): void {
-  if (!fs.existsSync(folder)) return;
+  if (!fs.statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return;
   for (const file of fs.readdirSync(folder)) {
     const owner = /\.(\d+)\.tmp$/.exec(file);
     if (!file.endsWith(TEMPORARY) || (owner !== null && isAlive(Number(owner[1])))) continue;
