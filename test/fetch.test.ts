@@ -18,7 +18,12 @@ import { NO_SHARED, shared } from "./shared.ts";
 const TOOL = path.join(import.meta.dirname, "..", "bin", "dmn.js");
 const STOP = path.join(import.meta.dirname, "stop-at.ts");
 
-interface Ending { readonly code: number | null; readonly signal: string | null; readonly out: string; readonly err: string }
+interface Ending {
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly out: string;
+  readonly err: string;
+}
 
 /** Runs the tool on a data root. The test's own process goes on, so that it can play the vendor. */
 async function dmn(root: string, args: readonly string[], environment: Readonly<Record<string,
@@ -102,7 +107,7 @@ describe("bad input of dmn fetch", { concurrency: 2 }, () => {
     }
   });
 
-  test("a dataset without a source names the 4 sources; a csv source without a file asks for --path", async (t) => {
+  test("no source: the 4 there are are named; csv without a file: --path is", async (t) => {
     const root = makeRoot(t);
     assertRefused(await dmn(root, ["--dataset", "mine"]),
       /where should dataset "mine" come from\?\n.*synthetic\|csv\|massive\|alpaca/, root);
@@ -120,7 +125,7 @@ describe("bad input of dmn fetch", { concurrency: 2 }, () => {
   });
 
   const canMount = process.platform === "linux" && process.getuid?.() === 0 && mounts();
-  test("a disk of 200 KB is full after some of 28 instruments: exit 2, no dataset, and the same command completes later",
+  test("a disk of 200 KB is full: exit 2, no dataset, and with 100 MB the same command completes",
     { skip: !canMount && "needs the right to mount a small file system" }, async (t) => {
       const root = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-disk-"));
       t.after(() => { spawnSync("umount", [root]); fs.rmSync(root, { recursive: true,
@@ -135,7 +140,7 @@ describe("bad input of dmn fetch", { concurrency: 2 }, () => {
       assert.equal((await dmn(root, ["--dataset", "synthetic"])).code, 0);
     });
 
-  test("ENOSPC, EACCES, EROFS and ENOTDIR become sentences with a hint, other errors stay what they are", () => {
+  test("ENOSPC, EACCES, EROFS and ENOTDIR become sentences with a hint, 1 other error does not", () => {
     for (const [code, expected] of [["ENOSPC", /is full/], ["EACCES", /cannot write in/],
       ["EROFS", /cannot write in/], ["ENOTDIR", /not a folder/]] as const) {
       const explained = explainWrite("/data/x/manifest.json", Object.assign(new Error(code),
@@ -180,10 +185,11 @@ const json = (ending: Ending): z.infer<typeof reportSchema> => {
 };
 
 describe("what dmn fetch prints", () => {
-  test("a panel of 2 instruments and 5 bars with 1 missing session, as text of at most 100 columns", async (t) => {
+  test("2 instruments, 5 bars and 1 missing session, in at most 100 columns", async (t) => {
     const root = makeRoot(t);
     const place = write(root, "mine.csv",
-      "date,symbol,close\n2015-12-28,AA,1\n2015-12-28,BB,2\n2015-12-29,BB,3\n2015-12-30,AA,2\n2015-12-30,BB,2\n");
+      "date,symbol,close\n2015-12-28,AA,1\n2015-12-28,BB,2\n"
+      + "2015-12-29,BB,3\n2015-12-30,AA,2\n2015-12-30,BB,2\n");
     const { out, code } = await dmn(root, csv(place));
     assert.equal(code, 0);
     const lines = out.split("\n");
@@ -194,7 +200,7 @@ describe("what dmn fetch prints", () => {
     assert.ok(lines.every((line) => line.length <= 100));
   });
 
-  test("--check finds the 1 bad tick, 1 stale run and 1 gap that were put in, and --json has its schema", async (t) => {
+  test("--check finds the 1 bad tick, 1 stale run and 1 gap put in; --json has its schema", async (t) => {
     const root = makeRoot(t), draw = random(7, "check");
     const weekdays = Array.from({ length: 300 }, (_, k) => new Date(Date.UTC(2014, 0, 6
       + k))).filter((one) => one.getUTCDay() % 6 !== 0)
@@ -212,12 +218,13 @@ describe("what dmn fetch prints", () => {
     assert.ok(check !== undefined && check.gaps === 1 && check.staleRuns === 1
       && check.badTicks === 1, JSON.stringify(check));
     assert.match(check.examples.join("; "),
-      new RegExp(`gap of 1 session ${weekdays[50]}; 7 rows at 77 .*; close .* x10 of its neighbours ${weekdays[100]}`));
+      new RegExp(`gap of 1 session ${weekdays[50]}; 7 rows at 77 .*; `
+        + `close .* x10 of its neighbours ${weekdays[100]}`));
     const again = json(await dmn(root, ["--dataset", "mine", "--check", "--json"]));
     assert.deepEqual(again.rows, report.rows, "the same when only looked at");
   });
 
-  test("--check of a dataset with one byte changed names the file and the command that fetches it again", async (t) => {
+  test("--check of a file with 1 byte changed names it and the command that fetches it again", async (t) => {
     const root = makeRoot(t), place = write(root, "mine.csv", PANEL);
     await dmn(root, csv(place));
     const file = path.join(root, "datasets", "mine", readManifest(root,
@@ -259,7 +266,7 @@ describe("dmn fetch --update", () => {
       /--update asks for the same as before, so --symbols has no meaning with it/);
   });
 
-  test("of a vendor: only the last stored day is asked again, new rows follow, 1 revised close is reported", async (t) => {
+  test("of a vendor: the last stored day is asked again, 29 rows follow, 1 close is revised", async (t) => {
     const root = makeRoot(t), market = dailyMarket();
     const environment = (url: string): Record<string, string> => ({ DMN_MASSIVE_URL: url,
       DMN_MASSIVE_CALLS_PER_MINUTE: "100000",
@@ -335,7 +342,7 @@ describe("dmn fetch stopped", () => {
     assert.ok(calls > 200, `${calls} calls`);
   });
 
-  test(`kill -9 at ${KILLS} random moments: a reader finds nothing wrong, a rerun has the bytes of an undisturbed run`, async (t) => {
+  test(`kill -9 at ${KILLS} random moments misleads no reader; a rerun ends as if nothing was`, async (t) => {
     const seed = 4_711, draw = random(seed, "kills");
     for (let k = 0; k < KILLS; k++) {
       const at = 1 + draw.below(calls),
@@ -353,13 +360,14 @@ describe("dmn fetch stopped", () => {
     }
   });
 
-  test("Ctrl-C after some of 28 instruments: exit 130, the command to go on with, and that command completes", async (t) => {
+  test("Ctrl-C among 28 instruments: exit 130, and the command it names completes the rest", async (t) => {
     const root = makeRoot(t);
     const stopped = await dmn(root, MARKET, { DMN_STOP_AT: String(calls >> 1),
       DMN_STOP_SIGNAL: "SIGINT" }, ["--import", STOP]);
     assert.equal(stopped.code, 130, stopped.err);
     const again =
-      /Go on with: dmn fetch (--source synthetic --dataset stopped --from 2008-01-01 --seed 17)\n$/.exec(stopped.err)?.[1];
+      /Go on with: dmn fetch (--source synthetic .* --from 2008-01-01 --seed 17)\n$/
+        .exec(stopped.err)?.[1];
     assert.ok(again !== undefined, stopped.err);
     const kept = filesBelow(path.join(root, "datasets", "stopped", "bars")).length;
     assert.ok(kept > 0 && kept < 28, `${kept} instruments kept`);

@@ -48,7 +48,7 @@ test("of 28 instruments, one asked for alone has the same bits as among the othe
   }
 });
 
-test("a market asked for until 2024 begins with the bits of the one until 2019; --from cuts and changes nothing", async () => {
+test("a market until 2024 begins with the bits of the one until 2019; --from only cuts", async () => {
   const longer = await market({ symbols: ["EQ1", "FX5"], to: parseDay("2024-12-31") });
   const later = await market({ symbols: ["EQ1", "FX5"], from: parseDay("2010-01-01") });
   for (const symbol of ["EQ1", "FX5"]) {
@@ -67,7 +67,7 @@ test("another seed is another market: closes of seeds 17 and 18 differ on every 
   assert.equal(one.subarray(0, 1000).filter((close, t) => close === other[t]).length, 0);
 });
 
-test("in 206,561 bars low <= open, close <= high, on sessions of the 24x5 calendar, 0.3 % of them missing", () => {
+test("in 206,561 bars low <= open, close <= high; 0.3 % of the sessions are missing", () => {
   let rows = 0, expected = 0;
   const sessions = calendar("24x5");
   for (const bars of wholeMarket.values()) {
@@ -131,7 +131,7 @@ test("instruments of a class correlate at 0.3 to 0.5, those of different classes
 
 // pandas (the script that reproduces the anchors of the futures panel) on these closes: 0.67, 0.98,
 // 0.94.
-test("the market of seed 17 pays as futures did: long only 0.67, TSMOM 0.98, MACD 0.94 over five windows", async (t) => {
+test("seed 17 pays as futures did, in 5 windows: long only 0.67, TSMOM 0.98, MACD 0.94", async (t) => {
   const root = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-synthetic-"));
   t.after(() => { fs.rmSync(root, { recursive: true, force: true }); });
   const { strategies, report } = await demo(contextOf(root));

@@ -145,7 +145,8 @@ const ROWS_SHOWN = 60;
 export function fetchText(report: FetchReport): string {
   const lines = [
     `${report.dataset}: ${counted(report.instruments, "instrument")}, `
-      + `${formatCount(report.bars)} ${report.kind}, ${report.from}..${report.to}, ${report.timeframe}, ${report.calendar} calendar`,
+      + `${formatCount(report.bars)} ${report.kind}, ${report.from}..${report.to}, `
+      + `${report.timeframe}, ${report.calendar} calendar`,
     ...report.isSynthetic ? ["SYNTHETIC: invented prices, not a market"] : [],
     `from ${report.provenance}; prices ${report.adjustment}`,
   ];

@@ -1,10 +1,9 @@
 /**
  * New rows of a vendor behind the rows that are stored. The last stored day is asked for again, so
- * that the two overlap:
+ * that the two overlap; there the fetched ones win, and a bar that differs is reported as revised.
  *
  *      stored   ──────────────|=====|
- *      fetched                |=====|────>      the fetched ones win; a bar that differs is
- * reported as revised
+ *      fetched                |=====|────>
  */
 import { firstRowAt, type Bars, type ColumnName, type CorporateAction } from "../market/bars.ts";
 import type { Delivery } from "../market/sources/source.ts";
@@ -21,16 +20,11 @@ export interface Joined {
 
 const REVISIONS_SHOWN = 5;
 
-/**
- * Rows and actions of both, the fetched ones where they overlap. `stored` as it is in the file,
- * unadjusted.
- */
+/** Rows and actions of both, the fetched ones where they overlap. `stored` is not adjusted. */
 export function join(stored: Bars, storedActions: readonly CorporateAction[],
   fetched: Delivery): Joined {
   const fresh = fetched.bars, start = firstRowAt(stored.time, fresh.time[0] ?? Infinity);
-  const names = [...new Set([...Object.keys(stored.columns),
-    ...Object.keys(fresh.columns)])] as ColumnName[];
-  const kept = stored.time.length - start;
+  const names = Object.keys({ ...stored.columns, ...fresh.columns }) as ColumnName[];
   let revised = 0;
   const revisions: string[] = [];
   for (let row = start; row < stored.time.length; row++) {
@@ -40,15 +34,15 @@ export function join(stored: Bars, storedActions: readonly CorporateAction[],
     if (revisions.length < REVISIONS_SHOWN) revisions.push(change);
   }
   const columns: Partial<Record<ColumnName, Float64Array>> = {};
-  for (const name of names) columns[name] = joined(valuesOf(stored, name).subarray(0, start),
-    valuesOf(fresh, name));
+  for (const name of names) {
+    columns[name] = joined(valuesOf(stored, name).subarray(0, start), valuesOf(fresh, name));
+  }
   const last = stored.time[stored.time.length - 1] ?? -Infinity;
+  const bars = { ...fresh, time: joined(stored.time.subarray(0, start), fresh.time), columns };
+  const actions = joinActions(storedActions, fetched.actions, fresh.time[0] ?? Infinity);
   return {
-    delivery: { ...fetched, actions: joinActions(storedActions, fetched.actions, fresh.time[0]
-      ?? Infinity),
-      bars: { ...fresh, time: joined(stored.time.subarray(0, start), fresh.time), columns } },
-    added: fresh.time.length - firstRowAt(fresh.time, last + 1), revisions, revised: kept === 0 ? 0
-      : revised,
+    delivery: { ...fetched, bars, actions },
+    added: fresh.time.length - firstRowAt(fresh.time, last + 1), revisions, revised,
   };
 }
 
@@ -78,8 +72,8 @@ function joined(first: Float64Array, second: Float64Array): Float64Array {
 /** Stored actions from before the fetched range, then the fetched ones. */
 function joinActions(stored: readonly CorporateAction[], fetched: readonly CorporateAction[],
   from: number): CorporateAction[] {
-  const known = new Set(fetched.map((action) => `${action.kind} ${action.exTime}`));
-  return [...stored.filter((action) => action.exTime <= from
-    && !known.has(`${action.kind} ${action.exTime}`)), ...fetched]
-    .sort((a, b) => a.exTime - b.exTime);
+  const keyOf = (action: CorporateAction): string => `${action.kind} ${action.exTime}`;
+  const known = new Set(fetched.map(keyOf));
+  const kept = stored.filter((action) => action.exTime <= from && !known.has(keyOf(action)));
+  return [...kept, ...fetched].sort((a, b) => a.exTime - b.exTime);
 }

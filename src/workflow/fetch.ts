@@ -1,28 +1,29 @@
 /**
  * `dmn fetch`: a source's rows into the store.
  *
- *   options ── requestOf ──> FetchRequest ── source.fetch ──> Delivery* ── DatasetWriter.put ──>
- * commit ──> FetchReport
- *                                                  ^ have(): what an interrupted run of the same
- * request left
+ *   options ── requestOf ──> FetchRequest ── source.fetch ──> Delivery* ── put ──> commit
+ *                                                 ^                        │          │
+ *                 have(): left by an interrupted  └──── DatasetWriter <────┘          v
+ *                         run of the same request                               FetchReport
  */
 import { setImmediate } from "node:timers/promises";
 import { places } from "../base/data-root.ts";
 import type { Context } from "../base/context.ts";
 import { Interrupted } from "../base/error.ts";
-import type { Delivery, FetchRequest, Source,
-  SourceDescription } from "../market/sources/source.ts";
+import { rowOf } from "../market/manifest.ts";
+import type { Delivery, FetchRequest, PageCache, Source, SourceDescription }
+  from "../market/sources/source.ts";
 import { owedActions } from "../market/adjust.ts";
 import { openPageCache } from "../market/page-cache.ts";
 import { calendar } from "../market/calendar.ts";
 import { inspect, missingSessions, type QualityReport } from "../market/quality.ts";
-import { checkFile, DatasetWriter, listDatasets, readBars, readManifest, type Manifest,
-  type ManifestRow } from "../market/store.ts";
+import { checkFile, DatasetWriter, listDatasets, readBars, readManifest, type Manifest, type ManifestRow }
+  from "../market/store.ts";
 import type { Day } from "../base/units.ts";
 import { join } from "./fetch-update.ts";
 import { reportOf, type FetchReport } from "./fetch-report.ts";
-import { asksForRows, commandOf, DATASETS, isVendor, requestOf, updateOf,
-  type FetchOptions } from "./fetch-request.ts";
+import { asksForRows, commandOf, DATASETS, isVendor, requestOf, updateOf, type FetchOptions }
+  from "./fetch-request.ts";
 import { SOURCES, type SourceName } from "./sources.ts";
 
 export { FETCH_DEFAULTS, type FetchOptions } from "./fetch-request.ts";
@@ -37,10 +38,7 @@ export interface Seen {
   readonly remarks: readonly string[];
 }
 
-/**
- * Fetches, or with `check` and nothing else only looks. Throws UserError for whatever the person
- * can mend.
- */
+/** Fetches, or with `check` alone only looks. Throws UserError for whatever the person can mend. */
 export async function fetch(options: FetchOptions, context: Context): Promise<FetchReport> {
   const { root } = context, { dataset } = options;
   const isThere = listDatasets(root).includes(dataset);
@@ -55,15 +53,14 @@ export async function fetch(options: FetchOptions, context: Context): Promise<Fe
     return await report(manifest, before, options.check ?? false, seen, context);
   } catch (error) {
     // A source only knows that it was stopped; the command that goes on is known here.
-    if (context.signal.aborted && error === context.signal.reason) throw new Interrupted(
-      commandOf(source, request) + (before ? " --update" : ""));
-    throw error;
+    if (!context.signal.aborted || error !== context.signal.reason) throw error;
+    throw new Interrupted(before === null ? commandOf(source, request)
+      : `dmn fetch --dataset ${request.dataset} --update`);
   }
 }
 
 async function run(name: SourceName, request: FetchRequest, before: Manifest | null,
-  isCheck: boolean, seen: Map<string, Seen>,
-  context: Context): Promise<Manifest> {
+  isCheck: boolean, seen: Map<string, Seen>, context: Context): Promise<Manifest> {
   const source: Source = SOURCES[name];
   const description = await source.describe(request, context);
   const command = commandOf(name, request);
@@ -82,8 +79,7 @@ async function run(name: SourceName, request: FetchRequest, before: Manifest | n
     const row = await writer.put(delivery);
     seen.set(row.symbol, look(delivery, description, isCheck));
     task.advance(1, row.symbol);
-    // Only a turn of the event loop lets Ctrl-C through: neither making nor writing rows waits for
-    // anything.
+    // Only a turn of the event loop lets Ctrl-C through: making and writing rows never wait.
     await setImmediate();
     context.signal.throwIfAborted();
   }
@@ -93,13 +89,9 @@ async function run(name: SourceName, request: FetchRequest, before: Manifest | n
   return manifest;
 }
 
-/**
- * Of each instrument only what is behind its stored rows; those that are new in the request from
- * the start.
- */
+/** Of each stored instrument what is behind its rows, from its last day on. */
 async function* fetchBehind(source: Source, request: FetchRequest, current: Manifest,
-  context: Context,
-  have: ReadonlySet<string>, pages: Parameters<Source["fetch"]>[3]): AsyncGenerator<Delivery> {
+  context: Context, have: ReadonlySet<string>, pages: PageCache): AsyncGenerator<Delivery> {
   const sessions = calendar(current.calendar);
   const bySession = new Map<Day, string[]>();
   for (const row of current.instruments) {
@@ -108,31 +100,30 @@ async function* fetchBehind(source: Source, request: FetchRequest, current: Mani
   }
   for (const [last, symbols] of [...bySession].sort(([a], [b]) => a - b)) {
     const from = request.to !== null && request.to < last ? request.to : last;
-    for await (const delivery of source.fetch({ ...request, symbols, from }, context, have,
-      pages)) {
+    const behind = { ...request, symbols, from };
+    for await (const delivery of source.fetch(behind, context, have, pages)) {
       const { symbol } = delivery.bars.instrument;
-      const row = current.instruments.find((one) => one.symbol === symbol);
-      if (row === undefined) { yield delivery; continue; }
+      const row = rowOf(current, symbol);
       const stored = await readBars(context.root, current, symbol, { adjust: "none" });
       const joined = join(stored, row.actions, delivery);
-      const remarks = [...delivery.remarks ?? [], `${joined.added} new`,
-        ...joined.revised > 0 ? [`${joined.revised} revised: ${joined.revisions.join("; ")}`] : []];
+      const remarks = [...delivery.remarks ?? [], `${joined.added} new`];
+      if (joined.revised > 0) remarks.push(`${joined.revised} revised: ${joined.revisions.join("; ")}`);
       yield { ...joined.delivery, remarks };
     }
   }
 }
 
-function look({ bars, actions, remarks = [] }: Delivery, { calendar: sessions,
-  adjustment }: Pick<SourceDescription, "calendar" | "adjustment">,
+function look(delivery: Delivery, facts: Pick<SourceDescription, "calendar" | "adjustment">,
   isCheck: boolean): Seen {
-  const quality = isCheck ? inspect(bars, sessions, owedActions(adjustment, actions)) : null;
-  return { gaps: quality?.sessionsMissing ?? missingSessions(bars, sessions), quality, remarks };
+  const { bars, actions, remarks = [] } = delivery;
+  if (!isCheck) return { gaps: missingSessions(bars, facts.calendar), quality: null, remarks };
+  const quality = inspect(bars, facts.calendar, owedActions(facts.adjustment, actions));
+  return { gaps: quality.sessionsMissing, quality, remarks };
 }
 
 /** Reads back what this run did not see itself; to be checked, every file is hashed. */
 async function report(manifest: Manifest, before: Manifest | null, isCheck: boolean,
-  seen: ReadonlyMap<string, Seen>,
-  context: Context): Promise<FetchReport> {
+  seen: ReadonlyMap<string, Seen>, context: Context): Promise<FetchReport> {
   const looks: Seen[] = [];
   const task = context.progress.start(`check ${manifest.dataset}`, manifest.instruments.length,
     "instruments");
@@ -149,6 +140,6 @@ async function report(manifest: Manifest, before: Manifest | null, isCheck: bool
 async function lookAtStored(manifest: Manifest, row: ManifestRow, isCheck: boolean,
   context: Context): Promise<Seen> {
   const bars = await readBars(context.root, manifest, row.symbol, { adjust: "none" });
-  return look({ bars, actions: row.actions }, { calendar: calendar(manifest.calendar),
-    adjustment: manifest.adjustment }, isCheck);
+  const facts = { calendar: calendar(manifest.calendar), adjustment: manifest.adjustment };
+  return look({ bars, actions: row.actions }, facts, isCheck);
 }

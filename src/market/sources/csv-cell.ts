@@ -6,7 +6,7 @@
  */
 import { MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE, MS_PER_SECOND } from "../../base/units.ts";
 
-const [ZERO, DOT, MINUS, PLUS, COLON] = [0x30, 0x2e, 0x2d, 0x2b, 0x3a];
+const [ZERO, NINE, DOT, MINUS, PLUS, COLON] = [0x30, 0x39, 0x2e, 0x2d, 0x2b, 0x3a];
 const [COMMA, NEWLINE, RETURN] = [0x2c, 0x0a, 0x0d];
 const DIGITS_EXACT = 15;
 /** Every whole number below it is exact, and so were all the steps that made it. */
@@ -14,8 +14,8 @@ const MANTISSA_END = 10 ** DIGITS_EXACT;
 const POWERS_OF_TEN = Float64Array.from({ length: DIGITS_EXACT + 1 }, (_, k) => 10 ** k);
 
 /** Ends a cell: a comma, or the end of the line. */
-export const isEnd = (byte: number): boolean => byte === COMMA || byte === NEWLINE
-  || byte === RETURN;
+export const isEnd = (byte: number): boolean =>
+  byte === COMMA || byte === NEWLINE || byte === RETURN;
 
 /**
  * Reads the number that starts at `at` into values[k], NaN when it is none or empty. Returns where
@@ -37,7 +37,7 @@ export function readNumber(bytes: Uint8Array, at: number, values: Float64Array, 
     digit = bytes[++at] - ZERO;
     while (digit >= 0 && digit <= 9) {
       mantissa = mantissa * 10 + digit;
-        digit = bytes[++at] - ZERO;
+      digit = bytes[++at] - ZERO;
     }
     decimals = at - point - 1;
     seen += decimals;
@@ -79,17 +79,14 @@ export class StampReader {
 
   /** Reads the stamp that starts at `at`; returns where its cell ends. */
   read(bytes: Uint8Array, at: number): number {
-    const century = pair(bytes, at), year = pair(bytes, at + 2), month = pair(bytes, at + 5),
-      dayOfMonth = pair(bytes, at + 8);
-    const digits = ((century * 100 + year) * 100 + month) * 100 + dayOfMonth;
-    if (Number.isNaN(digits) || bytes[at + 4] !== MINUS
-      || bytes[at + 7] !== MINUS) return this.#refuse(bytes, at);
+    const year = pair(bytes, at) * 100 + pair(bytes, at + 2);
+    const month = pair(bytes, at + 5), dayOfMonth = pair(bytes, at + 8);
+    const digits = (year * 100 + month) * 100 + dayOfMonth;
+    const hasDashes = bytes[at + 4] === MINUS && bytes[at + 7] === MINUS;
+    if (Number.isNaN(digits) || !hasDashes) return this.#refuse(bytes, at);
     if (digits !== this.#digits) {
-      const fullYear = century * 100 + year;
-      const isReal = month >= 1 && month <= 12 && dayOfMonth >= 1 && dayOfMonth <= daysOf(fullYear,
-        month) && fullYear >= 1000;
       this.#digits = digits;
-      this.#dayMs = isReal ? Date.UTC(fullYear, month - 1, dayOfMonth) : NaN;
+      this.#dayMs = isReal(year, month, dayOfMonth) ? Date.UTC(year, month - 1, dayOfMonth) : NaN;
     }
     this.stamp = this.#dayMs;
     this.isDate = isEnd(bytes[at + 10]);
@@ -112,8 +109,10 @@ export class StampReader {
       end += 3;
       if (bytes[end] === DOT) {
         let fraction = 0, scale = 1;
-        for (end++; bytes[end] >= ZERO && bytes[end] <= 0x39; end++) { fraction = fraction * 10
-          + bytes[end] - ZERO; scale *= 10; }
+        for (end++; bytes[end] >= ZERO && bytes[end] <= NINE; end++) {
+          fraction = fraction * 10 + bytes[end] - ZERO;
+          scale *= 10;
+        }
         if (scale === 1 || scale > 1e9) return this.#refuse(bytes, at);
         time += (fraction * MS_PER_SECOND) / scale;
       }
@@ -121,8 +120,8 @@ export class StampReader {
     if (bytes[end] === 0x5a) end++;
     else if (bytes[end] === PLUS || bytes[end] === MINUS) {
       const hours = pair(bytes, end + 1), minutes = pair(bytes, end + 4);
-      if (!(hours <= 14 && minutes <= 59) || bytes[end + 3] !== COLON) return this.#refuse(bytes,
-        at);
+      const isOffset = hours <= 14 && minutes <= 59 && bytes[end + 3] === COLON;
+      if (!isOffset) return this.#refuse(bytes, at);
       time -= (bytes[end] === PLUS ? 1 : -1) * (hours * MS_PER_HOUR + minutes * MS_PER_MINUTE);
       end += 6;
     } else return this.#refuse(bytes, at);
@@ -138,6 +137,7 @@ export class StampReader {
   }
 }
 
-function daysOf(year: number, month: number): number {
-  return (Date.UTC(year, month, 1) - Date.UTC(year, month - 1, 1)) / MS_PER_DAY;
+function isReal(year: number, month: number, dayOfMonth: number): boolean {
+  if (year < 1000 || month < 1 || month > 12 || dayOfMonth < 1) return false;
+  return dayOfMonth <= (Date.UTC(year, month, 1) - Date.UTC(year, month - 1, 1)) / MS_PER_DAY;
 }

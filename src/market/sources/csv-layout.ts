@@ -11,7 +11,7 @@
  */
 import { UserError } from "../../base/error.ts";
 import { suggestion } from "../../base/suggest.ts";
-import type { ColumnName, Kind } from "../bars.ts";
+import { KINDS, type ColumnName, type Kind } from "../bars.ts";
 
 /** What a cell must be. `firstEmpty`: finite, and empty on an instrument's first row only. */
 export type Rule =
@@ -25,19 +25,15 @@ interface Cell {
 /** Names of the column that holds the stamp. */
 const TIME_NAMES = ["date", "timestamp", "time"] as const;
 
-/**
- * Column of the file -> column of the store, for each kind of rows. One line per column, nothing
- * elsewhere.
- */
+/** Column of the file -> column of the store, for each kind of rows. */
 const CELLS = {
   bars: {
     open: { column: "open", rule: "positive" }, high: { column: "high", rule: "positive" },
     low: { column: "low", rule: "positive" }, close: { column: "close", rule: "positive" },
     volume: { column: "volume", rule: "atLeastZero" }, vwap: { column: "vwap", rule: "positive" },
-    trades: { column: "trades", rule: "atLeastZero" }, return: { column: "return",
-      rule: "firstEmpty" },
-    // The price of a contract can be negative (crude oil, April 2020), a difference-adjusted one
-    // more so.
+    trades: { column: "trades", rule: "atLeastZero" },
+    return: { column: "return", rule: "firstEmpty" },
+    // A contract's price can be negative (crude oil, April 2020), a difference-adjusted one often.
     price: { column: "price", rule: "finite" }, panama: { column: "panama", rule: "finite" },
     roll: { column: "roll", rule: "flag" },
   },
@@ -51,8 +47,9 @@ const CELLS = {
   },
 } as const satisfies Record<Kind, Record<string, Cell>>;
 
-const REQUIRED = { bars: ["close"], quotes: ["bid", "ask"], ticks: ["kind", "price",
-  "size"] } as const;
+const REQUIRED = {
+  bars: ["close"], quotes: ["bid", "ask"], ticks: ["kind", "price", "size"],
+} as const;
 
 export const EXPECTED: Readonly<Record<Rule, string>> = {
   positive: "a price above 0", atLeastZero: "a number, 0 or more", finite: "a number",
@@ -64,7 +61,7 @@ export const EXPECTED: Readonly<Record<Rule, string>> = {
 export type LayoutColumn =
   | { readonly name: string; readonly role: "time" }
   | { readonly name: string; readonly role: "symbol" }
-  | { readonly name: string; readonly role: "value"; readonly column: ColumnName; readonly rule: Rule };
+  | ({ readonly name: string; readonly role: "value" } & Cell);
 
 export interface Layout {
   readonly kind: Kind;
@@ -75,27 +72,28 @@ export interface Layout {
   readonly isFutures: boolean;
 }
 
-/**
- * Reads the header line. Throws UserError naming the column that is unknown, doubled, foreign or
- * missing.
- */
+/** Reads the header line. Throws UserError naming a column that is unknown, doubled or missing. */
 export function readLayout(file: string, header: string): Layout {
-  const names = header.replace(/^\uFEFF/, "").replace(/\r$/, "").split(",").map((name) =>
-    name.trim().toLowerCase());
-  const kind: Kind = names.includes("kind") ? "ticks" : names.includes("bid")
-    || names.includes("ask") ? "quotes" : "bars";
+  const cells = header.replace(/^\uFEFF/, "").replace(/\r$/, "").split(",");
+  const names = cells.map((name) => name.trim().toLowerCase());
+  const kind = kindOf(names);
   const columns = names.map((name, j) => {
     if (names.indexOf(name) !== j) throw unusable(file, `has two columns "${name}"`);
     return columnOf(file, kind, name);
   });
-  if (!columns.some((column) => column.role === "time")) throw unusable(file,
-    'has no column "date" or "timestamp"');
+  const hasTime = columns.some((column) => column.role === "time");
+  if (!hasTime) throw unusable(file, 'has no column "date" or "timestamp"');
   if (!names.includes("symbol")) throw unusable(file, 'has no column "symbol"');
   const isReturnPanel = kind === "bars" && names.includes("return") && !names.includes("close");
   const missing = REQUIRED[kind].find((name) => !names.includes(name) && !isReturnPanel);
   if (missing !== undefined) throw unusable(file, `has no column "${missing}"`);
-  return { kind, columns, isReturnPanel, isFutures: names.includes("panama")
-    || names.includes("roll") };
+  const isFutures = names.includes("panama") || names.includes("roll");
+  return { kind, columns, isReturnPanel, isFutures };
+}
+
+function kindOf(names: readonly string[]): Kind {
+  if (names.includes("kind")) return "ticks";
+  return names.includes("bid") || names.includes("ask") ? "quotes" : "bars";
 }
 
 function columnOf(file: string, kind: Kind, name: string): LayoutColumn {
@@ -104,16 +102,14 @@ function columnOf(file: string, kind: Kind, name: string): LayoutColumn {
   const cells: Readonly<Record<string, Cell>> = CELLS[kind];
   if (Object.hasOwn(cells, name)) return { name, role: "value", ...cells[name] };
   const known = [...TIME_NAMES, "symbol", ...Object.keys(cells)];
-  const other = (Object.keys(CELLS) as Kind[]).find((candidate) => Object.hasOwn(CELLS[candidate],
-    name));
-  if (other !== undefined) throw unusable(file,
-    `has the column "${name}" of ${other} among columns of ${kind}`);
-  throw new UserError(`${file} has an unknown column "${name}"`, suggestion(name, known));
+  const other = KINDS.find((candidate) => Object.hasOwn(CELLS[candidate], name));
+  if (other === undefined) {
+    throw new UserError(`${file} has an unknown column "${name}"`, suggestion(name, known));
+  }
+  throw unusable(file, `has the column "${name}" of ${other} among columns of ${kind}`);
 }
 
 function unusable(file: string, what: string): UserError {
-  return new UserError(`${file} ${what}`, `the first line must name the columns, for example: ${[
-    "date,symbol,close", "timestamp,symbol,open,high,low,close,volume",
-      "timestamp,symbol,bid,bid_size,ask,ask_size",
-  ].join(" | ")}`);
+  return new UserError(`${file} ${what}`, "the first line must name the columns, for example: "
+    + "date,symbol,close | timestamp,symbol,open,high,low,close,volume");
 }

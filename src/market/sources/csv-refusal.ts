@@ -27,13 +27,13 @@ interface OddLine {
 /** Null when the line is good after all (the empty return of a first row). */
 export function refusal(odd: OddLine): UserError | null {
   const { file, line, text, layout, blankLine } = odd;
-  if (blankLine > 0) return new UserError(
-    `${file}, line ${blankLine}: empty line in the middle of the file`, MEND);
+  if (blankLine > 0) {
+    return new UserError(`${file}, line ${blankLine}: empty line in the middle of the file`, MEND);
+  }
   const cells = text.split(",");
   if (cells.length !== layout.columns.length) {
-    return new UserError(
-      `${file}, line ${line}: ${cells.length} cells where the header has ${layout.columns.length}: `
-      + `"${shown(text)}"`, MEND);
+    const counts = `${cells.length} cells where the header has ${layout.columns.length}`;
+    return new UserError(`${file}, line ${line}: ${counts}: "${shown(text)}"`, MEND);
   }
   for (const [j, column] of layout.columns.entries()) {
     const problem = problemOf(column, cells[j], odd);
@@ -104,19 +104,18 @@ function readCell(cell: string): number {
   return value[0];
 }
 
-const shown = (text: string): string => text.length > SHOWN_MAX ? `${text.slice(0, SHOWN_MAX)}...`
-  : text;
+const shown = (text: string): string =>
+  text.length > SHOWN_MAX ? `${text.slice(0, SHOWN_MAX)}...` : text;
+const AGAIN = "copy or download the whole file again, then run the same command";
 
 export const cutShort = (file: string, line: number): UserError => new UserError(
-  `${file} is cut short: it ends inside line ${line}`,
-    "copy or download the whole file again, then run the same command");
+  `${file} is cut short: it ends inside line ${line}`, AGAIN);
 export const cutArchive = (file: string): UserError => new UserError(
-  `${file} is cut short: the compressed data ends too early`,
-    "copy or download the whole file again, then run the same command");
+  `${file} is cut short: the compressed data ends too early`, AGAIN);
 export const damagedArchive = (file: string, why: string): UserError => new UserError(
   `${file} is not a whole gzip file: ${why}`, `copy it again, or check it with: gzip -t ${file}`);
 export const lineTooLong = (file: string, line: number): UserError => new UserError(
   `${file}, line ${line}: longer than 65,536 bytes, so this is not a file of rows`,
-    "give a CSV file: --path FILE.csv or FILE.csv.gz");
+  "give a CSV file: --path FILE.csv or FILE.csv.gz");
 export const notRows = (file: string): UserError => new UserError(
   `${file} holds no rows`, "give a CSV file with a header line and at least one row: --path FILE");

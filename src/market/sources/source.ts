@@ -85,8 +85,8 @@ export interface Source {
   /** Validates the request and says what will come. Throws UserError for anything the person can mend. */
   describe(request: FetchRequest, context: Context): Promise<SourceDescription>;
   /**
-   * Delivers each instrument once, whole, in any order. Between instruments (vendors: between answers) it looks
-   * at the signal and throws its reason once it has aborted.
+   * Delivers each instrument once, whole, in any order. Between instruments (vendors: between
+   * answers) it looks at the signal and throws its reason once it has aborted.
    * `have` names instruments already fetched by an interrupted run of the same request; they are not asked
    * again. `pages` holds what an interrupted run had received of the next one (`noPages` keeps nothing);
    * sources that ask nobody ignore it.

@@ -5,8 +5,7 @@
  *   r_t  = v_t / sqrt(252) * ( (m + d_t) / sqrt(252) + (e_t - theta e_{t-1}) / sqrt(1 + theta^2) )
  *   d_t  : AR(1), half-life DRIFT_HALF_LIFE: the slowly switching drift, in Sharpe ratios a year
  *   v_t  : exp of an AR(1) around the instrument's own level: stochastic volatility
- *   e_t  = a class factor + a market factor + its own shock, each Student-t with 4 degrees of
- * freedom, variance 1
+ *   e_t  = class factor + market factor + own shock, each Student-t (4 degrees, variance 1)
  *   theta: short mean reversion
  *
  * Every session draws the same count of numbers from the instrument's own streams, from the origin
@@ -48,21 +47,21 @@ const DECIMALS = 1e6;
 const YEAR_ROOT = Math.sqrt(TRADING_DAYS_PER_YEAR);
 const decay = (halfLife: number): number => Math.exp(Math.log(0.5) / halfLife);
 
-/**
- * Student-t with 4 degrees of freedom, variance 1, from two uniforms (Bailey 1994, polar method,
- * eq. 2).
- */
+/** Student-t with 4 degrees of freedom, variance 1, from two uniforms (Bailey, Math. Comp. 62, 1994). */
 function shock(stream: Random): number {
   const radius = Math.sqrt(2 * (1 / Math.sqrt(1 - stream.uniform()) - 1));
-  return Math.max(-SHOCK_MAX, Math.min(SHOCK_MAX,
-    radius * Math.cos(2 * Math.PI * stream.uniform())));
+  const value = radius * Math.cos(2 * Math.PI * stream.uniform());
+  return Math.max(-SHOCK_MAX, Math.min(SHOCK_MAX, value));
 }
 
 /** An AR(1) of mean 0 and variance 1, one value a session. */
 function wave(stream: Random, halfLife: number, length: number): Float64Array {
   const keep = decay(halfLife), noise = Math.sqrt(1 - keep ** 2), values = new Float64Array(length);
-  for (let t = 0, value = stream.normal(); t < length; t++) values[t] = value = keep * value
-    + noise * stream.normal();
+  let value = stream.normal();
+  for (let t = 0; t < length; t++) {
+    value = keep * value + noise * stream.normal();
+    values[t] = value;
+  }
   return values;
 }
 
@@ -76,8 +75,8 @@ export class Factors {
   constructor(seed: number, length: number) { this.#seed = seed; this.#length = length; }
 
   shocks(name: string): Float64Array {
-    return this.#once("shocks", name, (stream) => Float64Array.from({ length: this.#length },
-      () => shock(stream)));
+    return this.#once("shocks", name, (stream) =>
+      Float64Array.from({ length: this.#length }, () => shock(stream)));
   }
 
   drift(name: string): Float64Array {
@@ -92,27 +91,28 @@ export class Factors {
   }
 }
 
-/**
- * (S) closes before rounding, one a session from the origin, and the volatility of each, fraction a
- * day.
- */
-function simulate(who: SyntheticInstrument, seed: number, factors: Factors,
-  length: number): { close: Float64Array; volatility: Float64Array } {
+/** (S) each: closes before rounding, one a session from the origin; volatility, fraction a day. */
+interface Path {
+  readonly close: Float64Array;
+  readonly volatility: Float64Array;
+}
+
+function simulate(who: SyntheticInstrument, seed: number, factors: Factors, length: number): Path {
   const stream = random(seed, "synthetic", who.instrument.symbol, "path");
-  const common = factors.shocks(who.factor), market = factors.shocks("market"),
-    commonDrift = factors.drift(who.factor);
-  const driftLoading = DRIFT_DEVIATION * Math.sqrt(DRIFT_CLASS_SHARE),
-    ownDrift = DRIFT_DEVIATION * Math.sqrt(1 - DRIFT_CLASS_SHARE);
+  const common = factors.shocks(who.factor), market = factors.shocks("market");
+  const commonDrift = factors.drift(who.factor);
+  const driftLoading = DRIFT_DEVIATION * Math.sqrt(DRIFT_CLASS_SHARE);
+  const ownDrift = DRIFT_DEVIATION * Math.sqrt(1 - DRIFT_CLASS_SHARE);
   const marketLoading = (who.factor.includes("bond") ? -1 : 1) * Math.sqrt(MARKET_SHARE);
-  const classLoading = Math.sqrt(CLASS_SHARE),
-    ownLoading = Math.sqrt(1 - CLASS_SHARE - MARKET_SHARE);
+  const classLoading = Math.sqrt(CLASS_SHARE);
+  const ownLoading = Math.sqrt(1 - CLASS_SHARE - MARKET_SHARE);
   const driftDecay = decay(DRIFT_HALF_LIFE), driftNoise = Math.sqrt(1 - driftDecay ** 2);
-  const volatilityDecay = decay(VOLATILITY_HALF_LIFE), volatilityNoise =
-    VOLATILITY_DEVIATION * Math.sqrt(1 - volatilityDecay ** 2);
+  const volatilityDecay = decay(VOLATILITY_HALF_LIFE);
+  const volatilityNoise = VOLATILITY_DEVIATION * Math.sqrt(1 - volatilityDecay ** 2);
   const reversionScale = 1 / Math.sqrt(1 + REVERSION ** 2);
   const close = new Float64Array(length), volatility = new Float64Array(length);
-  let drift = stream.normal(), level = VOLATILITY_DEVIATION * stream.normal(), before = 0,
-    price = who.priceAtOrigin;
+  let drift = stream.normal(), level = VOLATILITY_DEVIATION * stream.normal();
+  let before = 0, price = who.priceAtOrigin;
   for (let t = 0; t < length; t++) {
     drift = driftDecay * drift + driftNoise * stream.normal();
     level = volatilityDecay * level + volatilityNoise * stream.normal();
@@ -131,11 +131,8 @@ function simulate(who: SyntheticInstrument, seed: number, factors: Factors,
 
 const round = (price: number): number => Math.round(price * DECIMALS) / DECIMALS;
 
-/**
- * Highest (sign 1) or lowest (sign -1) log price of a Brownian bridge over a move of `x`, from one
- * uniform.
- */
-function extreme(x: number, variance: number, uniform: number, sign: 1 | -1): number {
+/** Highest (sign 1) or lowest (sign -1) log price of a Brownian bridge that moves by `x`. */
+export function extreme(x: number, variance: number, uniform: number, sign: 1 | -1): number {
   return (x + sign * Math.sqrt(x * x - 2 * variance * Math.log(1 - uniform))) / 2;
 }
 
@@ -145,21 +142,19 @@ export function dailyBars(who: SyntheticInstrument, seed: number, factors: Facto
   const length = sessions.length;
   const path = simulate(who, seed, factors, length);
   const stream = random(seed, "synthetic", who.instrument.symbol, "bars");
-  const time = new Float64Array(length), open = new Float64Array(length),
-    high = new Float64Array(length);
-  const low = new Float64Array(length), close = new Float64Array(length),
-    volume = new Float64Array(length);
+  const [time, open, high, low, close, volume] =
+    Array.from({ length: 6 }, () => new Float64Array(length));
   let rows = 0, last = who.priceAtOrigin;
   for (let t = 0; t < length; t++) {
     const before = last, daily = path.volatility[t];
     last = path.close[t];
     const night = Math.log(last / before) * NIGHT_SHARE
       + daily * Math.sqrt(NIGHT_SHARE * (1 - NIGHT_SHARE)) * stream.normal();
-    const activity = stream.normal(), up = stream.uniform(), down = stream.uniform(),
-      isMissing = stream.uniform() < MISSING_CHANCE;
+    const activity = stream.normal(), up = stream.uniform(), down = stream.uniform();
+    const isMissing = stream.uniform() < MISSING_CHANCE;
     if (t < first || isMissing || sessions[t].day < who.firstDay) continue;
-    const start = before * Math.exp(night), move = Math.log(last / start),
-      variance = daily * daily * (1 - NIGHT_SHARE);
+    const start = before * Math.exp(night), move = Math.log(last / start);
+    const variance = daily * daily * (1 - NIGHT_SHARE);
     time[rows] = sessions[t].close;
     open[rows] = round(start);
     close[rows] = round(last);
@@ -169,7 +164,7 @@ export function dailyBars(who: SyntheticInstrument, seed: number, factors: Facto
     rows++;
   }
   const cut = (values: Float64Array): Float64Array => values.slice(0, rows);
-  return { instrument: who.instrument, kind: "bars", timeframe: "1d", time: cut(time),
-    columns: { open: cut(open), high: cut(high), low: cut(low), close: cut(close),
-      volume: cut(volume) } };
+  const columns = { open: cut(open), high: cut(high), low: cut(low), close: cut(close),
+    volume: cut(volume) };
+  return { instrument: who.instrument, kind: "bars", timeframe: "1d", time: cut(time), columns };
 }

@@ -109,19 +109,16 @@ function populationMember(symbol: string, seed: number): SyntheticInstrument {
     instrument: instrument(symbol, { assetClass, halfSpreadBps: 1 + 4 * draw.uniform(),
       description: "synthetic, one of many" }),
     factor: `population ${assetClass}`,
-      volatilityAnnual: 0.05 * Math.exp(Math.log(6) * draw.uniform()),
+    volatilityAnnual: 0.05 * Math.exp(Math.log(6) * draw.uniform()),
     sharpe: 0.4 * draw.uniform(), firstDay: POPULATION_ORIGIN, origin: POPULATION_ORIGIN,
-      priceAtOrigin: 20 + 180 * draw.uniform(),
+    priceAtOrigin: 20 + 180 * draw.uniform(),
   };
 }
 
 const MEMBER = /^SYN\d{4,6}$/, MEMBERS = /^SYN:(\d{1,6})$/;
 const memberName = (k: number): string => `SYN${String(k).padStart(4, "0")}`;
 
-/**
- * The instruments asked for, in order; none asked for: all of the group. Throws UserError with a
- * suggestion.
- */
+/** Those asked for, in order; none: all of the group. Throws UserError with a suggestion. */
 export function syntheticInstruments(symbols: readonly string[], isMinute: boolean,
   seed: number): readonly SyntheticInstrument[] {
   const rows = isMinute ? MINUTE : DAILY, origin = isMinute ? MINUTE_ORIGIN : DAILY_ORIGIN;

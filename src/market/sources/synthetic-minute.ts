@@ -1,10 +1,9 @@
 /**
  * Minute bars of an invented stock in regular US sessions, for the live demo.
  *
- *   variance of a minute ~ a U over the session: busy at the open and the close, quiet at noon; so
- * is volume
- *   minutes drift together for a while (AR(1), half-life DRIFT_HALF_LIFE), nights gap, some minutes
- * have no trade
+ *   variance and volume   a U over the session: busy at the open and the close, quiet at noon
+ *   drift                 AR(1) over minutes, half-life DRIFT_HALF_LIFE
+ *   holes                 nights gap; some minutes have no trade and therefore no row
  *
  * As in synthetic-daily.ts every minute draws the same count of numbers, from MINUTE_ORIGIN on.
  */
@@ -12,6 +11,7 @@ import { random } from "../../base/random.ts";
 import { MS_PER_MINUTE, TRADING_DAYS_PER_YEAR } from "../../base/units.ts";
 import type { Bars, ColumnName } from "../bars.ts";
 import type { Session } from "../calendar.ts";
+import { extreme } from "./synthetic-daily.ts";
 import type { SyntheticInstrument } from "./synthetic-instruments.ts";
 
 export const MINUTE_MODEL = 1;
@@ -25,8 +25,8 @@ const NIGHT_SHARE = 0.2;
 const SILENCE_PER_BPS = 0.01;
 const SHARES_PER_MINUTE = 12_000;
 const CENTS = 100;
-const COLUMNS = ["open", "high", "low", "close", "volume", "vwap",
-  "trades"] as const satisfies readonly ColumnName[];
+const COLUMNS: readonly ColumnName[] =
+  ["open", "high", "low", "close", "volume", "vwap", "trades"];
 
 /** 1 at noon, about 4 at the open and the close; `position` in [0, 1] of the session. */
 const busyness = (position: number): number => 1 + 3 * (2 * position - 1) ** 4;
@@ -38,10 +38,10 @@ export function minuteBars(who: SyntheticInstrument, seed: number, sessions: rea
   first: number): Bars {
   const stream = random(seed, "synthetic", who.instrument.symbol, "minutes");
   const daily = who.volatilityAnnual / Math.sqrt(TRADING_DAYS_PER_YEAR);
-  const decay = Math.exp(Math.log(0.5) / DRIFT_HALF_LIFE),
-    noise = DRIFT_DEVIATION * Math.sqrt(1 - decay ** 2);
-  const rows = new Rows(sessions.slice(first).reduce((sum, session) => sum + minutesOf(session),
-    0));
+  const decay = Math.exp(Math.log(0.5) / DRIFT_HALF_LIFE);
+  const noise = DRIFT_DEVIATION * Math.sqrt(1 - decay ** 2);
+  const wanted = sessions.slice(first);
+  const rows = new Rows(wanted.reduce((sum, session) => sum + minutesOf(session), 0));
   const silence = SILENCE_PER_BPS * who.instrument.halfSpreadBps;
   let price = who.priceAtOrigin, drift = 0;
   for (const [s, session] of sessions.entries()) {
@@ -52,17 +52,15 @@ export function minuteBars(who: SyntheticInstrument, seed: number, sessions: rea
       const deviation = daily * Math.sqrt(((1 - NIGHT_SHARE) * busy) / BUSYNESS_MEAN / minutes);
       drift = decay * drift + noise * stream.normal();
       const move = deviation * (drift + stream.normal()), start = price;
-      const up = stream.uniform(), down = stream.uniform(), activity = stream.normal(),
-        silent = stream.uniform();
+      const up = stream.uniform(), down = stream.uniform();
+      const activity = stream.normal(), silent = stream.uniform();
       price = start * Math.exp(move);
       if (s < first || silent < silence / busy) continue;
-      const reach = (uniform: number, sign: 1 | -1): number =>
-        start * Math.exp((move
-          + sign * Math.sqrt(move ** 2 - 2 * deviation ** 2 * Math.log(1 - uniform))) / 2);
-      rows.push(session.open + (m + 1) * MS_PER_MINUTE, [start, reach(up, 1), reach(down, -1),
-        price],
-        Math.ceil(SHARES_PER_MINUTE * busy * Math.exp(
-          0.6 * activity) / who.instrument.halfSpreadBps));
+      const high = start * Math.exp(extreme(move, deviation ** 2, up, 1));
+      const low = start * Math.exp(extreme(move, deviation ** 2, down, -1));
+      const shares = SHARES_PER_MINUTE * busy * Math.exp(0.6 * activity);
+      rows.push(session.open + (m + 1) * MS_PER_MINUTE, [start, high, low, price],
+        Math.ceil(shares / who.instrument.halfSpreadBps));
     }
   }
   return { instrument: who.instrument, kind: "bars", timeframe: "1m", ...rows.finish() };
@@ -91,8 +89,9 @@ class Rows {
 
   finish(): Pick<Bars, "time" | "columns"> {
     const columns: Partial<Record<ColumnName, Float64Array>> = {};
-    for (const [k, name] of COLUMNS.entries()) columns[name] = this.#columns[k].slice(0,
-      this.#count);
+    for (const [k, name] of COLUMNS.entries()) {
+      columns[name] = this.#columns[k].slice(0, this.#count);
+    }
     return { time: this.#time.slice(0, this.#count), columns };
   }
 }

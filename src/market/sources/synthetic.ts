@@ -117,8 +117,8 @@ class Market {
     if (group === undefined) {
       const sessions = calendar(calendarName(this.#isMinute)).sessions(origin, this.#to);
       const at = sessions.findIndex((session) => session.day >= this.#from);
-      group = { sessions, first: at < 0 ? sessions.length : at, factors: new Factors(this.#seed,
-        sessions.length) };
+      const factors = new Factors(this.#seed, sessions.length);
+      group = { sessions, first: at < 0 ? sessions.length : at, factors };
       this.#groups.set(origin, group);
     }
     return group;
