@@ -1,10 +1,13 @@
 /** The technical families against TA-Lib, pandas, numpy and printed worksheets (test/fixtures/technical.py). */
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
+import * as os from "node:os";
 import * as path from "node:path";
 import { describe, test } from "node:test";
 import { FAMILIES } from "../src/features/families.ts";
 import type { Feature } from "../src/features/feature.ts";
+import { bind, computeFeatures } from "../src/features/panel.ts";
+import { readRecipe } from "../src/features/recipe.ts";
 import type { RecipeFeature } from "../src/features/recipes.ts";
 import { INDICATORS, TECHNICAL_RECIPE } from "../src/features/technical.ts";
 import type { Bars } from "../src/market/bars.ts";
@@ -171,5 +174,13 @@ describe("the recipe", () => {
     for (const name of ["rsi", "macd", "bollinger", "vwap", "momentum", "all_indicators"] as const) {
       assert.ok(INDICATORS[name].length > 0, name);
     }
+  });
+});
+
+describe("a panel of closes alone", () => {
+  test("is refused by the technical recipe in one sentence that names its 4 missing columns", async () => {
+    const panel = bind(await readRecipe(os.tmpdir(), "technical"), MARKET);
+    assert.throws(() => computeFeatures(panel, barsOf({ close: [1, 2, 3] })),
+      /needs the column "high" .*which TEST does not have \(it has close\); it also lacks "low", "volume", "open"/);
   });
 });

@@ -199,11 +199,12 @@ export function checkInputs(panel: Panel, symbol: string, columns: readonly stri
   const missing = panel.inputs.filter((name) => !columns.includes(name));
   if (missing.length === 0) return;
   const family = panel.features.find((feature) => feature.inputs.includes(missing[0]))!.family;
-  const what = `column${missing.length === 1 ? "" : "s"} "${missing.join('", "')}"`;
+  const others = missing.slice(1).map((name) => `"${name}"`).join(", ");
   throw new UserError(
-    `recipe "${panel.recipe}" needs the ${what} (feature family "${family}"), `
-    + `which ${symbol} does not have (it has ${columns.join(", ")})`,
-    "choose a recipe that needs only these, or fetch a dataset with this column");
+    `recipe "${panel.recipe}" needs the column "${missing[0]}" (feature family "${family}"), `
+    + `which ${symbol} does not have (it has ${columns.join(", ")})`
+    + (others === "" ? "" : `; it also lacks ${others}`),
+    `choose a recipe that needs only these, or fetch a dataset with ${missing.join(", ")}`);
 }
 
 /** All rows of one instrument, in memory. */
