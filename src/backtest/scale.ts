@@ -7,9 +7,10 @@ import { PortfolioScaler } from "../strategy/portfolio.ts";
 import { applyLimits, needsReturns, observeEquity, observeReturns, startRisk, type RiskReason }
   from "../strategy/risk.ts";
 import { tradingRate } from "../strategy/costs.ts";
+import { firstRowAt } from "../market/bars.ts";
 import type { Alignment } from "./align.ts";
 import type { BacktestSettings, InstrumentInput } from "./input.ts";
-import { simulate, type Stretch } from "./simulate.ts";
+import type { Stretch } from "./simulate.ts";
 
 /**
  * Multiplies all weights by the portfolio's factor of their date, in place; the cap on one instrument holds
@@ -17,15 +18,15 @@ import { simulate, type Stretch } from "./simulate.ts";
  */
 export function scalePortfolio(instruments: readonly InstrumentInput[], weights: readonly Float64Array[],
   alignment: Alignment, stretches: readonly Stretch[], settings: BacktestSettings): void {
-  const { gross } = simulate(instruments, weights, alignment, stretches, settings);
   const factor = new Float64Array(alignment.time.length).fill(1);
   const start = (): PortfolioScaler => new PortfolioScaler(settings.portfolioTarget, settings.periodsPerYear);
-  let scaler = start(), known = 0;
+  const known = realise(instruments, weights, alignment, stretches, settings.lag);
+  let scaler = start();
   for (const stretch of stretches) {
-    if (!stretch.isCarried) { scaler = start(); known = stretch.from; }
+    if (!stretch.isCarried) scaler = start();
+    const settled = stretch.isCarried ? 0 : stretch.from + 1 + settings.lag;
     for (let d = stretch.from; d < stretch.to; d++) {
-      // The return booked on date k is known at the close of date k + 1 (+ lag).
-      for (; known <= d - 1 - settings.lag; known++) scaler.observe(gross[known]);
+      if (d >= Math.max(settled, 1 + settings.lag)) scaler.observe(known[d]);
       factor[d] = scaler.factor();
     }
   }
@@ -38,6 +39,29 @@ export function scalePortfolio(instruments: readonly InstrumentInput[], weights:
   });
 }
 
+/**
+ * (D) what the weights earned by date of knowledge: the return decided on at row t counts on the date of row
+ * t + 1 + lag, when its last close exists. Over an instrument's missing days that is later than the next date.
+ */
+function realise(instruments: readonly InstrumentInput[], weights: readonly Float64Array[],
+  alignment: Alignment, stretches: readonly Stretch[], lag: 0 | 1): Float64Array {
+  const known = new Float64Array(alignment.time.length);
+  instruments.forEach(({ adjustedClose, features }, i) => {
+    const dateOf = alignment.dateOf[i], eligible = alignment.eligible[i];
+    let at = 0;
+    for (let row = 0; row < dateOf.length - 1 - lag; row++) {
+      if (eligible[row] === 0) continue;
+      while (dateOf[row] >= stretches[at].to) at++;
+      const due = firstRowAt(alignment.time, features.time[row + 1 + lag]);
+      // What a flat start never held is not its return, so nothing crosses into the next stretch.
+      if (due >= known.length || (due >= stretches[at].to && !stretches[at].isCarried)) continue;
+      const earned = adjustedClose[row + 1 + lag] / adjustedClose[row + lag] - 1;
+      known[due] += weights[i][row] * earned / stretches[at].instruments;
+    }
+  });
+  return known;
+}
+
 /** True when any limit on weights is on. */
 export function hasLimits(settings: BacktestSettings): boolean {
   const { limits } = settings;
@@ -46,7 +70,17 @@ export function hasLimits(settings: BacktestSettings): boolean {
     limits.turnoverMax) < Infinity;
 }
 
-/** Applies the limits to all weights, in place. Returns how many dates each reason acted on. */
+/** What becomes known at one close. */
+interface Due {
+  net: number;
+  /** (N) 0 where nothing became known. */
+  readonly returns: Float64Array;
+}
+
+/**
+ * Applies the limits to all weights, in place. An instrument without a bar cannot be traded: what it holds counts, and
+ * stays as it is until its next bar. Returns how many dates each reason acted on.
+ */
 export function limitWeights(instruments: readonly InstrumentInput[], weights: readonly Float64Array[],
   alignment: Alignment, stretches: readonly Stretch[], settings: BacktestSettings): Map<RiskReason, number> {
   const counts = new Map<RiskReason, number>();
@@ -55,18 +89,24 @@ export function limitWeights(instruments: readonly InstrumentInput[], weights: r
   const wanted = new Float64Array(count), held = new Float64Array(count);
   const rates = instruments.map((one) => tradingRate(settings.costs, one.instrument.halfSpreadBps));
   let state = startRisk(instruments.map((one) => one.instrument.assetClass), 1), equity = 1;
-  /** Net and per instrument returns booked but not yet known. */
-  let pending: { net: number; returns: Float64Array }[] = [];
+  /** By date of knowledge: what was earned and paid, and each instrument's return. */
+  let due = new Map<number, Due>();
+  const dueAt = (d: number): Due => {
+    const known = due.get(d) ?? { net: 0, returns: new Float64Array(count) };
+    due.set(d, known);
+    return known;
+  };
   for (const stretch of stretches) {
     const N = stretch.instruments;
     if (!stretch.isCarried) {
       state = startRisk(instruments.map((one) => one.instrument.assetClass), equity = 1);
       held.fill(0);
-      pending = [];
+      due = new Map();
     }
     for (let d = stretch.from; d < stretch.to; d++) {
-      while (pending.length > settings.lag) {
-        const known = pending.shift()!;
+      const known = due.get(d);
+      if (known !== undefined) {
+        due.delete(d);
         equity *= 1 + known.net;
         if (needsReturns(settings.limits)) observeReturns(state, known.returns);
       }
@@ -77,20 +117,19 @@ export function limitWeights(instruments: readonly InstrumentInput[], weights: r
       for (const reason of new Set(actions.map((action) => action.reason))) {
         counts.set(reason, (counts.get(reason) ?? 0) + 1);
       }
-      const returns = new Float64Array(count);
-      let net = 0;
+      const lag = settings.lag;
       for (let i = 0; i < count; i++) {
         const row = here[i];
         if (row < 0) continue;
         weights[i][row] = wanted[i] * N;
         held[i] = wanted[i];
-        const close = instruments[i].adjustedClose;
-        if (alignment.eligible[i][row] === 1) {
-          returns[i] = close[row + 1 + settings.lag] / close[row + settings.lag] - 1;
-        }
-        net += held[i] * returns[i] - rates[i] * Math.abs(held[i] - before[i]);
+        dueAt(d + 1 + lag).net -= rates[i] * Math.abs(held[i] - before[i]);
+        if (alignment.eligible[i][row] === 0) continue;
+        const { adjustedClose: close, features: { time } } = instruments[i];
+        const settled = dueAt(firstRowAt(alignment.time, time[row + 1 + lag]));
+        settled.returns[i] = close[row + 1 + lag] / close[row + lag] - 1;
+        settled.net += held[i] * settled.returns[i];
       }
-      pending.push({ net, returns });
     }
   }
   return counts;

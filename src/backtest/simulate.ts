@@ -58,7 +58,8 @@ export function simulate(instruments: readonly InstrumentInput[], weights: reado
   const zeros = (): Float64Array => new Float64Array(D);
   const book: Book = { gross: zeros(), cost: zeros(), turnover: zeros(), grossExposure: zeros(),
     netExposure: zeros(), active: zeros() };
-  const short = zeros();
+  // Holding is paid for on an instrument's own rows; exposure is there on every date between them, too.
+  const short = zeros(), long = zeros();
   const longest = Math.max(0, ...instruments.map((one) => one.features.time.length));
   const date = new Int32Array(longest), net = new Float64Array(longest), turnover = new Float64Array(longest);
   for (let i = 0; i < instruments.length; i++) {
@@ -71,22 +72,21 @@ export function simulate(instruments: readonly InstrumentInput[], weights: reado
     let row = 0, held = 0;
     for (const stretch of stretches) {
       if (!stretch.isCarried) held = 0;
-      let n = 0;
+      let n = 0, next = stretch.from;
       for (; row < last && dateOf[row] < stretch.to; row++) {
         const d = dateOf[row];
         if (d < stretch.from) continue;
         const w = weight[row], change = Math.abs(w - held);
         if (w === 0 && change === 0 && eligible[row] === 0) continue;
+        expose(book, held, next, d);
+        expose(book, w, d, next = d + 1);
         const earned = eligible[row] === 1 ? w * (close[row + 1 + lag] / close[row + lag] - 1) : 0;
         const paid = rate * change;
         held = w;
         book.gross[d] += earned;
         book.cost[d] += paid;
         book.turnover[d] += change;
-        book.grossExposure[d] += Math.abs(w);
-        book.netExposure[d] += w;
-        if (w !== 0) book.active[d]++;
-        if (w < 0) short[d] -= w;
+        if (w < 0) short[d] -= w; else long[d] += w;
         date[n] = d;
         net[n] = earned - paid - (w < 0 ? -w * borrow : 0);
         turnover[n++] = change;
@@ -97,12 +97,23 @@ export function simulate(instruments: readonly InstrumentInput[], weights: reado
       }
     }
   }
-  for (const stretch of stretches) share(book, short, stretch, settings);
+  for (const stretch of stretches) share(book, short, long, stretch, settings);
   return book;
 }
 
+/** Weight `held` on dates [from, to). */
+function expose(book: Book, held: number, from: number, to: number): void {
+  if (held === 0) return;
+  for (let d = from; d < to; d++) {
+    book.grossExposure[d] += Math.abs(held);
+    book.netExposure[d] += held;
+    book.active[d]++;
+  }
+}
+
 /** From sums to shares of equity, then the cost of holding. */
-function share(book: Book, short: Float64Array, stretch: Stretch, settings: BacktestSettings): void {
+function share(book: Book, short: Float64Array, long: Float64Array, stretch: Stretch,
+  settings: BacktestSettings): void {
   const N = stretch.instruments;
   for (let d = stretch.from; d < stretch.to; d++) {
     book.gross[d] /= N;
@@ -110,6 +121,6 @@ function share(book: Book, short: Float64Array, stretch: Stretch, settings: Back
     book.grossExposure[d] /= N;
     book.netExposure[d] /= N;
     book.cost[d] = book.cost[d] / N
-      + holdingCost(short[d] / N, book.grossExposure[d], 1, settings.costs, settings.periodsPerYear);
+      + holdingCost(short[d] / N, (short[d] + long[d]) / N, 1, settings.costs, settings.periodsPerYear);
   }
 }
