@@ -309,11 +309,18 @@ test("a .gz that is cut at 24 places, damaged or followed by other bytes is refu
   }
   fs.writeFileSync(place, Buffer.concat([whole, Buffer.from("more")]));
   await assert.rejects(read(place, { calendar: "24x5" }),
-    /not a whole gzip file: other bytes follow its end/);
+    /not a whole gzip file: incorrect header check/);
   fs.writeFileSync(place, whole.map((byte, k) => k === 100 ? byte ^ 255 : byte));
   await assert.rejects(read(place, { calendar: "24x5" }), /not a whole gzip file/);
   await assert.rejects(read(path.join(folder, "rosw.csv.gz")),
     /there is no file .*rosw\.csv\.gz\ndid you mean "rows\.csv\.gz"\?/);
+});
+
+test("a .gz of 2 members, as bgzip and cat write it, is read to its end", async (t) => {
+  const place = path.join(makeFolder(t), "rows.csv.gz"), middle = PANEL.indexOf("2015-12-31");
+  fs.writeFileSync(place,
+    Buffer.concat([gzipSync(PANEL.slice(0, middle)), gzipSync(PANEL.slice(middle))]));
+  assert.deepEqual(values((await read(place)).bars.get("BB"), "close"), [20, 21]);
 });
 
 const FILES = ["equities-daily-dev/ohlcv", "equities-daily-dev/adjusted-close",

@@ -45,8 +45,8 @@ export async function readCsv(place: string, wanted: ReadonlySet<string>,
   const { signal } = context;
   try {
     if (place.endsWith(".gz")) {
-      const gunzip = createGunzip({ chunkSize: PIECE_BYTES, rejectGarbageAfterEnd: true });
-      await pipeline(file, hashed, gunzip, parse, { signal });
+      // Several gzip members in a row are one file; anything else behind the last is an error.
+      await pipeline(file, hashed, createGunzip({ chunkSize: PIECE_BYTES }), parse, { signal });
     } else await pipeline(file, hashed, parse, { signal });
   } catch (error) {
     signal.throwIfAborted();
@@ -71,8 +71,6 @@ function explainRead(name: string, error: unknown): unknown {
   switch ((error as NodeJS.ErrnoException).code) {
     case "Z_BUF_ERROR": return cutArchive(name);
     case "Z_DATA_ERROR": return damagedArchive(name, (error as Error).message);
-    case "ERR_TRAILING_JUNK_AFTER_STREAM_END":
-      return damagedArchive(name, "other bytes follow its end");
     case "EACCES": return new UserError(`${name} may not be read`, `allow it: chmod u+r ${name}`);
     default: return error;
   }

@@ -16,7 +16,7 @@ import type { CsvContent } from "./csv-file.ts";
 import type { SymbolRows } from "./csv-table.ts";
 
 /** Rows of an instrument that are looked at to find the spacing. */
-const ROWS_LOOKED_AT = 10_000;
+const ROWS_LOOKED_AT = 1_000;
 /**
  * A file of dates is on the 24x5 calendar when it has rows on at least this share of the days US
  * equities rest.
