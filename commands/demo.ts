@@ -6,7 +6,7 @@ export default command({
   required: [],
   examples: [
     ["dmn demo", "a table, and a page in reports/demo.html"],
-    ["dmn demo --data-dir /tmp/first-look", "leaves this folder alone"],
+    ["DMN_HOME=/tmp/first-look dmn demo", "leaves this folder alone"],
   ],
   async run({ json }, context) {
     const { demo, demoText } = await import("../src/workflow/demo.ts");
