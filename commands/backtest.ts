@@ -7,7 +7,7 @@ export default command({
   summary: "tell what a strategy would have earned, after costs and without looking ahead",
   flags: ["dataset", "strategy", "benchmark", "from", "to", "windows", "windowYears", "costBps", "borrowBps",
     "financingBps", "lag", "volatilityTarget", "portfolioTarget", "leverageMax", "engine", "capital",
-    "fractional", "slippageBps", "json", "report", "formulas"],
+    "fractional", "slippageBps", "halfSpread", "participationMax", "json", "report", "formulas"],
   required: [],
   examples: [
     ["dmn backtest --dataset demo --strategy tsmom", "one window over all days"],
@@ -16,7 +16,7 @@ export default command({
     ["dmn backtest --dataset demo --strategy tsmom --report tsmom.html", "and the report as a page"],
     ["dmn backtest --formulas", "what each number means"],
   ],
-  async run({ json, formulas, fractional, lag, ...flags }, context) {
+  async run({ json, formulas, fractional, halfSpread, lag, ...flags }, context) {
     if (formulas) return formulasText();
     const { dataset, strategy, ...given } = flags;
     if (dataset === undefined || strategy === undefined) {
@@ -24,7 +24,8 @@ export default command({
         "for example: dmn backtest --dataset demo --strategy tsmom");
     }
     const options: BacktestOptions = { ...BACKTEST_DEFAULTS, ...given, dataset, strategy,
-      lag: lag === "1" ? 1 : 0, isFractional: fractional === true };
+      lag: lag === "1" ? 1 : 0, isFractional: fractional === true,
+      isHalfSpreadCharged: halfSpread === true };
     const { result, report } = await backtest(options, context);
     if (json) return resultJson(result, report);
     return report === null ? reportText(result) : `${reportText(result)}\nreport: ${report}`;

@@ -125,6 +125,26 @@ describe("on a synthetic market of 6 instruments, 2010-2015", () => {
     }
   });
 
+  test("risk.grossMax 0.2 in dmn.config.json is told in the notes of both engines and shrinks the volatility", () => {
+    const free = backtestJson("--dataset", "demo", "--strategy", "tsmom");
+    fs.writeFileSync(path.join(root, "dmn.config.json"), JSON.stringify({ risk: { grossMax: 0.2 } }));
+    try {
+      for (const engine of ["vector", "event"]) {
+        const { notes, average } = backtestJson("--dataset", "demo", "--strategy", "tsmom", "--engine", engine);
+        assert.ok(notes.some((note) => /gross/.test(note)), notes.join("\n"));
+        assert.ok(average.volatility! < free.average.volatility! / 2);
+      }
+      fs.writeFileSync(path.join(root, "dmn.config.json"), JSON.stringify({ risk: { grosMax: 0.2 } }));
+      assert.match(dmn("backtest", "--dataset", "demo", "--strategy", "tsmom").said, /"risk.grosMax" in .*dmn.config.json/);
+    } finally { fs.rmSync(path.join(root, "dmn.config.json")); }
+  });
+
+  test("--participation-max 0.0001 of the volume leaves orders unfilled on a capital of 100 million", () => {
+    const flags = ["--dataset", "demo", "--strategy", "tsmom", "--engine", "event", "--capital", "100000000"];
+    const { differences } = backtestJson(...flags, "--participation-max", "0.0001");
+    assert.ok(differences.some((row) => /partial/i.test(row.what) && row.returnDifference !== 0), JSON.stringify(differences));
+  });
+
   test("--report writes one HTML page and says where", () => {
     const page = path.join(root, "reports", "tsmom.html");
     const text = succeed("backtest", "--dataset", "demo", "--strategy", "tsmom", "--report", page);

@@ -10,6 +10,9 @@ import { LOG_LEVELS } from "./log.ts";
 
 export const CONFIG_FILE = "dmn.config.json";
 
+/** A limit that is off unless a number is given. */
+const limit = (meaning: string) => z.number().positive().nullable().default(null).describe(meaning);
+
 export const configSchema = z.strictObject({
   log: z.enum(LOG_LEVELS).default("warn").describe("least severe log line that is written to stderr"),
   workers: z.int().min(0).max(256).default(0).describe("worker threads; 0 means one per core"),
@@ -20,6 +23,22 @@ export const configSchema = z.strictObject({
   alpaca: z.strictObject({
     dataUrl: z.url().default("https://data.alpaca.markets").describe("market data host"),
     feed: z.enum(["iex", "sip"]).default("iex").describe("iex is free"),
+  }).prefault({}),
+  /** Limits on weights and orders, for every backtest and for live; fractions of equity, null is off. */
+  risk: z.strictObject({
+    positionMax: limit("largest |weight| of one instrument"),
+    grossMax: limit("sum of |weight|"),
+    netMax: limit("|sum of weights|"),
+    leverageMax: limit("gross exposure, wanted or held"),
+    classMax: limit("sum of |weight| of one asset class"),
+    drawdownMax: limit("fall from the highest equity that closes everything for good"),
+    dailyLossMax: limit("loss of a day after which nothing may grow until the next"),
+    varHistoricalMax: limit("one-period 95 % value at risk, from the history of returns"),
+    varParametricMax: limit("the same, from the history's standard deviation"),
+    turnoverMax: limit("sum of |change of weight| at one decision"),
+    collarBps: limit("distance of an order's price from the last price, basis points"),
+    orderNotionalMax: limit("|quantity| x price of one order, money"),
+    staleMs: limit("age of the last price an order may rely on, milliseconds"),
   }).prefault({}),
 });
 

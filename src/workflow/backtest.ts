@@ -15,7 +15,7 @@ import type { Features } from "../features/feature.ts";
 import { calendar } from "../market/calendar.ts";
 import { readBars, readManifest, type Manifest } from "../market/store.ts";
 import { findStrategy } from "../strategy/find.ts";
-import { NO_LIMITS } from "../strategy/risk.ts";
+import { NO_LIMITS, type RiskLimits } from "../strategy/risk.ts";
 import type { Strategy } from "../strategy/strategy.ts";
 import { loadFeatures } from "./load-features.ts";
 
@@ -46,6 +46,10 @@ export interface BacktestOptions {
   readonly capital: number;
   readonly isFractional: boolean;
   readonly slippageBps: number;
+  /** Adds each instrument's own half-spread to the cost, where it is known. */
+  readonly isHalfSpreadCharged: boolean;
+  /** Largest share of a bar's volume that one order may fill. */
+  readonly participationMax: number;
   /** Where to write the HTML page; null: nowhere. */
   readonly report: string | null;
 }
@@ -53,7 +57,9 @@ export interface BacktestOptions {
 export const BACKTEST_DEFAULTS = {
   benchmark: null, engine: "vector", from: null, to: null, windows: [], windowYears: null, costBps: 0,
   borrowBps: 0, financingBps: 0, lag: 0, leverageMax: Infinity, volatilityTarget: 0.15, portfolioTarget: null,
-  capital: 1_000_000, isFractional: false, slippageBps: 0, report: null,
+  capital: 1_000_000, isFractional: false, slippageBps: 0, isHalfSpreadCharged: false,
+  /** All of a bar's volume, and no more. */
+  participationMax: 1, report: null,
 } as const satisfies Omit<BacktestOptions, "dataset" | "strategy">;
 
 const BENCHMARK = "long-only";
@@ -73,7 +79,7 @@ export async function backtest(options: BacktestOptions, context: Context): Prom
   const strategy = await findStrategy(context.root, options.strategy);
   const other = options.benchmark ?? (strategy.name === BENCHMARK ? null : BENCHMARK);
   const benchmark = other === null ? null : await findStrategy(context.root, other);
-  const settings = settingsOf(options, manifest);
+  const settings = settingsOf(options, manifest, limitsOf(context));
   const instruments = await readInstruments(manifest, strategy, benchmark, options.engine, context);
   const input: BacktestInput = {
     dataset: { name: manifest.dataset, isSynthetic: manifest.isSynthetic, timeframe: manifest.timeframe,
@@ -90,7 +96,13 @@ export async function backtest(options: BacktestOptions, context: Context): Prom
   return { result, report };
 }
 
-function settingsOf(options: BacktestOptions, manifest: Manifest): BacktestSettings {
+/** The limits of the settings; one that is off is Infinity. */
+function limitsOf({ config }: Context): RiskLimits {
+  const on = Object.entries(config.risk).filter(([, value]) => value !== null);
+  return { ...NO_LIMITS, ...Object.fromEntries(on) };
+}
+
+function settingsOf(options: BacktestOptions, manifest: Manifest, limits: RiskLimits): BacktestSettings {
   const asDay = (text: string | null): Day | null => text === null ? null : parseDay(text);
   const from = asDay(options.from);
   const first = dayOf(Math.min(...manifest.instruments.map((row) => row.from)));
@@ -103,12 +115,11 @@ function settingsOf(options: BacktestOptions, manifest: Manifest): BacktestSetti
     ...(options.windows.length > 0 ? { bookFrom: day(Math.max(from ?? first, first)) } : {}),
     periodsPerYear: calendar(manifest.calendar).periodsPerYear(manifest.timeframe),
     volatilityTarget: options.volatilityTarget, portfolioTarget: options.portfolioTarget,
-    leverageMax: options.leverageMax, lag: options.lag, limits: NO_LIMITS, trials: 1,
-    costs: { costBps: options.costBps, isHalfSpreadCharged: false, borrowBps: options.borrowBps,
-      financingBps: options.financingBps },
+    leverageMax: options.leverageMax, lag: options.lag, limits, trials: 1,
+    costs: { costBps: options.costBps, isHalfSpreadCharged: options.isHalfSpreadCharged,
+      borrowBps: options.borrowBps, financingBps: options.financingBps },
     capital: options.capital, isFractional: options.isFractional, slippageBps: options.slippageBps,
-    // An order may fill the whole volume of its bar, and no more.
-    participationMax: 1,
+    participationMax: options.participationMax,
   };
 }
 
