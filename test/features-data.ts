@@ -22,7 +22,8 @@ export class DataRoot implements Disposable {
 
   /** Writes (or replaces) a daily us-equity dataset. */
   async put(dataset: string, all: readonly Bars[], timeframe: Bars["timeframe"] = "1d"): Promise<Manifest> {
-    using writer = DatasetWriter.open(this.root, dataset, { source: "synthetic", isSynthetic: true, kind: all[0].kind, timeframe,
+    using writer = DatasetWriter.open(this.root, dataset, { source: "synthetic", isSynthetic: true, kind: all[0].kind,
+      timeframe,
       calendar: calendar("us-equity"), adjustment: "total-return", provenance: "made by a test" },
     { command: `dmn fetch --source synthetic --dataset ${dataset}` });
     for (const bars of all) await writer.put({ bars, actions: [] });

@@ -33,7 +33,8 @@ function write(place: string, all: ReadonlyMap<string, Rows>, step: number): voi
   for (const [symbol, { time, values }] of all) {
     for (let from = 0; from < time.length; from += step) {
       const to = Math.min(from + step, time.length), F = NAMES.length;
-      file.add(symbol, encodePiece(symbol, NAMES, { time: time.subarray(from, to), values: values.subarray(from * F, to * F) }));
+      file.add(symbol, encodePiece(symbol, NAMES, { time: time.subarray(from, to),
+        values: values.subarray(from * F, to * F) }));
     }
   }
   assert.equal(file.finish(), fs.statSync(place).size);
@@ -139,7 +140,8 @@ describe("a damaged file", () => {
   });
 
   test("of zeros, of text, or another program's Parquet is refused", () => {
-    for (const content of [Buffer.alloc(4096), Buffer.from("PAR1PAR1PAR1"), Buffer.from("not parquet at all, but long enough"),
+    for (const content of [Buffer.alloc(4096), Buffer.from("PAR1PAR1PAR1"),
+      Buffer.from("not parquet at all, but long enough"),
       Buffer.from(encodePiece("AAA", NAMES, MARKET.get("AAA")!))]) {
       fs.writeFileSync(bad, content);
       assert.ok(isRefused("other content"));

@@ -15,7 +15,8 @@ const MARKET = { calendar: calendar("us-equity"), timeframe: "1d" } as const;
 const bound = async (name: string): Promise<Panel> => bind(await readRecipe("/nowhere", name), MARKET);
 const rowOf = (bars: Bars, t: number): BarRow => ({
   time: bars.time[t],
-  ...Object.fromEntries(Object.entries(bars.columns).map(([name, values]) => [name, values[t]])) as Record<ColumnName, number>,
+  ...Object.fromEntries(Object.entries(bars.columns).map(([name, values]) => [name, values[t]])) as Record<ColumnName,
+    number>,
 });
 
 /** The batch's rows as a stream must give them: a target is never in a streamed row. */
@@ -43,7 +44,8 @@ for (const name of ["dmn", "technical"]) {
       assertSameBits(rows, streamed(panel, whole.values));
     });
 
-    test("10 random cuttings into chunks, each with a restart from saved bytes, give the batch's bits, targets included", () => {
+    test("10 random cuttings into chunks, each with a restart from saved bytes, give the batch's bits, targets included",
+      () => {
       for (let seed = 1; seed <= 10; seed++) {
         const draw = random(seed, "chunks"), out = new Float32Array(700 * F);
         let stream: FeatureStream = panel.start();
@@ -73,7 +75,8 @@ for (const name of ["dmn", "technical"]) {
     test("another future after row 400 leaves rows 0..399 as they were, to the bit", () => {
       const other = cleanBars(9, 700), columns: Partial<Record<ColumnName, Float64Array>> = {};
       for (const [column, values] of Object.entries(bars.columns)) {
-        columns[column as ColumnName] = Float64Array.from(values, (value, t) => t < 400 ? value : other.columns[column as ColumnName]![t]);
+        columns[column as ColumnName] = Float64Array.from(values, (value, t) => t < 400 ? value
+          : other.columns[column as ColumnName]![t]);
       }
       const changed = computeFeatures(panel, { ...bars, columns });
       const past = (values: Float32Array): Float32Array => streamed(panel, values).slice(0, 400 * F);
@@ -98,7 +101,8 @@ describe("every recipe of the product binds", () => {
     assert.ok(columns.every((column) => column.role === "input"));
   });
 
-  test("the six indicators of the seed's search space are names: rsi, macd, bollinger, vwap, momentum, all_indicators", () => {
+  test("the six indicators of the seed's search space are names: rsi, macd, bollinger, vwap, momentum, all_indicators",
+    () => {
     for (const name of ["rsi", "macd", "bollinger", "vwap", "momentum", "all_indicators"]) assert.ok(name in RECIPES, name);
   });
 });

@@ -32,7 +32,8 @@ describe("names", () => {
     await refuses(readRecipe(data.root, "dnm"), 'no recipe "dnm"', 'did you mean "dmn"?');
     await refuses(read({ features: [{ family: "normalised_return" }] }), 'no feature family "normalised_return"',
       'did you mean "normalized_return"?');
-    await refuses(read({ features: [{ family: "volatility", spam: 30 }] }), 'has no parameter "spam"', 'did you mean "span"?');
+    await refuses(read({ features: [{ family: "volatility", spam: 30 }] }), 'has no parameter "spam"',
+      'did you mean "span"?');
     await refuses(read({ features: [{ family: "return", span: 3 }] }), 'has no parameter "span"', "takes no parameters");
   });
 
@@ -71,12 +72,14 @@ describe("bad files", () => {
 });
 
 describe("the hash", () => {
-  test("is the same for another order of keys and for a default written out, and other for another number or order", async () => {
+  test("is the same for another order of keys and for a default written out, and other for another number or order",
+    async () => {
     const hash = async (...features: object[]): Promise<string> => (await read({ features })).hash;
     const one = await hash({ family: "target" });
     assert.equal(one, await hash({ volatilityTarget: 0.15, span: 60, family: "target" }));
     assert.notEqual(one, await hash({ family: "target", span: 61 }));
-    assert.notEqual(await hash({ family: "return" }, { family: "target" }), await hash({ family: "target" }, { family: "return" }));
+    assert.notEqual(await hash({ family: "return" }, { family: "target" }),
+      await hash({ family: "target" }, { family: "return" }));
   });
 
   test("of a panel differs by calendar and by timeframe", async () => {
