@@ -21,6 +21,7 @@ export default command({
     const coloured = table.replaceAll("  MISSING  ", `  ${chalk.red("MISSING")}  `);
     const remedies = findings.filter((finding) => finding.remedy !== "")
       .map(({ what, remedy }) => `  ${what}: ${remedy}`);
-    return remedies.length === 0 ? coloured : `${coloured}\n\nto bring what is not here:\n${remedies.join("\n")}`;
+    if (remedies.length === 0) return coloured;
+    return `${coloured}\n\nto bring what is not here:\n${remedies.join("\n")}`;
   },
 });

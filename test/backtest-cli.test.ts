@@ -88,7 +88,8 @@ describe("on a synthetic market of 6 instruments, 2010-2015", () => {
     } };\n`;
     const own = { half: decide(""),
       mine: decide("").replace("'own'", "'mine'").replace("recipe: 'dmn'", "recipe: 'mine'")
-        .replace("['daily", "['rsi_14', 'daily").replace("lookback: 2", "lookback: 1"), nan: decide("position[3] = NaN;"), empty: "export const other = 1;\n",
+        .replace("['daily", "['rsi_14', 'daily").replace("lookback: 2", "lookback: 1"),
+      nan: decide("position[3] = NaN;"), empty: "export const other = 1;\n",
       broken: "export const strategy = (\n", lookback: "export const strategy = { name: 'x', description: 'x', recipe: 'dmn', "
       + "features: ['daily_vol'], lookback: 0, decide() {} };\n",
       column: "export const strategy = { name: 'x', description: 'x', recipe: 'dmn', "

@@ -134,7 +134,8 @@ describe("config", () => {
   });
 
   test("names the bad key, its place, and dmn config", () => {
-    assert.throws(() => readConfig(root({ massive: { callsPerMinut: 7 } }), {}), /"massive.callsPerMinut" in .*dmn.config.json.*\n.*dmn config/);
+    const misspelt = root({ massive: { callsPerMinut: 7 } });
+    assert.throws(() => readConfig(misspelt, {}), /"massive.callsPerMinut" in .*dmn.config.json.*\n.*dmn config/);
     assert.throws(() => readConfig(folder, { DMN_WORKERS: "many" }), /"workers" in DMN_WORKERS/);
     assert.throws(() => readConfig(root("{"), {}), /not valid JSON/);
     assert.throws(() => readConfig(root([1]), {}), /one JSON object/);
@@ -153,7 +154,8 @@ describe("files", () => {
   });
 
   test("a full disk, a forbidden folder and a file in a folder's place become sentences with a way out", async () => {
-    for (const [code, words] of [["ENOSPC", /disk of .* is full/], ["EACCES", /cannot write in/], ["EROFS", /cannot write in/]] as const) {
+    const cases = [["ENOSPC", /disk of .* is full/], ["EACCES", /cannot write in/], ["EROFS", /cannot write in/]] as const;
+    for (const [code, words] of cases) {
       const said = explainWrite("/data/x", Object.assign(new Error(code), { code }));
       assert.ok(said instanceof UserError);
       assert.match(said.problem, words);
@@ -178,7 +180,8 @@ describe("words and tables", () => {
 
   test("no table is wider than 100 columns", () => {
     const wide = "word ".repeat(40);
-    const text = formatTable([{ title: "a" }, { title: "n", align: "right" }, { title: "note" }], [[wide, "1", wide], ["b", "22", ""]]);
+    const columns = [{ title: "a" }, { title: "n", align: "right" }, { title: "note" }] as const;
+    const text = formatTable(columns, [[wide, "1", wide], ["b", "22", ""]]);
     for (const line of text.split("\n")) assert.ok(line.length <= TERMINAL_COLUMNS, line);
     assert.match(text, / 1 .*\n.* 22/s);
   });

@@ -6,7 +6,8 @@ import { FLAGS, GLOBAL_FLAGS } from "../commands/flags.ts";
 import { VERBS } from "../commands/index.ts";
 
 const DOOR = path.join(import.meta.dirname, "..", "bin", "dmn.js");
-const dmn = (...args: string[]): ReturnType<typeof spawnSync> => spawnSync(process.execPath, [DOOR, ...args], { encoding: "utf8" });
+const dmn = (...args: string[]): ReturnType<typeof spawnSync> =>
+  spawnSync(process.execPath, [DOOR, ...args], { encoding: "utf8" });
 
 describe("the glossary of flags", () => {
   test("has the eleven words every verb shares", () => {
@@ -39,7 +40,8 @@ describe("verbs", () => {
       for (const [line] of verb.examples) {
         assert.match(line, new RegExp(`^(\\w+=\\S+ )*dmn ${name}\\b`));
         for (const [, flag] of line.matchAll(/--([a-z-]+)/g)) {
-          assert.ok(verb.flags.some((known) => FLAGS[known].syntax.split(" ")[0] === `--${flag}`), `${name}: --${flag} in an example`);
+          const isKnown = verb.flags.some((known) => FLAGS[known].syntax.split(" ")[0] === `--${flag}`);
+          assert.ok(isKnown, `${name}: --${flag} in an example`);
         }
       }
       const help = dmn(name, "--help");

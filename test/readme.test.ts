@@ -50,7 +50,8 @@ describe("README", () => {
     test(`$ ${command}`, () => {
       const args = command === "npm start" ? ["demo"] : /^npx dmn (.*)$/.exec(command)?.[1].split(" ");
       assert.ok(args, "a shown command is npm start or npx dmn ...");
-      const ran = spawnSync(process.execPath, [DOOR, ...args], { cwd: home, encoding: "utf8", env: { ...process.env, DMN_HOME: "" } });
+      const env = { ...process.env, DMN_HOME: "" };
+      const ran = spawnSync(process.execPath, [DOOR, ...args], { cwd: home, encoding: "utf8", env });
       const printed = `${ran.stdout}${ran.stderr}`.trimEnd().split("\n").map(settle);
       const fault = matches(lines.map(settle), printed);
       assert.equal(fault, null, fault ?? "");

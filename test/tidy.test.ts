@@ -74,7 +74,7 @@ describe("structure", () => {
         if (!target.startsWith(".")) continue;
         const place = path.posix.normalize(path.posix.join(path.posix.dirname(file), target)).replace(/\.ts$/, "");
         const allowed = [folder, ...IMPORTS[folder].may].some((name) => place === name || place.startsWith(`${name}/`));
-        if (!allowed && place !== "package.json") faults.push(`${file} imports ${place}: ${folder} may not, ${IMPORTS[folder].because}`);
+        if (!allowed) faults.push(`${file} imports ${place}: ${folder} may not, ${IMPORTS[folder].because}`);
       }
     }
     assert.deepEqual(faults, []);
@@ -101,7 +101,7 @@ describe("structure", () => {
   test("every source file is imported by another, is a verb, or is named by path", () => {
     const all = [...CODE, ...TESTS].map((file) => [file, read(file)] as const);
     const dead = CODE.filter((file) => !/^(bin|commands|datasets|models)\//.test(file)
-      && !all.some(([other, text]) => other !== file && text.includes(`${path.basename(file, path.extname(file))}`)));
+      && !all.some(([other, text]) => other !== file && text.includes(path.basename(file, path.extname(file)))));
     assert.deepEqual(dead, []);
   });
 });
@@ -142,7 +142,10 @@ describe("size and words", () => {
     const listed = spawnSync("git", ["ls-files", "-z"], { cwd: ROOT, encoding: "utf8" });
     if (listed.status !== 0) return;
     const faults: string[] = [];
-    const machine = new RegExp(["/wor" + "k/", "/ro" + "ot/", "registry\\.npm" + "js", "pypi\\." + "org", "python" + "hosted"].join("|"));
+    // Put together here, so that this file does not name them itself.
+    const paths = ["work", "root"].map((name) => `/${name}/`);
+    const hosts = [["registry", "npmjs"].join("\\."), ["pypi", "org"].join("\\."), ["python", "hosted"].join("")];
+    const machine = new RegExp([...paths, ...hosts].join("|"));
     for (const file of listed.stdout.split("\0").filter((name) => name !== "" && fs.existsSync(path.join(ROOT, name)))) {
       const bytes = fs.readFileSync(path.join(ROOT, file));
       if (bytes.length > 1 << 20) faults.push(`${file}: ${bytes.length} bytes`);

@@ -40,8 +40,9 @@ export function scalePortfolio(instruments: readonly InstrumentInput[], weights:
 }
 
 /**
- * (D) what the weights earned by date of knowledge: the return decided on at row t counts on the date of row
- * t + 1 + lag, when its last close exists. Over an instrument's missing days that is later than the next date.
+ * (D) what the weights earned by date of knowledge: the return decided on at row t counts on the date of
+ * row t + 1 + lag, when its last close exists. Over an instrument's missing days that is later than the
+ * next date.
  */
 function realise(instruments: readonly InstrumentInput[], weights: readonly Float64Array[],
   alignment: Alignment, stretches: readonly Stretch[], lag: 0 | 1): Float64Array {
@@ -78,8 +79,8 @@ interface Due {
 }
 
 /**
- * Applies the limits to all weights, in place. An instrument without a bar cannot be traded: what it holds counts, and
- * stays as it is until its next bar. Returns how many dates each reason acted on.
+ * Applies the limits to all weights, in place. An instrument without a bar cannot be traded: what it holds
+ * counts, and stays as it is until its next bar. Returns how many dates each reason acted on.
  */
 export function limitWeights(instruments: readonly InstrumentInput[], weights: readonly Float64Array[],
   alignment: Alignment, stretches: readonly Stretch[], settings: BacktestSettings): Map<RiskReason, number> {

@@ -21,11 +21,11 @@ export class UserError extends Error {
   }
 }
 
-/** Work was stopped on request; everything finished so far is kept. `resume` is the command that goes on. */
+/** Work was stopped on request; nothing is half written. `resume` is the command that goes on. */
 export class Interrupted extends Error {
   override readonly name = "Interrupted";
   constructor(resume: string) {
-    super(`interrupted; what was finished is kept. Go on with: ${resume}`);
+    super(`interrupted; nothing is half written. Go on with: ${resume}`);
   }
 }
 

@@ -26,7 +26,9 @@ export interface Bench extends Pick<BenchOptions, "hasPeers" | "isQuick"> {
   note(sentence: string): void;
 }
 
-export const SUITES: Readonly<Record<string, () => Promise<{ run: (bench: Bench) => Promise<BenchRow[]> }>>> = {
+interface Suite { readonly run: (bench: Bench) => Promise<BenchRow[]> }
+
+export const SUITES: Readonly<Record<string, () => Promise<Suite>>> = {
   store: () => import("./bench/store.ts"),
   features: () => import("./bench/features.ts"),
   backtest: () => import("./bench/backtest.ts"),
@@ -52,9 +54,10 @@ const formatFigure = (value: number | null): string => value === null ? "-" : CO
 
 export function benchText({ rows, notes }: BenchReport): string {
   const table = formatTable([
-    { title: "suite" }, { title: "what" }, { title: "value", align: "right" }, { title: "worst", align: "right" },
-    { title: "unit" }, { title: "limit", align: "right" }, { title: "", align: "left" }, { title: "peer" },
-    { title: "value", align: "right" }, { title: "ratio", align: "right" },
+    { title: "suite" }, { title: "what" }, { title: "value", align: "right" },
+    { title: "worst", align: "right" }, { title: "unit" }, { title: "limit", align: "right" },
+    { title: "" }, { title: "peer" }, { title: "value", align: "right" },
+    { title: "ratio", align: "right" },
   ], rows.map((row) => [
     row.suite, row.name, formatFigure(row.value), formatFigure(row.p99), row.unit,
     formatFigure(row.maximum ?? row.target), row.pass === null ? "" : row.pass ? "ok" : "MISSED",

@@ -41,7 +41,8 @@ function machine(): Finding {
   const cores = cpus();
   const memory = (totalmem() / BYTES_PER_GIB).toFixed(1);
   return { what: "machine", state: "ok", remedy: "",
-    found: `${cores.length} x ${cores[0]?.model ?? "unknown CPU"}, ${memory} GiB, ${process.platform} ${process.arch}` };
+    found: `${cores.length} x ${cores[0]?.model ?? "unknown CPU"}, ${memory} GiB, `
+      + `${process.platform} ${process.arch}` };
 }
 
 /** Really loads it: a package that resolves may still lack its binary for this platform. */
@@ -73,7 +74,8 @@ function dataRootFinding(root: string): Finding {
     const disk = fs.statfsSync(root);
     const free = disk.bavail * disk.bsize / BYTES_PER_GIB;
     const isTight = free < 2;
-    return { what: "data root", state: isTight ? "missing" : "ok", found: `${root}, ${free.toFixed(1)} GiB free`,
+    const found = `${root}, ${free.toFixed(1)} GiB free`;
+    return { what: "data root", state: isTight ? "missing" : "ok", found,
       remedy: isTight ? "free some space, or choose another place: --data-dir FOLDER" : "" };
   } catch (error) {
     return { what: "data root", state: "missing", found: messageOf(error), remedy: `mkdir -p ${root}` };
@@ -86,7 +88,7 @@ function datasetsFinding(root: string): Finding {
     ? fs.readdirSync(folder).filter((name) => fs.existsSync(path.join(folder, name, "manifest.json"))) : [];
   return names.length > 0
     ? { what: "datasets", state: "ok", found: names.join(", "), remedy: "" }
-    : { what: "datasets", state: "absent", found: "none yet", remedy: "dmn fetch --source synthetic --dataset synthetic" };
+    : { what: "datasets", state: "absent", found: "none yet", remedy: "dmn fetch --dataset synthetic" };
 }
 
 function keysFinding(what: string, variables: readonly string[], root: string): Finding {
@@ -95,16 +97,19 @@ function keysFinding(what: string, variables: readonly string[], root: string): 
   if (given !== undefined) return { what, state: "ok", found: `in the environment (${given})`, remedy: "" };
   if (fs.existsSync(file)) {
     const isPrivate = process.platform === "win32" || (fs.statSync(file).mode & 0o077) === 0;
-    return { what, state: isPrivate ? "ok" : "missing", found: `${file}${isPrivate ? "" : " can be read by others"}`,
+    const found = `${file}${isPrivate ? "" : " can be read by others"}`;
+    return { what, state: isPrivate ? "ok" : "missing", found,
       remedy: isPrivate ? "" : `chmod 600 ${file}` };
   }
-  return { what, state: "absent", found: "not set", remedy: `export ${variables[0]}=... (only to fetch from there)` };
+  return { what, state: "absent", found: "not set",
+    remedy: `export ${variables[0]}=... (only to fetch from there)` };
 }
 
 async function gpu(): Promise<Finding> {
   const place = "/proc/driver/nvidia/version";
   if (!fs.existsSync(place)) {
-    return { what: "NVIDIA driver", state: "absent", found: "no driver here; everything runs on the CPU", remedy: "" };
+    return { what: "NVIDIA driver", state: "absent", remedy: "",
+      found: "no driver here; everything runs on the CPU" };
   }
   const [line] = (await fs.promises.readFile(place, "utf8")).split("\n");
   return { what: "NVIDIA driver", state: "ok", found: line, remedy: "" };
@@ -114,5 +119,6 @@ function peers(): Finding {
   const place = path.resolve(import.meta.dirname, "..", "..", ".tools", "bench", "bin", "python");
   return fs.existsSync(place)
     ? { what: "bench peers", state: "ok", found: "Python with the peers of dmn bench", remedy: "" }
-    : { what: "bench peers", state: "absent", found: "not installed", remedy: "sh test/peers/setup.sh bench" };
+    : { what: "bench peers", state: "absent", found: "not installed",
+      remedy: "sh test/peers/setup.sh bench" };
 }

@@ -1,4 +1,7 @@
-/** How fast weights become a result: the vector engine over a panel, the event engine with an order on each bar. */
+/**
+ * How fast weights become a result: the vector engine over a panel, the event engine with an order on each
+ * bar.
+ */
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
@@ -19,12 +22,15 @@ const SUITE = "backtest";
 
 /** Takes a precomputed position, so that only the engine is timed. */
 const given: Strategy = {
-  name: "given", description: "the position in the first feature", recipe: "none", features: ["position", "volatility"],
-  lookback: 1,
+  name: "given", description: "the position in the first feature", recipe: "none",
+  features: ["position", "volatility"], lookback: 1,
   decide(batch) {
     const B = batch.time.length;
     const position = new Float32Array(B), volatility = new Float32Array(B);
-    for (let b = 0; b < B; b++) { position[b] = batch.features[2 * b]; volatility[b] = batch.features[2 * b + 1]; }
+    for (let b = 0; b < B; b++) {
+      position[b] = batch.features[2 * b];
+      volatility[b] = batch.features[2 * b + 1];
+    }
     return Promise.resolve({ position, volatility, confidence: new Float32Array(B).fill(1) });
   },
 };
@@ -44,8 +50,10 @@ export async function run(bench: Bench): Promise<BenchRow[]> {
     const eventRow = { ...facts, name: "event engine, an order on each bar", values: event.values,
       note: `${days} days x 20 instruments` };
     return [
-      benchRow({ ...facts, name: "vector engine, weights to metrics", unit: "bar-instruments/s", values: vector.values,
-        note: `${days} days x ${wide.instruments.length} instruments` }, {}, vector.peer),
+      benchRow({
+        ...facts, name: "vector engine, weights to metrics", unit: "bar-instruments/s", values: vector.values,
+        note: `${days} days x ${wide.instruments.length} instruments`,
+      }, {}, vector.peer),
       benchRow(eventRow, {}, event.peer),
       ...(nautilus === null ? [] : [benchRow(eventRow, {}, nautilus)]),
     ];
@@ -89,8 +97,8 @@ function makeInput(days: number, count: number): BacktestInput {
     instruments, strategy: given, benchmark: null,
     settings: {
       windows: [{ from: dayOf(BENCH_START), to: dayOf(instruments[0].bars.time[days - 1]) }],
-      periodsPerYear: TRADING_DAYS_PER_YEAR, volatilityTarget: 0.15, portfolioTarget: null, leverageMax: Infinity,
-      lag: 0, costs: { ...NO_COSTS, costBps: 1 }, limits: NO_LIMITS, trials: 1,
+      periodsPerYear: TRADING_DAYS_PER_YEAR, volatilityTarget: 0.15, portfolioTarget: null,
+      leverageMax: Infinity, lag: 0, costs: { ...NO_COSTS, costBps: 1 }, limits: NO_LIMITS, trials: 1,
       capital: 1e6, isFractional: true, slippageBps: 0, participationMax: Infinity,
     },
   };

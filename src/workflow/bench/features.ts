@@ -1,6 +1,6 @@
 /**
- * How fast bars become features: the same indicators as TA-Lib computes, the whole technical recipe as a batch and bar
- * by bar, and a market of 5,000 instruments from nothing to Parquet within 4 GiB.
+ * How fast bars become features: the same indicators as TA-Lib computes, the whole technical recipe as a
+ * batch and bar by bar, and a market of 5,000 instruments from nothing to Parquet within 4 GiB.
  */
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
@@ -63,8 +63,8 @@ async function commonColumns(bench: Bench, bars: Bars, rounds: number): Promise<
   // The peer runs between two halves, so that a machine that drifts drifts for both.
   const after = peer === null ? [] : await measure();
   return benchRow({
-    suite: SUITE, name: `${panel.columns.length} columns TA-Lib has too, one core`, unit: "values/s", better: "higher",
-    values: [...before, ...after], note: `${bars.time.length} bars`,
+    suite: SUITE, name: `${panel.columns.length} columns TA-Lib has too, one core`, unit: "values/s",
+    better: "higher", values: [...before, ...after], note: `${bars.time.length} bars`,
   }, {}, peer);
 }
 
@@ -83,8 +83,9 @@ function talib(bench: Bench, bars: Bars, rounds: number, columns: number): PeerF
   try {
     const place = path.join(folder, "bars.bin");
     const { open, high, low, close, volume } = bars.columns;
-    fs.writeFileSync(place, Buffer.concat([open, high, low, close, volume].map((part) => Buffer.from(part!.buffer))));
-    const answer = askPeer("technical.py", [place, String(bars.time.length), String(rounds), String(columns)]);
+    const parts = [open, high, low, close, volume].map((part) => Buffer.from(part!.buffer));
+    fs.writeFileSync(place, Buffer.concat(parts));
+    const answer = askPeer("technical.py", [place, ...[bars.time.length, rounds, columns].map(String)]);
     if (!("missing" in answer)) return answer;
     bench.note(answer.missing);
     return null;
@@ -94,36 +95,52 @@ function talib(bench: Bench, bars: Bars, rounds: number, columns: number): PeerF
 async function batch(name: string, panel: Panel, bars: Bars, rounds: number): Promise<BenchRow> {
   const values = bars.time.length * panel.columns.length;
   const seconds = await timeRounds(rounds, 1, () => computeFeatures(panel, bars));
-  return benchRow({ suite: SUITE, name: `${name}, one core`, unit: "values/s", better: "higher",
-    values: seconds.map((one) => values / one), note: `${bars.time.length} bars x ${panel.columns.length} columns` });
+  return benchRow({
+    suite: SUITE, name: `${name}, one core`, unit: "values/s", better: "higher",
+    values: seconds.map((one) => values / one),
+    note: `${bars.time.length} bars x ${panel.columns.length} columns`,
+  });
 }
 
-async function stream(name: string, panel: Panel, bars: Bars, rounds: number, target: number | null): Promise<BenchRow> {
+async function stream(
+  name: string, panel: Panel, bars: Bars, rounds: number, target: number | null,
+): Promise<BenchRow> {
   const bar: { -readonly [K in keyof BarRow]: BarRow[K] } = { time: 0 };
   const { open, high, low, close, volume } = bars.columns;
   const seconds = await timeRounds(rounds, 1, () => {
     const memory = panel.start();
     for (let t = 0; t < bars.time.length; t++) {
       bar.time = bars.time[t];
-      bar.open = open![t]; bar.high = high![t]; bar.low = low![t]; bar.close = close![t]; bar.volume = volume![t];
+      bar.open = open![t];
+      bar.high = high![t];
+      bar.low = low![t];
+      bar.close = close![t];
+      bar.volume = volume![t];
       memory.push(bar);
     }
   });
-  return benchRow({ suite: SUITE, name: `${name}, one core`, unit: "rows/s", better: "higher",
-    values: seconds.map((one) => bars.time.length / one), note: `${panel.columns.length} columns a row` }, { target });
+  return benchRow({
+    suite: SUITE, name: `${name}, one core`, unit: "rows/s", better: "higher",
+    values: seconds.map((one) => bars.time.length / one), note: `${panel.columns.length} columns a row`,
+  }, { target });
 }
 
-/** Synthetic market to Parquet with the product's own commands, each in its own process whose peak memory is read. */
+/**
+ * Synthetic market to Parquet with the product's own commands, each in its own process whose peak memory is
+ * read.
+ */
 function wholeMarket(bench: Bench): BenchRow[] {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-bench-"));
   try {
-    const fetched = dmn(folder, ["fetch", "--source", "synthetic", "--dataset", "wide", "--symbols", "SYN*5000",
-      "--from", "2010-01-01", "--to", "2019-07-31"]);
+    const fetched = dmn(folder, ["fetch", "--source", "synthetic", "--dataset", "wide",
+      "--symbols", "SYN:5000", "--from", "2010-01-01", "--to", "2019-07-31"]);
     const made = dmn(folder, ["features", "--dataset", "wide", "--recipe", "dmn"]);
     bench.context.signal.throwIfAborted();
     const what = "5,000 instruments x 2,500 days, dmn recipe";
     const row = (name: string, unit: string, value: number, maximum: number | null): BenchRow => benchRow({
-      suite: SUITE, name: `${what}: ${name}`, unit, better: "lower", values: [value], note: "fetch + features" }, { maximum });
+      suite: SUITE, name: `${what}: ${name}`, unit, better: "lower", values: [value],
+      note: "fetch + features",
+    }, { maximum });
     return [
       row("fetch synthetic", "s", fetched.seconds, null),
       row("features to Parquet", "s", made.seconds, null),
@@ -143,5 +160,6 @@ function dmn(root: string, args: readonly string[]): { seconds: number; peakGib:
   const ran = spawnSync(process.execPath, ["--import", PEAK, door, ...args, "--data-dir", root],
     { encoding: "utf8", env: { ...process.env, DMN_BENCH_PEAK: peak } });
   if (ran.status !== 0) throw new Error(`dmn ${args.join(" ")} failed: ${ran.stderr}`);
-  return { seconds: (performance.now() - start) / 1000, peakGib: Number(fs.readFileSync(peak, "utf8")) / 2 ** 20 };
+  const seconds = (performance.now() - start) / 1000;
+  return { seconds, peakGib: Number(fs.readFileSync(peak, "utf8")) / 2 ** 20 };
 }

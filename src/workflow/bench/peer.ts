@@ -15,8 +15,9 @@ export function peerPython(): string | null {
 export type PeerAnswer = PeerFigure | { readonly missing: string };
 
 /**
- * Runs `test/peers/SCRIPT` with arguments; it prints one JSON object {peer, values}. Times are taken inside the peer's
- * own process, after its own warm-up, so that neither its start nor its compilation counts against it.
+ * Runs `test/peers/SCRIPT` with arguments; it prints one JSON object {peer, values}. Times are taken inside
+ * the peer's own process, after its own warm-up, so that neither its start nor its compilation counts
+ * against it.
  */
 export function askPeer(script: string, args: readonly string[]): PeerAnswer {
   const python = peerPython();

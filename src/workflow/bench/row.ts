@@ -40,7 +40,9 @@ export function quantile(values: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.max(0, Math.ceil(share * sorted.length) - 1))];
 }
 
-export function benchRow({ values, ...facts }: Measured, claims: Claims = {}, peer: PeerFigure | null = null): BenchRow {
+export function benchRow(
+  { values, ...facts }: Measured, claims: Claims = {}, peer: PeerFigure | null = null,
+): BenchRow {
   const isHigherBetter = facts.better === "higher";
   const value = quantile(values, 0.5);
   const peerValue = peer === null ? null : quantile(peer.values, 0.5);

@@ -14,7 +14,8 @@ import { benchRow, timeRounds, type BenchRow } from "./row.ts";
 const SUITE = "store";
 
 export async function run(bench: Bench): Promise<BenchRow[]> {
-  const symbols = bench.isQuick ? 10 : 100, days = bench.isQuick ? 1_000 : 10_000, rounds = bench.isQuick ? 2 : 3;
+  const { isQuick } = bench;
+  const symbols = isQuick ? 10 : 100, days = isQuick ? 1_000 : 10_000, rounds = isQuick ? 2 : 3;
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-bench-"));
   const context = { ...bench.context, root: folder, progress: silentProgress };
   try {
@@ -26,14 +27,18 @@ export async function run(bench: Bench): Promise<BenchRow[]> {
     const measure = async (warmups: number): Promise<number[]> =>
       (await timeRounds(rounds, warmups, load)).map((seconds) => rows / seconds);
     const values = await measure(1);
-    const answer = bench.hasPeers ? askPeer("store.py", [csv, path.join(folder, "peer"), String(rounds)]) : null;
+    const peerFolder = path.join(folder, "peer");
+    const answer = bench.hasPeers ? askPeer("store.py", [csv, peerFolder, String(rounds)]) : null;
     if (answer !== null && "missing" in answer) bench.note(answer.missing);
     const peer = answer === null || "missing" in answer ? null : answer;
     if (peer !== null) values.push(...await measure(0));
-    const note = `${symbols} instruments x ${days} days, OHLCV, ${Math.round(fs.statSync(csv).size / 2 ** 20)} MiB`;
+    const mib = Math.round(fs.statSync(csv).size / 2 ** 20);
+    const note = `${symbols} instruments x ${days} days, OHLCV, ${mib} MiB`;
     return [
-      benchRow({ suite: SUITE, name: "CSV to HDF5, checked and fsynced", unit: "rows/s", better: "higher", values, note },
-        {}, peer),
+      benchRow({
+        suite: SUITE, name: "CSV to HDF5, checked and fsynced", unit: "rows/s", better: "higher",
+        values, note,
+      }, {}, peer),
       ...await reading(folder, rounds * 5, note),
     ];
   } finally { fs.rmSync(folder, { recursive: true }); }
@@ -43,7 +48,8 @@ async function reading(root: string, rounds: number, note: string): Promise<Benc
   const manifest = readManifest(root, "bench");
   const { symbol, rows, to } = manifest.instruments[0];
   const whole = await timeRounds(rounds, 2, () => readBars(root, manifest, symbol));
-  const year = await timeRounds(rounds, 2, () => readBars(root, manifest, symbol, { from: to - 365 * MS_PER_DAY }));
+  const from = to - 365 * MS_PER_DAY;
+  const year = await timeRounds(rounds, 2, () => readBars(root, manifest, symbol, { from }));
   return [
     benchRow({ suite: SUITE, name: "one instrument back, all columns", unit: "rows/s", better: "higher",
       values: whole.map((seconds) => rows / seconds), note }),
@@ -54,7 +60,8 @@ async function reading(root: string, rounds: number, note: string): Promise<Benc
 
 /** A long file, sorted by day, as vendors write it. Only weekdays, so that no calendar objects. */
 function writeCsv(place: string, symbols: number, days: number): void {
-  const series = Array.from({ length: symbols }, (_, k) => madeUpBars(`S${String(k).padStart(3, "0")}`, days));
+  const series = Array.from({ length: symbols },
+    (_, k) => madeUpBars(`S${String(k).padStart(3, "0")}`, days));
   const file = fs.openSync(place, "w");
   fs.writeSync(file, "timestamp,symbol,open,high,low,close,volume\n");
   let lines: string[] = [];
