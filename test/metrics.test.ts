@@ -50,14 +50,24 @@ describe("known answers", () => {
       const { of } = METRICS[name];
       if (of !== null) assert.ok(Number.isNaN(of(new Float64Array(0), 252)), name);
     }
-    assert.ok(Number.isNaN(metrics.volatility([0.01], 252)));
-    assert.ok(Number.isNaN(metrics.sharpe([0.01], 252)));
-    assert.equal(metrics.annualReturn([0.01], 1), 1.01 - 1);
+    assert.ok(Number.isNaN(METRICS.volatility.of([0.01], 252)));
+    assert.ok(Number.isNaN(METRICS.sharpe.of([0.01], 252)));
+    assert.equal(METRICS.annualReturn.of([0.01], 1), 1.01 - 1);
   });
 
   test("losing everything is an annual return of -1 and a drawdown of 1, not NaN", () => {
-    assert.equal(metrics.annualReturn([0.1, -1, 0.2], 252), -1);
-    assert.equal(metrics.maxDrawdown([0.1, -1, 0.2]), 1);
+    assert.equal(METRICS.annualReturn.of([0.1, -1, 0.2], 252), -1);
+    assert.equal(METRICS.maxDrawdown.of([0.1, -1, 0.2], 252), 1);
+  });
+
+  test("two losses of 150 % are a return of -1, not the gain of (1 - 1.5)^2 - 1 (hand)", () => {
+    assert.equal(METRICS.cumulativeReturn.of([-1.5, -1.5, 0.1], 252), -1);
+    assert.equal(METRICS.maxDrawdown.of([-1.5, -1.5, 0.1], 252), 1);
+  });
+
+  test("three returns of 0.1 vary by exactly 0 and have no Sharpe ratio, though 0.3 / 3 is not 0.1", () => {
+    assert.equal(METRICS.volatility.of([0.1, 0.1, 0.1], 252), 0);
+    assert.ok(Number.isNaN(METRICS.sharpe.of([0.1, 0.1, 0.1], 252)));
   });
 
   test("VaR and CVaR at 95 % of the returns -1..-100 bps are 95.05 and 98 bps (hand: rank 0.05 x 99 = 4.95)", () => {

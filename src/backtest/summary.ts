@@ -12,13 +12,10 @@ export const SHARPE_ALARM = 3;
 
 /** `turnoverAnnual`: sum of |change of weight| a year, mean over the instruments. */
 export function summarize(net: Float64Array, periodsPerYear: number, turnoverAnnual: number): Summary {
-  return {
-    annualReturn: metrics.annualReturn(net, periodsPerYear),
-    volatility: metrics.volatility(net, periodsPerYear),
-    sharpe: metrics.sharpe(net, periodsPerYear), sortino: metrics.sortino(net, periodsPerYear),
-    maxDrawdown: metrics.maxDrawdown(net), calmar: metrics.calmar(net, periodsPerYear),
-    positiveShare: metrics.positiveShare(net), turnover: turnoverAnnual,
-  };
+  const { annualReturn, volatility, sharpe, sortino, maxDrawdown, calmar, positiveShare } =
+    metrics.returnNumbers(net, periodsPerYear);
+  return { annualReturn, volatility, sharpe, sortino, maxDrawdown, calmar, positiveShare,
+    turnover: turnoverAnnual };
 }
 
 /** Mean of each number over the windows. */
@@ -59,12 +56,10 @@ export function costLadder(gross: Float64Array, fixed: Float64Array, turnover: F
   pieces: readonly Piece[], periodsPerYear: number): CostRow[] {
   return LADDER_BPS.map((costBps) => {
     const net = gross.map((value, d) => value - fixed[d] - costBps * BPS * turnover[d]);
-    const parts = pieces.map(({ from, to }) => net.subarray(from, to));
-    return {
-      costBps,
-      annualReturn: mean(parts.map((part) => metrics.annualReturn(part, periodsPerYear))),
-      sharpe: mean(parts.map((part) => metrics.sharpe(part, periodsPerYear))),
-    };
+    const parts = pieces.map(({ from, to }) =>
+      metrics.returnNumbers(net.subarray(from, to), periodsPerYear));
+    return { costBps, annualReturn: mean(parts.map((part) => part.annualReturn)),
+      sharpe: mean(parts.map((part) => part.sharpe)) };
   });
 }
 

@@ -6,6 +6,10 @@
  */
 import { formatTable } from "../base/table.ts";
 import * as series from "./returns.ts";
+import type { ReturnNumbers } from "./returns.ts";
+
+const one = (name: keyof ReturnNumbers) => (returns: ArrayLike<number>, periods: number): number =>
+  series.returnNumbers(returns, periods)[name];
 
 export const METRIC_NAMES = [
   "cumulativeReturn", "annualReturn", "volatility", "sharpe", "sortino", "downsideRisk", "maxDrawdown",
@@ -27,25 +31,25 @@ export interface Metric {
 
 export const METRICS = {
   cumulativeReturn: { title: "Cumulative return", unit: "fraction", formula: "W_n - 1", source: "definition",
-    better: "up", of: series.cumulativeReturn },
+    better: "up", of: one("cumulativeReturn") },
   annualReturn: { title: "Annual return", unit: "fraction a year", formula: "W_n ^ (P/n) - 1",
-    source: "compound annual growth rate", better: "up", of: series.annualReturn },
+    source: "compound annual growth rate", better: "up", of: one("annualReturn") },
   volatility: { title: "Volatility", unit: "fraction a year", formula: "std(r, ddof 1) sqrt(P)",
-    source: "definition", better: "down", of: series.volatility },
+    source: "definition", better: "down", of: one("volatility") },
   sharpe: { title: "Sharpe", unit: "ratio", formula: "mean(r) / std(r, ddof 1) sqrt(P); risk-free 0",
-    source: "Sharpe 1994", better: "up", of: series.sharpe },
+    source: "Sharpe 1994", better: "up", of: one("sharpe") },
   sortino: { title: "Sortino", unit: "ratio", formula: "P mean(r) / downside risk",
     source: "Sortino, Price 1994",
-    better: "up", of: series.sortino },
+    better: "up", of: one("sortino") },
   downsideRisk: { title: "Downside risk", unit: "fraction a year", formula: "sqrt(mean(min(r, 0)^2)) sqrt(P)",
-    source: "Sortino, Price 1994", better: "down", of: series.downsideRisk },
+    source: "Sortino, Price 1994", better: "down", of: one("downsideRisk") },
   maxDrawdown: { title: "Max drawdown", unit: "fraction", formula: "max_t 1 - W_t / max(1, W_1..W_t)",
-    source: "definition", better: "down", of: series.maxDrawdown },
+    source: "definition", better: "down", of: one("maxDrawdown") },
   calmar: { title: "Calmar", unit: "ratio", formula: "annual return / max drawdown", source: "Young 1991",
-    better: "up", of: series.calmar },
+    better: "up", of: one("calmar") },
   positiveShare: { title: "Positive periods", unit: "fraction", formula: "count(r > 0) / n",
     source: "definition",
-    better: "up", of: series.positiveShare },
+    better: "up", of: one("positiveShare") },
   omega: { title: "Omega", unit: "ratio", formula: "sum(max(r, 0)) / sum(max(-r, 0))",
     source: "Keating, Shadwick 2002", better: "up", of: (returns) => series.omega(returns) },
   tailRatio: { title: "Tail ratio", unit: "ratio", formula: "|q95(r)| / |q5(r)|, quantiles linear",

@@ -11,19 +11,20 @@ export function present(values: ArrayLike<number>): Float64Array {
   return out.subarray(0, n);
 }
 
+/** Exact where all numbers are equal, so that they have a deviation of exactly 0. */
 export function mean(values: ArrayLike<number>): number {
-  let sum = 0, n = 0;
+  let origin = NaN, sum = 0, n = 0;
   for (let t = 0; t < values.length; t++) {
-    if (Number.isNaN(values[t])) continue;
-    sum += values[t];
-    n++;
+    const value = values[t];
+    if (Number.isNaN(value)) continue;
+    if (n++ === 0) origin = value;
+    sum += value - origin;
   }
-  return n === 0 ? NaN : sum / n;
+  return n === 0 ? NaN : origin + sum / n;
 }
 
 /** Sample standard deviation: divides by n - `ddof`; NaN when that is not positive. */
-export function deviation(values: ArrayLike<number>, ddof = 1): number {
-  const centre = mean(values);
+export function deviation(values: ArrayLike<number>, ddof = 1, centre = mean(values)): number {
   let sum = 0, n = 0;
   for (let t = 0; t < values.length; t++) {
     if (Number.isNaN(values[t])) continue;

@@ -7,62 +7,48 @@ import { deviation, mean, present, quantile, standardMoment } from "./moments.ts
 
 type Series = ArrayLike<number>;
 
-export function cumulativeReturn(returns: Series): number {
-  if (returns.length === 0) return NaN;
-  let wealth = 1;
-  for (let t = 0; t < returns.length; t++) if (!Number.isNaN(returns[t])) wealth *= 1 + returns[t];
-  return wealth - 1;
+/** The numbers that need no other series, made together because they are made of the same sums. */
+export interface ReturnNumbers {
+  readonly cumulativeReturn: number;
+  /** Compound growth a year (CAGR); -1 when everything was lost. */
+  readonly annualReturn: number;
+  readonly volatility: number;
+  /** Arithmetic mean over standard deviation, annualised; NaN for a series without variation. */
+  readonly sharpe: number;
+  /** Root mean square of the losses over *all* periods, annualised. */
+  readonly downsideRisk: number;
+  /** Infinite for gains without a loss, NaN for nothing at all. */
+  readonly sortino: number;
+  /** Largest fall from a peak of the compounded curve, which starts at 1: a positive fraction. */
+  readonly maxDrawdown: number;
+  /** NaN without a drawdown. */
+  readonly calmar: number;
+  readonly positiveShare: number;
 }
 
-/** Compound growth a year (CAGR); -1 when everything was lost. */
-export function annualReturn(returns: Series, periods: number): number {
-  if (returns.length === 0) return NaN;
-  return Math.max(0, 1 + cumulativeReturn(returns)) ** (periods / returns.length) - 1;
-}
-
-export function volatility(returns: Series, periods: number): number {
-  return deviation(returns) * Math.sqrt(periods);
-}
-
-/** Arithmetic mean over standard deviation, annualised; NaN for a series without variation. */
-export function sharpe(returns: Series, periods: number): number {
-  const scale = deviation(returns);
-  return scale > 0 ? mean(returns) / scale * Math.sqrt(periods) : NaN;
-}
-
-/** Root mean square of the losses over *all* periods, annualised. */
-export function downsideRisk(returns: Series, periods: number): number {
-  let sum = 0, n = 0;
-  for (let t = 0; t < returns.length; t++) {
-    if (Number.isNaN(returns[t])) continue;
-    sum += Math.min(returns[t], 0) ** 2;
+export function returnNumbers(returns: Series, periods: number): ReturnNumbers {
+  const { length } = returns, root = Math.sqrt(periods);
+  let n = 0, positive = 0, squares = 0, wealth = 1, peak = 1, fall = 0;
+  for (let t = 0; t < length; t++) {
+    const value = returns[t];
+    if (Number.isNaN(value)) continue;
     n++;
+    if (value > 0) positive++;
+    else squares += value * value;
+    // What is lost stays lost: two losses of more than everything are not a gain.
+    wealth *= value > -1 ? 1 + value : 0;
+    if (wealth > peak) peak = wealth;
+    else if (1 - wealth / peak > fall) fall = 1 - wealth / peak;
   }
-  return n === 0 ? NaN : Math.sqrt(sum / n) * Math.sqrt(periods);
-}
-
-/** Infinite for gains without a loss, NaN for nothing at all. */
-export function sortino(returns: Series, periods: number): number {
-  return mean(returns) * periods / downsideRisk(returns, periods);
-}
-
-/** Largest fall from a peak of the compounded curve, which starts at 1: a positive fraction. */
-export function maxDrawdown(returns: Series): number {
-  if (returns.length === 0) return NaN;
-  let wealth = 1, peak = 1, worst = 0;
-  for (let t = 0; t < returns.length; t++) {
-    if (Number.isNaN(returns[t])) continue;
-    wealth *= 1 + returns[t];
-    peak = Math.max(peak, wealth);
-    worst = Math.max(worst, 1 - wealth / peak);
-  }
-  return worst;
-}
-
-/** NaN without a drawdown. */
-export function calmar(returns: Series, periods: number): number {
-  const fall = maxDrawdown(returns);
-  return fall > 0 ? annualReturn(returns, periods) / fall : NaN;
+  const centre = mean(returns), scale = deviation(returns, 1, centre);
+  const downsideRisk = n === 0 ? NaN : Math.sqrt(squares / n) * root;
+  const annualReturn = length === 0 ? NaN : wealth ** (periods / length) - 1;
+  return {
+    cumulativeReturn: length === 0 ? NaN : wealth - 1, annualReturn, volatility: scale * root,
+    sharpe: scale > 0 ? centre / scale * root : NaN, downsideRisk,
+    sortino: centre * periods / downsideRisk, maxDrawdown: length === 0 ? NaN : fall,
+    calmar: fall > 0 ? annualReturn / fall : NaN, positiveShare: n === 0 ? NaN : positive / n,
+  };
 }
 
 /** Gains over losses around `threshold`; NaN without a loss. */
@@ -78,16 +64,6 @@ export function omega(returns: Series, threshold = 0): number {
 
 export function tailRatio(returns: Series): number {
   return Math.abs(quantile(returns, 0.95)) / Math.abs(quantile(returns, 0.05));
-}
-
-export function positiveShare(returns: Series): number {
-  let positive = 0, n = 0;
-  for (let t = 0; t < returns.length; t++) {
-    if (Number.isNaN(returns[t])) continue;
-    if (returns[t] > 0) positive++;
-    n++;
-  }
-  return n === 0 ? NaN : positive / n;
 }
 
 /** Loss that one period exceeds with probability 1 - `level`, from the sample itself; positive is a loss. */
@@ -111,5 +87,5 @@ export function kurtosis(returns: Series): number { return standardMoment(return
 export function informationRatio(returns: Series, benchmark: Series, periods: number): number {
   const active = new Float64Array(Math.min(returns.length, benchmark.length));
   for (let t = 0; t < active.length; t++) active[t] = returns[t] - benchmark[t];
-  return sharpe(active, periods);
+  return returnNumbers(active, periods).sharpe;
 }

@@ -16,23 +16,24 @@
  * The two are joined by Chan, Golub and LeVeque 1979. Equal returns have a deviation of exactly 0.
  */
 
-/** (D) growth of 1 with compounding: product of 1 + r up to and with period t. */
+/**
+ * (D) growth of 1 with compounding: product of 1 + r up to and with period t. What is lost stays
+ * lost: it never falls below 0.
+ */
 export function growth(returns: Float64Array): Float64Array {
   const out = new Float64Array(returns.length);
   let value = 1;
-  for (let t = 0; t < returns.length; t++) out[t] = value *= 1 + returns[t];
+  for (let t = 0; t < returns.length; t++) out[t] = value *= Math.max(0, 1 + returns[t]);
   return out;
 }
 
 /** (D) distance below the highest growth so far, <= 0. The start (growth 1) counts as a high. */
 export function drawdown(returns: Float64Array): Float64Array {
-  const out = new Float64Array(returns.length);
-  let value = 1;
+  const out = growth(returns);
   let peak = 1;
-  for (let t = 0; t < returns.length; t++) {
-    value *= 1 + returns[t];
-    if (value > peak) peak = value;
-    out[t] = value / peak - 1;
+  for (let t = 0; t < out.length; t++) {
+    if (out[t] > peak) peak = out[t];
+    out[t] = out[t] / peak - 1;
   }
   return out;
 }
