@@ -22,7 +22,8 @@ import { hashFile, hashOf } from "../base/file.ts";
 import { actionFactors } from "./adjust.ts";
 import { COLUMNS, type Bars, type ColumnName, type CorporateAction } from "./bars.ts";
 import { calendar } from "./calendar.ts";
-import { openHdf5, writeHdf5, type Hdf5Column, type Hdf5Reader } from "./hdf5.ts";
+import { openHdf5, writeHdf5, type Hdf5Reader, type Written } from "./hdf5.ts";
+import type { Hdf5Column } from "./hdf5-image.ts";
 import type { Instrument } from "./instrument.ts";
 import type { DatasetFacts } from "./manifest.ts";
 
@@ -51,7 +52,7 @@ interface BlockIndex {
 export interface BarFile {
   readonly content: string;
   readonly columns: readonly ColumnName[];
-  write(place: string, revision: number): void;
+  write(place: string, revision: number): Written;
 }
 
 /** Works out the index and the content's hash of rows (already checked by checkBars). */
@@ -74,7 +75,8 @@ export function barFile(
   return {
     content, columns,
     write(place, revision) {
-      writeHdf5(place, attributesOf(facts, content, revision), datasetsOf(facts, arrays, index));
+      const attributes = attributesOf(facts, content, revision);
+      return writeHdf5(place, attributes, datasetsOf(facts, arrays, index));
     },
   };
 }
@@ -182,10 +184,12 @@ export function readBarFile(
   const time = read("time", 0);
   const from = lowerBound(time, wanted.from, false), to = lowerBound(time, wanted.to, true);
   const columns: Partial<Record<ColumnName, Float64Array>> = {};
+  const isAll = from === 0 && to === time.length;
+  const cut = (values: Float64Array): Float64Array => isAll ? values : values.slice(from, to);
   for (const name of wanted.columns) {
-    columns[name] = read(name, 1 + facts.columns.indexOf(name)).slice(from, to);
+    columns[name] = cut(read(name, 1 + facts.columns.indexOf(name)));
   }
-  return { time: time.slice(from, to), columns, factors: index.factors };
+  return { time: cut(time), columns, factors: index.factors };
 }
 
 function readIndex(file: Hdf5Reader, facts: BarFileFacts): BlockIndex {

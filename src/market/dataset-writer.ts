@@ -192,13 +192,12 @@ export class DatasetWriter implements Disposable {
     const temporary = `${place}.${process.pid}${TEMPORARY}`;
     try {
       fs.mkdirSync(path.dirname(place), { recursive: true });
-      stored.write(temporary, this.#revision());
+      const written = stored.write(temporary, this.#revision());
       readBarFile(temporary, { ...facts, dataset: this.#facts }, facts.content,
         { from: -Infinity, to: Infinity, columns: facts.columns });
-      const bytes = fs.statSync(temporary).size, sha256 = hashBarFile(temporary, bytes);
       fs.renameSync(temporary, place);
       this.#written.add(place);
-      return { sha256, bytes };
+      return written;
     } catch (error) {
       fs.rmSync(temporary, { force: true });
       throw explainWrite(place, error);
