@@ -163,6 +163,15 @@ test("an instrument whose bars end is sold at its last price whatever the volume
   assert.ok(notes.includes("Closed out at the last price because the bars end: GONE."), notes.join("\n"));
 });
 
+test("with lag 1 nobody sells at the open of 100 of a last bar that closes at 50: half the equity is lost", async () => {
+  const positions = [1, 1, 1, 1, 1, 1, 1];
+  const gone = quoted([100, 100, 100, 100, 50], positions, [], [100, 100, 100, 100, 100]);
+  const stays = quoted([100, 100, 100, 100, 100, 100, 100], [0, 0, 0, 0, 0, 0, 0]);
+  const ends = { ...gone, instrument: { ...gone.instrument, symbol: "GONE" } };
+  const { curve } = await runEvent(inputOf([ends, stays], { ...FULL, lag: 1, volatilityTarget: 2 }, "raw"));
+  near(curve.netReturn.reduce((growth, value) => growth * (1 + value), 1), 0.5, 1e-12);
+});
+
 test("an order limit of 150 lets 100 and 100 in and does not keep the 220 of a last bar from being sold", async () => {
   const gone = quoted([100, 100, 110], [0.2, 0.4]), stays = quoted([100, 100, 100, 100, 100], [0.2, 0.2, 0.2, 0.2]);
   const limits = { ...NO_LIMITS, orderNotionalMax: 150 };

@@ -57,6 +57,20 @@ describe("both engines", () => {
     });
   }
 
+  test("agree to 1e-12 under a gross limit of 0.3 when an instrument ends: what is gone counts no more", async () => {
+    for (const lag of [0, 1] as const) {
+      const [first, ...rest] = market(5, { instruments: 3, days: 160 });
+      const time = first.bars.time.slice(0, 60);
+      const gone = { ...first, bars: { ...first.bars, time,
+        columns: { close: first.bars.columns.close!.slice(0, 60) } }, adjustedClose: first.adjustedClose.slice(0, 60),
+        features: { ...first.features, time, values: first.features.values.slice(0, 120) } };
+      const input = inputOf([gone, ...rest], { lag, limits: { ...NO_LIMITS, grossMax: 0.3 } });
+      const event = await runEvent(input), vector = await runVector(input);
+      assert.ok(furthest(event.curve.netReturn, vector.curve.netReturn) < 1e-12, `lag ${lag}`);
+      assert.ok(Math.max(...vector.curve.grossExposure.subarray(70)) > 0.3 - 1e-12, `lag ${lag}`);
+    }
+  });
+
   test("charge the same borrow and financing to 1e-12 when nothing else is charged", async () => {
     const costs = { costBps: 0, isHalfSpreadCharged: false, borrowBps: 300, financingBps: 200 };
     const input = inputOf(market(5, { instruments: 4, days: 200 }), { costs, volatilityTarget: 0.6 });

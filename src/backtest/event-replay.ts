@@ -250,21 +250,33 @@ export class Replay {
     const { lag } = this.#terms, factor = this.#scaler.factor();
     if (isLimited) this.#holdings(equity);
     for (let entry = from; entry < to; entry++) {
-      const i = timeline.instrument[entry];
+      const i = timeline.instrument[entry], row = timeline.row[entry];
       // An instrument that is not decided on now has weight 0 at this row: it is closed.
-      const own = weight[i][timeline.row[entry]];
+      const own = weight[i][row];
       this.#plain[i] = lag === 0 ? own / divisor : this.#plainWaiting[i];
       this.#plainWaiting[i] = own / divisor;
+      if (this.#isTooLate(i, row)) continue;
       this.#weights[i] = Math.min(leverageMax, Math.max(-leverageMax, own * factor)) / divisor;
     }
     if (isLimited) this.#limit();
     this.run.decisions++;
     for (let entry = from; entry < to; entry++) {
       const i = timeline.instrument[entry], row = timeline.row[entry];
-      if (row === this.#terms.prices[i].time.length - 1) this.#closeOut(step, i);
+      if (this.#barsLeft(i, row) === 0) this.#closeOut(step, i);
+      else if (this.#isTooLate(i, row)) continue;
       else if (lag === 0) this.#order(step, i, row, this.#weights[i], equity, this.account.mark[i]);
       else { this.#wanted[i] = this.#weights[i]; this.#isWaiting[i] = 1; }
     }
+  }
+
+  #barsLeft(i: number, row: number): number { return this.#terms.prices[i].time.length - 1 - row; }
+
+  /**
+   * With lag 1 an order of the bar before the last earns no bar, so it has no weight; yet it is not closed
+   * there, since nobody knows at that moment that one bar is left.
+   */
+  #isTooLate(i: number, row: number): boolean {
+    return this.#terms.lag === 1 && this.#barsLeft(i, row) === 1;
   }
 
   #limit(): void {

@@ -88,6 +88,7 @@ export function limitWeights(instruments: readonly InstrumentInput[], weights: r
   const count = instruments.length;
   const cursor = new Int32Array(count), here = new Int32Array(count);
   const wanted = new Float64Array(count), held = new Float64Array(count);
+  const ends = instruments.map((one) => one.features.time.at(-1) ?? -Infinity);
   const rates = instruments.map((one) => tradingRate(settings.costs, one.instrument.halfSpreadBps));
   let state = startRisk(instruments.map((one) => one.instrument.assetClass), 1), equity = 1;
   /** By date of knowledge: what was earned and paid, and each instrument's return. */
@@ -112,7 +113,7 @@ export function limitWeights(instruments: readonly InstrumentInput[], weights: r
         if (needsReturns(settings.limits)) observeReturns(state, known.returns);
       }
       observeEquity(state, equity, Math.floor(alignment.time[d] / MS_PER_DAY));
-      gather(alignment, weights, d, N, settings.lag, cursor, here, wanted, held);
+      gather(alignment, weights, d, N, settings.lag, cursor, here, wanted, held, ends);
       const before = Float64Array.from(held);
       const actions = applyLimits(wanted, held, state, settings.limits);
       for (const reason of new Set(actions.map((action) => action.reason))) {
@@ -136,14 +137,18 @@ export function limitWeights(instruments: readonly InstrumentInput[], weights: r
   return counts;
 }
 
-/** Weights wanted on date d as fractions of equity; an instrument without a row keeps what is held. */
+/**
+ * Weights wanted on date d as fractions of equity. An instrument without a row keeps what is held, and holds
+ * nothing from its last bar (`ends`) on.
+ */
 function gather(alignment: Alignment, weights: readonly Float64Array[], d: number, N: number, lag: 0 | 1,
-  cursor: Int32Array, here: Int32Array, wanted: Float64Array, held: Float64Array): void {
+  cursor: Int32Array, here: Int32Array, wanted: Float64Array, held: Float64Array,
+  ends: readonly number[]): void {
   for (let i = 0; i < cursor.length; i++) {
     const dateOf = alignment.dateOf[i];
     while (cursor[i] < dateOf.length && dateOf[cursor[i]] < d) cursor[i]++;
     here[i] = cursor[i] < dateOf.length - 1 - lag && dateOf[cursor[i]] === d ? cursor[i] : -1;
+    if (alignment.time[d] >= ends[i]) held[i] = 0;
     wanted[i] = here[i] >= 0 ? weights[i][here[i]] / N : held[i];
   }
 }
-
