@@ -66,26 +66,23 @@ export function align(instruments: readonly InstrumentInput[], strategy: Strateg
   const all = dates ?? unionOfTimes(instruments.map((one) => one.features.time));
   const place = instruments.map((one) => indexIn(all, one.features.time));
   const countAll = new Int32Array(all.length);
+  const isTested = Uint8Array.from(all, (time) => Number(ranges.some(({ from, to }) =>
+    time >= from && time < to)));
   eligible.forEach((flags, i) => {
-    const { time } = instruments[i].features;
-    for (let row = 0, at = 0; row < flags.length; row++) {
-      if (flags[row] === 0) continue;
-      while (at < ranges.length && time[row] >= ranges[at].to) at++;
-      if (at < ranges.length && time[row] >= ranges[at].from && place[i][row] >= 0) countAll[place[i][row]]++;
-      else flags[row] = 0;
+    const dateOf = place[i];
+    for (let row = 0; row < flags.length; row++) {
+      const d = dateOf[row];
+      if (flags[row] === 1 && d >= 0 && isTested[d] === 1) countAll[d]++; else flags[row] = 0;
     }
   });
   // Only times with a decision are kept (all of them where they were given).
-  const kept = new Int32Array(all.length);
   let D = 0;
-  for (let d = 0; d < all.length; d++) kept[d] = dates !== undefined || countAll[d] > 0 ? D++ : -1;
-  const time = new Float64Array(D), count = new Int32Array(D);
-  for (let d = 0; d < all.length; d++) if (kept[d] >= 0) { time[kept[d]] = all[d]; count[kept[d]] =
-    countAll[d]; }
+  const kept = countAll.map((decisions) => dates !== undefined || decisions > 0 ? D++ : -1);
   for (const dateOf of place) {
     for (let row = 0; row < dateOf.length; row++) if (dateOf[row] >= 0) dateOf[row] = kept[dateOf[row]];
   }
-  return { time, dateOf: place, eligible, count };
+  return { time: all.filter((_, d) => kept[d] >= 0), dateOf: place, eligible,
+    count: countAll.filter((_, d) => kept[d] >= 0) };
 }
 
 /** (T) index of each time in the union, -1 where it is not there; both ascend. */
