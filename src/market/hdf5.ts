@@ -34,7 +34,7 @@ let loaded: Module;
 /** Loads the WebAssembly module once. Every other function here needs it. */
 export async function loadHdf5(): Promise<void> {
   opening ??= ready.then((module) => {
-    loaded = module as unknown as Module;
+    loaded = module;
     loaded.activate_throwing_error_handler();
   });
   await opening;

@@ -47,11 +47,23 @@ export class CsvParser {
 
   /** Takes the next bytes of the file, of any length. */
   feed(chunk: Uint8Array): void {
-    const bytes = this.#carry.length === 0 ? chunk : joined(this.#carry, chunk);
-    const end = bytes.lastIndexOf(NEWLINE) + 1;
-    this.#readLines(bytes, end);
-    if (bytes.length - end > LINE_BYTES_MAX) throw lineTooLong(this.#file, this.#line + 1);
-    this.#carry = bytes.slice(end);
+    let from = 0;
+    if (this.#carry.length > 0) {
+      // Only the line that the last chunk began is joined; the others are read where they lie.
+      from = chunk.indexOf(NEWLINE) + 1;
+      const line = joined(this.#carry, from === 0 ? chunk : chunk.subarray(0, from));
+      if (from === 0) { this.#keep(line); return; }
+      this.#readLines(line, 0, line.length);
+    }
+    const end = Math.max(from, chunk.lastIndexOf(NEWLINE) + 1);
+    this.#readLines(chunk, from, end);
+    this.#keep(chunk.slice(end));
+  }
+
+  /** An unfinished line, until the next chunk. */
+  #keep(carry: Uint8Array): void {
+    if (carry.length > LINE_BYTES_MAX) throw lineTooLong(this.#file, this.#line + 1);
+    this.#carry = carry;
   }
 
   /** The last line may lack its newline, but no cells. Throws UserError for a file without rows. */
@@ -62,19 +74,20 @@ export class CsvParser {
       if (this.#rows !== null && cells < this.#rows.layout.columns.length) {
         throw cutShort(this.#file, this.#line + 1);
       }
-      this.#readLines(last, last.length);
+      this.#readLines(last, 0, last.length);
     }
     if (this.#rows === null || this.#rows.table.symbols.length === 0) throw notRows(this.#file);
     const { layout, table, isDated } = this.#rows;
+    table.finish();
     return { layout, table, isDated };
   }
 
-  /** `bytes` up to `end` are whole lines. */
-  #readLines(bytes: Uint8Array, end: number): void {
-    let at = 0;
-    if (this.#rows === null && end > 0) {
-      at = bytes.indexOf(NEWLINE) + 1;
-      const header = Buffer.from(bytes.subarray(0, at - 1)).toString("utf8");
+  /** `bytes` in [at, end) are whole lines. */
+  #readLines(bytes: Uint8Array, at: number, end: number): void {
+    if (this.#rows === null && end > at) {
+      const first = at;
+      at = bytes.indexOf(NEWLINE, at) + 1;
+      const header = Buffer.from(bytes.subarray(first, at - 1)).toString("utf8");
       this.#rows = new RowReader(this.#file, readLayout(this.#file, header), this.#wanted);
       this.#line = 1;
     }
@@ -95,6 +108,8 @@ class RowReader {
   readonly #values: Float64Array;
   readonly #stamps = new StampReader();
   #symbol: SymbolRows | null = null;
+  /** Of the line before, to guess this line's from. */
+  #previous: SymbolRows | null = null;
   #isFirst = true;
   #blankLine = 0;
 
@@ -115,7 +130,7 @@ class RowReader {
       line++;
       const next = this.#readCells(bytes, at);
       const rows = this.#symbol, stamp = this.#stamps.stamp;
-      const last = rows !== null && rows.rows > 0 ? rows.time[rows.rows - 1] : -Infinity;
+      const last = rows === null ? -Infinity : rows.last;
       const isPlain = next > 0 && this.#blankLine === 0 && !this.#isFirst && rows !== null
         && this.#stamps.isDate === this.isDated
         && (isStrict ? stamp > last : stamp >= last) && this.#isWithinBounds();
@@ -177,12 +192,26 @@ class RowReader {
   }
 
   #readSymbol(bytes: Uint8Array, at: number): number {
+    const previous = this.#previous, guess = previous === null ? null : previous.next;
+    if (guess !== null) {
+      const name = guess.name;
+      let k = 0;
+      while (k < name.length && bytes[at + k] === name[k]) k++;
+      if (k === name.length && isEnd(bytes[at + k])) {
+        this.#symbol = this.#previous = guess;
+        return at + k;
+      }
+    }
     let end = at, isOdd = false;
     for (let byte = bytes[end]; !isEnd(byte); byte = bytes[++end]) {
       isOdd ||= byte <= SPACE || byte > TILDE || byte === QUOTE;
     }
     const isGood = !isOdd && end > at && end - at <= SYMBOL_BYTES_MAX;
     this.#symbol = isGood ? this.table.find(bytes, at, end, hashBytes(bytes, at, end)) : null;
+    if (this.#symbol !== null) {
+      if (previous !== null) previous.next = this.#symbol;
+      this.#previous = this.#symbol;
+    }
     return end;
   }
 }

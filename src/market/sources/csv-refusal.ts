@@ -79,7 +79,7 @@ function isGood(rule: Rule, cell: string, row: number): boolean {
 
 function orderProblem({ file, line, layout, rows }: OddLine, cell: string): UserError | null {
   if (rows === undefined || rows.rows === 0) return null;
-  const { stamp, isDate } = readStamp(cell), last = rows.time[rows.rows - 1];
+  const { stamp, isDate } = readStamp(cell), last = rows.last;
   if (stamp > last || (stamp === last && layout.kind === "ticks")) return null;
   const say = (time: number): string => isDate ? formatDay(time / MS_PER_DAY) : formatTime(time);
   const where = `${file}, line ${line}`;
