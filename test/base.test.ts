@@ -164,6 +164,11 @@ describe("files", () => {
     fs.writeFileSync(path.join(folder, "plain"), "");
     await assert.rejects(replaceWith(path.join(folder, "plain", "x"), "y"), UserError);
   });
+
+  const NO_PROC = process.platform !== "linux" && "only Linux has /proc, where no folder can be made";
+  test("a folder that the system will not make ends in 1 refusal, not in an endless loop", { skip: NO_PROC }, async () => {
+    await assert.rejects(replaceWith("/proc/no/such/file", "y"), /UserError: \/proc\/no\/such cannot be made/);
+  });
 });
 
 describe("words and tables", () => {
@@ -176,6 +181,7 @@ describe("words and tables", () => {
   test("suggests tsmom for tmsom and nothing for xyzzy", () => {
     assert.equal(nearest("tmsom", ["long-only", "tsmom", "macd"]), "tsmom");
     assert.equal(nearest("xyzzy", ["long-only", "tsmom", "macd"]), null);
+    assert.equal(nearest("BD", ["FX"]), null, "2 letters, both of them others");
   });
 
   test("no table is wider than 100 columns", () => {

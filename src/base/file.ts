@@ -7,15 +7,15 @@ import { messageOf, UserError } from "./error.ts";
 /** Ends every unfinished file of ours; `*.tmp` may be deleted at any time by whoever owns the folder. */
 export const TEMPORARY = ".tmp";
 
+type Fill = (temporary: string) => void | Promise<void>;
+
 /**
  * Writes `place` through `place.PID.tmp`: `fill` writes the temporary file, then it is flushed and renamed.
  */
-type Fill = (temporary: string) => void | Promise<void>;
-
 export async function replaceFile(place: string, fill: Fill): Promise<void> {
   const temporary = `${place}.${process.pid}${TEMPORARY}`;
   try {
-    fs.mkdirSync(path.dirname(place), { recursive: true });
+    makeFolder(path.dirname(place));
     await fill(temporary);
     flush(temporary);
     fs.renameSync(temporary, place);
@@ -30,9 +30,32 @@ export async function replaceWith(place: string, content: string | Uint8Array): 
   await replaceFile(place, (temporary) => { fs.writeFileSync(temporary, content); });
 }
 
-/** fsync of a file or, so that a rename survives a power cut, of a folder. */
+/**
+ * Makes a folder and those above it. Not Node's `recursive`: where the system answers ENOENT for a
+ * folder whose parent exists (below /proc), that one tries for ever.
+ */
+export function makeFolder(folder: string): void {
+  const missing: string[] = [];
+  for (let at = path.resolve(folder); !fs.existsSync(at) && at !== path.dirname(at);) {
+    missing.push(at);
+    at = path.dirname(at);
+  }
+  for (const at of missing.toReversed()) {
+    try { fs.mkdirSync(at); } catch (error) {
+      // Another process may have made it in between.
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+  }
+}
+
+/**
+ * fsync of a file or, so that a rename survives a power cut, of a folder. Windows flushes only what
+ * is open for writing, and has no such thing for folders.
+ */
 export function flush(place: string): void {
-  const descriptor = fs.openSync(place, "r");
+  const isFolder = fs.statSync(place).isDirectory();
+  if (isFolder && process.platform === "win32") return;
+  const descriptor = fs.openSync(place, isFolder ? "r" : "r+");
   try { fs.fsyncSync(descriptor); } finally { fs.closeSync(descriptor); }
 }
 
@@ -51,6 +74,11 @@ export function explainWrite(place: string, error: unknown): unknown {
     case "EROFS":
       return new UserError(`cannot write in ${folder}: ${messageOf(error)}`,
         `allow it (chmod u+w ${folder}) ${elsewhere}`, { cause: error });
+    case "ENOENT":
+      // Reading also ends like this, and is not ours to explain.
+      if ((error as NodeJS.ErrnoException).syscall !== "mkdir") return error;
+      return new UserError(`${folder} cannot be made: ${messageOf(error)}`,
+        "choose another place: --data-dir FOLDER", { cause: error });
     case "ENOTDIR":
     case "EEXIST":
       return new UserError(`${folder} is not a folder`, `remove the file in its way, ${elsewhere}`,

@@ -12,7 +12,7 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { crc32 } from "node:zlib";
-import { explainWrite } from "./file.ts";
+import { explainWrite, makeFolder } from "./file.ts";
 import { UserError } from "./error.ts";
 
 export interface JournalKind {
@@ -50,7 +50,7 @@ export class Journal {
   /** Opens or creates; truncates a torn tail. */
   static open(place: string, kind: JournalKind): Journal {
     try {
-      fs.mkdirSync(path.dirname(place), { recursive: true });
+      makeFolder(path.dirname(place));
       const isNew = !fs.existsSync(place) || fs.statSync(place).size === 0;
       if (isNew) fs.writeFileSync(place, headerOf(kind), { flush: true });
       const content = readJournal(place, kind);

@@ -31,7 +31,7 @@ export function philox(counter: Uint32Array, key: Uint32Array, out: Uint32Array)
 function multiplyHigh(a: number, b: number): number {
   const aHigh = a >>> 16, aLow = a & 0xffff, bHigh = b >>> 16, bLow = b & 0xffff;
   const low = aLow * bLow;
-  const middle1 = aHigh * bLow + (low >>> 16) + 0;
+  const middle1 = aHigh * bLow + (low >>> 16);
   const middle2 = aLow * bHigh + (middle1 % 0x10000);
   return (aHigh * bHigh + Math.floor(middle1 / 0x10000) + Math.floor(middle2 / 0x10000)) >>> 0;
 }
@@ -63,7 +63,8 @@ export class Random {
     if (this.#used === 4) {
       philox(this.#counter, this.#key, this.#block);
       this.#used = 0;
-      if (++this.#counter[0] === 0x100000000 || this.#counter[0] === 0) this.#counter[1]++;
+      this.#counter[0]++;
+      if (this.#counter[0] === 0) this.#counter[1]++;
     }
     return this.#block[this.#used++];
   }

@@ -21,7 +21,9 @@ export function editDistance(a: string, b: string): number {
 /** The nearest known word, or null when nothing is near enough to be a slip of the hand. */
 export function nearest(word: string, known: readonly string[]): string | null {
   let best: string | null = null;
-  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
+  // A word of two letters is not a slip of another one with which it shares none.
+  const most = Math.min(Math.max(2, Math.floor(word.length / 3)), word.length - 1);
+  let bestDistance = most + 1;
   for (const candidate of known) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
     if (distance < bestDistance) { best = candidate; bestDistance = distance; }

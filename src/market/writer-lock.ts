@@ -1,11 +1,8 @@
-/**
- * One writer per dataset: a lock file that names its process; the lock of a dead process is taken
- * over.
- */
+/** One writer per dataset: a lock file that names its process. A dead process's is taken over. */
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { UserError } from "../base/error.ts";
-import { explainWrite } from "../base/file.ts";
+import { explainWrite, makeFolder, TEMPORARY } from "../base/file.ts";
 
 /** Locks of this very process, so that a recycled process id is not mistaken for it. */
 const held = new Set<string>();
@@ -13,19 +10,20 @@ const held = new Set<string>();
 /** Takes the lock or throws UserError naming the process that has it. Dispose to release. */
 export function takeLock(place: string, what: string): Disposable {
   try {
-    fs.mkdirSync(path.dirname(place), { recursive: true });
+    makeFolder(path.dirname(place));
     for (let tries = 0; tries < 3; tries++) {
       if (tryLock(place)) {
         held.add(place);
+        sweep(path.dirname(place));
         return {
           [Symbol.dispose]() { if (held.delete(place)) fs.rmSync(place, { force: true }); },
         };
       }
-      const holder = readHolder(place);
+      const found = readText(place);
+      if (found === null) continue;
+      const holder = holderOf(found);
       if (holder !== null && isAlive(holder, place)) throw busy(what, holder.pid);
-      // Moved aside, not removed: of two processes that find it dead, one moves it and the other
-      // finds nothing.
-      moveAside(place);
+      removeDead(place, found);
     }
     throw busy(what, null);
   } catch (error) { throw explainWrite(place, error); }
@@ -39,26 +37,54 @@ interface Holder {
 
 /** Creates the lock with its content in one step: written beside, then linked. */
 function tryLock(place: string): boolean {
-  const draft = `${place}.${process.pid}.tmp`;
+  const draft = `${place}.${process.pid}${TEMPORARY}`;
   const holder: Holder = { pid: process.pid, started: startOf(process.pid) };
   fs.writeFileSync(draft, JSON.stringify(holder));
   try {
     fs.linkSync(draft, place);
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    // ENOENT: whoever has the lock has just swept our draft away.
+    const { code = "" } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST" || code === "ENOENT") return false;
     throw error;
   } finally { fs.rmSync(draft, { force: true }); }
 }
 
-function readHolder(place: string): Holder | null {
-  try { return JSON.parse(fs.readFileSync(place, "utf8")) as Holder; } catch { return null; }
+/** The folder is the holder's: what killed processes left unfinished in it goes. */
+function sweep(folder: string): void {
+  for (const name of fs.readdirSync(folder)) {
+    if (name.endsWith(TEMPORARY)) fs.rmSync(path.join(folder, name), { force: true });
+  }
 }
 
-function moveAside(place: string): void {
-  const aside = `${place}.dead.${process.pid}.tmp`;
-  try { fs.renameSync(place, aside); } catch { return; }
-  fs.rmSync(aside, { force: true });
+/** Null when there is none (any more). */
+function readText(place: string): string | null {
+  try { return fs.readFileSync(place, "utf8"); } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw error;
+  }
+}
+
+/** Null for a text that names nobody: the lock of no process. */
+function holderOf(text: string): Holder | null {
+  try { return JSON.parse(text) as Holder; } catch { return null; }
+}
+
+/**
+ * Removes the lock that was found dead, and no other: since it was read, another process may have
+ * taken it over, whose lock then stands at this place. So it is moved aside, read again, and put
+ * back when it is not the one.
+ */
+function removeDead(place: string, dead: string): void {
+  const aside = `${place}.dead.${process.pid}${TEMPORARY}`;
+  try { fs.renameSync(place, aside); } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+    throw error;
+  }
+  try {
+    if (readText(aside) !== dead) fs.linkSync(aside, place);
+  } finally { fs.rmSync(aside, { force: true }); }
 }
 
 function isAlive(holder: Holder, place: string): boolean {
@@ -70,9 +96,7 @@ function isAlive(holder: Holder, place: string): boolean {
   return holder.started === null || startOf(holder.pid) === holder.started;
 }
 
-/**
- * Linux tells when a process began (field 22 of /proc/PID/stat): a recycled id has another start.
- */
+/** Linux tells when a process began (field 22 of /proc/PID/stat): a recycled id has another start. */
 function startOf(pid: number): string | null {
   try {
     const text = fs.readFileSync(`/proc/${pid}/stat`, "utf8");

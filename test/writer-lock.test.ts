@@ -1,0 +1,41 @@
+/** The lock of a dataset, where two processes meet at the lock of a third, which is dead. */
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
+import * as os from "node:os";
+import * as path from "node:path";
+import { after, describe, test } from "node:test";
+import { takeLock } from "../src/market/writer-lock.ts";
+
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-lock-"));
+after(() => { fs.rmSync(folder, { recursive: true, force: true }); });
+
+/** No process has an id over 2^22 on Linux. */
+const DEAD = JSON.stringify({ pid: 2 ** 22 + 1, started: null });
+/** The parent of this process is alive as long as we are. */
+const ALIVE = JSON.stringify({ pid: process.ppid, started: null });
+
+describe("the lock of a dead process", () => {
+  test("taken over by another process between our look and our move: it stays theirs, and 1 of 2 writes", (t) => {
+    const place = path.join(folder, "fetch.lock");
+    fs.writeFileSync(place, DEAD);
+    const rename = fs.renameSync.bind(fs);
+    t.mock.method(fs, "renameSync", (from: string, to: string) => {
+      if (from === place) fs.writeFileSync(place, ALIVE);
+      rename(from, to);
+    });
+    syncBuiltinESMExports();
+    try {
+      assert.throws(() => takeLock(place, "it"), new RegExp(`process ${process.ppid} is writing it`));
+    } finally { t.mock.restoreAll(); syncBuiltinESMExports(); }
+    assert.equal(fs.readFileSync(place, "utf8"), ALIVE);
+    assert.deepEqual(fs.readdirSync(folder), ["fetch.lock"]);
+  });
+
+  test("taken over by us: no other one is asked, and 0 files are left", () => {
+    const place = path.join(folder, "fetch.lock");
+    fs.writeFileSync(place, DEAD);
+    { using lock = takeLock(place, "it"); assert.ok(lock); }
+    assert.deepEqual(fs.readdirSync(folder), []);
+  });
+});
