@@ -4,13 +4,13 @@
  *
  *   open    take the lock; read what an interrupted run of the same request has left
  *   put     rows -> bars/SYMBOL.HASH.h5 (through a .tmp and a rename) -> a record in fetch.journal
- *   commit  flush the files -> replace manifest.json (the commit point) -> remove the journal and
- *           the files that nobody names
+ *   commit  wait until the files are flushed -> replace manifest.json (the commit point) ->
+ *           remove the journal and the files that nobody names
  *
  * The name ends in a hash of the content, so a new revision never overwrites a file of the current
- * manifest, and rows that did not change keep their file. `put` does not flush (an fsync per
- * instrument is thousands): after a power cut the journal may name a file whose bytes are lost, so
- * `open` believes only files whose SHA-256 is right.
+ * manifest, and rows that did not change keep their file. `put` only starts to flush (waiting for
+ * an fsync per instrument is thousands of waits): after a power cut the journal may name a file
+ * whose bytes are lost, so `open` believes only files whose SHA-256 is right.
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -54,8 +54,10 @@ export class DatasetWriter implements Disposable {
   readonly #lock: Disposable;
   readonly #journal: Journal;
   readonly #rows: Map<string, ManifestRow>;
-  /** Files of this run that are not flushed yet. */
-  readonly #written = new Set<string>();
+  /** Files of this run are flushed beside the next one's work, each in a lane behind another. */
+  readonly #lanes = Array.from({ length: FLUSHES_AT_ONCE }, () => Promise.resolve());
+  #flushes = 0;
+  #flushError: { readonly error: unknown } | null = null;
   #isOpen = true;
 
   private constructor(
@@ -79,7 +81,7 @@ export class DatasetWriter implements Disposable {
     const [journal, rows] = openJournal(this.#folder(), key, this.#command);
     this.#journal = journal;
     this.#rows = rows;
-    for (const row of rows.values()) this.#written.add(path.join(this.#folder(), row.file));
+    for (const row of rows.values()) this.#flushLater(path.join(this.#folder(), row.file));
   }
 
   /**
@@ -159,7 +161,7 @@ export class DatasetWriter implements Disposable {
       revision: this.#revision(),
       fingerprint: fingerprintOf(instruments), instruments,
     };
-    await this.#flush();
+    await this.#flushed();
     assert(this.#isOpen,
       "a writer was disposed before its commit had ended: await it inside the scope");
     await writeManifest(this.#root, manifest);
@@ -196,7 +198,7 @@ export class DatasetWriter implements Disposable {
       readBarFile(temporary, { ...facts, dataset: this.#facts }, facts.content,
         { from: -Infinity, to: Infinity, columns: facts.columns });
       fs.renameSync(temporary, place);
-      this.#written.add(place);
+      this.#flushLater(place);
       return written;
     } catch (error) {
       fs.rmSync(temporary, { force: true });
@@ -204,16 +206,23 @@ export class DatasetWriter implements Disposable {
     }
   }
 
-  async #flush(): Promise<void> {
-    const waiting = [...this.#written];
-    const worker = async (): Promise<void> => {
-      for (let place = waiting.pop(); place !== undefined; place = waiting.pop()) {
+  /** Starts to flush a file of this run; `#flushed` waits for it. */
+  #flushLater(place: string): void {
+    const lane = this.#flushes++ % FLUSHES_AT_ONCE;
+    this.#lanes[lane] = this.#lanes[lane].then(async () => {
+      if (!this.#isOpen || this.#flushError !== null) return;
+      try {
         const file = await fs.promises.open(place, "r");
         try { await file.sync(); } finally { await file.close(); }
-      }
-    };
-    await Promise.all(Array.from({ length: FLUSHES_AT_ONCE }, worker));
-    if (this.#written.size > 0) flush(path.join(this.#folder(), BARS_FOLDER));
+      } catch (error) { this.#flushError = { error }; }
+    });
+  }
+
+  /** The barrier before the manifest: every file of this run is on the disk, and so is its name. */
+  async #flushed(): Promise<void> {
+    await Promise.all(this.#lanes);
+    if (this.#flushError !== null) throw this.#flushError.error;
+    if (this.#flushes > 0) flush(path.join(this.#folder(), BARS_FOLDER));
   }
 
   /**

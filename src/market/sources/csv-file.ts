@@ -13,6 +13,8 @@ import type { Layout } from "./csv-layout.ts";
 import type { CsvTable } from "./csv-table.ts";
 
 const PIECE_BYTES = 1 << 20;
+/** Pieces of text that may wait; zlib's types do not name the stream's own options. */
+const ROOM = { readableHighWaterMark: 4 * PIECE_BYTES };
 
 export interface CsvContent {
   readonly layout: Layout;
@@ -31,29 +33,59 @@ export async function readCsv(place: string, wanted: ReadonlySet<string>,
   const parser = new CsvParser(name, wanted);
   const hash = createHash("sha256");
   const task = context.progress.start(`read ${name}`, Math.ceil(size / PIECE_BYTES), "MiB");
-  const hashed = async function* (pieces: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-    for await (const piece of pieces) {
+  const pieces = async function* (): AsyncIterable<Uint8Array> {
+    for await (const piece of readPieces(place)) {
       hash.update(piece);
       task.advance();
       yield piece;
     }
   };
-  const parse = async (pieces: AsyncIterable<Uint8Array>): Promise<void> => {
-    for await (const piece of pieces) parser.feed(piece);
+  const parse = async (texts: AsyncIterable<Uint8Array>): Promise<void> => {
+    for await (const piece of texts) parser.feed(piece);
   };
-  const file = fs.createReadStream(place, { highWaterMark: PIECE_BYTES });
   const { signal } = context;
   try {
     if (place.endsWith(".gz")) {
       // Several gzip members in a row are one file; anything else behind the last is an error.
-      await pipeline(file, hashed, createGunzip({ chunkSize: PIECE_BYTES }), parse, { signal });
-    } else await pipeline(file, hashed, parse, { signal });
+      // With room for several pieces the archive is inflated while the one before is parsed.
+      const gunzip = createGunzip({ chunkSize: PIECE_BYTES, ...ROOM });
+      await pipeline(pieces, gunzip, parse, { signal });
+    } else await pipeline(pieces, parse, { signal });
   } catch (error) {
     signal.throwIfAborted();
     throw explainRead(name, error);
   }
   task.finish();
   return { ...parser.finish(), sha256: hash.digest("hex") };
+}
+
+/**
+ * The file through two buffers in turn: one is read while the other is in use. A piece is good
+ * until the next but one is asked for, so whoever keeps it longer copies it.
+ */
+async function* readPieces(place: string): AsyncGenerator<Uint8Array> {
+  const buffers = [new Uint8Array(PIECE_BYTES), new Uint8Array(PIECE_BYTES)];
+  const file = await fs.promises.open(place, "r");
+  const read = (turn: number): Promise<Uint8Array> => {
+    const piece = buffers[turn % 2];
+    const reading = file.read(piece, 0, PIECE_BYTES).then((done) =>
+      piece.subarray(0, done.bytesRead));
+    // It may fail while nobody waits for it; the one who asks for the piece is told.
+    reading.catch(() => {});
+    return reading;
+  };
+  let reading = read(0);
+  try {
+    for (let turn = 1; ; turn++) {
+      const piece = await reading;
+      if (piece.length === 0) return;
+      reading = read(turn);
+      yield piece;
+    }
+  } finally {
+    await reading.catch(() => {});
+    await file.close();
+  }
 }
 
 function sizeOf(place: string): number {

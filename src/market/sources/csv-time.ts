@@ -8,7 +8,7 @@
  */
 import { assert } from "../../base/assert.ts";
 import { UserError } from "../../base/error.ts";
-import { day, dayOf, formatDay, MS_PER_DAY, MS_PER_MINUTE,
+import { day, dayOf, formatDay, type Day, MS_PER_DAY, MS_PER_MINUTE,
   MS_PER_SECOND } from "../../base/units.ts";
 import { TIMEFRAMES, type Timeframe } from "../bars.ts";
 import { calendar, type Calendar, type CalendarName } from "../calendar.ts";
@@ -126,26 +126,36 @@ function tradesWhenEquitiesRest(content: CsvContent): boolean {
 const weekdayOf = (value: number): number => (((value + 4) % 7) + 7) % 7;
 const isWeekend = (value: number): boolean => weekdayOf(value) === 0 || weekdayOf(value) === 6;
 
+/** Days 0 .. DAYS_KEPT - 1 (1970 to 2106) have a place in a table; others are asked anew. */
+const DAYS_KEPT = 50_000;
+
 /** Closes of sessions by day, asked of the calendar once a day, not once a row. */
 export class SessionCloses {
   readonly #calendar: Calendar;
-  readonly #closes = new Map<number, number>();
+  /** NaN: not asked yet. */
+  readonly #closes = new Float64Array(DAYS_KEPT).fill(NaN);
   readonly #file: string;
   constructor(file: string, sessions: Calendar) { this.#file = file; this.#calendar = sessions; }
 
-  at(symbol: string, time: number): number {
-    const value = dayOf(time);
-    let close = this.#closes.get(value);
-    if (close === undefined) {
-      const session = this.#calendar.session(value);
-      if (session === null) throw this.#closed(symbol, value);
-      close = session.close;
-      this.#closes.set(value, close);
+  /** The close of each stamp's day. */
+  of(symbol: string, stamps: Float64Array): Float64Array {
+    const found = new Float64Array(stamps.length), closes = this.#closes;
+    for (let row = 0; row < stamps.length; row++) {
+      const value = Math.floor(stamps[row] / MS_PER_DAY);
+      const close = value >= 0 && value < DAYS_KEPT ? closes[value] : NaN;
+      found[row] = Number.isNaN(close) ? this.#ask(symbol, day(value)) : close;
     }
-    return close;
+    return found;
   }
 
-  #closed(symbol: string, value: number): UserError {
+  #ask(symbol: string, value: Day): number {
+    const session = this.#calendar.session(value);
+    if (session === null) throw this.#closed(symbol, value);
+    if (value >= 0 && value < DAYS_KEPT) this.#closes[value] = session.close;
+    return session.close;
+  }
+
+  #closed(symbol: string, value: Day): UserError {
     const weekday = WEEKDAYS[weekdayOf(value)];
     const other = this.#calendar.name === "us-equity" && !isWeekend(value);
     return new UserError(`${this.#file}: ${symbol} has a row on ${weekday} ${formatDay(value)}, `
@@ -159,7 +169,7 @@ export class SessionCloses {
 export function closesOf(rows: SymbolRows, timeframe: Timeframe, stamps: "start" | "close",
   closes: SessionCloses): Float64Array {
   const time = rows.time.subarray(0, rows.rows);
-  if (timeframe === "1d") return time.map((stamp) => closes.at(rows.symbol, stamp));
+  if (timeframe === "1d") return closes.of(rows.symbol, time);
   if (timeframe === "tick" || stamps === "close") return time;
   const length = TIMEFRAMES[timeframe];
   assert(length > 0, "a bar has a length");
