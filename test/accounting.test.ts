@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Account } from "../src/backtest/event-account.ts";
 import { execute, Tape, TAPE_FIELDS, unitsOf, type Execution } from "../src/backtest/event-orders.ts";
-import { frictionless, perform, setStage, termsOf, totalReturn } from "../src/backtest/event-stage.ts";
+import { frictionless, perform, termsOf, totalReturn } from "../src/backtest/event-stage.ts";
 import { runEvent } from "../src/backtest/event.ts";
 import { holdingCost, NO_COSTS, percentageFee, tradingRate, type Costs } from "../src/strategy/costs.ts";
 import { NO_LIMITS } from "../src/strategy/risk.ts";
 import { day } from "../src/base/units.ts";
-import { FIRST_DAY, inputOf, quoted } from "./event-input.ts";
+import { FIRST_DAY, inputOf, quoted, stageOf } from "./event-input.ts";
 import type { InstrumentInput } from "../src/backtest/input.ts";
 
 function near(found: number, expected: number, tolerance: number): void {
@@ -63,7 +63,7 @@ const FULL = { periodsPerYear: 1, volatilityTarget: 1, capital: 1000 };
 /** Equity at each row and the end of an account that holds one instrument under the settings. */
 async function equityOf(one: InstrumentInput, settings: Parameters<typeof inputOf>[1] = {}): Promise<number[]> {
   const input = inputOf([one], { ...FULL, ...settings }, "raw");
-  const stage = await setStage(input);
+  const stage = await stageOf(input);
   return [...perform(stage, termsOf(input)).runs[0].equity];
 }
 
@@ -127,7 +127,7 @@ test("a 2:1 split is in the bar before its open too: 09:00 in New York on the ex
   const early = { ...one, bars: { ...one.bars, time }, features: { ...one.features, time },
     actions: [{ kind: "split" as const, value: 2, exTime: Date.UTC(2000, 5, 21, 13, 30) }] };
   const input = inputOf([early], FULL, "raw");
-  const stage = await setStage({ ...input, dataset: { ...input.dataset, calendar: "us-equity" } });
+  const stage = await stageOf({ ...input, dataset: { ...input.dataset, calendar: "us-equity" } });
   assert.deepEqual([...perform(stage, termsOf(stage.input)).runs[0].equity], [1000, 1000]);
 });
 
@@ -144,7 +144,7 @@ test("2 % of a volume of 200 fills 4 of 10 shares; the rest is cancelled and ask
   const columns = { ...bare.bars.columns, volume: new Float64Array(5).fill(200) };
   const one = { ...bare, bars: { ...bare.bars, columns } };
   const input = inputOf([one], { ...FULL, isFractional: false, participationMax: 0.02 }, "raw");
-  const stage = await setStage(input), { runs, tapes } = perform(stage, termsOf(input));
+  const stage = await stageOf(input), { runs, tapes } = perform(stage, termsOf(input));
   assert.deepEqual([...runs[0].grossExposure], [0.4, 0.8, 1, 1]);
   assert.deepEqual([tapes[0].orders, tapes[0].fills, tapes[0].partial], [3, 3, 2]);
   const result = await runEvent(input);
@@ -176,7 +176,7 @@ test("an order limit of 150 lets 100 and 100 in and does not keep the 220 of a l
   const gone = quoted([100, 100, 110], [0.2, 0.4]), stays = quoted([100, 100, 100, 100, 100], [0.2, 0.2, 0.2, 0.2]);
   const limits = { ...NO_LIMITS, orderNotionalMax: 150 };
   const input = inputOf([gone, stays], { ...FULL, isFractional: false, limits }, "raw");
-  const stage = await setStage(input), { runs, tapes } = perform(stage, termsOf(input));
+  const stage = await stageOf(input), { runs, tapes } = perform(stage, termsOf(input));
   assert.deepEqual([[...runs[0].active], tapes[0].refused], [[2, 2, 1, 1], 0]);
 });
 
@@ -188,7 +188,7 @@ test("a window of one day ends for each instrument at its own next bar: 110 coun
     adjustedClose: Float64Array.of(100, 100),
     features: { ...whole.features, time, values: whole.features.values.slice(0, 4) } };
   const input = inputOf([early, late], { ...FULL, windows: [{ from: day(FIRST_DAY), to: day(FIRST_DAY) }] }, "raw");
-  const stage = await setStage(input);
+  const stage = await stageOf(input);
   assert.deepEqual([...perform(stage, termsOf(input)).runs[0].equity], [1000, 1050]);
 });
 
@@ -200,6 +200,15 @@ test("an order for 10 shares at 101 is refused by a notional limit of 1,000 and 
   assert.deepEqual([tape.orders, tape.fills, tape.refused], [2, 1, 1]);
 });
 
+test("a capital of 1000 buys no share of 5000, and a note says so; a strategy of zeros is not told that", async () => {
+  const said = async (position: number): Promise<string> => {
+    const one = quoted([5000, 5000, 5000], [position, position]);
+    return (await runEvent(inputOf([one], { ...FULL, isFractional: false }, "raw"))).notes.join("\n");
+  };
+  assert.match(await said(1), /Not one order was sent/);
+  assert.doesNotMatch(await said(0), /Not one order was sent/);
+});
+
 test("whole shares are rounded towards zero: 0.5 of 1000 at 30 is 16 shares, -0.5 is -16 (by hand)", () => {
   assert.deepEqual([unitsOf(0.5, 1000, 30, false), unitsOf(-0.5, 1000, 30, false)], [16, -16]);
   near(unitsOf(0.5, 1000, 30, true), 16.666666666666668, 1e-14);
@@ -207,7 +216,7 @@ test("whole shares are rounded towards zero: 0.5 of 1000 at 30 is 16 shares, -0.
 
 test("an equity that is lost, short 3 times a price that doubles, stays at -2,000 (by hand)", async () => {
   const input = inputOf([quoted([100, 200, 400, 800], [-1, -1, -1])], { ...FULL, volatilityTarget: 3 }, "raw");
-  const stage = await setStage(input), { runs, book } = perform(stage, termsOf(input));
+  const stage = await stageOf(input), { runs, book } = perform(stage, termsOf(input));
   assert.deepEqual([...runs[0].equity], [1000, -2000, -2000, -2000]);
   near(totalReturn(book, stage.stretches), -3, 1e-12);
   assert.ok((await runEvent(input)).notes.some((note) => note.startsWith("The equity was lost")));

@@ -6,6 +6,7 @@ import { random } from "../src/base/random.ts";
 import { parseDay } from "../src/base/units.ts";
 import type { InstrumentInput } from "../src/backtest/input.ts";
 import { resultJson, resultSchema } from "../src/backtest/json.ts";
+import { periodsOf } from "../src/backtest/periods.ts";
 import type { BacktestResult, Summary } from "../src/backtest/result.ts";
 import { reportText } from "../src/backtest/text.ts";
 import { runVector } from "../src/backtest/vector.ts";
@@ -217,6 +218,13 @@ describe("properties", () => {
     const dates = [...result.curve.time].filter((moment) => moment >= lived[316] && moment < lived.at(-2)!);
     const between = dates.filter((moment) => !lived.includes(moment)).length;
     assert.equal(result.curve.active.reduce((sum, value) => sum + value, 0), rows + between);
+  });
+
+  test("a session of 3 hourly bars and one of 5 make a year of 252 x 4 periods, a daily year has 252 (hand)", () => {
+    const hour = 3_600_000, open = Date.UTC(2024, 0, 9, 14, 30);
+    const time = Float64Array.from([1, 2, 3, 25, 26, 27, 28, 33.5], (hours) => open + hours * hour);
+    assert.equal(periodsOf(time, { timeframe: "1h", calendar: "us-equity" }), 252 * 4);   // 24:00 UTC is 19:00 in New York
+    assert.equal(periodsOf(time, { timeframe: "1d", calendar: "us-equity" }), 252);
   });
 
   test("a Sharpe ratio above 3 is announced as an alarm", async () => {

@@ -5,6 +5,8 @@ import { NO_COSTS } from "../src/strategy/costs.ts";
 import { NO_LIMITS } from "../src/strategy/risk.ts";
 import { ASSET_CLASSES, instrument } from "../src/market/instrument.ts";
 import type { BacktestInput, BacktestSettings, InstrumentInput } from "../src/backtest/input.ts";
+import { setStage, type Stage } from "../src/backtest/event-stage.ts";
+import { askAll } from "../src/backtest/vector.ts";
 import type { CorporateAction } from "../src/market/bars.ts";
 import type { Strategy } from "../src/strategy/strategy.ts";
 
@@ -70,6 +72,9 @@ export function inputOf(instruments: readonly InstrumentInput[], settings: Parti
     strategy: DICTATED, benchmark: null, settings: { ...PLAIN, ...settings },
   };
 }
+
+/** Everything a replay of this input needs. */
+export const stageOf = async (input: BacktestInput): Promise<Stage> => setStage(input, await askAll(input, input.strategy));
 
 /** One instrument with given raw closes on consecutive days, its positions and volatilities, and actions by row. */
 export function quoted(closes: readonly number[], positions: readonly number[], actions: readonly (Omit<CorporateAction,

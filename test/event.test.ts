@@ -3,15 +3,15 @@ import { describe, test } from "node:test";
 import { random, type Random } from "../src/base/random.ts";
 import { day } from "../src/base/units.ts";
 import { TAPE_FIELDS } from "../src/backtest/event-orders.ts";
+import { buildTimeline } from "../src/backtest/event-plan.ts";
 import { Replay } from "../src/backtest/event-replay.ts";
-import { perform, setStage, termsOf } from "../src/backtest/event-stage.ts";
-import { buildTimeline } from "../src/backtest/event-timeline.ts";
+import { perform, termsOf } from "../src/backtest/event-stage.ts";
 import { runEvent } from "../src/backtest/event.ts";
 import type { BacktestInput, BacktestSettings, InstrumentInput } from "../src/backtest/input.ts";
 import type { BacktestResult } from "../src/backtest/result.ts";
 import { runVector } from "../src/backtest/vector.ts";
 import { NO_LIMITS } from "../src/strategy/risk.ts";
-import { FIRST_DAY, inputOf, market } from "./event-input.ts";
+import { FIRST_DAY, inputOf, market, quoted, stageOf } from "./event-input.ts";
 
 const grown = (returns: Float64Array): number => returns.reduce((growth, value) => growth * (1 + value), 1) - 1;
 
@@ -128,6 +128,21 @@ function anyInput(seed: number): BacktestInput {
 
 const SEEDS = Array.from({ length: 60 }, (_, seed) => seed);
 
+test("12 or 6 bars a session, a weight of 0.15 / sqrt(252 x 7) bought once: 25.2 times that a year in 10 sessions", async () => {
+  const hour = 3_600_000, weight = 0.15 / Math.sqrt(252 * 7);
+  const bars = (symbol: string, count: number): InstrumentInput => {
+    const all = Array.from({ length: 10 * count }, () => 1), one = quoted(all.map(() => 100), all);
+    const time = one.bars.time.map((_, t) => (FIRST_DAY + Math.floor(t / count)) * 24 * hour + (t % count + 1) * 12 / count * hour);
+    return { ...one, instrument: { ...one.instrument, symbol }, bars: { ...one.bars, time }, features: { ...one.features, time } };
+  };
+  const input = inputOf([bars("BUSY", 12), bars("QUIET", 6)], { periodsPerYear: 252 * 12, calendarPeriodsPerYear: 252 * 7 });
+  for (const run of [runVector, runEvent]) {
+    const { instruments } = await run({ ...input, dataset: { ...input.dataset, timeframe: "1h" } });
+    for (const row of instruments) assert.ok(Math.abs(row.turnover - weight * 25.2) < 1e-12, `${row.name}: ${row.turnover}`);
+    assert.deepEqual(instruments.map((row) => row.periods), [119, 59]);
+  }
+});
+
 test("in 60 random markets the rows of differences sum to the whole difference of total return to 1e-12", async () => {
   const seen = new Set<string>();
   for (const seed of SEEDS) {
@@ -143,7 +158,7 @@ test("in 60 random markets the rows of differences sum to the whole difference o
 
 test("at every event of 60 replays cash + sum(quantity x mark) = capital + gains - costs to 1e-9", async () => {
   for (const seed of SEEDS) {
-    const input = anyInput(seed), stage = await setStage(input), { capital } = stage.scene;
+    const input = anyInput(seed), stage = await stageOf(input), { capital } = stage.scene;
     let events = 0;
     for (const plan of stage.plans) {
       new Replay(stage.scene, plan, termsOf(input)).play((_time, account) => {
@@ -163,7 +178,7 @@ test("at every event of 60 replays cash + sum(quantity x mark) = capital + gains
 
 test("the money of 60 replays is conserved: equity = capital + the fills' worth - fees + dividends", async () => {
   for (const seed of SEEDS) {
-    const input = anyInput(seed), stage = await setStage({ ...input, instruments: input.instruments.map((one) => ({ ...one,
+    const input = anyInput(seed), stage = await stageOf({ ...input, instruments: input.instruments.map((one) => ({ ...one,
       actions: one.actions.filter((action) => action.kind === "dividend") })),
       settings: { ...input.settings, costs: { ...input.settings.costs, borrowBps: 0, financingBps: 0 } } });
     for (const plan of stage.plans) {
@@ -201,7 +216,7 @@ test("changing every price and feature after day 90 changes no bit of the equity
       features: { ...one.features, values: after(one, one.features.values, 2) },
     })) } as BacktestInput;
     const heard = async (of: BacktestInput): Promise<number[]> => {
-      const stage = await setStage(of), seen: number[] = [];
+      const stage = await stageOf(of), seen: number[] = [];
       for (const plan of stage.plans) {
         new Replay(stage.scene, plan, termsOf(of)).play((time, account) => { if (time < cut) seen.push(account.equity()); });
       }
@@ -218,7 +233,7 @@ test("a strategy that always says 0 keeps the equity exactly at its capital, wit
     const input = anyInput(seed);
     const idle = { ...input, instruments: input.instruments.map((one) => ({ ...one, features: { ...one.features,
       values: one.features.values.map((value, at) => at % 2 === 0 ? value * 0 : value) } })) };
-    const stage = await setStage(idle), { runs, tapes } = perform(stage, termsOf(idle));
+    const stage = await stageOf(idle), { runs, tapes } = perform(stage, termsOf(idle));
     runs.forEach((run, k) => {
       assert.ok(run.equity.every((equity) => equity === stage.scene.capital), `seed ${seed}`);
       assert.equal(tapes[k].orders, 0, `seed ${seed}`);

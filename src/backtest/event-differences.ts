@@ -32,7 +32,7 @@ function switches(stage: Stage, final: Terms): Switch[] {
     { what: "whole shares", isOn: !final.isFractional, terms: { isFractional: false },
       why: `positions are rounded towards zero to whole shares, on a capital of ${capital}` },
     { what: "partial fills", isOn: hasVolume, terms: { participationMax: final.participationMax },
-      why: `an order fills at most ${final.participationMax * 100} % of its bar's volume, no more` },
+      why: `an order fills no more than ${final.participationMax * 100} % of its bar's volume` },
     { what: "order gates", isOn: final.isGated, terms: { isGated: true },
       why: "orders beyond the price collar or the notional limit are refused" },
   ];

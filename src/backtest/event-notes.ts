@@ -15,8 +15,8 @@ export function eventNotes(stage: Stage, performance: Performance, windows: read
     for (const [reason, count] of run.reasons) limited.set(reason, (limited.get(reason) ?? 0) + count);
   }
   return [
-    ...vectorNotes(stage.input, { instruments, clipped, unscaled, limited, windows, stretches,
-      time: alignment.time, eligible: alignment.eligible }),
+    ...vectorNotes(stage.input,
+      { instruments, clipped, unscaled, limited, windows, stretches, alignment }),
     ...accountNotes(stage, performance),
   ];
 }
@@ -27,6 +27,11 @@ function accountNotes(stage: Stage, { runs, tapes }: Performance): string[] {
   const orders = sum((k) => tapes[k].orders), fills = sum((k) => tapes[k].fills);
   const notes = [`Event engine: ${number(orders)} orders, ${number(fills)} fills on a capital of `
     + `${number(scene.capital)}${stage.plans.length > 1 ? " in each window" : ""}.`];
+  const isWanted = scene.weight.some((weights) => weights.some((weight) => weight !== 0));
+  if (orders === 0 && isWanted && !terms.isFractional) {
+    notes.push("Not one order was sent: no weight buys a whole share on this capital; give --capital or "
+      + "--fractional.");
+  }
   if (!tradesRaw(input)) {
     const whole = input.settings.isFractional ? "" : ", not whole shares";
     notes.push(`The dataset has only adjusted prices (${input.dataset.adjustment}): positions are `

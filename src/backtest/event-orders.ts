@@ -40,9 +40,6 @@ export class Tape {
   fills = 0;
   partial = 0;
   refused = 0;
-  /** Money paid through fills that were worse than the bar's price. */
-  slippage = 0;
-  fees = 0;
   readonly #keeps: boolean;
   #rows = new Float64Array(0);
   #length = 0;
@@ -95,8 +92,6 @@ export function execute(account: Account, tape: Tape, terms: Execution, timeMs: 
   const fee = percentageFee(filled, paidPrice, terms.rate[instrument]);
   account.fill(instrument, filled, paidPrice, fee);
   tape.fills++;
-  tape.fees += fee;
-  tape.slippage += filled * (paidPrice - price);
   tape.add(timeMs, instrument, quantity, filled, paidPrice, fee);
   return filled;
 }

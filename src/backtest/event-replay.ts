@@ -15,15 +15,14 @@
 import { dayOf } from "../base/units.ts";
 import type { Instrument } from "../market/instrument.ts";
 import { holdingCost, tradingRate, type Costs } from "../strategy/costs.ts";
-import { PortfolioScaler } from "../strategy/portfolio.ts";
+import { PortfolioScaler, type Sizing } from "../strategy/portfolio.ts";
 import { applyLimits, needsReturns, observeEquity, observeReturns, startRisk, type RiskLimits,
   type RiskState } from "../strategy/risk.ts";
 import { Account } from "./event-account.ts";
 import type { PriceRows } from "./event-market.ts";
 import { execute, Tape, unitsOf, type Execution } from "./event-orders.ts";
-import type { RunPlan } from "./event-plan.ts";
+import type { RunPlan, Timeline } from "./event-plan.ts";
 import { Run } from "./event-run.ts";
-import type { Timeline } from "./event-timeline.ts";
 
 /** Under which terms an account trades: everything the ablation can switch. */
 export interface Terms {
@@ -53,10 +52,11 @@ export interface Scene {
    */
   readonly adjustedClose: readonly Float64Array[];
   readonly capital: number;
+  /** For the cost of holding. */
   readonly periodsPerYear: number;
+  /** Its leverageMax holds after the second scaling, too. */
+  readonly sizing: Required<Sizing>;
   readonly portfolioTarget: number | null;
-  /** Cap on |weight| after the second scaling. */
-  readonly leverageMax: number;
   readonly limits: RiskLimits;
   /** Some limit on weights is on. */
   readonly isLimited: boolean;
@@ -105,7 +105,7 @@ export class Replay {
       gates: terms.isGated ? scene.limits : null,
     };
     this.#closing = { ...this.#execution, gates: null };
-    this.#scaler = new PortfolioScaler(scene.portfolioTarget, scene.periodsPerYear);
+    this.#scaler = new PortfolioScaler(scene.portfolioTarget, scene.sizing.periodsPerYear);
     this.#risk = startRisk(scene.instruments.map((one) => one.assetClass), scene.capital);
     this.#wanted = new Float64Array(count);
     this.#isWaiting = new Uint8Array(count);
@@ -182,7 +182,6 @@ export class Replay {
       const i = timeline.instrument[entry], row = timeline.row[entry];
       if (this.#isOver(step, lastDecision, i, row)) continue;
       this.account.markTo(i, this.#terms.prices[i].close[row]);
-      this.run.bars++;
     }
   }
 
@@ -245,7 +244,7 @@ export class Replay {
    * New targets for the instruments with a bar now; the others keep what they have. `divisor`: N.
    */
   #decide(step: number, equity: number, divisor: number): void {
-    const { timeline, weight, leverageMax, isLimited } = this.#scene;
+    const { timeline, weight, sizing: { leverageMax }, isLimited } = this.#scene;
     const from = timeline.start[step], to = timeline.start[step + 1];
     const { lag } = this.#terms, factor = this.#scaler.factor();
     if (isLimited) this.#holdings(equity);
@@ -259,7 +258,6 @@ export class Replay {
       this.#weights[i] = Math.min(leverageMax, Math.max(-leverageMax, own * factor)) / divisor;
     }
     if (isLimited) this.#limit();
-    this.run.decisions++;
     for (let entry = from; entry < to; entry++) {
       const i = timeline.instrument[entry], row = timeline.row[entry];
       if (this.#barsLeft(i, row) === 0) this.#closeOut(step, i);

@@ -23,10 +23,8 @@ export class Run {
   readonly reasons = new Map<RiskReason, number>();
   /** Instruments closed out because their bars ended. */
   readonly ended: number[] = [];
-  /** Bars an account looked at, splits and dividends that met a position. */
-  bars = 0;
+  /** Splits and dividends that met a position. */
   actions = 0;
-  decisions = 0;
   /** Cash in lieu of fractions of shares. */
   lieu = 0;
   isRuined = false;

@@ -2,23 +2,21 @@
  * Everything a replay needs, made once: decisions, timeline, plans. Then any number of replays
  * under different terms.
  *
- *     input --align, decide--> weights \
+ *     input --align, decide--> answers \
  *           --merge times--> timeline   > Stage --replay(terms)--> Book, as the vector engine's
  */
 import { calendar } from "../market/calendar.ts";
 import { NO_COSTS } from "../strategy/costs.ts";
-import { align, type Alignment } from "./align.ts";
-import { decideWeights } from "./decide.ts";
+import type { Alignment } from "./align.ts";
 import { adjustedPrices, rawPrices } from "./event-market.ts";
-import { planRun, runsOf, type RunPlan } from "./event-plan.ts";
+import { buildTimeline, planRun, runsOf, type RunPlan } from "./event-plan.ts";
 import { Replay, type Scene, type Terms } from "./event-replay.ts";
 import type { Run } from "./event-run.ts";
 import type { Tape } from "./event-orders.ts";
-import { buildTimeline } from "./event-timeline.ts";
-import type { BacktestInput, InstrumentInput } from "./input.ts";
+import { sizingOf, type BacktestInput, type InstrumentInput } from "./input.ts";
 import { hasLimits } from "./scale.ts";
 import type { Book, Stretch } from "./simulate.ts";
-import { rangesOf, stretchesOf } from "./vector.ts";
+import type { Answers } from "./vector.ts";
 
 export interface Stage {
   readonly input: BacktestInput;
@@ -37,20 +35,16 @@ export function tradesRaw(input: BacktestInput): boolean {
   return input.dataset.adjustment === "raw" || input.dataset.adjustment === "unknown";
 }
 
-export async function setStage(input: BacktestInput): Promise<Stage> {
-  const { instruments, settings, strategy } = input;
-  const ranges = rangesOf(settings.windows, settings.bookFrom);
-  const alignment = align(instruments, strategy, settings.lag, ranges);
-  const stretches = stretchesOf(settings.windows, alignment, settings.bookFrom !== undefined);
-  const { weight, clipped, unscaled } =
-    await decideWeights(instruments, strategy, alignment, settings, input.signal);
+export function setStage(input: BacktestInput, answers: Answers): Stage {
+  const { instruments, settings } = input;
+  const { alignment, stretches, weight, clipped, unscaled } = answers;
   const times = instruments.map((one) => one.bars.time);
   const timeline = buildTimeline(times);
   const scene: Scene = {
     instruments: instruments.map((one) => one.instrument), timeline, weight,
     adjustedClose: instruments.map((one) => one.adjustedClose), capital: settings.capital,
-    periodsPerYear: settings.periodsPerYear, portfolioTarget: settings.portfolioTarget,
-    leverageMax: settings.leverageMax, limits: settings.limits, isLimited: hasLimits(settings),
+    periodsPerYear: settings.periodsPerYear, sizing: sizingOf(settings),
+    portfolioTarget: settings.portfolioTarget, limits: settings.limits, isLimited: hasLimits(settings),
   };
   const plans = runsOf(stretches).map((run) => planRun(timeline, alignment, times, run, settings.lag));
   return { input, alignment, stretches, scene, plans, clipped, unscaled };

@@ -17,15 +17,12 @@ import type { BacktestResult } from "./result.ts";
 import type { Run } from "./event-run.ts";
 import type { Part, Stretch } from "./simulate.ts";
 import { averageOf, costLadder, riskNumbers } from "./summary.ts";
-import { cutCurve, piecesOf, runVector, windowResults } from "./vector.ts";
-
-/** The event engine's input is the vector engine's. */
-export type EventInput = BacktestInput;
+import { askAll, cutCurve, piecesOf, vectorResult, windowResults } from "./vector.ts";
 
 /** Runs the strategy on an account. Throws UserError for an empty window. */
-export async function runEvent(input: EventInput): Promise<BacktestResult> {
-  const vector = await runVector(input);
-  const stage = await setStage(input);
+export async function runEvent(input: BacktestInput): Promise<BacktestResult> {
+  const answers = await askAll(input, input.strategy);
+  const vector = await vectorResult(input, answers), stage = setStage(input, answers);
   const performance = perform(stage, termsOf(input));
   const { settings } = input, { periodsPerYear } = settings;
   const reported = stage.stretches.filter((stretch) => stretch.isReported);
@@ -52,7 +49,7 @@ export async function runEvent(input: EventInput): Promise<BacktestResult> {
  * groups.
  */
 function groupsOf(stage: Stage, { runs }: Performance): Groups {
-  const groups = new Groups(stage.input.instruments, stage.alignment.time.length);
+  const groups = new Groups(stage.input, stage.alignment.time);
   stage.plans.forEach(({ stretches, members }, r) => {
     for (const stretch of stretches) {
       if (!stretch.isReported) continue;

@@ -1,12 +1,15 @@
 /** Results by instrument and by asset class, collected while the book is summed. */
 import type { AssetClass } from "../market/instrument.ts";
-import type { InstrumentInput } from "./input.ts";
+import type { BacktestInput, InstrumentInput } from "./input.ts";
+import { countedPeriods, sessionsOf } from "./periods.ts";
 import type { GroupRow } from "./result.ts";
 import type { Part } from "./simulate.ts";
 import { summarize } from "./summary.ts";
 
 interface InstrumentParts {
   readonly net: Float64Array[];
+  /** Session of each of its periods; empty where each bar is one. */
+  readonly sessions: number[];
   turnover: number;
   contribution: number;
 }
@@ -23,20 +26,22 @@ interface ClassSeries {
 export class Groups {
   readonly #instruments: readonly InstrumentInput[];
   readonly #dates: number;
+  readonly #sessions: Int32Array | null;
   readonly #byInstrument = new Map<number, InstrumentParts>();
   readonly #byClass = new Map<AssetClass, ClassSeries>();
 
-  /** `dates`: D of the alignment. */
-  constructor(instruments: readonly InstrumentInput[], dates: number) {
+  /** `time` (D): the alignment's. */
+  constructor({ instruments, dataset }: BacktestInput, time: Float64Array) {
     this.#instruments = instruments;
-    this.#dates = dates;
+    this.#dates = time.length;
+    this.#sessions = sessionsOf(time, dataset);
   }
 
   add(part: Part): void {
     const { assetClass } = this.#instruments[part.instrument].instrument;
     let own = this.#byInstrument.get(part.instrument);
     if (own === undefined) {
-      own = { net: [], turnover: 0, contribution: 0 };
+      own = { net: [], sessions: [], turnover: 0, contribution: 0 };
       this.#byInstrument.set(part.instrument, own);
     }
     let group = this.#byClass.get(assetClass);
@@ -53,19 +58,21 @@ export class Groups {
       group.turnover[part.date[k]] += part.turnover[k];
     }
     own.net.push(part.net.slice());
+    if (this.#sessions !== null) for (const d of part.date) own.sessions.push(this.#sessions[d]);
     own.contribution += earned / part.stretch.instruments;
     group.contribution += earned / part.stretch.instruments;
     const members = group.members.get(part.stretch.from) ?? new Set();
     group.members.set(part.stretch.from, members.add(part.instrument));
   }
 
+  /** Intraday, an instrument is annualised by its own bars: a quiet one has fewer of them. */
   instruments(periodsPerYear: number): GroupRow[] {
     const rows = [...this.#byInstrument].sort(([a], [b]) => a - b);
-    return rows.map(([i, { net: parts, turnover, contribution }]) => {
+    return rows.map(([i, { net: parts, sessions, turnover, contribution }]) => {
       const { symbol, assetClass } = this.#instruments[i].instrument;
-      const net = joined(parts);
+      const net = joined(parts), periods = sessions.length > 0 ? countedPeriods(sessions) : periodsPerYear;
       return { name: symbol, assetClass, periods: net.length, contribution,
-        ...summarize(net, periodsPerYear, turnover / net.length * periodsPerYear) };
+        ...summarize(net, periods, turnover / net.length * periods) };
     });
   }
 

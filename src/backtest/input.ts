@@ -16,6 +16,7 @@ import type { CalendarName } from "../market/calendar.ts";
 import type { Instrument } from "../market/instrument.ts";
 import type { Adjustment } from "../market/sources/source.ts";
 import type { Costs } from "../strategy/costs.ts";
+import type { Sizing } from "../strategy/portfolio.ts";
 import type { RiskLimits } from "../strategy/risk.ts";
 import type { Strategy } from "../strategy/strategy.ts";
 import { UserError } from "../base/error.ts";
@@ -57,7 +58,10 @@ export interface BacktestSettings {
    * its first trades are charged.
    */
   readonly bookFrom?: Day;
+  /** Periods a year in the data: annualises what is reported and spreads the cost of holding. */
   readonly periodsPerYear: number;
+  /** The calendar's number, known beforehand: decisions are sized by it. Absent: the same. */
+  readonly calendarPeriodsPerYear?: number;
   /** Annual volatility of each instrument, fraction (0.15). */
   readonly volatilityTarget: number;
   /** Annual volatility of the whole portfolio, fraction; null: no second scaling. */
@@ -91,6 +95,12 @@ export interface BacktestInput {
   readonly settings: BacktestSettings;
   /** Stops between decisions when it aborts. */
   readonly signal?: AbortSignal;
+}
+
+/** What turns a position into a weight: nothing of it is counted from the data. */
+export function sizingOf(settings: BacktestSettings): Required<Sizing> {
+  const { volatilityTarget, leverageMax, periodsPerYear, calendarPeriodsPerYear } = settings;
+  return { volatilityTarget, leverageMax, periodsPerYear: calendarPeriodsPerYear ?? periodsPerYear };
 }
 
 /** Columns of the strategy's features in `features`, in the strategy's order. */

@@ -9,7 +9,7 @@ import { applyLimits, needsReturns, observeEquity, observeReturns, startRisk, ty
 import { tradingRate } from "../strategy/costs.ts";
 import { firstRowAt } from "../market/bars.ts";
 import type { Alignment } from "./align.ts";
-import type { BacktestSettings, InstrumentInput } from "./input.ts";
+import { sizingOf, type BacktestSettings, type InstrumentInput } from "./input.ts";
 import type { Stretch } from "./simulate.ts";
 
 /**
@@ -19,7 +19,8 @@ import type { Stretch } from "./simulate.ts";
 export function scalePortfolio(instruments: readonly InstrumentInput[], weights: readonly Float64Array[],
   alignment: Alignment, stretches: readonly Stretch[], settings: BacktestSettings): void {
   const factor = new Float64Array(alignment.time.length).fill(1);
-  const start = (): PortfolioScaler => new PortfolioScaler(settings.portfolioTarget, settings.periodsPerYear);
+  const { periodsPerYear } = sizingOf(settings);
+  const start = (): PortfolioScaler => new PortfolioScaler(settings.portfolioTarget, periodsPerYear);
   const known = realise(instruments, weights, alignment, stretches, settings.lag);
   let scaler = start();
   for (const stretch of stretches) {

@@ -3,7 +3,7 @@ import { BPS, TRADING_DAYS_PER_YEAR } from "../base/units.ts";
 import { mean } from "../metrics/moments.ts";
 import { deflatedSharpe, sharpeSample } from "../metrics/overfitting.ts";
 import * as metrics from "../metrics/returns.ts";
-import type { CostRow, RiskNumbers, Summary } from "./result.ts";
+import type { CostRow, RiskNumbers, Summary, WindowResult } from "./result.ts";
 
 /** The ladder of every report, basis points. */
 export const LADDER_BPS = [0, 1, 2, 3, 5, 10] as const;
@@ -64,11 +64,20 @@ export function costLadder(gross: Float64Array, fixed: Float64Array, turnover: F
 }
 
 /** Sentences that follow from the numbers. */
-export function alarms(windows: readonly (Summary & { readonly from: string })[],
+export function alarms(windows: readonly WindowResult[],
   periodsPerYear: number): string[] {
+  const notes: string[] = [];
+  const brief = Math.min(...windows.map(({ periods }) => periods));
+  if (brief < periodsPerYear / 12) {
+    notes.push(`A window has only ${brief} period${brief === 1 ? "" : "s"}: less than a month says little `
+      + "about a year.");
+  }
+  if (windows.some(({ maxDrawdown }) => maxDrawdown >= 1)) {
+    notes.push("All equity was lost in a window: what follows in it is no result.");
+  }
   const high = windows.filter(({ sharpe }) => sharpe > SHARPE_ALARM).map(({ from }) => from.slice(0, 4));
-  if (high.length === 0) return [];
+  if (high.length === 0) return notes;
   const scale = periodsPerYear > TRADING_DAYS_PER_YEAR ? " (intraday costs are easily forgotten)" : "";
-  return [`A Sharpe ratio above ${SHARPE_ALARM} (window ${high.join(", ")}) is far more often an error `
-    + `than a success: look for prices known too early, wrong adjustments or missing costs${scale}.`];
+  return [...notes, `A Sharpe ratio above ${SHARPE_ALARM} (window ${high.join(", ")}) is far more often an `
+    + `error than a success: look for prices known too early, wrong adjustments or missing costs${scale}.`];
 }

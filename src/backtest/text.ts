@@ -119,9 +119,12 @@ function differences({ differences: rows }: BacktestResult): string {
   if (rows.length === 0) return "";
   const width = Math.max(...rows.map((row) => row.what.length));
   return ["against the vector engine, total return:", ...rows.map(({ what, returnDifference, why }) =>
-    wrap(`${what.padEnd(width)} ${formatPercent(returnDifference, 3).padStart(9)}  ${why}`,
+    wrap(`${what.padEnd(width)} ${formatPercent(snap(returnDifference), 3).padStart(9)}  ${why}`,
       " ".repeat(width + 12)))].join("\n");
 }
+
+/** What is printed as zero has no sign. */
+const snap = (fraction: number): number => Math.abs(fraction) < 5e-6 ? 0 : fraction;
 
 function notes({ notes: sentences }: BacktestResult): string {
   return sentences.map((sentence) => wrap(`- ${sentence}`, "  ")).join("\n");

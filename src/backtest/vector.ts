@@ -12,9 +12,9 @@ import { UserError } from "../base/error.ts";
 import { BPS, formatDay, MS_PER_DAY } from "../base/units.ts";
 import type { Strategy } from "../strategy/strategy.ts";
 import { align, type Alignment, type TimeRange } from "./align.ts";
-import { decideWeights } from "./decide.ts";
+import { decideWeights, type Weights } from "./decide.ts";
 import { Groups } from "./groups.ts";
-import type { BacktestInput, Window } from "./input.ts";
+import { sizingOf, type BacktestInput, type Window } from "./input.ts";
 import { vectorNotes } from "./notes.ts";
 import type { BacktestResult, Curve, WindowResult } from "./result.ts";
 import { hasLimits, limitWeights, scalePortfolio } from "./scale.ts";
@@ -26,11 +26,14 @@ import { averageOf, costLadder, riskNumbers, summarize, type Piece } from "./sum
  * window.
  */
 export async function runVector(input: BacktestInput): Promise<BacktestResult> {
+  return vectorResult(input, await askAll(input, input.strategy));
+}
+
+/** Of answers already given: a network need not be asked twice when the event engine compares. */
+export async function vectorResult(input: BacktestInput, answers: Answers): Promise<BacktestResult> {
   const { settings, dataset, strategy } = input, { periodsPerYear } = settings;
-  const ranges = rangesOf(settings.windows, settings.bookFrom);
-  const alignment = align(input.instruments, strategy, settings.lag, ranges);
-  const run = await runBook(input, strategy, alignment);
-  const { stretches, book, groups, facts } = run;
+  const { alignment, stretches } = answers;
+  const { book, groups, facts } = runBook(input, answers);
   const reported = stretches.filter((stretch) => stretch.isReported);
   const curve = cutCurve(book, alignment.time, reported);
   const windows = windowResults(book, alignment.time, reported, settings.periodsPerYear, facts.instruments);
@@ -47,8 +50,7 @@ export async function runVector(input: BacktestInput): Promise<BacktestResult> {
     classes: groups.classes(reported, settings.periodsPerYear),
     costLadder: costLadder(curve.grossReturn, fixed, curve.turnover, piecesOf(reported), periodsPerYear),
     differences: [],
-    notes: vectorNotes(input, { ...facts, windows, stretches, time: alignment.time,
-      eligible: alignment.eligible }),
+    notes: vectorNotes(input, { ...facts, windows, stretches, alignment }),
   };
 }
 
@@ -56,7 +58,7 @@ export async function runVector(input: BacktestInput): Promise<BacktestResult> {
  * The moments decided on: the windows, or, for a book that runs on between them, everything up to the last
  * one.
  */
-export function rangesOf(windows: readonly Window[], bookFrom?: number): TimeRange[] {
+function rangesOf(windows: readonly Window[], bookFrom?: number): TimeRange[] {
   const whole = windows.map(({ from, to }) => ({ from: from * MS_PER_DAY, to: (to + 1) * MS_PER_DAY }));
   if (bookFrom === undefined) return whole;
   return [{ from: Math.min(bookFrom * MS_PER_DAY, whole[0].from), to: whole.at(-1)!.to }];
@@ -72,37 +74,52 @@ export interface RunFacts {
   readonly limited: ReadonlyMap<string, number>;
 }
 
-interface Run {
+/** What a strategy said, and when: where both engines start. */
+export interface Answers extends Weights {
+  readonly alignment: Alignment;
   readonly stretches: readonly Stretch[];
+}
+
+/** `dates`: decide on these instead of finding them. */
+export async function askAll(input: BacktestInput, strategy: Strategy,
+  dates?: Float64Array): Promise<Answers> {
+  const { instruments, settings } = input;
+  const ranges = rangesOf(settings.windows, settings.bookFrom);
+  const alignment = align(instruments, strategy, settings.lag, ranges, dates);
+  const stretches = stretchesOf(settings.windows, alignment, settings.bookFrom !== undefined);
+  const weights =
+    await decideWeights(instruments, strategy, alignment, sizingOf(settings), input.signal);
+  return { ...weights, alignment, stretches };
+}
+
+interface Run {
   readonly book: Book;
   readonly groups: Groups;
   readonly facts: RunFacts;
 }
 
-async function runBook(input: BacktestInput, strategy: Strategy, alignment: Alignment): Promise<Run> {
-  const { instruments, settings } = input;
-  const stretches = stretchesOf(settings.windows, alignment, settings.bookFrom !== undefined);
-  const { weight, clipped, unscaled } = await decideWeights(instruments, strategy, alignment, settings,
-    input.signal);
+function runBook(input: BacktestInput, answers: Answers): Run {
+  const { instruments, settings } = input, { alignment, stretches, clipped, unscaled } = answers;
+  const isChanged = settings.portfolioTarget !== null || hasLimits(settings);
+  const weight = isChanged ? answers.weight.map((own) => own.slice()) : answers.weight;
   if (settings.portfolioTarget !== null) scalePortfolio(instruments, weight, alignment, stretches, settings);
   const limited = hasLimits(settings) ? limitWeights(instruments, weight, alignment, stretches, settings)
     : new Map<string, number>();
-  const groups = new Groups(instruments, alignment.time.length);
+  const groups = new Groups(input, alignment.time);
   const traded = new Set<number>();
   const book = simulate(instruments, weight, alignment, stretches, settings, (part) => {
     groups.add(part);
     traded.add(part.instrument);
   });
-  return { stretches, book, groups, facts: { instruments: traded.size, clipped, unscaled, limited } };
+  return { book, groups, facts: { instruments: traded.size, clipped, unscaled, limited } };
 }
 
 /** The benchmark on the strategy's own dates: an instrument it cannot decide on yet earns nothing. */
 async function runBenchmark(input: BacktestInput, strategy: Strategy,
   dates: Float64Array): Promise<BacktestResult["benchmark"]> {
   const { settings } = input;
-  const alignment = align(input.instruments, strategy, settings.lag,
-    rangesOf(settings.windows, settings.bookFrom), dates);
-  const { stretches, book, facts } = await runBook(input, strategy, alignment);
+  const answers = await askAll(input, strategy, dates), { stretches } = answers;
+  const { book, facts } = runBook(input, answers);
   const reported = stretches.filter((stretch) => stretch.isReported);
   const windows = windowResults(book, dates, reported, settings.periodsPerYear, facts.instruments);
   return { name: strategy.name, average: averageOf(windows), windows,
@@ -110,7 +127,7 @@ async function runBenchmark(input: BacktestInput, strategy: Strategy,
 }
 
 /** Cuts the dates at the borders of the windows. */
-export function stretchesOf(windows: readonly Window[], alignment: Alignment, isCarried: boolean): Stretch[] {
+function stretchesOf(windows: readonly Window[], alignment: Alignment, isCarried: boolean): Stretch[] {
   const { time } = alignment;
   const stretches: Stretch[] = [];
   let at = 0;

@@ -1,7 +1,9 @@
 /** `dmn backtest`: dataset -> features -> strategy -> engine -> result, and the report file. */
 import * as path from "node:path";
+import { unionOfTimes } from "../backtest/align.ts";
 import { runEvent } from "../backtest/event.ts";
 import type { BacktestInput, BacktestSettings, InstrumentInput } from "../backtest/input.ts";
+import { periodsOf } from "../backtest/periods.ts";
 import type { BacktestResult } from "../backtest/result.ts";
 import { runVector } from "../backtest/vector.ts";
 import { chooseWindows } from "../backtest/windows.ts";
@@ -81,10 +83,11 @@ export async function backtest(options: BacktestOptions, context: Context): Prom
   const benchmark = other === null ? null : await findStrategy(context.root, other);
   const settings = settingsOf(options, manifest, limitsOf(context));
   const instruments = await readInstruments(manifest, strategy, benchmark, options.engine, context);
+  const periodsPerYear = periodsOf(unionOfTimes(instruments.map((one) => one.features.time)), manifest);
   const input: BacktestInput = {
     dataset: { name: manifest.dataset, isSynthetic: manifest.isSynthetic, timeframe: manifest.timeframe,
       calendar: manifest.calendar, adjustment: manifest.adjustment },
-    instruments, strategy, benchmark, settings, signal: context.signal,
+    instruments, strategy, benchmark, settings: { ...settings, periodsPerYear }, signal: context.signal,
   };
   const result = options.engine === "vector" ? await runVector(input) : await runEvent(input);
   const report = options.report === null ? null : path.resolve(options.report);
@@ -102,7 +105,7 @@ function limitsOf({ config }: Context): RiskLimits {
   return { ...NO_LIMITS, ...Object.fromEntries(on) };
 }
 
-function settingsOf(options: BacktestOptions, manifest: Manifest, limits: RiskLimits): BacktestSettings {
+function settingsOf(options: BacktestOptions, manifest: Manifest, limits: RiskLimits): Omit<BacktestSettings, "periodsPerYear"> {
   const asDay = (text: string | null): Day | null => text === null ? null : parseDay(text);
   const from = asDay(options.from);
   const first = dayOf(Math.min(...manifest.instruments.map((row) => row.from)));
@@ -113,7 +116,7 @@ function settingsOf(options: BacktestOptions, manifest: Manifest, limits: RiskLi
     windows,
     // Walk-forward windows are parts of one book, which has been running before the first of them.
     ...(options.windows.length > 0 ? { bookFrom: day(Math.max(from ?? first, first)) } : {}),
-    periodsPerYear: calendar(manifest.calendar).periodsPerYear(manifest.timeframe),
+    calendarPeriodsPerYear: calendar(manifest.calendar).periodsPerYear(manifest.timeframe),
     volatilityTarget: options.volatilityTarget, portfolioTarget: options.portfolioTarget,
     leverageMax: options.leverageMax, lag: options.lag, limits, trials: 1,
     costs: { costBps: options.costBps, isHalfSpreadCharged: options.isHalfSpreadCharged,
