@@ -41,7 +41,7 @@ export const TOO_OLD = `dmn needs Node 24.15 or newer; this is ${process.version
   + "install it with: npm ci   (in a checkout), or get Node 26 from nodejs.org\n";
 
 /**
- * Runs `node args` in the foreground and ends with its exit code; Ctrl-C reaches the child, which decides.
+ * Runs `node args` in the foreground and ends with its exit code. Signals go to the child, which decides.
  * @param {string} node
  * @param {string[]} args
  */
@@ -50,8 +50,8 @@ export function runForeground(node, args) {
   const PATH = path.dirname(node) + path.delimiter + (process.env.PATH ?? "");
   const child = spawn(node, args, { stdio: "inherit", env: { ...process.env, PATH } });
   for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"])) {
-    // A terminal sends Ctrl-C to the whole group: the child has it already and we only wait for its answer.
-    process.on(signal, () => { if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal); });
+    // A terminal sends Ctrl-C to the child as well; commands/index.ts takes the two for one.
+    process.on(signal, () => { child.kill(signal); });
   }
   child.on("exit", (code, signal) => { process.exitCode = code ?? (signal === "SIGINT" ? 130 : 1); });
   child.on("error", (error) => {
