@@ -1,9 +1,12 @@
 /** Alpaca's source. That the package's own retries are off is measured: one failure costs one request more. */
 import assert from "node:assert/strict";
+import * as http from "node:http";
+import type { AddressInfo } from "node:net";
 import { describe, test } from "node:test";
 import { UserError } from "../src/base/error.ts";
 import { alpaca } from "../src/market/sources/alpaca.ts";
 import { onlyHost } from "../src/market/sources/alpaca-wire.ts";
+import type { PageCache } from "../src/market/sources/source.ts";
 import { scriptedFaults } from "../src/simulator/faults.ts";
 import { dailyMarket, INTRADAY_SPAN, intradayMarket } from "./conformance/market.ts";
 import { collect, requestOf } from "./conformance/source.ts";
@@ -14,6 +17,8 @@ testVendor({ name: "alpaca", make: alpaca });
 
 const MARKET = dailyMarket();
 const open = (options: Partial<OutsideOptions> = {}): Promise<Outside> => openOutside(alpaca, { market: MARKET, ...options });
+
+const portOf = (server: http.Server): number => (server.address() as AddressInfo).port;
 
 describe("alpaca", () => {
   test("asks for raw prices of the configured feed, ascending, 10,000 rows: 2 questions", async () => {
@@ -66,6 +71,33 @@ describe("alpaca", () => {
     assert.equal(outside.requests[0].address, "/v2/nowhere?x=1");
     assert.throws(() => only("https://api.alpaca.markets/v2/orders"), /host not allowed: api.alpaca.markets/);
     assert.equal(outside.requests.length, 1);
+  });
+
+  test("follows no redirect: a second host would see both keys", async () => {
+    let asked = 0;
+    const elsewhere = http.createServer((_, response) => { asked++; response.end("{}"); });
+    const here = http.createServer((_, response) => {
+      response.writeHead(302, { location: `http://127.0.0.1:${portOf(elsewhere)}/` }).end();
+    });
+    for (const server of [elsewhere, here]) await new Promise<void>((done) => { server.listen(0, "127.0.0.1", done); });
+    try {
+      const only = onlyHost("data.alpaca.markets", `http://127.0.0.1:${portOf(here)}`);
+      await assert.rejects(only("https://data.alpaca.markets/v2/stocks/bars"));
+      assert.equal(asked, 0);
+    } finally { here.close(); elsewhere.close(); }
+  });
+
+  test("pages kept from the iex feed are not taken for the sip feed's: its bars are asked for, the actions not again", async () => {
+    const kept = new Map<string, unknown>();
+    const pages: PageCache = { get: (key) => kept.get(key), put: (key, page) => { kept.set(key, page); }, clear() {} };
+    await using outside = await open();
+    await fetchAll(outside, ["AAA"], pages);
+    await fetchAll(outside, ["AAA"], pages);
+    assert.equal(outside.requests.length, 2);
+    const sip = { ...outside.context.config, alpaca: { ...outside.context.config.alpaca, feed: "sip" as const } };
+    await fetchAll({ ...outside, context: { ...outside.context, config: sip } }, ["AAA"], pages);
+    const feeds = outside.requests.map((entry) => new URL(entry.address, "http://x").searchParams.get("feed"));
+    assert.deepEqual(feeds, ["iex", null, "sip"], "corporate actions are of no feed");
   });
 
   test("an unknown symbol cannot be told from an empty range: the hint names the spelling and the feed", async () => {

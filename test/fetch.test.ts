@@ -234,8 +234,8 @@ describe("what dmn fetch prints", () => {
     fs.writeFileSync(file, bytes);
     const ending = await dmn(root, ["--dataset", "mine", "--check"]);
     assert.equal(ending.code, 2);
-    assert.ok(ending.err.includes(file)
-      && ending.err.includes(`dmn fetch --source csv --dataset mine --path ${place}`), ending.err);
+    const command = `dmn fetch --data-dir ${root} --source csv --dataset mine --path ${place}`;
+    assert.ok(ending.err.includes(file) && ending.err.includes(command), ending.err);
   });
 
   test("futures-dev: 30 instruments, 210,260 bars, 1988-01-04..2019-12-31; SP500 has 8,144 bars and 203 gaps",
@@ -278,6 +278,8 @@ describe("dmn fetch --update", () => {
         "--to", "2024-02-15", "--json"], environment(simulator.url)));
       assert.equal(first.to, "2024-02-15");
     }
+    const back = await dmn(root, ["--dataset", "us", "--update", "--to", "2024-02-14"]);
+    assert.match(back.err, /has rows up to 2024-02-15, after --to 2024-02-14/, "rows are never dropped");
     const before = await readBars(root, readManifest(root, "us"), "AAA", { adjust: "none" });
     await using simulator = await Simulator.start({ market: revised(market,
       before.time[before.time.length - 1]) });
@@ -365,12 +367,12 @@ describe("dmn fetch stopped", () => {
     const stopped = await dmn(root, MARKET, { DMN_STOP_AT: String(calls >> 1),
       DMN_STOP_SIGNAL: "SIGINT" }, ["--import", STOP]);
     assert.equal(stopped.code, 130, stopped.err);
-    const again =
-      /Go on with: dmn fetch (--source synthetic .* --from 2008-01-01 --seed 17)\n$/
-        .exec(stopped.err)?.[1];
+    const again = /Go on with: dmn fetch (--source synthetic .* --data-dir .*)\n$/
+      .exec(stopped.err)?.[1];
     assert.ok(again !== undefined, stopped.err);
     const kept = filesBelow(path.join(root, "datasets", "stopped", "bars")).length;
     assert.ok(kept > 0 && kept < 28, `${kept} instruments kept`);
+    assert.equal(again, [...MARKET, "--data-dir", root].join(" "), "as it was typed");
     assert.equal((await dmn(root, again.split(" "))).code, 0);
     assert.deepEqual(await contentOf(root), expected);
   });

@@ -16,7 +16,7 @@ import { openPageCache, PAGES_FILE } from "../src/market/page-cache.ts";
 import { BarSeries, type Row } from "../src/market/sources/bar-series.ts";
 import { alpacaKeys, massiveKeys, redact } from "../src/market/sources/keys.ts";
 import { massive } from "../src/market/sources/massive.ts";
-import { parseRetryAfter, patiently, Trouble } from "../src/market/sources/patience.ts";
+import { parseRetryAfter, patiently, Trouble, type Terms } from "../src/market/sources/patience.ts";
 import { RatePlan } from "../src/market/sources/rate-plan.ts";
 import { scriptedFaults } from "../src/simulator/faults.ts";
 import { AFTERWARDS, DAILY_SPAN, dailyMarket, dayOfText, intradayMarket, INTRADAY_SPAN } from "./conformance/market.ts";
@@ -149,11 +149,20 @@ describe("rate plan", () => {
     assert.deepEqual(at, [1_000, 1_000, 1_000, 61_000, 61_000, 61_000, 121_000]);
     assert.equal(plan.durationMs(7), 120_000);
   });
+
+  test("holds over 2 fetches of one process: the sixth call waits until the first is 60 s old", async () => {
+    await using outside = await open({ callsPerMinute: 5 });
+    await fetchAll(outside, ["AAA"]);
+    assert.deepEqual([outside.requests.length, outside.clock.sleptMs], [3, []]);
+    await fetchAll(outside, ["BBB"]);
+    assert.deepEqual([outside.requests.length, outside.clock.sleptMs], [6, [60_000]]);
+  });
 });
 
 describe("patience", () => {
-  const terms = (seed: number): { clock: FakeClock; signal: AbortSignal; random: ReturnType<typeof random> } =>
-    ({ clock: new FakeClock(0), signal: new AbortController().signal, random: random(seed, "patience") });
+  const terms = (seed: number): Terms & { clock: FakeClock } => ({
+    clock: new FakeClock(0), signal: new AbortController().signal, random: random(seed, "patience"), onWait() {},
+  });
   const waits = async (seed: number): Promise<number[]> => {
     const given = terms(seed);
     await assert.rejects(patiently(() => Promise.reject(new Trouble("server", "HTTP 500")), given), Trouble);

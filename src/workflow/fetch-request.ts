@@ -7,11 +7,12 @@ import { equities } from "../../datasets/equities.ts";
 import { futures } from "../../datasets/futures.ts";
 import { syntheticIntraday } from "../../datasets/synthetic-intraday.ts";
 import { synthetic } from "../../datasets/synthetic.ts";
+import { quoted } from "../base/command-line.ts";
 import { UserError } from "../base/error.ts";
 import { suggestion } from "../base/suggest.ts";
 import { formatDay, parseDay, type Day } from "../base/units.ts";
 import type { Timeframe } from "../market/bars.ts";
-import type { CalendarName } from "../market/calendar.ts";
+import { calendar, type CalendarName } from "../market/calendar.ts";
 import type { DatasetRecipe, FetchRequest } from "../market/sources/source.ts";
 import { SYNTHETIC_SEED } from "../market/sources/synthetic.ts";
 import type { Manifest } from "../market/store.ts";
@@ -100,6 +101,7 @@ export function updateOf(options: FetchOptions, manifest: Manifest): SourceReque
       "fetch it anew with --source");
   }
   const to = options.to !== undefined ? dayOf(options.to) : isVendor(source) ? null : request.to;
+  if (isVendor(source)) refuseLoss(manifest, to);
   const updated = { ...request, to, path: placeOf(options.path) ?? request.path };
   refuseEmptyRange(updated);
   return { source, request: updated };
@@ -113,6 +115,16 @@ const placeOf = (file: string | undefined): string | null =>
   file === undefined ? null : path.resolve(file);
 const isSource = (name: string): name is SourceName => Object.hasOwn(SOURCES, name);
 const dayOf = (text: string | undefined): Day | null => text === undefined ? null : parseDay(text);
+
+/** What is stored behind the last day asked for would be gone. */
+function refuseLoss(manifest: Manifest, to: Day | null): void {
+  const sessions = calendar(manifest.calendar);
+  const last = Math.max(...manifest.instruments.map((row) => sessions.sessionDay(row.to)));
+  if (to === null || to >= last) return;
+  throw new UserError(
+    `dataset "${manifest.dataset}" has rows up to ${formatDay(last)}, after --to ${formatDay(to)}`,
+    "choose a later --to, or leave --update out to make the dataset anew");
+}
 
 function refuseEmptyRange({ from, to }: FetchRequest): void {
   if (from === null || to === null || from <= to) return;
@@ -136,7 +148,3 @@ export function commandOf(source: SourceName, request: FetchRequest): string {
   if (source === "synthetic") add("--seed", String(request.seed));
   return words.join(" ");
 }
-
-/** For a POSIX shell. */
-const quoted = (word: string): string => /^[\w@%+=:,./-]+$/.test(word) ? word
-  : `'${word.replaceAll("'", "'\\''")}'`;

@@ -9,7 +9,6 @@
 import { setImmediate } from "node:timers/promises";
 import { places } from "../base/data-root.ts";
 import type { Context } from "../base/context.ts";
-import { Interrupted } from "../base/error.ts";
 import { rowOf } from "../market/manifest.ts";
 import type { Delivery, FetchRequest, PageCache, Source, SourceDescription }
   from "../market/sources/source.ts";
@@ -47,16 +46,9 @@ export async function fetch(options: FetchOptions, context: Context): Promise<Fe
   }
   const before = options.update ? readManifest(root, dataset) : null;
   const { source, request } = before === null ? requestOf(options) : updateOf(options, before);
-  const seen = new Map<string, Seen>();
-  try {
-    const manifest = await run(source, request, before, options.check ?? false, seen, context);
-    return await report(manifest, before, options.check ?? false, seen, context);
-  } catch (error) {
-    // A source only knows that it was stopped; the command that goes on is known here.
-    if (!context.signal.aborted || error !== context.signal.reason) throw error;
-    throw new Interrupted(before === null ? commandOf(source, request)
-      : `dmn fetch --dataset ${request.dataset} --update`);
-  }
+  const seen = new Map<string, Seen>(), isCheck = options.check ?? false;
+  const manifest = await run(source, request, before, isCheck, seen, context);
+  return await report(manifest, before, isCheck, seen, context);
 }
 
 async function run(name: SourceName, request: FetchRequest, before: Manifest | null,
@@ -69,6 +61,8 @@ async function run(name: SourceName, request: FetchRequest, before: Manifest | n
     { request: JSON.stringify(request), command });
   using pages = openPageCache(places.dataset(context.root, request.dataset));
   const have = writer.have();
+  context.log.info({ dataset: request.dataset, source: name, resumedInstruments: have.size,
+    resumedPages: pages.recovered }, "fetching");
   const task = context.progress.start(`fetch ${request.dataset}`, instruments?.length ?? 0,
     "instruments");
   task.advance(have.size);
@@ -78,6 +72,7 @@ async function run(name: SourceName, request: FetchRequest, before: Manifest | n
   for await (const delivery of deliveries) {
     const row = await writer.put(delivery);
     seen.set(row.symbol, look(delivery, description, isCheck));
+    context.log.debug({ symbol: row.symbol, rows: row.rows, file: row.file }, "stored");
     task.advance(1, row.symbol);
     // Only a turn of the event loop lets Ctrl-C through: making and writing rows never wait.
     await setImmediate();
@@ -85,6 +80,9 @@ async function run(name: SourceName, request: FetchRequest, before: Manifest | n
   }
   const manifest = await writer.commit();
   pages.clear();
+  const { dataset, revision, fingerprint } = manifest;
+  context.log.info({ dataset, revision, fingerprint, instruments: manifest.instruments.length },
+    "committed");
   task.finish();
   return manifest;
 }
@@ -99,8 +97,7 @@ async function* fetchBehind(source: Source, request: FetchRequest, current: Mani
     bySession.set(last, [...bySession.get(last) ?? [], row.symbol]);
   }
   for (const [last, symbols] of [...bySession].sort(([a], [b]) => a - b)) {
-    const from = request.to !== null && request.to < last ? request.to : last;
-    const behind = { ...request, symbols, from };
+    const behind = { ...request, symbols, from: last };
     for await (const delivery of source.fetch(behind, context, have, pages)) {
       const { symbol } = delivery.bars.instrument;
       const row = rowOf(current, symbol);

@@ -12,7 +12,7 @@ import { noPages, openPageCache } from "../../src/market/page-cache.ts";
 import type { Delivery, PageCache, Source } from "../../src/market/sources/source.ts";
 import type { VendorOptions } from "../../src/market/sources/vendor.ts";
 import { scriptedFaults, seededFaults, type FaultName } from "../../src/simulator/faults.ts";
-import { openOutside, type Outside, type OutsideOptions } from "../outside.ts";
+import { openOutside, SIMULATOR_ENVIRONMENT, type Outside, type OutsideOptions } from "../outside.ts";
 import { dailyMarket, type Market } from "./market.ts";
 import { assertSameBars, requestOf } from "./source.ts";
 
@@ -144,6 +144,22 @@ export function testVendor(vendor: VendorCase): void {
       broken.clock.sleptMs.forEach((slept, k) => {
         assert.ok(slept >= 500 * 2 ** k && slept <= 1_000 * 2 ** k, `wait ${k} was ${slept} ms`);
       });
+    });
+
+    test("the log has a line for each page and each wait: 94 bars and 3 actions, 1 wait, 0 keys", async () => {
+      await using outside = await open({ faults: scriptedFaults({ 2: "server-error" }) });
+      await fetchAll(outside, ["AAA"]);
+      const said = outside.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+      const pages = said.filter((line) => line["msg"] === "page received");
+      assert.equal(pages.length, outside.requests.length - 1);
+      const bars = pages.reduce((sum, line) => sum + Number(line["rows"]), 0);
+      assert.equal(bars, 94 + 3, "94 bars, 3 actions");
+      const [wait] = said.filter((line) => line["msg"] === "asking again");
+      assert.deepEqual([wait["vendor"], wait["symbol"], wait["trouble"]], [vendor.name, "AAA", "server"]);
+      assert.equal(wait["waitMs"], outside.clock.sleptMs[0]);
+      for (const key of Object.values(SIMULATOR_ENVIRONMENT)) {
+        assert.ok(outside.lines.every((line) => !line.includes(key)));
+      }
     });
 
     test("a wrong key ends at once, and no key is in an error, a log line or an address", async () => {

@@ -55,7 +55,8 @@ export class AlpacaWire implements Wire {
     const end = (span.to + 1) * MS_PER_DAY + 5 * MS_PER_HOUR - 1;
     return "bars?" + String(new URLSearchParams({
       symbol: span.symbol, timeframe: SPANS[span.timeframe] ?? "",
-      start: String(start), end: String(end),
+      // A kept page of one feed must not be taken for the other's.
+      start: String(start), end: String(end), feed: this.#feed,
     }));
   }
 
@@ -145,14 +146,14 @@ export class AlpacaWire implements Wire {
 }
 
 /**
- * A `fetch` that sends one host's requests to `base` and refuses every other: the keys can go
- * nowhere else.
+ * A `fetch` that sends one host's requests to `base` and refuses every other, redirects too: the
+ * keys can go nowhere else.
  */
 export function onlyHost(host: string, base: string): typeof fetch {
   return (input, init) => {
     const url = new URL(input instanceof Request ? input.url : input);
     if (url.host !== host) throw new Error(`host not allowed: ${url.host}`);
-    return fetch(base + url.pathname + url.search, init);
+    return fetch(base + url.pathname + url.search, { ...init, redirect: "error" });
   };
 }
 

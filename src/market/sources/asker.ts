@@ -38,6 +38,8 @@ interface Chain<P extends Page> {
   /** May a later run believe it? */
   isFinal(page: P): boolean;
   add(page: P): void;
+  /** Rows or actions of a page, for the log. */
+  count(page: P): number;
 }
 
 const SESSIONS = calendar("us-equity");
@@ -79,6 +81,7 @@ export class Asker {
       // A bar that has not ended yet will have other values when a later run goes on.
       isFinal: (page) => page.rows.every((row) => closeOf(row[0]) <= now),
       add: (page) => { series.add(page.rows); },
+      count: (page) => page.rows.length,
     });
   }
 
@@ -110,6 +113,7 @@ export class Asker {
           for (const one of page.actions) listed.set(one.id, one);
           leftOut += page.leftOut;
         },
+        count: (page) => page.actions.length,
       });
     }
     const actions = [...listed.values()]
@@ -121,13 +125,14 @@ export class Asker {
 
   /** Follows one chain of pages. Only a page that was checked is kept and joined. */
   async #follow<P extends Page>(first: string, span: Span, chain: Chain<P>): Promise<void> {
-    const { pages, vendor } = this.#parts;
+    const { context, pages, vendor } = this.#parts;
     const visited = new Set<string>();
     for (let address: string | null = first; address !== null;) {
       const here: string = address;
       visited.add(here);
       const key = `${span.symbol} ${hashOf(`${vendor} ${here}`).slice(0, 32)}`;
       let page = pages.get(key) as P | undefined;
+      const isKept = page !== undefined;
       if (page === undefined) {
         page = await this.#ask(span, async (signal) => {
           const answer = await chain.ask(here, signal);
@@ -139,6 +144,9 @@ export class Asker {
         });
         if (chain.isFinal(page)) pages.put(key, page);
       }
+      context.log.info(
+        { vendor, symbol: span.symbol, address: here, rows: chain.count(page) },
+        isKept ? "page kept from before" : "page received");
       chain.add(page);
       address = page.next;
     }
@@ -152,14 +160,19 @@ export class Asker {
 
   /** One question, repeated while that may help. Throws UserError, or the signal's reason. */
   async #ask<T>(span: Span, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const { context, plan, timeout, random } = this.#parts;
-    const { clock, signal } = context;
+    const { context, plan, timeout, random, vendor } = this.#parts;
+    const { clock, log, signal } = context, { symbol } = span;
     try {
       return await patiently(async () => {
         await plan.turn(signal);
-        this.#report(span.symbol);
+        this.#report(symbol);
         return await attempt(AbortSignal.any([signal, timeout()]));
-      }, { clock, signal, random });
+      }, {
+        clock, signal, random,
+        onWait: ({ kind, message }, waitMs) => {
+          log.info({ vendor, symbol, trouble: kind, reason: message, waitMs }, "asking again");
+        },
+      });
     } catch (error) {
       signal.throwIfAborted();
       throw error instanceof Trouble ? this.#giveUp(error, span) : error;

@@ -41,6 +41,8 @@ export interface Terms {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly random: Random;
+  /** Told of each wait before another try. */
+  readonly onWait: (trouble: Trouble, waitMs: number) => void;
 }
 
 /**
@@ -55,6 +57,7 @@ export async function patiently<T>(attempt: () => Promise<T>, terms: Terms): Pro
       if (!(error instanceof Trouble) || terms.signal.aborted) throw error;
       const wait = waitMs(error, failures, terms.random);
       if (failures >= ATTEMPTS_MAX || wait > RETRY_AFTER_MAX_MS) throw error;
+      terms.onWait(error, wait);
       await terms.clock.sleep(wait, terms.signal);
     }
   }

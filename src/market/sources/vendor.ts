@@ -12,6 +12,7 @@
  * number of rows), so a count of rows proves nothing. The end is proven instead: the last bar is
  * the last that there can be, or the vendor was asked for the rest and had none.
  */
+import type { Clock } from "../../base/clock.ts";
 import type { Context } from "../../base/context.ts";
 import type { UserError } from "../../base/error.ts";
 import { formatSeconds } from "../../base/progress.ts";
@@ -98,7 +99,7 @@ export interface VendorFetch {
 export async function* deliverVendor(job: VendorFetch): AsyncGenerator<Delivery> {
   const { vendor, wire, wanted, context, pages } = job;
   const symbols = wanted.symbols.filter((symbol) => !job.have.has(symbol));
-  const plan = new RatePlan(wire.callsPerMinute, context.clock);
+  const plan = ratePlanOf(vendor, wire.callsPerMinute, context.clock);
   const calls = symbols.length * forecastCalls(wanted, wire.pageRows);
   const task = context.progress.start(`${vendor} calls`, calls, "calls");
   const seconds = plan.durationMs(calls) / 1000;
@@ -115,6 +116,16 @@ export async function* deliverVendor(job: VendorFetch): AsyncGenerator<Delivery>
       pages.clear();
     }
   } finally { task.finish(); }
+}
+
+const plans = new WeakMap<Clock, Map<string, RatePlan>>();
+/** One for a vendor and its rate: what asks again at once (an update) goes on within its minute. */
+function ratePlanOf(vendor: string, callsPerMinute: number, clock: Clock): RatePlan {
+  const known = plans.get(clock) ?? new Map<string, RatePlan>();
+  plans.set(clock, known);
+  const key = `${vendor} ${callsPerMinute}`, plan = known.get(key) ?? new RatePlan(callsPerMinute, clock);
+  known.set(key, plan);
+  return plan;
 }
 
 /** One-minute (one-second) base bars of the extended day, 04:00 to 20:00. */
