@@ -105,7 +105,9 @@ function limitsOf({ config }: Context): RiskLimits {
   return { ...NO_LIMITS, ...Object.fromEntries(on) };
 }
 
-function settingsOf(options: BacktestOptions, manifest: Manifest, limits: RiskLimits): Omit<BacktestSettings, "periodsPerYear"> {
+/** All but what has to be counted in the bars. */
+function settingsOf(options: BacktestOptions, manifest: Manifest,
+  limits: RiskLimits): Omit<BacktestSettings, "periodsPerYear"> {
   const asDay = (text: string | null): Day | null => text === null ? null : parseDay(text);
   const from = asDay(options.from);
   const first = dayOf(Math.min(...manifest.instruments.map((row) => row.from)));
