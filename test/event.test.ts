@@ -132,8 +132,10 @@ test("12 or 6 bars a session, a weight of 0.15 / sqrt(252 x 7) bought once: 25.2
   const hour = 3_600_000, weight = 0.15 / Math.sqrt(252 * 7);
   const bars = (symbol: string, count: number): InstrumentInput => {
     const all = Array.from({ length: 10 * count }, () => 1), one = quoted(all.map(() => 100), all);
-    const time = one.bars.time.map((_, t) => (FIRST_DAY + Math.floor(t / count)) * 24 * hour + (t % count + 1) * 12 / count * hour);
-    return { ...one, instrument: { ...one.instrument, symbol }, bars: { ...one.bars, time }, features: { ...one.features, time } };
+    const time = one.bars.time.map((_, t) =>
+      (FIRST_DAY + Math.floor(t / count)) * 24 * hour + (t % count + 1) * 12 / count * hour);
+    return { ...one, instrument: { ...one.instrument, symbol }, bars: { ...one.bars, time },
+      features: { ...one.features, time } };
   };
   const input = inputOf([bars("BUSY", 12), bars("QUIET", 6)], { periodsPerYear: 252 * 12, calendarPeriodsPerYear: 252 * 7 });
   for (const run of [runVector, runEvent]) {
