@@ -70,7 +70,8 @@ function faultOf(exported: unknown): string | null {
   }
   const { lookback } = one;
   if (!Number.isInteger(lookback) || Number(lookback) < 1 || Number(lookback) > LOOKBACK_MAX) {
-    return `has the lookback ${JSON.stringify(lookback) ?? "undefined"}: it must be a whole number from 1 to ${LOOKBACK_MAX}`;
+    return `has the lookback ${JSON.stringify(lookback) ?? "undefined"}: `
+      + `it must be a whole number from 1 to ${LOOKBACK_MAX}`;
   }
   return typeof one.decide === "function" ? null : "has no decide(batch)";
 }
