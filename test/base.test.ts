@@ -4,7 +4,7 @@ import * as os from "node:os";
 import * as path from "node:path";
 import { after, describe, test } from "node:test";
 import { FakeClock } from "../src/base/clock.ts";
-import { readConfig } from "../src/base/config.ts";
+import { CONFIG_ENVIRONMENT, listSettings, readConfig } from "../src/base/config.ts";
 import { UserError } from "../src/base/error.ts";
 import { explainWrite, hashFile, hashOf, replaceWith } from "../src/base/file.ts";
 import { Journal, readJournal } from "../src/base/journal.ts";
@@ -133,10 +133,18 @@ describe("config", () => {
     assert.equal(readConfig(place, { DMN_MASSIVE_CALLS_PER_MINUTE: "9" }).massive.callsPerMinute, 9);
   });
 
-  test("names the bad key, its place, and dmn config", () => {
+  test("every one of the settings has a meaning that fits a table, and 6 have a variable", () => {
+    const settings = listSettings(readConfig(folder, {}));
+    for (const { key, meaning } of settings) assert.ok(meaning.length > 5 && meaning.length <= 47, `${key}: ${meaning}`);
+    const variables = Object.values(CONFIG_ENVIRONMENT).map((keys) => keys.join("."));
+    assert.equal(variables.length, 6);
+    for (const key of variables) assert.ok(settings.some((setting) => setting.key === key), key);
+  });
+
+  test("names the bad key and its place, and suggests the nearest of all settings", () => {
     const misspelt = root({ massive: { callsPerMinut: 7 } });
-    assert.throws(() => readConfig(misspelt, {}), /"massive.callsPerMinut" in .*dmn.config.json.*\n.*dmn config/);
-    assert.throws(() => readConfig(folder, { DMN_WORKERS: "many" }), /"workers" in DMN_WORKERS/);
+    assert.throws(() => readConfig(misspelt, {}), /no setting "massive.callsPerMinut" \(in .*dmn.config.json\)\n.*"massive.callsPerMinute"/);
+    assert.throws(() => readConfig(folder, { DMN_WORKERS: "many" }), /"workers" in DMN_WORKERS.*\n.*unset DMN_WORKERS/);
     assert.throws(() => readConfig(root("{"), {}), /not valid JSON/);
     assert.throws(() => readConfig(root([1]), {}), /one JSON object/);
   });

@@ -7,6 +7,7 @@ import * as path from "node:path";
 import { z } from "zod";
 import { messageOf, UserError } from "./error.ts";
 import { LOG_LEVELS } from "./log.ts";
+import { suggestion } from "./suggest.ts";
 
 export const CONFIG_FILE = "dmn.config.json";
 
@@ -14,7 +15,7 @@ export const CONFIG_FILE = "dmn.config.json";
 const limit = (meaning: string) => z.number().positive().nullable().default(null).describe(meaning);
 
 export const configSchema = z.strictObject({
-  log: z.enum(LOG_LEVELS).default("warn").describe("least severe log line that is written to stderr"),
+  log: z.enum(LOG_LEVELS).default("warn").describe("least severe log line written to stderr"),
   workers: z.int().min(0).max(256).default(0).describe("worker threads; 0 means one per core"),
   massive: z.strictObject({
     baseUrl: z.url().default("https://api.massive.com").describe("REST host"),
@@ -24,21 +25,21 @@ export const configSchema = z.strictObject({
     dataUrl: z.url().default("https://data.alpaca.markets").describe("market data host"),
     feed: z.enum(["iex", "sip"]).default("iex").describe("iex is free"),
   }).prefault({}),
-  /** Limits on weights and orders, for every backtest and for live; fractions of equity, null is off. */
+  /** Limits on weights and orders, for every backtest and for live; fractions of equity. */
   risk: z.strictObject({
     positionMax: limit("largest |weight| of one instrument"),
     grossMax: limit("sum of |weight|"),
     netMax: limit("|sum of weights|"),
     leverageMax: limit("gross exposure, wanted or held"),
     classMax: limit("sum of |weight| of one asset class"),
-    drawdownMax: limit("fall from the highest equity that closes everything for good"),
-    dailyLossMax: limit("loss of a day after which nothing may grow until the next"),
-    varHistoricalMax: limit("one-period 95 % value at risk, from the history of returns"),
-    varParametricMax: limit("the same, from the history's standard deviation"),
+    drawdownMax: limit("fall from the top that closes all for good"),
+    dailyLossMax: limit("loss of a day after which nothing may grow"),
+    varHistoricalMax: limit("95 % value at risk of a bar, from past returns"),
+    varParametricMax: limit("the same, from their standard deviation"),
     turnoverMax: limit("sum of |change of weight| at one decision"),
-    collarBps: limit("distance of an order's price from the last price, basis points"),
+    collarBps: limit("order's price from the last one, basis points"),
     orderNotionalMax: limit("|quantity| x price of one order, money"),
-    staleMs: limit("age of the last price an order may rely on, milliseconds"),
+    staleMs: limit("age of the price an order relies on, ms"),
   }).prefault({}),
 });
 
@@ -56,10 +57,30 @@ export const CONFIG_ENVIRONMENT: Readonly<Record<string, readonly string[]>> = {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/**
- * The effective settings: defaults, then the file, then the environment. Throws UserError naming the bad
- * key.
- */
+export interface Setting {
+  /** As in messages: "massive.callsPerMinute". */
+  readonly key: string;
+  readonly meaning: string;
+  readonly value: unknown;
+}
+
+/** Every setting with its meaning (from the schema) and its value, in the order of the schema. */
+export function listSettings(config: Config): Setting[] {
+  const walk = (branch: JsonSchema, values: unknown, prefix: string): Setting[] =>
+    Object.entries(branch.properties ?? {}).flatMap(([name, leaf]) => {
+      const key = `${prefix}${name}`, value = (values as Record<string, unknown>)[name];
+      return leaf.properties === undefined ? [{ key, meaning: leaf.description ?? "", value }]
+        : walk(leaf, value, `${key}.`);
+    });
+  return walk(z.toJSONSchema(configSchema) as JsonSchema, config, "");
+}
+
+interface JsonSchema {
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly description?: string;
+}
+
+/** The effective settings: defaults, then the file, then the environment. Throws UserError naming the bad key. */
 export function readConfig(root: string, environment: Environment = process.env): Config {
   const place = path.join(root, CONFIG_FILE);
   const settings: Record<string, unknown> = fs.existsSync(place) ? readSettings(place) : {};
@@ -71,22 +92,29 @@ export function readConfig(root: string, environment: Environment = process.env)
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   const where = issue.code === "unrecognized_keys" ? [...issue.path, issue.keys[0]] : issue.path;
+  const key = where.join(".");
   const variable = Object.entries(CONFIG_ENVIRONMENT).find(([name, keys]) =>
-    keys.join(".") === where.join(".") && environment[name])?.[0];
-  throw new UserError(`setting "${where.join(".")}" in ${variable ?? place}: ${issue.message}`,
-    "see all settings and their meaning with: dmn config");
+    keys.join(".") === key && environment[name])?.[0];
+  if (issue.code === "unrecognized_keys") {
+    const known = listSettings(configSchema.parse({})).map((setting) => setting.key);
+    throw new UserError(`there is no setting "${key}" (in ${place})`, suggestion(key, known));
+  }
+  throw new UserError(`setting "${key}" in ${variable ?? place}: ${issue.message}`,
+    variable === undefined ? `mend it, or remove ${place} to use the defaults`
+      : `set another value, or: unset ${variable}`);
 }
 
 function readSettings(place: string): Record<string, unknown> {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(fs.readFileSync(place, "utf8"));
-  } catch (error) {
-    throw new UserError(`${place} is not valid JSON: ${messageOf(error)}`,
-      "mend it, or remove it to use the defaults");
+  const remedy = "mend it, or remove it to use the defaults";
+  let text: string, parsed: unknown;
+  try { text = fs.readFileSync(place, "utf8"); } catch (error) {
+    throw new UserError(`cannot read ${place}: ${messageOf(error)}`, remedy);
+  }
+  try { parsed = JSON.parse(text); } catch (error) {
+    throw new UserError(`${place} is not valid JSON: ${messageOf(error)}`, remedy);
   }
   if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
-    throw new UserError(`${place} must hold one JSON object`, "mend it, or remove it to use the defaults");
+    throw new UserError(`${place} must hold one JSON object`, remedy);
   }
   return parsed as Record<string, unknown>;
 }
