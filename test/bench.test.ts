@@ -12,7 +12,8 @@ const root = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-bench-test-"));
 after(() => { fs.rmSync(root, { recursive: true }); });
 
 function dmn(...args: string[]): { code: number | null; out: string; said: string } {
-  const env = { ...process.env, DMN_HOME: root, MASSIVE_API_KEY: "", POLYGON_API_KEY: "" };
+  const env = { ...process.env, DMN_HOME: root, MASSIVE_API_KEY: "", POLYGON_API_KEY: "",
+    APCA_API_KEY_ID: "", APCA_API_SECRET_KEY: "" };
   const run = spawnSync(process.execPath, [DMN, ...args], { cwd: root, env, encoding: "utf8" });
   return { code: run.status, out: run.stdout, said: run.stderr };
 }
@@ -76,6 +77,14 @@ describe("doctor", () => {
     fs.writeFileSync(path.join(root, "keys.json"), "{}", { mode: 0o644 });
     const { out } = dmn("doctor");
     assert.match(out, /chmod 600 .*keys\.json/);
+    fs.rmSync(path.join(root, "keys.json"));
+  });
+
+  test("a key file of Massive's does not stand for 2 keys of Alpaca's", () => {
+    fs.writeFileSync(path.join(root, "keys.json"), '{"massive":{"apiKey":"k"}}', { mode: 0o600 });
+    const findings = JSON.parse(dmn("doctor", "--json").out) as Finding[];
+    const states = ["Massive key", "Alpaca keys"].map((what) => findings.find((one) => one.what === what)?.state);
+    assert.deepEqual(states, ["ok", "absent"]);
     fs.rmSync(path.join(root, "keys.json"));
   });
 });

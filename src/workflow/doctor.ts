@@ -4,8 +4,9 @@ import { cpus, totalmem } from "node:os";
 import * as path from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Context } from "../base/context.ts";
-import { messageOf } from "../base/error.ts";
-import { places } from "../base/data-root.ts";
+import { messageOf, UserError } from "../base/error.ts";
+import { alpacaKeys, massiveKeys, NoKeyError } from "../market/sources/keys.ts";
+import { listDatasets } from "../market/store.ts";
 
 export interface Finding {
   readonly what: string;
@@ -26,8 +27,8 @@ export async function doctor({ root }: Context): Promise<readonly Finding[]> {
     ...await Promise.all(NATIVE.map((name) => nativePackage(name))),
     dataRootFinding(root),
     datasetsFinding(root),
-    keysFinding("Massive key", ["MASSIVE_API_KEY", "POLYGON_API_KEY"], root),
-    keysFinding("Alpaca keys", ["APCA_API_KEY_ID", "APCA_API_SECRET_KEY"], root),
+    keysFinding("Massive key", ["MASSIVE_API_KEY"], () => massiveKeys(root)),
+    keysFinding("Alpaca keys", ["APCA_API_KEY_ID", "APCA_API_SECRET_KEY"], () => alpacaKeys(root)),
     await gpu(),
     peers(),
   ];
@@ -83,26 +84,26 @@ function dataRootFinding(root: string): Finding {
 }
 
 function datasetsFinding(root: string): Finding {
-  const folder = places.dataset(root, "");
-  const names = fs.existsSync(folder)
-    ? fs.readdirSync(folder).filter((name) => fs.existsSync(path.join(folder, name, "manifest.json"))) : [];
+  const names = listDatasets(root);
   return names.length > 0
     ? { what: "datasets", state: "ok", found: names.join(", "), remedy: "" }
     : { what: "datasets", state: "absent", found: "none yet", remedy: "dmn fetch --dataset synthetic" };
 }
 
-function keysFinding(what: string, variables: readonly string[], root: string): Finding {
-  const given = variables.find((name) => process.env[name]);
-  const file = path.join(root, "keys.json");
-  if (given !== undefined) return { what, state: "ok", found: `in the environment (${given})`, remedy: "" };
-  if (fs.existsSync(file)) {
-    const isPrivate = process.platform === "win32" || (fs.statSync(file).mode & 0o077) === 0;
-    const found = `${file}${isPrivate ? "" : " can be read by others"}`;
-    return { what, state: isPrivate ? "ok" : "missing", found,
-      remedy: isPrivate ? "" : `chmod 600 ${file}` };
+/** Asks as a fetch would: what it would refuse is not "ok" here either. */
+function keysFinding(what: string, variables: readonly string[], read: () => unknown): Finding {
+  try {
+    read();
+    return { what, state: "ok", found: "set", remedy: "" };
+  } catch (error) {
+    if (error instanceof NoKeyError) {
+      const exports = variables.map((name) => `${name}=...`).join(" ");
+      return { what, state: "absent", found: "not set",
+        remedy: `export ${exports} (only to fetch from there)` };
+    }
+    if (!(error instanceof UserError)) throw error;
+    return { what, state: "missing", found: error.problem, remedy: error.hint };
   }
-  return { what, state: "absent", found: "not set",
-    remedy: `export ${variables[0]}=... (only to fetch from there)` };
 }
 
 async function gpu(): Promise<Finding> {

@@ -22,10 +22,13 @@ const keysSchema = z.strictObject({
 });
 type Keys = z.infer<typeof keysSchema>;
 
+/** There is none, which matters only to who wants to fetch from there. */
+export class NoKeyError extends UserError {}
+
 export interface MassiveKeys { readonly apiKey: string }
 export interface AlpacaKeys { readonly keyId: string; readonly secretKey: string }
 
-/** Throws UserError when there is none, or when the file may be read by others. */
+/** Throws NoKeyError when there is none, UserError when the file may be read by others. */
 export function massiveKeys(root: string, environment: Environment = process.env): MassiveKeys {
   const apiKey = environment["MASSIVE_API_KEY"] || environment["POLYGON_API_KEY"]
     || readKeys(root).massive.apiKey;
@@ -35,7 +38,7 @@ export function massiveKeys(root: string, environment: Environment = process.env
   return { apiKey: checked(apiKey, "the key of massive") };
 }
 
-/** Throws UserError when one of the two is missing, or when the file may be read by others. */
+/** Throws NoKeyError when one of the two is missing, UserError when the file may be read by others. */
 export function alpacaKeys(root: string, environment: Environment = process.env): AlpacaKeys {
   const variables = [environment["APCA_API_KEY_ID"], environment["APCA_API_SECRET_KEY"]];
   const file = variables.every(Boolean) ? {} : readKeys(root).alpaca;
@@ -55,8 +58,8 @@ export function redact(text: string, secrets: readonly string[]): string {
   return secrets.reduce((cleaned, secret) => cleaned.replaceAll(secret, "[redacted]"), text);
 }
 
-function absent(vendor: string, how: string, root: string): UserError {
-  return new UserError(`no key for ${vendor}`, `${how} ${path.join(root, KEYS_FILE)} (chmod 600)`);
+function absent(vendor: string, how: string, root: string): NoKeyError {
+  return new NoKeyError(`no key for ${vendor}`, `${how} ${path.join(root, KEYS_FILE)} (chmod 600)`);
 }
 
 /**
