@@ -14,8 +14,7 @@
 import { z } from "zod";
 import { family, windowList } from "./family.ts";
 import type { Feature } from "./feature.ts";
-import { emit, layout, previous, previousLength, readClose, readHigh, readLow,
-  technical } from "./inputs.ts";
+import { layout, previous, previousLength, technical } from "./inputs.ts";
 import { averageLength, exponentialAverage, scratch } from "./rolling.ts";
 
 type Windows = readonly number[];
@@ -31,8 +30,7 @@ function trueRange(high: Float64Array, low: Float64Array, last: Float64Array, n:
 
 function averageTrueRange(name: "atr" | "natr", windows: Windows): Feature {
   const memory = layout(1 + previousLength, windows.map(() => averageLength));
-  const close = scratch(), high = scratch(), low = scratch(), last = scratch(), range = scratch(),
-    y = scratch();
+  const last = scratch(), range = scratch(), y = scratch();
   return technical({
     family: name,
     columns: windows.map((window) => ({
@@ -41,16 +39,14 @@ function averageTrueRange(name: "atr" | "natr", windows: Windows): Feature {
     inputs: ["high", "low", "close"],
     flopsPerBar: 5 + 4 * windows.length,
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, close);
-      readHigh(bars, start, n, high);
-      readLow(bars, start, n, low);
+    block(rows, state) {
+      const { n, close, high, low } = rows;
       previous(close, n, state, 1, last);
       trueRange(high, low, last, n, range);
       for (let k = 0; k < windows.length; k++) {
         exponentialAverage(range, n, windows[k], 1 / windows[k], 1, state, memory.at[k], y);
         if (name === "natr") for (let i = 0; i < n; i++) y[i] = 100 * y[i] / close[i];
-        emit(y, n, seen, windows[k], out, place + k, stride);
+        rows.put(k, y);
       }
     },
   });
@@ -106,9 +102,8 @@ function direct(up: Float64Array, down: Float64Array, range: Float64Array, n: nu
 
 function directional(windows: Windows): Feature {
   const memory = layout(1 + 3 * previousLength, windows.map(() => DIRECTION));
-  const close = scratch(), high = scratch(), low = scratch(), range = scratch(), last = scratch();
-  const up = scratch(), down = scratch(), lastHigh = scratch(), lastLow = scratch();
-  const plus = scratch(), minus = scratch(), adx = scratch();
+  const range = scratch(), last = scratch(), up = scratch(), down = scratch(), lastHigh = scratch(),
+    lastLow = scratch(), plus = scratch(), minus = scratch(), adx = scratch();
   return technical({
     family: "adx",
     columns: windows.flatMap((window) => [
@@ -119,10 +114,8 @@ function directional(windows: Windows): Feature {
     inputs: ["high", "low", "close"],
     flopsPerBar: 12 + 20 * windows.length,
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, close);
-      readHigh(bars, start, n, high);
-      readLow(bars, start, n, low);
+    block(rows, state) {
+      const { n, seen, close, high, low } = rows;
       previous(close, n, state, 1, last);
       previous(high, n, state, 1 + previousLength, lastHigh);
       previous(low, n, state, 1 + 2 * previousLength, lastLow);
@@ -131,9 +124,9 @@ function directional(windows: Windows): Feature {
       for (let k = 0; k < windows.length; k++) {
         const window = windows[k];
         direct(up, down, range, n, seen, window, state, memory.at[k], plus, minus, adx);
-        emit(plus, n, seen, window, out, place + 3 * k, stride);
-        emit(minus, n, seen, window, out, place + 3 * k + 1, stride);
-        emit(adx, n, seen, 2 * window - 1, out, place + 3 * k + 2, stride);
+        rows.put(3 * k, plus);
+        rows.put(3 * k + 1, minus);
+        rows.put(3 * k + 2, adx);
       }
     },
   });

@@ -7,7 +7,7 @@
 import { z } from "zod";
 import { family, windowList } from "./family.ts";
 import type { Feature } from "./feature.ts";
-import { emit, layout, outputList, readClose, technical } from "./inputs.ts";
+import { layout, outputList, technical } from "./inputs.ts";
 import { FLAT, momentsLength, rollingMoments, scratch } from "./rolling.ts";
 
 const UNITS = { upper: "price", middle: "price", lower: "price", position: "share of the band",
@@ -33,7 +33,7 @@ function derive(output: Output, close: Float64Array, mean: Float64Array, spread:
 
 function make(windows: readonly number[], deviations: number, outputs: readonly Output[]): Feature {
   const memory = layout(1, windows.map(momentsLength));
-  const close = scratch(), mean = scratch(), spread = scratch(), y = scratch();
+  const mean = scratch(), spread = scratch(), y = scratch();
   const suffix = deviations === 2 ? "" : `_${String(deviations).replace(".", "p")}`;
   return technical({
     family: "bollinger",
@@ -43,8 +43,8 @@ function make(windows: readonly number[], deviations: number, outputs: readonly 
     inputs: ["close"],
     flopsPerBar: windows.length * (25 + 4 * outputs.length),
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, close);
+    block(rows, state) {
+      const { n, close } = rows;
       for (let k = 0; k < windows.length; k++) {
         rollingMoments(close, n, windows[k], state, memory.at[k], mean, spread);
         for (let i = 0; i < n; i++) {
@@ -52,7 +52,7 @@ function make(windows: readonly number[], deviations: number, outputs: readonly 
         }
         for (let o = 0; o < outputs.length; o++) {
           derive(outputs[o], close, mean, spread, n, deviations, y);
-          emit(y, n, seen, windows[k] - 1, out, place + k * outputs.length + o, stride);
+          rows.put(k * outputs.length + o, y);
         }
       }
     },

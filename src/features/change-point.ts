@@ -22,13 +22,12 @@
  * that are all equal have severity 0.5 at location 0.5.
  */
 import { z } from "zod";
-import { column } from "../market/bars.ts";
 import { family, windowList } from "./family.ts";
 import type { Feature } from "./feature.ts";
 import { technical } from "./inputs.ts";
 import { MaternLikelihood, PLAIN_PARAMETERS } from "./matern.ts";
 import { Minimiser } from "./minimise.ts";
-import { FLAT } from "./rolling.ts";
+import { FLAT, scratch } from "./rolling.ts";
 
 /** Gain of an iteration, in nats, below which a fit is over; and the most iterations. */
 const TOLERANCE = 1e-5, ITERATIONS_MAX = 60;
@@ -152,6 +151,7 @@ function changePoint(windows: readonly number[]): Feature {
   const kept = Math.max(...windows) + 1;
   const fits = windows.map((window) => new ChangePointFit(window + 1));
   const cuts = windows.map((window) => new Float64Array(window + 1));
+  const severities = windows.map(scratch), locations = windows.map(scratch);
   return technical({
     family: "change_point",
     columns: windows.flatMap((window) => [
@@ -161,20 +161,24 @@ function changePoint(windows: readonly number[]): Feature {
     inputs: ["close"],
     flopsPerBar: EVALUATIONS * FLOPS_PER_ROW * cuts.reduce((sum, cut) => sum + cut.length, 0),
     stateLength: RING + kept,
-    block(bars, start, n, seen, state, out, place, stride) {
-      const closes = bars.columns.close ?? column(bars, "close");
-      for (let i = 0; i < n; i++) {
-        const close = closes[start + i], at = state[PLACE], to = place + i * stride;
-        state[RING + at] = seen + i === 0 ? 0 : close / state[LAST] - 1;
+    block(rows, state) {
+      for (let i = 0; i < rows.n; i++) {
+        const close = rows.close[i], at = state[PLACE];
+        state[RING + at] = rows.seen + i === 0 ? 0 : close / state[LAST] - 1;
         state[LAST] = close;
         state[PLACE] = (at + 1) % kept;
         for (let k = 0; k < windows.length; k++) {
-          const cut = cuts[k], rows = cut.length, isReady = seen + i >= rows;
-          for (let j = 0; j < rows; j++) cut[j] = state[RING + (at + 1 + j + kept - rows) % kept];
-          const found = isReady && standardise(cut) ? fits[k].fit(cut) : NO_CHANGE;
-          out[to + 2 * k] = isReady ? found.severity : NaN;
-          out[to + 2 * k + 1] = isReady ? found.location : NaN;
+          const cut = cuts[k], length = cut.length;
+          if (rows.seen + i < length) continue;
+          for (let j = 0; j < length; j++) cut[j] = state[RING + (at + 1 + j + kept - length) % kept];
+          const { severity, location } = standardise(cut) ? fits[k].fit(cut) : NO_CHANGE;
+          severities[k][i] = severity;
+          locations[k][i] = location;
         }
+      }
+      for (let k = 0; k < windows.length; k++) {
+        rows.put(2 * k, severities[k]);
+        rows.put(2 * k + 1, locations[k]);
       }
     },
   });

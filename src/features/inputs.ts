@@ -1,49 +1,94 @@
 /**
- * Columns of a block of bars, copied into scratch with absent values mended, so that one missing
- * number can not stay in a running average for ever: an absent (or impossible) open, high or low is
- * the bar's close, an absent volume is 0.
+ * What the technical families share: how the bars of a block come in, how results go out.
  *
- * Also what the families share in handing their results on.
+ *   bars [from, to) ──> blocks ──> Rows { close, high, ... } ──> block(rows, state) ──> put(column, y)
+ *
+ * Bars are copied, with absent values mended, so that one missing number can not stay in a running
+ * average for ever: an absent (or impossible) open, high or low is the bar's close, an absent volume
+ * is 0.
  */
 import { z } from "zod";
-import { type Bars, column } from "../market/bars.ts";
+import { type Bars, column, type ColumnName } from "../market/bars.ts";
 import type { Feature } from "./feature.ts";
-import { BLOCK } from "./rolling.ts";
+import { BLOCK, scratch } from "./rolling.ts";
 
-export function readClose(bars: Bars, start: number, n: number, out: Float64Array): void {
-  const close = bars.columns.close ?? column(bars, "close");
-  for (let i = 0; i < n; i++) out[i] = close[start + i];
+/** One set for all families: a block is worked on by one family at a time. */
+const SERIES = { open: scratch(), high: scratch(), low: scratch(), close: scratch(), volume: scratch() };
+
+/** The rows of a block. Of the series only those that the feature declares as inputs are filled. */
+export class Rows {
+  /** (n) each; a family may overwrite them. */
+  readonly open = SERIES.open;
+  readonly high = SERIES.high;
+  readonly low = SERIES.low;
+  readonly close = SERIES.close;
+  readonly volume = SERIES.volume;
+  /** Rows here, at most BLOCK; and rows of this instrument before them. */
+  n = 0;
+  seen = 0;
+  readonly #has: Readonly<Record<keyof typeof SERIES, boolean>>;
+  readonly #warmups: Int32Array;
+  #bars: Bars | null = null;
+  #start = 0;
+  #out: Float32Array = new Float32Array(0);
+  #place = 0;
+  #stride = 0;
+
+  constructor(inputs: Feature["inputs"], columns: Feature["columns"]) {
+    const has = (name: ColumnName): boolean => inputs.includes(name);
+    this.#has = { open: has("open"), high: has("high"), low: has("low"), close: has("close"),
+      volume: has("volume") };
+    this.#warmups = Int32Array.from(columns, ({ warmup }) => warmup);
+  }
+
+  /** Close of row i, UTC ms. */
+  timeOf(i: number): number { return this.#bars!.time[this.#start + i]; }
+
+  /** Takes in n bars from `start`; their first row begins at out[place]. */
+  read(bars: Bars, start: number, n: number, seen: number, out: Float32Array, place: number,
+    stride: number): void {
+    this.n = n;
+    this.seen = seen;
+    this.#bars = bars;
+    this.#start = start;
+    this.#out = out;
+    this.#place = place;
+    this.#stride = stride;
+    const { open, high, low, close, volume } = bars.columns, has = this.#has;
+    if (has.close) copy(close ?? column(bars, "close"), start, n, this.close);
+    if (has.open) mend(open ?? column(bars, "open"), this.close, start, n, this.open);
+    if (has.high) mend(high ?? column(bars, "high"), this.close, start, n, this.high);
+    if (has.low) mend(low ?? column(bars, "low"), this.close, start, n, this.low);
+    if (!has.volume) return;
+    const volumes = volume ?? column(bars, "volume");
+    for (let i = 0; i < n; i++) this.volume[i] = volumes[start + i] >= 0 ? volumes[start + i] : 0;
+  }
+
+  /** Writes the k-th column: NaN until its warm-up is over. */
+  put(k: number, y: Float64Array): void {
+    const { n } = this, out = this.#out, stride = this.#stride;
+    let i = 0, at = this.#place + k;
+    for (let absent = this.#warmups[k] - this.seen; i < n && i < absent; i++, at += stride) out[at] = NaN;
+    for (; i < n; i++, at += stride) out[at] = y[i];
+  }
+}
+
+function copy(values: Float64Array, start: number, n: number, out: Float64Array): void {
+  for (let i = 0; i < n; i++) out[i] = values[start + i];
 }
 
 function mend(values: Float64Array, close: Float64Array, start: number, n: number,
   out: Float64Array): void {
-  for (let i = 0; i < n; i++) out[i] = values[start + i] > 0 ? values[start + i] : close[start + i];
+  for (let i = 0; i < n; i++) {
+    const value = values[start + i];
+    out[i] = value > 0 ? value : close[i];
+  }
 }
 
-export function readOpen(bars: Bars, start: number, n: number, out: Float64Array): void {
-  mend(bars.columns.open ?? column(bars, "open"), bars.columns.close ?? column(bars, "close"),
-    start, n, out);
-}
-
-export function readHigh(bars: Bars, start: number, n: number, out: Float64Array): void {
-  mend(bars.columns.high ?? column(bars, "high"), bars.columns.close ?? column(bars, "close"),
-    start, n, out);
-}
-
-export function readLow(bars: Bars, start: number, n: number, out: Float64Array): void {
-  mend(bars.columns.low ?? column(bars, "low"), bars.columns.close ?? column(bars, "close"), start,
-    n, out);
-}
-
-export function readVolume(bars: Bars, start: number, n: number, out: Float64Array): void {
-  const volume = bars.columns.volume ?? column(bars, "volume");
-  for (let i = 0; i < n; i++) out[i] = volume[start + i] >= 0 ? volume[start + i] : 0;
-}
-
-/** Typical price (high + low + close) / 3; the inputs are scratch and `out` may be one of them. */
-export function typicalPrice(high: Float64Array, low: Float64Array, close: Float64Array, n: number,
-  out: Float64Array): void {
-  for (let i = 0; i < n; i++) out[i] = (high[i] + low[i] + close[i]) / 3;
+/** Typical price (high + low + close) / 3, in the place of the low. */
+export function typicalPrice({ n, high, low, close }: Rows): Float64Array {
+  for (let i = 0; i < n; i++) low[i] = (high[i] + low[i] + close[i]) / 3;
+  return low;
 }
 
 /**
@@ -60,32 +105,6 @@ export function previous(x: Float64Array, n: number, state: Float64Array, at: nu
   }
   state[at] += n;
   state[at + 1] = last;
-}
-
-/** The rows of a block: `seen` rows came before it. */
-export type BlockUpdate = (bars: Bars, start: number, n: number, seen: number, state: Float64Array,
-  out: Float32Array, place: number, stride: number) => void;
-
-/**
- * Cuts a chunk into blocks that fit the scratch arrays. state[0] counts rows; the rest is the
- * family's.
- */
-export function inBlocks(block: BlockUpdate): Feature["update"] {
-  return (bars, from, to, state, out, offset, stride) => {
-    for (let start = from; start < to; start += BLOCK) {
-      const n = Math.min(BLOCK, to - start), seen = state[0];
-      block(bars, start, n, seen, state, out, (start - from) * stride + offset, stride);
-      state[0] = seen + n;
-    }
-  };
-}
-
-/** Writes a column's rows: NaN until `warmup` rows were seen. */
-export function emit(y: Float64Array, n: number, seen: number, warmup: number, out: Float32Array,
-  place: number, stride: number): void {
-  let i = 0;
-  for (; i < n && seen + i < warmup; i++) out[place + i * stride] = NaN;
-  for (; i < n; i++) out[place + i * stride] = y[i];
 }
 
 /**
@@ -109,18 +128,27 @@ export interface Technical {
   readonly columns: Feature["columns"];
   readonly inputs: Feature["inputs"];
   readonly flopsPerBar: number;
+  /** state[0] counts rows; the rest is the family's. */
   readonly stateLength: number;
-  readonly block: BlockUpdate;
+  /** Takes in a block and puts each of its columns. */
+  readonly block: (rows: Rows, state: Float64Array) => void;
 }
 
 /** A Feature that starts from an all-zero state and works block by block. */
-export function technical(parts: Technical): Feature {
-  const { block, ...rest } = parts;
+export function technical({ block, ...rest }: Technical): Feature {
+  const rows = new Rows(rest.inputs, rest.columns);
   return {
     ...rest,
     causality: "close",
-    start: (state) => { state.fill(0, 0, parts.stateLength); },
-    update: inBlocks(block),
+    start: (state) => { state.fill(0, 0, rest.stateLength); },
+    update(bars, from, to, state, out, offset, stride) {
+      for (let start = from; start < to; start += BLOCK) {
+        const n = Math.min(BLOCK, to - start), seen = state[0];
+        rows.read(bars, start, n, seen, out, (start - from) * stride + offset, stride);
+        block(rows, state);
+        state[0] = seen + n;
+      }
+    },
   };
 }
 

@@ -14,7 +14,7 @@
 import { z } from "zod";
 import { family } from "./family.ts";
 import type { Feature } from "./feature.ts";
-import { emit, layout, readClose, technical } from "./inputs.ts";
+import { layout, technical } from "./inputs.ts";
 import { averageLength, exponentialAverage, scratch } from "./rolling.ts";
 
 const OUTPUTS = ["", "_signal", "_histogram"] as const;
@@ -24,7 +24,7 @@ const alphaOf = (window: number): number => 2 / (window + 1);
 
 function make(name: "macd" | "ppo", speeds: readonly Speed[]): Feature {
   const memory = layout(1, speeds.map(() => 3 * averageLength));
-  const close = scratch(), line = scratch(), slowly = scratch(), signal = scratch();
+  const line = scratch(), slowly = scratch(), signal = scratch();
   return technical({
     family: name,
     columns: speeds.flatMap(([fast, slow, smooth]) => OUTPUTS.map((output, k) => ({
@@ -35,20 +35,20 @@ function make(name: "macd" | "ppo", speeds: readonly Speed[]): Feature {
     inputs: ["close"],
     flopsPerBar: 14 * speeds.length,
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, close);
+    block(rows, state) {
+      const { n, close } = rows;
       for (let k = 0; k < speeds.length; k++) {
-        const [fast, slow, smooth] = speeds[k], at = memory.at[k], first = slow + smooth - 2;
+        const [fast, slow, smooth] = speeds[k], at = memory.at[k];
         exponentialAverage(close, n, fast, alphaOf(fast), slow - fast, state, at, line);
         exponentialAverage(close, n, slow, alphaOf(slow), 0, state, at + averageLength, slowly);
         if (name === "macd") for (let i = 0; i < n; i++) line[i] -= slowly[i];
         else for (let i = 0; i < n; i++) line[i] = 100 * (line[i] - slowly[i]) / slowly[i];
         exponentialAverage(line, n, smooth, alphaOf(smooth), slow - 1, state,
           at + 2 * averageLength, signal);
-        emit(line, n, seen, slow - 1, out, place + 3 * k, stride);
-        emit(signal, n, seen, first, out, place + 3 * k + 1, stride);
+        rows.put(3 * k, line);
+        rows.put(3 * k + 1, signal);
         for (let i = 0; i < n; i++) line[i] -= signal[i];
-        emit(line, n, seen, first, out, place + 3 * k + 2, stride);
+        rows.put(3 * k + 2, line);
       }
     },
   });

@@ -12,7 +12,7 @@
 import { z } from "zod";
 import { family, windowList } from "./family.ts";
 import type { Feature } from "./feature.ts";
-import { emit, layout, previous, previousLength, readClose, technical } from "./inputs.ts";
+import { layout, previous, previousLength, technical } from "./inputs.ts";
 import { FLAT, lagged, lagLength, momentsLength, rollingMoments, rollingSum, rollingWeighted,
   scratch, sumLength, weightedLength } from "./rolling.ts";
 
@@ -23,20 +23,20 @@ const columnsOf = (name: string, unit: string, windows: Windows): Feature["colum
 
 function change(name: "momentum" | "roc", windows: Windows): Feature {
   const memory = layout(1, windows.map(lagLength));
-  const close = scratch(), old = scratch();
+  const old = scratch();
   return technical({
     family: name,
     columns: columnsOf(name, name === "roc" ? "percent" : "price", windows),
     inputs: ["close"],
     flopsPerBar: 3 * windows.length,
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, close);
+    block(rows, state) {
+      const { n, close } = rows;
       for (let k = 0; k < windows.length; k++) {
         lagged(close, n, windows[k], state, memory.at[k], old);
         if (name === "roc") for (let i = 0; i < n; i++) old[i] = 100 * (close[i] / old[i] - 1);
         else for (let i = 0; i < n; i++) old[i] = close[i] - old[i];
-        emit(old, n, seen, windows[k], out, place + k, stride);
+        rows.put(k, old);
       }
     },
   });
@@ -44,7 +44,7 @@ function change(name: "momentum" | "roc", windows: Windows): Feature {
 
 function standardised(windows: Windows): Feature {
   const memory = layout(1 + previousLength, windows.map(momentsLength));
-  const step = scratch(), last = scratch(), mean = scratch(), variance = scratch();
+  const last = scratch(), mean = scratch(), variance = scratch();
   const roots = Float64Array.from(windows, Math.sqrt);
   return technical({
     family: "momentum_z",
@@ -52,8 +52,8 @@ function standardised(windows: Windows): Feature {
     inputs: ["close"],
     flopsPerBar: 20 + 25 * windows.length,
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, step);
+    block(rows, state) {
+      const { n, close: step } = rows;
       previous(step, n, state, 1, last);
       for (let i = 0; i < n; i++) step[i] = Math.log(step[i] / last[i]);
       for (let k = 0; k < windows.length; k++) {
@@ -61,7 +61,7 @@ function standardised(windows: Windows): Feature {
         for (let i = 0; i < n; i++) {
           mean[i] = variance[i] > FLAT ? mean[i] * roots[k] / Math.sqrt(variance[i]) : 0;
         }
-        emit(mean, n, seen, windows[k], out, place + k, stride);
+        rows.put(k, mean);
       }
     },
   });
@@ -70,15 +70,15 @@ function standardised(windows: Windows): Feature {
 function efficiency(windows: Windows): Feature {
   const memory = layout(1 + previousLength,
     windows.map((window) => lagLength(window) + sumLength(window)));
-  const close = scratch(), step = scratch(), old = scratch(), path = scratch();
+  const step = scratch(), old = scratch(), path = scratch();
   return technical({
     family: "efficiency",
     columns: columnsOf("efficiency", "-1..1", windows),
     inputs: ["close"],
     flopsPerBar: 2 + 6 * windows.length,
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, close);
+    block(rows, state) {
+      const { n, close } = rows;
       previous(close, n, state, 1, step);
       for (let i = 0; i < n; i++) step[i] = Math.abs(close[i] - step[i]);
       for (let k = 0; k < windows.length; k++) {
@@ -86,7 +86,7 @@ function efficiency(windows: Windows): Feature {
         lagged(close, n, windows[k], state, at, old);
         rollingSum(step, n, windows[k], state, at + lagLength(windows[k]), path);
         for (let i = 0; i < n; i++) path[i] = path[i] > 0 ? (close[i] - old[i]) / path[i] : 0;
-        emit(path, n, seen, windows[k], out, place + k, stride);
+        rows.put(k, path);
       }
     },
   });
@@ -95,8 +95,7 @@ function efficiency(windows: Windows): Feature {
 /** Least squares over x = 1..W: slope = Sxy / Sxx, R^2 = Sxy^2 / (Sxx Syy), Sxx = W (W^2 - 1) / 12. */
 function trend(windows: Windows): Feature {
   const memory = layout(1, windows.map((window) => weightedLength(window) + momentsLength(window)));
-  const log = scratch(), sum = scratch(), weighted = scratch(), mean = scratch(),
-    variance = scratch();
+  const sum = scratch(), weighted = scratch(), mean = scratch(), variance = scratch();
   return technical({
     family: "trend",
     columns: windows.flatMap((window) => [
@@ -106,8 +105,8 @@ function trend(windows: Windows): Feature {
     inputs: ["close"],
     flopsPerBar: 20 + 40 * windows.length,
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, log);
+    block(rows, state) {
+      const { n, close: log } = rows;
       for (let i = 0; i < n; i++) log[i] = Math.log(log[i]);
       for (let k = 0; k < windows.length; k++) {
         const window = windows[k], at = memory.at[k], sxx = window * (window * window - 1) / 12;
@@ -118,8 +117,8 @@ function trend(windows: Windows): Feature {
           sum[i] = isFlat ? 0 : (weighted[i] - (window + 1) / 2 * sum[i]) / sxx;
           mean[i] = isFlat ? 0 : Math.min(1, sum[i] * sum[i] * sxx / (window * variance[i]));
         }
-        emit(sum, n, seen, window - 1, out, place + 2 * k, stride);
-        emit(mean, n, seen, window - 1, out, place + 2 * k + 1, stride);
+        rows.put(2 * k, sum);
+        rows.put(2 * k + 1, mean);
       }
     },
   });

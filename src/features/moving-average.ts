@@ -10,10 +10,9 @@
 import { z } from "zod";
 import { family, windowList } from "./family.ts";
 import type { Feature } from "./feature.ts";
-import { emit, layout, outputList, readClose, technical } from "./inputs.ts";
+import { layout, outputList, technical } from "./inputs.ts";
 import { averageLength, exponentialAverage, rollingSum, rollingWeighted, scratch, sumLength,
-  weightedLength }
-  from "./rolling.ts";
+  weightedLength } from "./rolling.ts";
 
 const KINDS = ["sma", "ema", "wma"] as const;
 type Kind = (typeof KINDS)[number];
@@ -43,7 +42,7 @@ function average(kind: Kind, close: Float64Array, n: number, window: number, sta
 
 function averages(kind: Kind, windows: readonly number[], outputs: readonly Output[]): Feature {
   const memory = layout(1, windows.map((window) => lengthOf(kind, window)));
-  const close = scratch(), y = scratch(), distance = scratch();
+  const y = scratch(), distance = scratch();
   return technical({
     family: kind,
     columns: windows.flatMap((window) => outputs.map((output) => ({
@@ -54,18 +53,14 @@ function averages(kind: Kind, windows: readonly number[], outputs: readonly Outp
     inputs: ["close"],
     flopsPerBar: 8 * windows.length,
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, close);
+    block(rows, state) {
+      const { n, close } = rows;
       for (let k = 0; k < windows.length; k++) {
         average(kind, close, n, windows[k], state, memory.at[k], y);
         for (let o = 0; o < outputs.length; o++) {
-          const to = place + k * outputs.length + o;
-          if (outputs[o] === "average") {
-            emit(y, n, seen, windows[k] - 1, out, to, stride);
-            continue;
-          }
-          for (let i = 0; i < n; i++) distance[i] = close[i] / y[i] - 1;
-          emit(distance, n, seen, windows[k] - 1, out, to, stride);
+          const isDistance = outputs[o] === "distance";
+          if (isDistance) for (let i = 0; i < n; i++) distance[i] = close[i] / y[i] - 1;
+          rows.put(k * outputs.length + o, isDistance ? distance : y);
         }
       }
     },
@@ -74,7 +69,7 @@ function averages(kind: Kind, windows: readonly number[], outputs: readonly Outp
 
 function crosses(kind: Kind, pairs: readonly (readonly [number, number])[]): Feature {
   const memory = layout(1, pairs.flat().map((window) => lengthOf(kind, window)));
-  const close = scratch(), fast = scratch(), slow = scratch();
+  const fast = scratch(), slow = scratch();
   return technical({
     family: `${kind}_cross`,
     columns: pairs.map(([short, long]) => ({
@@ -83,14 +78,14 @@ function crosses(kind: Kind, pairs: readonly (readonly [number, number])[]): Fea
     inputs: ["close"],
     flopsPerBar: 14 * pairs.length,
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, close);
+    block(rows, state) {
+      const { n, close } = rows;
       for (let k = 0; k < pairs.length; k++) {
         const [short, long] = pairs[k];
         average(kind, close, n, short, state, memory.at[2 * k], fast);
         average(kind, close, n, long, state, memory.at[2 * k + 1], slow);
         for (let i = 0; i < n; i++) fast[i] = fast[i] / slow[i] - 1;
-        emit(fast, n, seen, long - 1, out, place + k, stride);
+        rows.put(k, fast);
       }
     },
   });

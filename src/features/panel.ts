@@ -17,6 +17,7 @@ import { instrument } from "../market/instrument.ts";
 import type { Market } from "./family.ts";
 import type { Feature, FeatureColumn, Features } from "./feature.ts";
 import { canonicalJson, type Recipe } from "./recipe.ts";
+import { BLOCK } from "./rolling.ts";
 
 export interface PanelColumn extends FeatureColumn {
   readonly family: string;
@@ -27,11 +28,6 @@ export interface PanelColumn extends FeatureColumn {
 /** One bar as it arrives: its close (UTC ms) and the columns that the panel reads. */
 export type BarRow = { readonly time: number } & { readonly [name in ColumnName]?: number };
 
-/**
- * Rows of a block of update(): small enough that a block of output stays in the cache between
- * features.
- */
-const BLOCK_ROWS = 64;
 const STATE_MAGIC = 0x534e4d44;
 const STATE_VERSION = 1;
 const STATE_HEADER_BYTES = 56;
@@ -125,8 +121,8 @@ export class FeatureStream {
   update(bars: Bars, from: number, to: number, out: Float32Array, row = 0): void {
     const { features } = this.panel, stride = this.panel.columns.length;
     assert(out.length >= (row + to - from) * stride, "the output is too short for these bars");
-    for (let start = from; start < to; start += BLOCK_ROWS) {
-      const end = Math.min(start + BLOCK_ROWS, to), base = (row + start - from) * stride;
+    for (let start = from; start < to; start += BLOCK) {
+      const end = Math.min(start + BLOCK, to), base = (row + start - from) * stride;
       for (let k = 0; k < features.length; k++) {
         features[k].update(bars, start, end, this.#parts[k], out, base + this.#offsets[k], stride);
       }

@@ -13,8 +13,7 @@
 import { z } from "zod";
 import { family, windowList } from "./family.ts";
 import type { Feature } from "./feature.ts";
-import { emit, layout, previous, previousLength, readClose, readHigh, readLow, readOpen, technical }
-  from "./inputs.ts";
+import { layout, previous, previousLength, technical } from "./inputs.ts";
 import { rollingSum, scratch, sumLength } from "./rolling.ts";
 
 type Windows = readonly number[];
@@ -30,30 +29,29 @@ const SHAPE: Feature["columns"] = [
 ];
 
 function shape(): Feature {
-  const open = scratch(), high = scratch(), low = scratch(), close = scratch(), last = scratch();
+  const y = SHAPE.map(scratch);
   return technical({
     family: "bar_shape",
     columns: SHAPE,
     inputs: ["open", "high", "low", "close"],
     flopsPerBar: 20,
     stateLength: 1 + previousLength,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readOpen(bars, start, n, open);
-      readHigh(bars, start, n, high);
-      readLow(bars, start, n, low);
-      readClose(bars, start, n, close);
-      previous(close, n, state, 1, last);
+    block(rows, state) {
+      const { n, open, high, low, close } = rows;
+      const [height, location, body, upper, lower, earned, gap] = y;
+      previous(close, n, state, 1, gap);
       for (let i = 0; i < n; i++) {
-        const o = open[i], h = high[i], l = low[i], c = close[i], to = place + i * stride;
+        const o = open[i], h = high[i], l = low[i], c = close[i];
         const part = h > l ? 1 / (h - l) : 0;
-        out[to] = (h - l) / c;
-        out[to + 1] = (2 * c - h - l) * part;
-        out[to + 2] = (c - o) * part;
-        out[to + 3] = (h - (o > c ? o : c)) * part;
-        out[to + 4] = ((o < c ? o : c) - l) * part;
-        out[to + 5] = c / o - 1;
-        out[to + 6] = seen + i === 0 ? NaN : o / last[i] - 1;
+        height[i] = (h - l) / c;
+        location[i] = (2 * c - h - l) * part;
+        body[i] = (c - o) * part;
+        upper[i] = (h - (o > c ? o : c)) * part;
+        lower[i] = ((o < c ? o : c) - l) * part;
+        earned[i] = c / o - 1;
+        gap[i] = o / gap[i] - 1;
       }
+      for (let k = 0; k < y.length; k++) rows.put(k, y[k]);
     },
   });
 }
@@ -83,8 +81,7 @@ function variances(estimator: Estimator, up: Float64Array, down: Float64Array, b
 
 function rangeVolatility(windows: Windows, estimators: readonly Estimator[]): Feature {
   const memory = layout(1, estimators.flatMap(() => windows.map(sumLength)));
-  const open = scratch(), up = scratch(), down = scratch(), body = scratch(), y = scratch(),
-    sum = scratch();
+  const y = scratch(), sum = scratch();
   return technical({
     family: "range_volatility",
     columns: estimators.flatMap((estimator) => windows.map((window) => ({
@@ -93,11 +90,8 @@ function rangeVolatility(windows: Windows, estimators: readonly Estimator[]): Fe
     inputs: ["open", "high", "low", "close"],
     flopsPerBar: 60 + estimators.length * (6 + 10 * windows.length),
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readOpen(bars, start, n, open);
-      readHigh(bars, start, n, up);
-      readLow(bars, start, n, down);
-      readClose(bars, start, n, body);
+    block(rows, state) {
+      const { n, open, high: up, low: down, close: body } = rows;
       for (let i = 0; i < n; i++) {
         up[i] = Math.log(up[i] / open[i]);
         down[i] = Math.log(down[i] / open[i]);
@@ -109,7 +103,7 @@ function rangeVolatility(windows: Windows, estimators: readonly Estimator[]): Fe
           const cell = e * windows.length + k;
           rollingSum(y, n, windows[k], state, memory.at[cell], sum);
           for (let i = 0; i < n; i++) sum[i] = sum[i] > 0 ? Math.sqrt(sum[i] / windows[k]) : 0;
-          emit(sum, n, seen, windows[k] - 1, out, place + cell, stride);
+          rows.put(cell, sum);
         }
       }
     },
@@ -118,7 +112,7 @@ function rangeVolatility(windows: Windows, estimators: readonly Estimator[]): Fe
 
 function ratio(windows: Windows): Feature {
   const memory = layout(1, windows.map(sumLength));
-  const high = scratch(), low = scratch(), sum = scratch();
+  const sum = scratch();
   return technical({
     family: "range_ratio",
     columns: windows.map((window) => ({ name: `range_ratio_${window}`, unit: "ratio",
@@ -126,14 +120,13 @@ function ratio(windows: Windows): Feature {
     inputs: ["high", "low", "close"],
     flopsPerBar: 1 + 6 * windows.length,
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readHigh(bars, start, n, high);
-      readLow(bars, start, n, low);
+    block(rows, state) {
+      const { n, high, low } = rows;
       for (let i = 0; i < n; i++) high[i] -= low[i];
       for (let k = 0; k < windows.length; k++) {
         rollingSum(high, n, windows[k], state, memory.at[k], sum);
         for (let i = 0; i < n; i++) sum[i] = sum[i] > 0 ? high[i] * windows[k] / sum[i] : 1;
-        emit(sum, n, seen, windows[k] - 1, out, place + k, stride);
+        rows.put(k, sum);
       }
     },
   });

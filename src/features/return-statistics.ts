@@ -15,8 +15,7 @@
 import { z } from "zod";
 import { family, windowList } from "./family.ts";
 import type { Feature } from "./feature.ts";
-import { type BlockUpdate, emit, layout, previous, previousLength, readClose,
-  technical } from "./inputs.ts";
+import { layout, previous, previousLength, type Rows, technical } from "./inputs.ts";
 import { covarianceLength, rollingCorrelation, rollingShape,
   shapeLength } from "./rolling-moments.ts";
 import { FLAT, momentsLength, rollingMoments, rollingSum, scratch, sumLength } from "./rolling.ts";
@@ -26,23 +25,19 @@ type Windows = readonly number[];
 /** Where the windows' memories begin: after the row counter and the previous close. */
 const FIRST = 1 + previousLength;
 
-/** What a block of returns is turned into. */
-type ReturnBlock = (returns: Float64Array, n: number, seen: number, state: Float64Array,
-  out: Float32Array,
-  place: number, stride: number) => void;
-
-function ofReturns(name: string, columns: Feature["columns"], flopsPerBar: number,
-  stateLength: number, block: ReturnBlock): Feature {
-  const returns = scratch(), last = scratch();
-  const update: BlockUpdate = (bars, start, n, seen, state, out, place, stride) => {
-    readClose(bars, start, n, returns);
-    previous(returns, n, state, 1, last);
-    for (let i = 0; i < n; i++) returns[i] = returns[i] / last[i] - 1;
-    block(returns, n, seen, state, out, place, stride);
-  };
-  return technical({ family: name, columns, inputs: ["close"], flopsPerBar: flopsPerBar + 2,
-    stateLength,
-    block: update });
+/** A technical feature whose block() finds the returns in the place of the closes. */
+function ofReturns(family: string, columns: Feature["columns"], flopsPerBar: number,
+  stateLength: number, block: (rows: Rows, state: Float64Array) => void): Feature {
+  const last = scratch();
+  return technical({
+    family, columns, inputs: ["close"], flopsPerBar: flopsPerBar + 2, stateLength,
+    block(rows, state) {
+      const { n, close } = rows;
+      previous(close, n, state, 1, last);
+      for (let i = 0; i < n; i++) close[i] = close[i] / last[i] - 1;
+      block(rows, state);
+    },
+  });
 }
 
 function moments(windows: Windows): Feature {
@@ -52,19 +47,20 @@ function moments(windows: Windows): Feature {
     name: `return_${output}_${window}`, unit: "fraction per bar", warmup: window,
   })));
   return ofReturns("return_moments", columns, 35 * windows.length, memory.total,
-    (returns, n, seen, state, out, place, stride) => {
+    (rows, state) => {
+      const { n, close: returns } = rows;
       for (let i = 0; i < n; i++) bad[i] = returns[i] < 0 ? returns[i] * returns[i] : 0;
       for (let k = 0; k < windows.length; k++) {
-        const window = windows[k], at = memory.at[k], to = place + 3 * k;
+        const window = windows[k], at = memory.at[k];
         rollingMoments(returns, n, window, state, at, mean, variance);
         rollingSum(bad, n, window, state, at + momentsLength(window), sum);
         for (let i = 0; i < n; i++) {
           variance[i] = Math.sqrt(variance[i] * window / (window - 1));
           sum[i] = Math.sqrt(sum[i] / window);
         }
-        emit(mean, n, seen, window, out, to, stride);
-        emit(variance, n, seen, window, out, to + 1, stride);
-        emit(sum, n, seen, window, out, to + 2, stride);
+        rows.put(3 * k, mean);
+        rows.put(3 * k + 1, variance);
+        rows.put(3 * k + 2, sum);
       }
     });
 }
@@ -76,7 +72,8 @@ function shape(windows: Windows): Feature {
     name: `return_${output}_${window}`, unit: "standardised moment", warmup: window,
   })));
   return ofReturns("return_shape", columns, 90 * windows.length, memory.total,
-    (returns, n, seen, state, out, place, stride) => {
+    (rows, state) => {
+      const { n, close: returns } = rows;
       for (let k = 0; k < windows.length; k++) {
         const w = windows[k];
         const skewness = Math.sqrt(w * (w - 1)) / (w - 2), excess = (w - 1) / ((w - 2) * (w - 3));
@@ -86,8 +83,8 @@ function shape(windows: Windows): Feature {
           third[i] = isFlat ? 0 : skewness * third[i] / (variance * Math.sqrt(variance));
           fourth[i] = isFlat ? 0 : excess * ((w + 1) * (fourth[i] / (variance * variance) - 3) + 6);
         }
-        emit(third, n, seen, w, out, place + 2 * k, stride);
-        emit(fourth, n, seen, w, out, place + 2 * k + 1, stride);
+        rows.put(2 * k, third);
+        rows.put(2 * k + 1, fourth);
       }
     });
 }
@@ -99,11 +96,12 @@ function autocorrelation(windows: Windows): Feature {
     name: `return_autocorrelation_${window}`, unit: "-1..1", warmup: window + 1,
   }));
   return ofReturns("return_autocorrelation", columns, 55 * windows.length, memory.total,
-    (returns, n, seen, state, out, place, stride) => {
+    (rows, state) => {
+      const { n, close: returns } = rows;
       previous(returns, n, state, FIRST, before);
       for (let k = 0; k < windows.length; k++) {
         rollingCorrelation(returns, before, n, windows[k], state, memory.at[k], y);
-        emit(y, n, seen, windows[k] + 1, out, place + k, stride);
+        rows.put(k, y);
       }
     });
 }
@@ -115,7 +113,8 @@ function score(windows: Windows): Feature {
     name: `return_zscore_${window}`, unit: "standard deviations", warmup: window,
   }));
   return ofReturns("return_zscore", columns, 28 * windows.length, memory.total,
-    (returns, n, seen, state, out, place, stride) => {
+    (rows, state) => {
+      const { n, close: returns } = rows;
       for (let k = 0; k < windows.length; k++) {
         const correction = (windows[k] - 1) / windows[k];
         rollingMoments(returns, n, windows[k], state, memory.at[k], mean, variance);
@@ -123,7 +122,7 @@ function score(windows: Windows): Feature {
           const isFlat = !(variance[i] > FLAT);
           mean[i] = isFlat ? 0 : (returns[i] - mean[i]) * Math.sqrt(correction / variance[i]);
         }
-        emit(mean, n, seen, windows[k], out, place + k, stride);
+        rows.put(k, mean);
       }
     });
 }
@@ -135,12 +134,13 @@ function upShare(windows: Windows): Feature {
     name: `return_up_share_${window}`, unit: "0..1", warmup: window,
   }));
   return ofReturns("return_up_share", columns, 4 * windows.length, memory.total,
-    (returns, n, seen, state, out, place, stride) => {
+    (rows, state) => {
+      const { n, close: returns } = rows;
       for (let i = 0; i < n; i++) isUp[i] = returns[i] > 0 ? 1 : 0;
       for (let k = 0; k < windows.length; k++) {
         rollingSum(isUp, n, windows[k], state, memory.at[k], sum);
         for (let i = 0; i < n; i++) sum[i] /= windows[k];
-        emit(sum, n, seen, windows[k], out, place + k, stride);
+        rows.put(k, sum);
       }
     });
 }

@@ -15,14 +15,18 @@
  * One slot array of W serves both: slots 0..j hold this block's raw values, slots j+1..W-1 the last
  * block's suffixes. Any aggregate that can be merged works: sum, extremes, (mean, M2) without
  * cancellation. Amortised O(1) a row, the rounding error is that of one window, and a row's bits
- * depend on its position only, never on the chunks.
+ * depend on its position only, never on the chunks. Rows are taken in runs that end with a block or
+ * with the chunk, so that the inner loop asks nothing.
  *
  * van Herk, "A fast algorithm for local minimum and maximum filters on rectangular and octagonal
  * kernels", Pattern Recognition Letters 13 (1992); merging of moments: Chan, Golub, LeVeque 1979;
  * Pebay, SAND2008-6212.
  */
 
-/** Rows handled at a time: derived series of a block live in scratch arrays of this length. */
+/**
+ * Rows handled at a time: derived series live in scratch arrays of this length, and a block's output
+ * stays in the cache from one feature to the next.
+ */
 export const BLOCK = 256;
 
 /** 1/k for k up to the longest window. */
@@ -38,20 +42,23 @@ export const sumLength = (window: number): number => window + 2;
 /** y[i] = sum of the last `window` values. State: [j, prefix, slots (W)]. */
 export function rollingSum(x: Float64Array, n: number, window: number, state: Float64Array,
   at: number, y: Float64Array): void {
-  const slots = at + 2, last = window - 1;
+  const first = at + 2, last = window - 1;
   let j = state[at] | 0, prefix = state[at + 1];
-  for (let i = 0; i < n; i++) {
-    const value = x[i];
-    prefix += value;
-    state[slots + j] = value;
-    if (j < last) {
-      y[i] = state[slots + j + 1] + prefix;
-      j++;
-      continue;
+  for (let i = 0; i < n;) {
+    const end = Math.min(n, i + last - j);
+    let slot = first + j;
+    j += end - i;
+    for (; i < end; i++, slot++) {
+      const value = x[i];
+      prefix += value;
+      state[slot] = value;
+      y[i] = state[slot + 1] + prefix;
     }
-    y[i] = prefix;
-    let sum = 0;
-    for (let k = slots + last; k > slots; k--) state[k] = sum += state[k];
+    if (i === n) break;
+    let sum = x[i];
+    y[i++] = prefix + sum;
+    state[slot] = sum;
+    while (--slot > first) state[slot] = sum += state[slot];
     j = 0;
     prefix = 0;
   }
@@ -106,26 +113,33 @@ export const extremesLength = (window: number): number => 2 * window + 3;
  */
 export function rollingExtremes(x: Float64Array, z: Float64Array, n: number, window: number,
   state: Float64Array, at: number, top: Float64Array, bottom: Float64Array): void {
-  const slots = at + 3, last = window - 1;
+  const first = at + 3, last = window - 1;
   let j = state[at] | 0, high = state[at + 1], low = state[at + 2];
-  for (let i = 0; i < n; i++) {
-    const slot = slots + 2 * j, a = x[i], b = z[i];
-    if (j === 0 || a > high) high = a;
-    if (j === 0 || b < low) low = b;
-    state[slot] = a;
-    state[slot + 1] = b;
-    if (j < last) {
-      const oldHigh = state[slot + 2], oldLow = state[slot + 3];
+  for (let i = 0; i < n;) {
+    if (j === 0) { high = -Infinity; low = Infinity; }
+    const end = Math.min(n, i + last - j);
+    let slot = first + 2 * j;
+    j += end - i;
+    for (; i < end; i++, slot += 2) {
+      const a = x[i], b = z[i], oldHigh = state[slot + 2], oldLow = state[slot + 3];
+      if (a > high) high = a;
+      if (b < low) low = b;
+      state[slot] = a;
+      state[slot + 1] = b;
       top[i] = oldHigh > high ? oldHigh : high;
       bottom[i] = oldLow < low ? oldLow : low;
-      j++;
-      continue;
     }
-    top[i] = high;
-    bottom[i] = low;
-    for (let k = slots + 2 * last - 2; k > slots; k -= 2) {
-      if (state[k + 2] > state[k]) state[k] = state[k + 2];
-      if (state[k + 3] < state[k + 1]) state[k + 1] = state[k + 3];
+    if (i === n) break;
+    let suffixHigh = x[i], suffixLow = z[i];
+    top[i] = suffixHigh > high ? suffixHigh : high;
+    bottom[i] = suffixLow < low ? suffixLow : low;
+    i++;
+    state[slot] = suffixHigh;
+    state[slot + 1] = suffixLow;
+    for (slot -= 2; slot > first; slot -= 2) {
+      if (state[slot] > suffixHigh) suffixHigh = state[slot]; else state[slot] = suffixHigh;
+      if (state[slot + 1] < suffixLow) suffixLow = state[slot + 1];
+      else state[slot + 1] = suffixLow;
     }
     j = 0;
   }
@@ -142,31 +156,34 @@ export const momentsLength = (window: number): number => 2 * window + 3;
  */
 export function rollingMoments(x: Float64Array, n: number, window: number, state: Float64Array,
   at: number, means: Float64Array, variances: Float64Array): void {
-  const slots = at + 3, last = window - 1, share = RECIPROCAL[window];
+  const first = at + 3, last = window - 1, share = RECIPROCAL[window];
   let j = state[at] | 0, mean = state[at + 1], m2 = state[at + 2];
-  for (let i = 0; i < n; i++) {
-    const value = x[i], slot = slots + 2 * j;
-    const distance = value - mean;
-    mean += distance * RECIPROCAL[j + 1];
-    m2 += distance * (value - mean);
-    state[slot] = value;
-    if (j < last) {
-      const gap = mean - state[slot + 2], part = gap * (j + 1) * share;
-      means[i] = state[slot + 2] + part;
-      variances[i] = (state[slot + 3] + m2 + gap * part * (last - j)) * share;
-      j++;
-      continue;
+  for (let i = 0; i < n;) {
+    const end = Math.min(n, i + last - j);
+    let slot = first + 2 * j;
+    for (; i < end; i++, slot += 2) {
+      const value = x[i], distance = value - mean, old = state[slot + 2];
+      mean += distance * RECIPROCAL[++j];
+      m2 += distance * (value - mean);
+      state[slot] = value;
+      const gap = mean - old, part = gap * j * share;
+      means[i] = old + part;
+      variances[i] = (state[slot + 3] + m2 + gap * part * (window - j)) * share;
     }
+    if (i === n) break;
+    const distance = x[i] - mean;
+    mean += distance * share;
     means[i] = mean;
-    variances[i] = m2 * share;
+    variances[i] = (m2 + distance * (x[i] - mean)) * share;
+    state[slot] = x[i++];
     mean = 0;
     m2 = 0;
-    for (let k = last; k > 0; k--) {
-      const old = state[slots + 2 * k], step = old - mean;
-      mean += step * RECIPROCAL[window - k];
-      m2 += step * (old - mean);
-      state[slots + 2 * k] = mean;
-      state[slots + 2 * k + 1] = m2;
+    for (j = 0; slot > first; slot -= 2) {
+      const value = state[slot], step = value - mean;
+      mean += step * RECIPROCAL[++j];
+      m2 += step * (value - mean);
+      state[slot] = mean;
+      state[slot + 1] = m2;
     }
     j = 0;
     mean = 0;

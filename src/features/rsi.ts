@@ -8,7 +8,7 @@
 import { z } from "zod";
 import { family, windowList } from "./family.ts";
 import type { Feature } from "./feature.ts";
-import { emit, layout, previous, previousLength, readClose, technical } from "./inputs.ts";
+import { layout, previous, previousLength, technical } from "./inputs.ts";
 import { averageLength, exponentialAverage, rollingSum, scratch, sumLength } from "./rolling.ts";
 
 /** Averages this small are the underflow of a series that stopped moving long ago. */
@@ -18,8 +18,7 @@ function make(name: "rsi" | "rsi_simple", windows: readonly number[]): Feature {
   const isWilder = name === "rsi";
   const memory = layout(1 + previousLength, windows.map((window) =>
     2 * (isWilder ? averageLength : sumLength(window))));
-  const close = scratch(), gain = scratch(), loss = scratch(), gains = scratch(),
-    losses = scratch();
+  const gain = scratch(), loss = scratch(), gains = scratch(), losses = scratch();
   return technical({
     family: name,
     columns: windows.map((window) => ({ name: `${name}_${window}`, unit: "0..100",
@@ -27,8 +26,8 @@ function make(name: "rsi" | "rsi_simple", windows: readonly number[]): Feature {
     inputs: ["close"],
     flopsPerBar: 12 * windows.length,
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, close);
+    block(rows, state) {
+      const { n, close } = rows;
       previous(close, n, state, 1, gain);
       for (let i = 0; i < n; i++) {
         const change = close[i] - gain[i];
@@ -48,7 +47,7 @@ function make(name: "rsi" | "rsi_simple", windows: readonly number[]): Feature {
           const total = gains[i] + losses[i];
           gains[i] = total > NOTHING ? 100 * gains[i] / total : 50;
         }
-        emit(gains, n, seen, window, out, place + k, stride);
+        rows.put(k, gains);
       }
     },
   });

@@ -12,14 +12,14 @@
 import { z } from "zod";
 import { family, windowList } from "./family.ts";
 import type { Feature } from "./feature.ts";
-import { emit, layout, readClose, readHigh, readLow, technical, typicalPrice } from "./inputs.ts";
+import { layout, technical, typicalPrice } from "./inputs.ts";
 import { extremesLength, rollingExtremes, rollingSum, scratch, sumLength } from "./rolling.ts";
 
 type Windows = readonly number[];
 
 function stochastic(windows: Windows, smooth: number): Feature {
   const memory = layout(1, windows.map((window) => extremesLength(window) + sumLength(smooth)));
-  const close = scratch(), high = scratch(), low = scratch(), top = scratch(), bottom = scratch();
+  const top = scratch(), bottom = scratch();
   return technical({
     family: "stochastic",
     columns: windows.flatMap((window) => [
@@ -29,10 +29,8 @@ function stochastic(windows: Windows, smooth: number): Feature {
     inputs: ["high", "low", "close"],
     flopsPerBar: 14 * windows.length,
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, close);
-      readHigh(bars, start, n, high);
-      readLow(bars, start, n, low);
+    block(rows, state) {
+      const { n, seen, close, high, low } = rows;
       for (let k = 0; k < windows.length; k++) {
         const window = windows[k], at = memory.at[k];
         rollingExtremes(high, low, n, window, state, at, top, bottom);
@@ -44,8 +42,8 @@ function stochastic(windows: Windows, smooth: number): Feature {
         }
         rollingSum(top, n, smooth, state, at + extremesLength(window), bottom);
         for (let i = 0; i < n; i++) bottom[i] /= smooth;
-        emit(top, n, seen, window - 1, out, place + 2 * k, stride);
-        emit(bottom, n, seen, window + smooth - 2, out, place + 2 * k + 1, stride);
+        rows.put(2 * k, top);
+        rows.put(2 * k + 1, bottom);
       }
     },
   });
@@ -53,7 +51,7 @@ function stochastic(windows: Windows, smooth: number): Feature {
 
 function williams(windows: Windows): Feature {
   const memory = layout(1, windows.map(extremesLength));
-  const close = scratch(), high = scratch(), low = scratch(), top = scratch(), bottom = scratch();
+  const top = scratch(), bottom = scratch();
   return technical({
     family: "williams_r",
     columns: windows.map((window) => ({ name: `williams_r_${window}`, unit: "-100..0",
@@ -61,17 +59,15 @@ function williams(windows: Windows): Feature {
     inputs: ["high", "low", "close"],
     flopsPerBar: 10 * windows.length,
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, close);
-      readHigh(bars, start, n, high);
-      readLow(bars, start, n, low);
+    block(rows, state) {
+      const { n, close, high, low } = rows;
       for (let k = 0; k < windows.length; k++) {
         rollingExtremes(high, low, n, windows[k], state, memory.at[k], top, bottom);
         for (let i = 0; i < n; i++) {
           const height = top[i] - bottom[i];
           top[i] = height > 0 ? -100 * (top[i] - close[i]) / height : -50;
         }
-        emit(top, n, seen, windows[k] - 1, out, place + k, stride);
+        rows.put(k, top);
       }
     },
   });
@@ -79,7 +75,7 @@ function williams(windows: Windows): Feature {
 
 function channel(windows: Windows): Feature {
   const memory = layout(1, windows.map(extremesLength));
-  const close = scratch(), high = scratch(), low = scratch(), top = scratch(), bottom = scratch();
+  const top = scratch(), bottom = scratch();
   return technical({
     family: "channel",
     columns: windows.flatMap((window) => [
@@ -89,48 +85,56 @@ function channel(windows: Windows): Feature {
     inputs: ["high", "low", "close"],
     flopsPerBar: 8 * windows.length,
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, close);
-      readHigh(bars, start, n, high);
-      readLow(bars, start, n, low);
+    block(rows, state) {
+      const { n, close, high, low } = rows;
       for (let k = 0; k < windows.length; k++) {
         rollingExtremes(high, low, n, windows[k], state, memory.at[k], top, bottom);
         for (let i = 0; i < n; i++) {
           top[i] = close[i] / top[i] - 1;
           bottom[i] = close[i] / bottom[i] - 1;
         }
-        emit(top, n, seen, windows[k] - 1, out, place + 2 * k, stride);
-        emit(bottom, n, seen, windows[k] - 1, out, place + 2 * k + 1, stride);
+        rows.put(2 * k, top);
+        rows.put(2 * k + 1, bottom);
       }
     },
   });
 }
 
+const deviationsLength = (window: number): number => sumLength(window) + 1 + window;
+
 /**
- * A mean deviation is no running sum: each row reads its whole window from the ring. State: [j,
- * ring (W)].
+ * Index of the last W values: a sum of distances from a moving mean can not be updated, so each row
+ * reads its whole window from the ring, in four sums that need not wait for one another.
+ * State: [rolling sum, j, ring (W)].
  */
 function commodityChannel(x: Float64Array, n: number, window: number, state: Float64Array,
   at: number, y: Float64Array): void {
-  const first = at + 1, end = first + window;
-  let j = state[at] | 0;
+  rollingSum(x, n, window, state, at, y);
+  const place = at + sumLength(window), first = place + 1, end = first + window;
+  let j = state[place] | 0;
   for (let i = 0; i < n; i++) {
     state[first + j] = x[i];
     if (++j === window) j = 0;
-    let sum = 0, deviation = 0;
-    for (let k = first; k < end; k++) sum += state[k];
-    const mean = sum / window;
-    for (let k = first; k < end; k++) deviation += Math.abs(state[k] - mean);
+    const mean = y[i] / window;
+    let a = 0, b = 0, c = 0, d = 0, k = first;
+    for (; k < end - 3; k += 4) {
+      a += Math.abs(state[k] - mean);
+      b += Math.abs(state[k + 1] - mean);
+      c += Math.abs(state[k + 2] - mean);
+      d += Math.abs(state[k + 3] - mean);
+    }
+    for (; k < end; k++) a += Math.abs(state[k] - mean);
+    const deviation = a + b + (c + d);
     // The mean of equal numbers is off by a rounding; that is no deviation.
     y[i] = deviation > 1e-14 * window * Math.abs(mean)
       ? (x[i] - mean) / (0.015 * deviation / window) : 0;
   }
-  state[at] = j;
+  state[place] = j;
 }
 
 function cci(windows: Windows): Feature {
-  const memory = layout(1, windows.map((window) => 1 + window));
-  const close = scratch(), high = scratch(), typical = scratch(), y = scratch();
+  const memory = layout(1, windows.map(deviationsLength));
+  const y = scratch();
   return technical({
     family: "cci",
     columns: windows.map((window) => ({
@@ -139,14 +143,11 @@ function cci(windows: Windows): Feature {
     inputs: ["high", "low", "close"],
     flopsPerBar: windows.reduce((sum, window) => sum + 4 * window, 4),
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, close);
-      readHigh(bars, start, n, high);
-      readLow(bars, start, n, typical);
-      typicalPrice(high, typical, close, n, typical);
+    block(rows, state) {
+      const { n } = rows, typical = typicalPrice(rows);
       for (let k = 0; k < windows.length; k++) {
         commodityChannel(typical, n, windows[k], state, memory.at[k], y);
-        emit(y, n, seen, windows[k] - 1, out, place + k, stride);
+        rows.put(k, y);
       }
     },
   });

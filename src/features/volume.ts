@@ -14,8 +14,7 @@
 import { z } from "zod";
 import { family, windowList } from "./family.ts";
 import type { Feature } from "./feature.ts";
-import { emit, layout, previous, previousLength, readClose, readHigh, readLow, readVolume,
-  technical, typicalPrice } from "./inputs.ts";
+import { layout, previous, previousLength, technical, typicalPrice } from "./inputs.ts";
 import { covarianceLength, rollingCorrelation } from "./rolling-moments.ts";
 import { FLAT, momentsLength, rollingMoments, rollingSum, scratch, sumLength } from "./rolling.ts";
 
@@ -23,7 +22,7 @@ type Windows = readonly number[];
 
 function level(windows: Windows): Feature {
   const memory = layout(1, windows.map(momentsLength));
-  const volume = scratch(), mean = scratch(), variance = scratch();
+  const mean = scratch(), variance = scratch();
   return technical({
     family: "volume",
     columns: windows.flatMap((window) => [
@@ -33,8 +32,8 @@ function level(windows: Windows): Feature {
     inputs: ["volume"],
     flopsPerBar: 25 * windows.length,
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readVolume(bars, start, n, volume);
+    block(rows, state) {
+      const { n, volume } = rows;
       for (let k = 0; k < windows.length; k++) {
         rollingMoments(volume, n, windows[k], state, memory.at[k], mean, variance);
         for (let i = 0; i < n; i++) {
@@ -42,8 +41,8 @@ function level(windows: Windows): Feature {
           variance[i] = isFlat ? 0 : (volume[i] - mean[i]) / Math.sqrt(variance[i]);
           mean[i] = mean[i] > 0 ? volume[i] / mean[i] : 1;
         }
-        emit(mean, n, seen, windows[k] - 1, out, place + 2 * k, stride);
-        emit(variance, n, seen, windows[k] - 1, out, place + 2 * k + 1, stride);
+        rows.put(2 * k, mean);
+        rows.put(2 * k + 1, variance);
       }
     },
   });
@@ -63,8 +62,7 @@ function readSigned(close: Float64Array, last: Float64Array, volume: Float64Arra
 
 function balance(windows: Windows): Feature {
   const memory = layout(1 + previousLength, windows.map((window) => 2 * sumLength(window)));
-  const close = scratch(), last = scratch(), volume = scratch(), signed = scratch();
-  const flow = scratch(), all = scratch();
+  const last = scratch(), signed = scratch(), flow = scratch(), all = scratch();
   return technical({
     family: "obv_ratio",
     columns: windows.map((window) => ({ name: `obv_ratio_${window}`, unit: "-1..1",
@@ -72,16 +70,15 @@ function balance(windows: Windows): Feature {
     inputs: ["close", "volume"],
     flopsPerBar: 2 + 8 * windows.length,
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, close);
-      readVolume(bars, start, n, volume);
+    block(rows, state) {
+      const { n, close, volume } = rows;
       previous(close, n, state, 1, last);
       readSigned(close, last, volume, n, signed);
       for (let k = 0; k < windows.length; k++) {
         rollingSum(signed, n, windows[k], state, memory.at[k], flow);
         rollingSum(volume, n, windows[k], state, memory.at[k] + sumLength(windows[k]), all);
         for (let i = 0; i < n; i++) flow[i] = all[i] > 0 ? flow[i] / all[i] : 0;
-        emit(flow, n, seen, windows[k], out, place + k, stride);
+        rows.put(k, flow);
       }
     },
   });
@@ -90,8 +87,7 @@ function balance(windows: Windows): Feature {
 function balanceScore(windows: Windows): Feature {
   const TOTAL = 1 + previousLength;
   const memory = layout(TOTAL + 1, windows.map(momentsLength));
-  const close = scratch(), last = scratch(), volume = scratch(), total = scratch();
-  const mean = scratch(), variance = scratch();
+  const last = scratch(), total = scratch(), mean = scratch(), variance = scratch();
   return technical({
     family: "obv_zscore",
     columns: windows.map((window) => ({
@@ -100,9 +96,8 @@ function balanceScore(windows: Windows): Feature {
     inputs: ["close", "volume"],
     flopsPerBar: 3 + 25 * windows.length,
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, close);
-      readVolume(bars, start, n, volume);
+    block(rows, state) {
+      const { n, close, volume } = rows;
       previous(close, n, state, 1, last);
       readSigned(close, last, volume, n, total);
       for (let i = 0; i < n; i++) total[i] = state[TOTAL] += total[i];
@@ -112,7 +107,7 @@ function balanceScore(windows: Windows): Feature {
           const isFlat = !(variance[i] > FLAT * mean[i] * mean[i]);
           mean[i] = isFlat ? 0 : (total[i] - mean[i]) / Math.sqrt(variance[i]);
         }
-        emit(mean, n, seen, windows[k] - 1, out, place + k, stride);
+        rows.put(k, mean);
       }
     },
   });
@@ -120,21 +115,15 @@ function balanceScore(windows: Windows): Feature {
 
 function moneyFlowIndex(windows: Windows): Feature {
   const memory = layout(1 + previousLength, windows.map((window) => 2 * sumLength(window)));
-  const typical = scratch(), high = scratch(), close = scratch(), volume = scratch(),
-    last = scratch();
-  const up = scratch(), down = scratch(), ups = scratch(), downs = scratch();
+  const last = scratch(), up = scratch(), down = scratch(), ups = scratch(), downs = scratch();
   return technical({
     family: "mfi",
     columns: windows.map((window) => ({ name: `mfi_${window}`, unit: "0..100", warmup: window })),
     inputs: ["high", "low", "close", "volume"],
     flopsPerBar: 6 + 8 * windows.length,
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, close);
-      readHigh(bars, start, n, high);
-      readLow(bars, start, n, typical);
-      typicalPrice(high, typical, close, n, typical);
-      readVolume(bars, start, n, volume);
+    block(rows, state) {
+      const { n, volume } = rows, typical = typicalPrice(rows);
       previous(typical, n, state, 1, last);
       for (let i = 0; i < n; i++) {
         const flow = typical[i] * volume[i];
@@ -148,7 +137,7 @@ function moneyFlowIndex(windows: Windows): Feature {
           const total = ups[i] + downs[i];
           ups[i] = total > 0 ? 100 * ups[i] / total : 50;
         }
-        emit(ups, n, seen, windows[k], out, place + k, stride);
+        rows.put(k, ups);
       }
     },
   });
@@ -156,7 +145,6 @@ function moneyFlowIndex(windows: Windows): Feature {
 
 function moneyFlow(windows: Windows): Feature {
   const memory = layout(1, windows.map((window) => 2 * sumLength(window)));
-  const close = scratch(), high = scratch(), low = scratch(), volume = scratch();
   const flow = scratch(), all = scratch();
   return technical({
     family: "money_flow",
@@ -165,11 +153,8 @@ function moneyFlow(windows: Windows): Feature {
     inputs: ["high", "low", "close", "volume"],
     flopsPerBar: 6 + 8 * windows.length,
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, close);
-      readHigh(bars, start, n, high);
-      readLow(bars, start, n, low);
-      readVolume(bars, start, n, volume);
+    block(rows, state) {
+      const { n, close, high, low, volume } = rows;
       for (let i = 0; i < n; i++) {
         const height = high[i] - low[i];
         close[i] = height > 0 ? volume[i] * (2 * close[i] - high[i] - low[i]) / height : 0;
@@ -178,7 +163,7 @@ function moneyFlow(windows: Windows): Feature {
         rollingSum(close, n, windows[k], state, memory.at[k], flow);
         rollingSum(volume, n, windows[k], state, memory.at[k] + sumLength(windows[k]), all);
         for (let i = 0; i < n; i++) flow[i] = all[i] > 0 ? flow[i] / all[i] : 0;
-        emit(flow, n, seen, windows[k] - 1, out, place + k, stride);
+        rows.put(k, flow);
       }
     },
   });
@@ -186,7 +171,7 @@ function moneyFlow(windows: Windows): Feature {
 
 function correlation(windows: Windows): Feature {
   const memory = layout(1 + previousLength, windows.map(covarianceLength));
-  const step = scratch(), last = scratch(), volume = scratch(), y = scratch();
+  const last = scratch(), y = scratch();
   return technical({
     family: "volume_return_correlation",
     columns: windows.map((window) => ({
@@ -195,14 +180,13 @@ function correlation(windows: Windows): Feature {
     inputs: ["close", "volume"],
     flopsPerBar: 2 + 50 * windows.length,
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, step);
-      readVolume(bars, start, n, volume);
+    block(rows, state) {
+      const { n, close: step, volume } = rows;
       previous(step, n, state, 1, last);
       for (let i = 0; i < n; i++) step[i] = step[i] / last[i] - 1;
       for (let k = 0; k < windows.length; k++) {
         rollingCorrelation(step, volume, n, windows[k], state, memory.at[k], y);
-        emit(y, n, seen, windows[k], out, place + k, stride);
+        rows.put(k, y);
       }
     },
   });

@@ -10,8 +10,7 @@ import { MS_PER_HOUR } from "../base/units.ts";
 import type { Calendar } from "../market/calendar.ts";
 import { family, windowList } from "./family.ts";
 import type { Feature } from "./feature.ts";
-import { emit, layout, outputList, readClose, readHigh, readLow, readVolume, technical,
-  typicalPrice } from "./inputs.ts";
+import { layout, outputList, technical, typicalPrice } from "./inputs.ts";
 import { rollingSum, scratch, sumLength } from "./rolling.ts";
 
 const OUTPUTS = ["vwap", "distance"] as const;
@@ -19,9 +18,7 @@ type Output = (typeof OUTPUTS)[number];
 
 function rolling(windows: readonly number[], outputs: readonly Output[]): Feature {
   const memory = layout(1, windows.map((window) => 2 * sumLength(window)));
-  const close = scratch(), high = scratch(), typical = scratch(), volume = scratch(),
-    worth = scratch();
-  const paid = scratch(), shares = scratch(), y = scratch();
+  const worth = scratch(), paid = scratch(), shares = scratch(), y = scratch();
   return technical({
     family: "vwap",
     columns: windows.flatMap((window) => outputs.map((output) => ({
@@ -32,12 +29,8 @@ function rolling(windows: readonly number[], outputs: readonly Output[]): Featur
     inputs: ["high", "low", "close", "volume"],
     flopsPerBar: 4 + 12 * windows.length,
     stateLength: memory.total,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, close);
-      readHigh(bars, start, n, high);
-      readLow(bars, start, n, typical);
-      typicalPrice(high, typical, close, n, typical);
-      readVolume(bars, start, n, volume);
+    block(rows, state) {
+      const { n, close, volume } = rows, typical = typicalPrice(rows);
       for (let i = 0; i < n; i++) worth[i] = typical[i] * volume[i];
       for (let k = 0; k < windows.length; k++) {
         rollingSum(worth, n, windows[k], state, memory.at[k], paid);
@@ -46,7 +39,7 @@ function rolling(windows: readonly number[], outputs: readonly Output[]): Featur
         for (let o = 0; o < outputs.length; o++) {
           const isDistance = outputs[o] === "distance";
           for (let i = 0; i < n; i++) y[i] = isDistance ? close[i] / paid[i] - 1 : paid[i];
-          emit(y, n, seen, windows[k] - 1, out, place + k * outputs.length + o, stride);
+          rows.put(k * outputs.length + o, y);
         }
       }
     },
@@ -57,7 +50,6 @@ function rolling(windows: readonly number[], outputs: readonly Output[]): Featur
 const HOUR = 1, DAY = 2, PAID = 3, SHARES = 4;
 
 function session(calendar: Calendar): Feature {
-  const close = scratch(), high = scratch(), typical = scratch(), volume = scratch();
   const averages = scratch();
   return technical({
     family: "vwap_session",
@@ -68,16 +60,12 @@ function session(calendar: Calendar): Feature {
     inputs: ["high", "low", "close", "volume"],
     flopsPerBar: 10,
     stateLength: 5,
-    block(bars, start, n, seen, state, out, place, stride) {
-      readClose(bars, start, n, close);
-      readHigh(bars, start, n, high);
-      readLow(bars, start, n, typical);
-      typicalPrice(high, typical, close, n, typical);
-      readVolume(bars, start, n, volume);
+    block(rows, state) {
+      const { n, seen, close, volume } = rows, typical = typicalPrice(rows);
       for (let i = 0; i < n; i++) {
         // Inside the bar: one that closes on a boundary belongs to the session it ends. Sessions'
         // days begin on whole hours, so that the calendar is asked once an hour.
-        const inside = bars.time[start + i] - 0.5, hour = Math.floor(inside / MS_PER_HOUR) + 1;
+        const inside = rows.timeOf(i) - 0.5, hour = Math.floor(inside / MS_PER_HOUR) + 1;
         if (hour !== state[HOUR]) {
           const day = calendar.sessionDay(inside);
           if (seen + i === 0 || day !== state[DAY]) {
@@ -91,9 +79,9 @@ function session(calendar: Calendar): Feature {
         state[SHARES] += volume[i];
         averages[i] = state[SHARES] > 0 ? state[PAID] / state[SHARES] : typical[i];
       }
-      emit(averages, n, seen, 0, out, place, stride);
+      rows.put(0, averages);
       for (let i = 0; i < n; i++) averages[i] = close[i] / averages[i] - 1;
-      emit(averages, n, seen, 0, out, place + 1, stride);
+      rows.put(1, averages);
     },
   });
 }
