@@ -16,10 +16,7 @@ import { openProgress, type Progress } from "../src/base/progress.ts";
 import type { Command } from "./command.ts";
 import { FLAGS, GLOBAL_FLAGS } from "./flags.ts";
 
-/**
- * One line a verb; the summary is repeated here so that `dmn --help` loads no verb. test/flags.test.ts
- * compares.
- */
+/** The short summary is here and not in the verb's file, so that `dmn --help` loads no verb. */
 interface Verb { readonly summary: string; readonly load: () => Promise<{ default: Command }> }
 
 export const VERBS: Readonly<Record<string, Verb>> = {

@@ -87,7 +87,7 @@ describe("alpaca", () => {
     } finally { here.close(); elsewhere.close(); }
   });
 
-  test("pages kept from the iex feed are not taken for the sip feed's: its bars are asked for, the actions not again", async () => {
+  test("pages kept from the iex feed are not taken for the sip feed's: 1 of 2 questions is asked again", async () => {
     const kept = new Map<string, unknown>();
     const pages: PageCache = { get: (key) => kept.get(key), put: (key, page) => { kept.set(key, page); }, clear() {} };
     await using outside = await open();

@@ -143,7 +143,8 @@ describe("config", () => {
 
   test("names the bad key and its place, and suggests the nearest of all settings", () => {
     const misspelt = root({ massive: { callsPerMinut: 7 } });
-    assert.throws(() => readConfig(misspelt, {}), /no setting "massive.callsPerMinut" \(in .*dmn.config.json\)\n.*"massive.callsPerMinute"/);
+    assert.throws(() => readConfig(misspelt, {}),
+      /no setting "massive.callsPerMinut" \(in .*dmn.config.json\)\n.*"massive.callsPerMinute"/);
     assert.throws(() => readConfig(folder, { DMN_WORKERS: "many" }), /"workers" in DMN_WORKERS.*\n.*unset DMN_WORKERS/);
     assert.throws(() => readConfig(root("{"), {}), /not valid JSON/);
     assert.throws(() => readConfig(root([1]), {}), /one JSON object/);

@@ -73,7 +73,8 @@ describe("doctor", () => {
     for (const finding of findings) assert.ok(finding.state !== "missing" || finding.remedy !== "", finding.what);
   });
 
-  test("a key file that others can read is missing its protection", { skip: process.platform === "win32" && "no file modes" }, () => {
+  const noModes = process.platform === "win32" && "Windows has no file modes";
+  test("a key file that others can read is missing its protection", { skip: noModes }, () => {
     fs.writeFileSync(path.join(root, "keys.json"), "{}", { mode: 0o644 });
     const { out } = dmn("doctor");
     assert.match(out, /chmod 600 .*keys\.json/);

@@ -61,7 +61,8 @@ export interface Setting {
   /** As in messages: "massive.callsPerMinute". */
   readonly key: string;
   readonly meaning: string;
-  readonly value: unknown;
+  /** As JSON would have it; a limit that is off is null. */
+  readonly value: string | number | null;
 }
 
 /** Every setting with its meaning (from the schema) and its value, in the order of the schema. */
@@ -69,8 +70,8 @@ export function listSettings(config: Config): Setting[] {
   const walk = (branch: JsonSchema, values: unknown, prefix: string): Setting[] =>
     Object.entries(branch.properties ?? {}).flatMap(([name, leaf]) => {
       const key = `${prefix}${name}`, value = (values as Record<string, unknown>)[name];
-      return leaf.properties === undefined ? [{ key, meaning: leaf.description ?? "", value }]
-        : walk(leaf, value, `${key}.`);
+      if (leaf.properties !== undefined) return walk(leaf, value, `${key}.`);
+      return [{ key, meaning: leaf.description ?? "", value: value as Setting["value"] }];
     });
   return walk(z.toJSONSchema(configSchema) as JsonSchema, config, "");
 }

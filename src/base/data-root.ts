@@ -15,8 +15,5 @@ export const places = {
   reports: (root: string): string => path.join(root, "reports"),
 } as const;
 
-/**
- * Names of datasets and artifacts become folder names: letters, digits, dot, dash, underscore; no leading
- * dot.
- */
+/** May it be a folder's name? Letters, digits, dot, dash and underscore, the first no dot. */
 export const isName = (text: string): boolean => /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(text);

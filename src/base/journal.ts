@@ -84,8 +84,8 @@ function writeAll(descriptor: number, bytes: Uint8Array): void {
 }
 
 /**
- * Reads without changing anything. Throws UserError for another kind, a newer version, or damage in the
- * middle.
+ * Reads without changing anything. Throws UserError for another kind, a newer version, or damage
+ * before the tail.
  */
 export function readJournal(place: string, kind: JournalKind): JournalContent {
   const bytes = fs.readFileSync(place);
@@ -132,8 +132,8 @@ function parseRecord(bytes: Buffer, at: number): { record: unknown; end: number 
 }
 
 /**
- * Tells damage in the middle from a torn tail: is there a whole record anywhere behind? (The newline may be
- * the damage.)
+ * Tells damage from a torn tail: is there a whole record anywhere behind? Asked of every byte,
+ * because the newline itself may be what is damaged.
  */
 function hasGoodRecordAfter(bytes: Buffer, at: number): boolean {
   for (let start = at + 1; start < bytes.length; start++) if (parseRecord(bytes, start) !== null) return true;

@@ -19,27 +19,20 @@ import type { Adjustment } from "./sources/source.ts";
 export const ADJUST_MODES = ["none", "split", "total"] as const;
 export type AdjustMode = (typeof ADJUST_MODES)[number];
 
-/**
- * What an action does to a column of rows before it; columns that are not here stay as they are.
- */
+/** What an action does to a column of rows before it; other columns stay as they are. */
 const EFFECT = {
   open: "price", high: "price", low: "price", close: "price", vwap: "price", bid: "price",
   ask: "price",
   tickPrice: "price", volume: "shares", bidSize: "shares", askSize: "shares", size: "shares",
 } as const satisfies Partial<Record<ColumnName, "price" | "shares">>;
 
-/**
- * Which kinds of action still have to be applied to prices that come like this from their source.
- */
+/** Which kinds of action prices that come like this from their source still carry. */
 const OWED: Readonly<Record<Adjustment, readonly CorporateAction["kind"][]>> = {
   raw: ["split", "dividend"], split: ["dividend"],
   "total-return": [], "ratio-back-adjusted": [], unknown: [],
 };
 
-/**
- * The actions that prices from a source still carry, as jumps: what quality.ts is to expect of
- * them.
- */
+/** The actions that a source's prices still carry, as jumps: quality.ts expects them. */
 export function owedActions(
   adjustment: Adjustment, actions: readonly CorporateAction[],
 ): CorporateAction[] {
@@ -94,9 +87,7 @@ export function firstRowOfExDate(times: Float64Array, exTime: number, calendar: 
   return low;
 }
 
-/**
- * Close, or mid quote, or trade, of the last row before `row` that has one; NaN when there is none.
- */
+/** Close, mid quote or trade of the last row before `row` that has one; NaN: none has. */
 function lastPriceBefore(bars: Bars, row: number): number {
   const { close, bid, ask, tickPrice } = bars.columns;
   for (let i = row - 1; i >= 0; i--) {
@@ -133,10 +124,7 @@ export function adjustBars(
   return { ...bars, columns };
 }
 
-/**
- * Applies the product of all later factors to each row, newest first, so that a slice equals the
- * whole's slice.
- */
+/** Applies to each row the product of all later factors, newest first: a slice equals the whole's. */
 function scaleBackwards(
   values: Float64Array, applied: readonly { row: number; price: number; shares: number }[],
   effect: "price" | "shares",

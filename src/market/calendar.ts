@@ -27,18 +27,13 @@ export interface Session {
 
 export interface Calendar {
   readonly name: CalendarName;
-  /**
-   * The regular session of a day, or null when the market is closed. The UTC date of `close` is
-   * always `day`.
-   */
+  /** The regular session of a day, null when closed. The UTC date of its `close` is the day. */
   session(day: Day): Session | null;
   /** Sessions of from..to, both inclusive, ascending. */
   sessions(from: Day, to: Day): readonly Session[];
   /** The day a moment belongs to; pre-market and after-hours moments belong to their local date. */
   sessionDay(time: number): Day;
-  /**
-   * Bars of this length in a full session ("1d": 1; a last, shorter bar counts). NaN for "tick".
-   */
+  /** Bars of this length in a full session, a last, shorter one too. NaN for "tick". */
   barsPerSession(timeframe: Timeframe): number;
   /** 252 x barsPerSession: the annualisation of bars of this length. NaN for "tick". */
   periodsPerYear(timeframe: Timeframe): number;
@@ -50,11 +45,9 @@ export function calendar(name: CalendarName): Calendar {
 }
 
 const ALWAYS_CLOSE_MS = 23 * MS_PER_HOUR;
-/**
- * Days 0 .. CACHED_DAYS - 1 (1970 to 2105) are remembered: 0 not yet, -1 closed, else the closing
- * minute.
- */
+/** Days 0 .. CACHED_DAYS - 1 (1970 to 2105) are remembered. */
 const CACHED_DAYS = 49_500;
+/** Closing minute of each; 0: not worked out yet, -1: closed. */
 const closeMinutes = new Int16Array(CACHED_DAYS);
 
 function usEquityCloseMinute(value: Day): number {

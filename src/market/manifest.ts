@@ -72,10 +72,7 @@ const time = z.number();
 const columnName = z.enum(Object.keys(COLUMNS) as [ColumnName, ...ColumnName[]]);
 const timeframe = z.enum(Object.keys(TIMEFRAMES) as [Timeframe, ...Timeframe[]]);
 
-/**
- * One row, as it is in the manifest and in the fetch journal. JSON has no NaN: an unknown spread is
- * null.
- */
+/** A row of the manifest and of the fetch journal. JSON has no NaN: an unknown spread is null. */
 export const rowSchema: z.ZodType<ManifestRow> = z.strictObject({
   symbol: z.string(),
   instrument: z.strictObject({

@@ -16,10 +16,7 @@ const DAYLIGHT_OFFSET_MS = -4 * MS_PER_HOUR;
 const FIRST_YEAR = 1967, LAST_YEAR = 2200;
 const MEAN_YEAR_MS = 365.2425 * MS_PER_DAY;
 
-/**
- * First and last moment of daylight time of each year, UTC ms, filled when first asked for; 0 is
- * "not yet".
- */
+/** Start and end of each year's daylight time, UTC ms; 0: not worked out yet. */
 const changes = new Float64Array(2 * (LAST_YEAR - FIRST_YEAR + 1));
 
 /** A day of the civil calendar. `month` 1..12. */
@@ -43,8 +40,7 @@ export function lastWeekday(year: number, month: number, which: number): Day {
 
 /** What to add to UTC to get New York's wall clock, ms. */
 export function newYorkOffsetMs(time: number): number {
-  // The year of the mean calendar is off by at most a day or two, near New Year, where it is winter
-  // either way.
+  // The mean calendar's year is off by a day or two at most, near New Year: winter either way.
   const year = 1970 + Math.floor(time / MEAN_YEAR_MS);
   if (year < FIRST_YEAR || year > LAST_YEAR) return STANDARD_OFFSET_MS;
   const at = 2 * (year - FIRST_YEAR);
@@ -52,10 +48,7 @@ export function newYorkOffsetMs(time: number): number {
   return time >= changes[at] && time < changes[at + 1] ? DAYLIGHT_OFFSET_MS : STANDARD_OFFSET_MS;
 }
 
-/**
- * UTC ms of a wall-clock minute of a New York day. Never ask for the hour that is skipped or
- * repeated (02:00).
- */
+/** UTC ms of a minute of a New York day; not for the hour that is skipped or repeated (02:00). */
 export function newYorkTime(value: number, minuteOfDay: number): number {
   const wall = value * MS_PER_DAY + minuteOfDay * 60_000;
   return wall - newYorkOffsetMs(wall - STANDARD_OFFSET_MS);

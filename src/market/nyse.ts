@@ -82,9 +82,7 @@ function observed(value: Day): Day {
 
 const thanksgiving = (year: number): Day => nthWeekday(year, 11, THURSDAY, 4);
 
-/**
- * Half days by rule: the day after Thanksgiving, Christmas Eve, and the eve of Independence Day.
- */
+/** Half days by rule: after Thanksgiving, Christmas Eve, the eve of Independence Day. */
 function plannedEarlyClose(value: Day, year: number): number | null {
   if (value === thanksgiving(year) + 1 && year >= 1992) return year === 1992 ? TWO_PM : ONE_PM;
   const christmasEve = dayAt(year, 12, 24);
@@ -98,10 +96,7 @@ function plannedEarlyClose(value: Day, year: number): number | null {
   return isEveASession && value === fourth - 1 ? ONE_PM : null;
 }
 
-/**
- * Easter Sunday of the Gregorian calendar (the "anonymous" computus, Nature 13, 1876, p. 487; Meeus
- * ch. 8).
- */
+/** Easter Sunday ("anonymous" Gregorian computus, Nature 13, 1876, p. 487; Meeus, chapter 8). */
 export function easter(year: number): Day {
   const a = year % 19, b = Math.floor(year / 100), c = year % 100;
   const d = Math.floor(b / 4), e = b % 4, f = Math.floor((b + 8) / 25),

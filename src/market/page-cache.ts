@@ -25,9 +25,7 @@ export interface OpenPageCache extends PageCache, Disposable {
 /** For callers that keep nothing: tests, and sources that ask nobody. */
 export const noPages: PageCache = { get: () => undefined, put() {}, clear() {} };
 
-/**
- * Opens the pages kept in a dataset's folder. Throws UserError when the folder cannot be written.
- */
+/** Opens the pages kept in a dataset's folder. Throws UserError when it cannot be written. */
 export function openPageCache(folder: string): OpenPageCache {
   const place = path.join(folder, PAGES_FILE);
   const kept = new Map<string, unknown>();

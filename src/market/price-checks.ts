@@ -1,6 +1,5 @@
 /**
- * Prices that look wrong. Everything is measured against what is usual for this instrument at that
- * time:
+ * Prices that look wrong, measured against what is usual for this instrument at that time:
  *
  *   sigma(t) = 1.4826 x median |log return| around t, at least half of the whole history's
  *
@@ -45,10 +44,7 @@ export interface BadTick {
 
 interface Sink<T> { add(finding: T): void }
 
-/**
- * A return of so many robust sigmas is a jump; Student-t shocks (df 5) make one in some 40,000
- * rows.
- */
+/** A return of so many robust sigmas is a jump; Student-t shocks (df 5) make 1 in some 40,000. */
 const JUMP_SIGMAS = 14;
 /** And at least this much (log): prices move in ticks. */
 const JUMP_LEAST = 0.01;
@@ -60,10 +56,7 @@ const BLOCK = 21;
 const MAD_TO_SIGMA = 1.4826;
 /** A ratio this near to a split's (log) looks like it. */
 const SPLIT_TOLERANCE = 0.06;
-/**
- * New shares for old ones; reverse splits are the same upside down. Smaller ones (5:4) drown in
- * true returns.
- */
+/** New shares for old; reversed too. Smaller ones (5:4) drown in true returns. */
 const SPLITS: readonly (readonly [number, number])[] = [
   [2, 1], [3, 1], [4, 1], [5, 1], [6, 1], [7, 1], [8, 1], [10, 1], [15, 1], [20, 1], [25, 1],
   [30, 1], [50, 1],
@@ -72,10 +65,7 @@ const SPLITS: readonly (readonly [number, number])[] = [
 const PRICES = (Object.keys(COLUMNS) as ColumnName[]).filter((name) =>
   COLUMNS[name].unit === "price" && name !== "price" && name !== "panama");
 
-/**
- * The closes (trades, for ticks) that returns are taken of: rows and log prices, NaN and <= 0 left
- * out.
- */
+/** What returns are taken of: closes, for ticks the trades; NaN and <= 0 left out. */
 interface Series {
   readonly row: Int32Array;
   readonly price: Float64Array;

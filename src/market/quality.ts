@@ -1,6 +1,5 @@
 /**
- * What is odd about an instrument's rows: `dmn fetch --check` prints it. Pure: rows in, findings
- * out, nothing changed.
+ * What is odd about an instrument's rows: `dmn fetch --check` prints it.
  *
  *   gaps         sessions of the calendar without any row, between the first row and the last
  *   closed days  rows on days without a session; rows outside regular hours are only counted
@@ -146,10 +145,7 @@ function findGaps(bars: Bars, calendar: Calendar): Coverage {
   return found;
 }
 
-/**
- * Bars a session should hold and does not. The first and last session count only between their
- * rows.
- */
+/** Bars a session should hold and does not; the first and last count only between their rows. */
 function countBars(
   found: Coverage, bars: Bars, session: Session, first: number, end: number,
 ): void {

@@ -37,9 +37,7 @@ export interface ReadOptions {
   readonly to?: number;
   /** All that are stored, unless said. */
   readonly columns?: readonly ColumnName[];
-  /**
-   * Which corporate actions prices are adjusted for; "total" (splits and dividends) unless said.
-   */
+  /** What prices are adjusted for; "total" (splits and dividends) unless said. */
   readonly adjust?: AdjustMode;
 }
 
@@ -72,10 +70,7 @@ export async function readBars(
     { mode: adjust, adjustment: manifest.adjustment, calendar: calendar(manifest.calendar) });
 }
 
-/**
- * Hashes the whole file of an instrument, whatever was checked before. Throws UserError when it is
- * not the one.
- */
+/** Hashes an instrument's whole file, whatever was checked before. Throws UserError if it differs. */
 export function checkFile(root: string, manifest: Manifest, symbol: string): void {
   const row = rowOf(manifest, symbol);
   verified.delete(placeOf(root, manifest, row));

@@ -57,10 +57,7 @@ export interface Slice<Row> {
   readonly hasNext: boolean;
 }
 
-/**
- * Spoils a page. `before` is the page before it; revised bars need memory and are the book's
- * (book.ts).
- */
+/** Spoils a page; `before` is the one before it. Revised bars need memory: see book.ts. */
 export function spoil<Row>(
   slice: Slice<Row>, before: readonly Row[], fault: FaultName | null, draw: Random,
 ): Slice<Row> {

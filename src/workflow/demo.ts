@@ -1,8 +1,7 @@
 /**
  * `dmn demo`: the whole way, offline, for a first look.
  *
- *   synthetic market ── fetch ──> bars ── features dmn ──> Parquet ── backtest x 3 ──> one table,
- * one page
+ *   synthetic market ─ fetch ─> bars ─ features ─> Parquet ─ 3 x backtest ─> a table, a page
  */
 import * as path from "node:path";
 import { formatCount, formatNumber, formatPercent, formatTable, type Column } from "../base/table.ts";

@@ -1,6 +1,6 @@
 /**
- * What `dmn fetch` says: one object for programs (--json), two tables for people (the dataset, and
- * --check).
+ * What `dmn fetch` says: one object for programs (--json); for people a table of the dataset and,
+ * with --check, one of its quality.
  */
 import { formatCount, formatPercent, formatTable, type Column } from "../base/table.ts";
 import { formatDay, formatTime } from "../base/units.ts";

@@ -1,6 +1,6 @@
 /**
- * From what a person typed, a dataset's recipe and an earlier fetch to one FetchRequest; and back
- * to a command.
+ * What a person typed, a dataset's recipe and an earlier fetch become one FetchRequest; and a
+ * FetchRequest becomes a command again.
  */
 import * as path from "node:path";
 import { equities } from "../../datasets/equities.ts";
@@ -60,7 +60,7 @@ export function requestOf(options: FetchOptions): SourceRequest {
   const source = options.source ?? (options.path === undefined ? recipe?.source : "csv");
   if (source === undefined) {
     throw new UserError(`where should dataset "${options.dataset}" come from?`,
-      `add --source ${Object.keys(SOURCES).join("|")}, or fetch a dataset that is known by name: `
+      `add --source ${Object.keys(SOURCES).join("|")}, or name one that is known: `
       + Object.keys(DATASETS).join(", "));
   }
   if (!isSource(source)) {

@@ -187,10 +187,7 @@ function listed(
   return { id: action.id, kind, day: dayOf(time), value };
 }
 
-/**
- * Status of an answer that the package turned into an error, read by shape; null when there was no
- * answer.
- */
+/** What the package made an error of, read by shape; status null: there was no answer. */
 function refusalOf(error: unknown): Refusal {
   if (!(error instanceof Error)) return { status: null, retryAfterMs: null, message: "" };
   const { response, retryAfterMs } =

@@ -1,6 +1,5 @@
 /**
- * Alpaca: bars of US equities, raw, through `@alpacahq/alpaca-trade-api`, with its corporate
- * actions.
+ * Alpaca: raw bars of US equities and their actions, through `@alpacahq/alpaca-trade-api`.
  *
  *   stocks.stockBars({ symbols, timeframe, start, end, feed, adjustment: raw, pageToken })
  *   corporateActions.corporateActions({ symbols, types, start, end, pageToken })

@@ -1,6 +1,4 @@
-/**
- * Asks a vendor about one instrument after another, and believes nothing (vendor.ts has the idea).
- */
+/** Asks a vendor about one instrument after another, and believes nothing: see vendor.ts. */
 import { unreachable } from "../../base/assert.ts";
 import type { Context } from "../../base/context.ts";
 import { UserError } from "../../base/error.ts";
@@ -212,9 +210,7 @@ export class Asker {
   }
 }
 
-/**
- * Is this bar the last that there can be, of the last session that has ended (late trading too)?
- */
+/** Is this bar the last there can be of the last session that has ended, late trading included? */
 function isWhole(last: number, span: Span, now: number): boolean {
   const isDaily = span.timeframe === "1d";
   const ended = SESSIONS.sessions(span.from, span.to).map((session) => ({

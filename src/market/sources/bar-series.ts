@@ -115,10 +115,7 @@ export class BarSeries {
   }
 }
 
-/**
- * From a bar's start to its close: the session's close for daily bars (stamped New York midnight),
- * else its end.
- */
+/** From a bar's start to its close: its end; of daily bars (New York midnight) the session's. */
 export function closes(timeframe: Timeframe, calendar: Calendar): (start: number) => number {
   if (timeframe !== "1d") return (start) => start + TIMEFRAMES[timeframe];
   // A bar on a day that the calendar holds closed is kept, at the usual closing hour, for the

@@ -17,10 +17,7 @@ import { MS_PER_MINUTE } from "../../base/units.ts";
 export const TROUBLES = ["rate", "server", "network", "page"] as const;
 export type TroubleKind = (typeof TROUBLES)[number];
 
-/**
- * A failure that may pass. The message is half a sentence: what happened, without the vendor's name
- * or a key.
- */
+/** A failure that may pass. Its message is half a sentence, without the vendor's name or a key. */
 export class Trouble extends Error {
   override readonly name = "Trouble";
   readonly kind: TroubleKind;
@@ -45,10 +42,7 @@ export interface Terms {
   readonly onWait: (trouble: Trouble, waitMs: number) => void;
 }
 
-/**
- * Runs `attempt` until it succeeds. Throws its last Trouble at the limit, and anything else at
- * once.
- */
+/** Runs `attempt` until it succeeds. Throws its last Trouble at the limit, anything else at once. */
 export async function patiently<T>(attempt: () => Promise<T>, terms: Terms): Promise<T> {
   for (let failures = 1; ; failures++) {
     try {
@@ -69,10 +63,7 @@ function waitMs(trouble: Trouble, failures: number, random: Random): number {
   return Math.max(backOff, trouble.retryAfterMs ?? 0);
 }
 
-/**
- * The Retry-After header (RFC 9110 section 10.2.3: seconds or a date) in ms from `now`; null when
- * absent or unreadable.
- */
+/** Retry-After (RFC 9110, 10.2.3: seconds or a date) in ms from `now`; null when unreadable. */
 export function parseRetryAfter(text: string | null, now: number): number | null {
   if (text === null || text.trim() === "") return null;
   if (/^\s*\d+(\.\d+)?\s*$/.test(text)) return Number(text) * 1_000;

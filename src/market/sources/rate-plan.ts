@@ -1,6 +1,5 @@
 /**
- * A vendor's rate plan: at most N calls in any 60 seconds, kept by remembering when the last N were
- * made.
+ * A vendor's rate plan: at most N calls in any 60 seconds. It remembers when the last N were made.
  *
  *   calls   x x x x x . . . . . . . . | x        N = 5: the sixth waits until the first is 60 s old
  *           0 s                       60 s
@@ -31,10 +30,7 @@ export class RatePlan {
     this.#made.push(this.#clock.now());
   }
 
-  /**
-   * How long `calls` more will take by the plan alone, from an idle start: whole minutes of
-   * waiting.
-   */
+  /** How long `calls` take by the plan alone, from an idle start: whole minutes of waiting. */
   durationMs(calls: number): number {
     return Math.max(0, Math.floor((calls - 1) / this.callsPerMinute)) * MS_PER_MINUTE;
   }

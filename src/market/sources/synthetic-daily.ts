@@ -1,6 +1,5 @@
 /**
- * Daily bars of an invented instrument: a price with trends, so that momentum has something to
- * find.
+ * Daily bars of an invented instrument: prices with trends, which momentum can find.
  *
  *   r_t  = v_t / sqrt(252) * ( (m + d_t) / sqrt(252) + (e_t - theta e_{t-1}) / sqrt(1 + theta^2) )
  *   d_t  : AR(1), half-life DRIFT_HALF_LIFE: the slowly switching drift, in Sharpe ratios a year
@@ -65,9 +64,7 @@ function wave(stream: Random, halfLife: number, length: number): Float64Array {
   return values;
 }
 
-/**
- * What instruments share, a class or all of them, one value a session. Drawn once, then remembered.
- */
+/** What a class of instruments shares, or all of them: one value a session, drawn once. */
 export class Factors {
   readonly #seed: number;
   readonly #length: number;

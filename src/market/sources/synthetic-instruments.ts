@@ -1,10 +1,10 @@
 /**
  * Who trades on the synthetic market. Three groups, each with its own first day:
  *
- *   the 28 of the daily market (1990-01-01)   six classes, annual volatility 0.9 % to 30 %, some
- * start late
- *   SYN0001, SYN0002, ... (2010-01-01)        as many as asked for with SYN:5000, for sizes beyond
- * any real panel
+ *   the 28 of the daily market (1990-01-01)   six classes, volatility 0.9 % to 30 % a year;
+ *                                             some start late
+ *   SYN0001, SYN0002, ... (2010-01-01)        as many as asked for (SYN:5000): sizes beyond any
+ *                                             real panel
  *   the 4 of the minute market (2019-01-02)   stocks, for the live demo
  */
 import { UserError } from "../../base/error.ts";
@@ -42,12 +42,10 @@ export const MINUTE_START = dayOfText("2019-12-02");
 const POPULATION_MAX = 100_000;
 
 type Row = readonly [symbol: string, description: string, assetClass: AssetClass,
-  volatilityAnnual: number,
-  sharpe: number, firstDay: string, price: number, halfSpreadBps: number];
+  volatilityAnnual: number, sharpe: number, firstDay: string, price: number,
+  halfSpreadBps: number];
 
-/**
- * Classes as in a futures fund; Sharpe ratios of holding: equities and bonds paid, the rest hardly.
- */
+/** Classes as in a futures fund; holding equities and bonds paid, the rest hardly. */
 const DAILY: readonly Row[] = [
   ["EQ1", "equity index", "equity", 0.165, 0.30, "1990-01-01", 350, 0.4],
   ["EQ2", "equity index", "equity", 0.185, 0.30, "1990-01-01", 2400, 0.4],
@@ -86,9 +84,9 @@ const MINUTE: readonly Row[] = [
   ["SYND", "stock, small", "equity", 0.34, 0.3, "2019-01-02", 25, 4.0],
 ];
 
-function instrumentOf([symbol, description, assetClass, volatilityAnnual, sharpe, firstDay,
-  priceAtOrigin, halfSpreadBps]: Row,
-  origin: Day): SyntheticInstrument {
+function instrumentOf(row: Row, origin: Day): SyntheticInstrument {
+  const [symbol, description, assetClass, volatilityAnnual, sharpe, firstDay, priceAtOrigin,
+    halfSpreadBps] = row;
   return {
     instrument: instrument(symbol, { assetClass, halfSpreadBps,
       description: `synthetic ${description}` }),
@@ -128,7 +126,7 @@ export function syntheticInstruments(symbols: readonly string[], isMinute: boole
     const row = rows.find(([name]) => name === symbol);
     if (row !== undefined) return instrumentOf(row, origin);
     if (!isMinute && MEMBER.test(symbol)) return populationMember(symbol, seed);
-    const more = isMinute ? "" : "; or SYN:100 for a hundred nameless ones";
+    const more = isMinute ? "" : " (SYN:100 makes a hundred nameless ones)";
     throw new UserError(
       `the synthetic ${isMinute ? "minute" : "daily"} market has no symbol "${symbol}"`,
       suggestion(symbol, rows.map(([name]) => name)) + more);

@@ -1,9 +1,6 @@
-/**
- * Source: an invented market, the same for everybody with the same seed. Labelled as such wherever
- * it goes.
- */
+/** Source: an invented market, the same for one seed everywhere, and labelled wherever it goes. */
 import { UserError } from "../../base/error.ts";
-import { day, formatDay, parseDay, type Day } from "../../base/units.ts";
+import { day, formatDay, MS_PER_DAY, type Day } from "../../base/units.ts";
 import { calendar, type Session } from "../calendar.ts";
 import { DAILY_MODEL, dailyBars, Factors } from "./synthetic-daily.ts";
 import { DAILY_END, DAILY_ORIGIN, MINUTE_ORIGIN, MINUTE_START, syntheticInstruments,
@@ -13,7 +10,7 @@ import type { Delivery, FetchRequest, Source } from "./source.ts";
 
 /** The market one gets without --seed; its calibration is in test/synthetic.test.ts. */
 export const SYNTHETIC_SEED = 17;
-const LAST_DAY = parseDay("2099-12-31") ?? day(0);
+const LAST_DAY = day(Date.UTC(2099, 11, 31) / MS_PER_DAY);
 
 interface Plan {
   readonly isMinute: boolean;
@@ -22,10 +19,7 @@ interface Plan {
   readonly to: Day;
 }
 
-/**
- * What is asked for, with the defaults filled in. Throws UserError for what the generator does not
- * make.
- */
+/** The request with its defaults. Throws UserError for what the generator does not make. */
 function plan(request: FetchRequest): Plan {
   const timeframe = request.timeframe ?? "1d";
   if (timeframe !== "1d" && timeframe !== "1m") {
@@ -45,7 +39,8 @@ function plan(request: FetchRequest): Plan {
   const to = request.to ?? DAILY_END;
   if (from < origin || to > LAST_DAY) {
     const life = `${formatDay(origin)} to ${formatDay(LAST_DAY)}`;
-    throw new UserError(`the synthetic ${timeframe} market lives from ${life}`, "change --from or --to");
+    throw new UserError(`the synthetic ${timeframe} market lives from ${life}`,
+      `choose --from and --to inside; ${formatDay(from)} to ${formatDay(to)} is not`);
   }
   if (calendar(calendarName(isMinute)).sessions(from, to).length === 0) {
     throw new UserError(`there is no session from ${formatDay(from)} to ${formatDay(to)}`,

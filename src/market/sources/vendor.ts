@@ -26,9 +26,7 @@ import { RatePlan } from "./rate-plan.ts";
 import type { Delivery, PageCache } from "./source.ts";
 import type { VendorRequest } from "./vendor-request.ts";
 
-/**
- * What is asked of one instrument: sessions from..to or, after a cut, bars starting at `afterMs`.
- */
+/** What is asked of one instrument: sessions from..to, after a cut bars from `afterMs` on. */
 export interface Span {
   readonly symbol: string;
   readonly timeframe: Timeframe;
@@ -93,9 +91,7 @@ export interface VendorFetch {
   readonly options: VendorOptions;
 }
 
-/**
- * Instrument after instrument. Throws the signal's reason when it aborts; pages received are kept.
- */
+/** Instrument after instrument. Throws the signal's reason once it aborts; pages stay kept. */
 export async function* deliverVendor(job: VendorFetch): AsyncGenerator<Delivery> {
   const { vendor, wire, wanted, context, pages } = job;
   const symbols = wanted.symbols.filter((symbol) => !job.have.has(symbol));
