@@ -128,7 +128,7 @@ function anyInput(seed: number): BacktestInput {
 
 const SEEDS = Array.from({ length: 60 }, (_, seed) => seed);
 
-test("12 or 6 bars a session, a weight of 0.15 / sqrt(252 x 7) bought once: 25.2 times that a year in 10 sessions", async () => {
+test("12 or 6 bars a session, a weight of 0.15 / sqrt(252 x 7) bought once in 119 or 59 decisions: both a year of 252 sessions", async () => {
   const hour = 3_600_000, weight = 0.15 / Math.sqrt(252 * 7);
   const bars = (symbol: string, count: number): InstrumentInput => {
     const all = Array.from({ length: 10 * count }, () => 1), one = quoted(all.map(() => 100), all);
@@ -140,8 +140,11 @@ test("12 or 6 bars a session, a weight of 0.15 / sqrt(252 x 7) bought once: 25.2
   const input = inputOf([bars("BUSY", 12), bars("QUIET", 6)], { periodsPerYear: 252 * 12, calendarPeriodsPerYear: 252 * 7 });
   for (const run of [runVector, runEvent]) {
     const { instruments } = await run({ ...input, dataset: { ...input.dataset, timeframe: "1h" } });
-    for (const row of instruments) assert.ok(Math.abs(row.turnover - weight * 25.2) < 1e-12, `${row.name}: ${row.turnover}`);
     assert.deepEqual(instruments.map((row) => row.periods), [119, 59]);
+    instruments.forEach(({ name, turnover, periods }, i) => {
+      const hand = weight * 252 * [12, 6][i] / periods;
+      assert.ok(Math.abs(turnover - hand) < 1e-12, `${name}: ${turnover} is not ${hand}`);
+    });
   }
 });
 

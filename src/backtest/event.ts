@@ -49,7 +49,7 @@ export async function runEvent(input: BacktestInput): Promise<BacktestResult> {
  * groups.
  */
 function groupsOf(stage: Stage, { runs }: Performance): Groups {
-  const groups = new Groups(stage.input, stage.alignment.time);
+  const groups = new Groups(stage.input, stage.alignment.time.length);
   stage.plans.forEach(({ stretches, members }, r) => {
     for (const stretch of stretches) {
       if (!stretch.isReported) continue;

@@ -1,15 +1,13 @@
 /** Results by instrument and by asset class, collected while the book is summed. */
 import type { AssetClass } from "../market/instrument.ts";
 import type { BacktestInput, InstrumentInput } from "./input.ts";
-import { countedPeriods, sessionsOf } from "./periods.ts";
+import { periodsOf, type Clock } from "./periods.ts";
 import type { GroupRow } from "./result.ts";
 import type { Part } from "./simulate.ts";
 import { summarize } from "./summary.ts";
 
 interface InstrumentParts {
   readonly net: Float64Array[];
-  /** Session of each of its periods; empty where each bar is one. */
-  readonly sessions: number[];
   turnover: number;
   contribution: number;
 }
@@ -26,22 +24,22 @@ interface ClassSeries {
 export class Groups {
   readonly #instruments: readonly InstrumentInput[];
   readonly #dates: number;
-  readonly #sessions: Int32Array | null;
+  readonly #clock: Clock;
   readonly #byInstrument = new Map<number, InstrumentParts>();
   readonly #byClass = new Map<AssetClass, ClassSeries>();
 
-  /** `time` (D): the alignment's. */
-  constructor({ instruments, dataset }: BacktestInput, time: Float64Array) {
+  /** `dates`: D of the alignment. */
+  constructor({ instruments, dataset }: BacktestInput, dates: number) {
     this.#instruments = instruments;
-    this.#dates = time.length;
-    this.#sessions = sessionsOf(time, dataset);
+    this.#dates = dates;
+    this.#clock = dataset;
   }
 
   add(part: Part): void {
     const { assetClass } = this.#instruments[part.instrument].instrument;
     let own = this.#byInstrument.get(part.instrument);
     if (own === undefined) {
-      own = { net: [], sessions: [], turnover: 0, contribution: 0 };
+      own = { net: [], turnover: 0, contribution: 0 };
       this.#byInstrument.set(part.instrument, own);
     }
     let group = this.#byClass.get(assetClass);
@@ -58,7 +56,6 @@ export class Groups {
       group.turnover[part.date[k]] += part.turnover[k];
     }
     own.net.push(part.net.slice());
-    if (this.#sessions !== null) for (const d of part.date) own.sessions.push(this.#sessions[d]);
     own.contribution += earned / part.stretch.instruments;
     group.contribution += earned / part.stretch.instruments;
     const members = group.members.get(part.stretch.from) ?? new Set();
@@ -68,9 +65,10 @@ export class Groups {
   /** Intraday, an instrument is annualised by its own bars: a quiet one has fewer of them. */
   instruments(periodsPerYear: number): GroupRow[] {
     const rows = [...this.#byInstrument].sort(([a], [b]) => a - b);
-    return rows.map(([i, { net: parts, sessions, turnover, contribution }]) => {
-      const { symbol, assetClass } = this.#instruments[i].instrument;
-      const net = joined(parts), periods = sessions.length > 0 ? countedPeriods(sessions) : periodsPerYear;
+    return rows.map(([i, { net: parts, turnover, contribution }]) => {
+      const { instrument: { symbol, assetClass }, features: { time } } = this.#instruments[i];
+      const net = joined(parts), isDaily = this.#clock.timeframe === "1d";
+      const periods = isDaily ? periodsPerYear : periodsOf(time, this.#clock);
       return { name: symbol, assetClass, periods: net.length, contribution,
         ...summarize(net, periods, turnover / net.length * periods) };
     });

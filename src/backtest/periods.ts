@@ -10,27 +10,20 @@ import { TRADING_DAYS_PER_YEAR } from "../base/units.ts";
 import { calendar, type CalendarName } from "../market/calendar.ts";
 import type { Timeframe } from "../market/bars.ts";
 
-interface Clock {
+export interface Clock {
   readonly timeframe: Timeframe;
   readonly calendar: CalendarName;
 }
 
-/** (T) a number for each time's session, the same for the same session; null where each bar is one. */
-export function sessionsOf(time: Float64Array, clock: Clock): Int32Array | null {
-  if (clock.timeframe === "1d") return null;
-  const sessions = calendar(clock.calendar);
-  return Int32Array.from(time, (moment) => sessions.sessionDay(moment));
-}
-
-/** Of ascending `sessions`, one entry for each period of a series. */
-export function countedPeriods(sessions: ArrayLike<number>): number {
-  let count = 0;
-  for (let t = 0; t < sessions.length; t++) if (t === 0 || sessions[t] !== sessions[t - 1]) count++;
-  return TRADING_DAYS_PER_YEAR * sessions.length / count;
-}
-
-/** Periods of a year of bars at these times. */
+/** Periods of a year of bars at these ascending times, as many a session as there are on average. */
 export function periodsOf(time: Float64Array, clock: Clock): number {
-  const sessions = sessionsOf(time, clock);
-  return sessions === null ? TRADING_DAYS_PER_YEAR : countedPeriods(sessions);
+  if (clock.timeframe === "1d" || time.length === 0) return TRADING_DAYS_PER_YEAR;
+  const sessions = calendar(clock.calendar);
+  let count = 0, last = NaN;
+  for (const moment of time) {
+    const day = sessions.sessionDay(moment);
+    if (day !== last) count++;
+    last = day;
+  }
+  return TRADING_DAYS_PER_YEAR * time.length / count;
 }

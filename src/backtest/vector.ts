@@ -105,7 +105,7 @@ function runBook(input: BacktestInput, answers: Answers): Run {
   if (settings.portfolioTarget !== null) scalePortfolio(instruments, weight, alignment, stretches, settings);
   const limited = hasLimits(settings) ? limitWeights(instruments, weight, alignment, stretches, settings)
     : new Map<string, number>();
-  const groups = new Groups(input, alignment.time);
+  const groups = new Groups(input, alignment.time.length);
   const traded = new Set<number>();
   const book = simulate(instruments, weight, alignment, stretches, settings, (part) => {
     groups.add(part);

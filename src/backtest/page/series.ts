@@ -54,16 +54,17 @@ export interface Rolling {
   readonly label: string;
 }
 
-/**
- * One year of periods (252 days); a quarter of that where the run is shorter than a year and a
- * half.
- */
-export function rollingWindow(result: BacktestResult): Rolling {
-  const year = Math.max(2, Math.round(result.periodsPerYear));
-  const isShort = result.curve.time.length < 1.5 * year;
-  const window = isShort ? Math.max(2, Math.round(year / 4)) : year;
-  const unit = result.timeframe === "1d" ? "day" : "period";
-  return { window, label: `${window}-${unit}` };
+/** Sessions of a rolling window: a year, a quarter, a month, a week, a day. */
+const WINDOW_SESSIONS = [252, 63, 21, 5, 1] as const;
+
+/** The longest window, of at most `most` sessions, that fits into the run one and a half times. */
+export function rollingWindow(result: BacktestResult, most = TRADING_DAYS_PER_YEAR): Rolling {
+  const periodsOf = (sessions: number): number =>
+    Math.max(2, Math.round((sessions * result.periodsPerYear) / TRADING_DAYS_PER_YEAR));
+  const sessions = WINDOW_SESSIONS.find((one) =>
+    one <= most && result.curve.time.length >= 1.5 * periodsOf(one)) ?? 1;
+  const unit = result.timeframe === "1d" ? "day" : "session";
+  return { window: periodsOf(sessions), label: `${sessions}-${unit}` };
 }
 
 /** Every chart of the page, in the page's order. */
@@ -188,7 +189,8 @@ function rollingCharts(result: BacktestResult, others: readonly BacktestResult[]
       title: `Rolling ${label} Sharpe`,
       form: "ratio",
       series: compared(result, others, (returns) => rollingSharpe(returns, window, perYear)),
-      caption: `Annualised, over the last ${window} periods; empty until there are that many.`,
+      caption: `Annualised, over the last ${window.toLocaleString("en-US")} periods; empty until there `
+        + "are that many.",
     },
     {
       id: "volatility",
@@ -202,7 +204,7 @@ function rollingCharts(result: BacktestResult, others: readonly BacktestResult[]
 
 function tradingCharts(result: BacktestResult): Chart[] {
   const { curve } = result;
-  const month = Math.max(2, Math.round((21 * result.periodsPerYear) / TRADING_DAYS_PER_YEAR));
+  const mean = rollingWindow(result, 21);
   return [
     {
       id: "exposure",
@@ -218,9 +220,9 @@ function tradingCharts(result: BacktestResult): Chart[] {
       id: "turnover",
       title: "Turnover",
       form: "percent",
-      caption: `Absolute change of weight in a period, and its ${month}-period mean.`,
+      caption: `Absolute change of weight in a period, and its ${mean.label} mean.`,
       series: [
-        { label: "mean", color: "strategy", values: rollingMoments(curve.turnover, month).mean },
+        { label: "mean", color: "strategy", values: rollingMoments(curve.turnover, mean.window).mean },
         { label: "each period", color: "gross", values: curve.turnover, isFaint: true },
       ],
     },
