@@ -81,7 +81,7 @@ interface JsonSchema {
   readonly description?: string;
 }
 
-/** The effective settings: defaults, then the file, then the environment. Throws UserError naming the bad key. */
+/** Defaults, then the file, then the environment. Throws UserError that names the bad setting. */
 export function readConfig(root: string, environment: Environment = process.env): Config {
   const place = path.join(root, CONFIG_FILE);
   const settings: Record<string, unknown> = fs.existsSync(place) ? readSettings(place) : {};
