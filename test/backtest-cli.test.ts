@@ -136,7 +136,7 @@ describe("on a synthetic market of 6 instruments, 2010-2015", () => {
         assert.ok(average.volatility! < free.average.volatility! / 2);
       }
       fs.writeFileSync(path.join(root, "dmn.config.json"), JSON.stringify({ risk: { grosMax: 0.2 } }));
-      assert.match(dmn("backtest", "--dataset", "demo", "--strategy", "tsmom").said, /"risk.grosMax" in .*dmn.config.json/);
+      assert.match(dmn("backtest", "--dataset", "demo", "--strategy", "tsmom").said, /"risk.grosMax" .*dmn.config.json/);
     } finally { fs.rmSync(path.join(root, "dmn.config.json")); }
   });
 

@@ -128,7 +128,7 @@ function anyInput(seed: number): BacktestInput {
 
 const SEEDS = Array.from({ length: 60 }, (_, seed) => seed);
 
-test("12 or 6 bars a session, a weight of 0.15 / sqrt(252 x 7) bought once in 119 or 59 decisions: both a year of 252 sessions", async () => {
+test("12 or 6 bars a session, weights of 0.15 / sqrt(252 x 7) bought once: each by its own year of bars", async () => {
   const hour = 3_600_000, weight = 0.15 / Math.sqrt(252 * 7);
   const bars = (symbol: string, count: number): InstrumentInput => {
     const all = Array.from({ length: 10 * count }, () => 1), one = quoted(all.map(() => 100), all);

@@ -184,7 +184,7 @@ describe("series of the page", () => {
     assert.equal(charts(result, [named("long-only")])[1].series.length, 2);
   });
 
-  test("rolling numbers look back 252 days, 63 where the run has fewer than 378, then 21, 5 or 1 session", () => {
+  test("rolling numbers look back 252 days, 63 where the run has fewer than 378, then 21 or fewer", () => {
     assert.equal(rollingWindow(makeResult({ days: 378 })).label, "252-day");
     assert.equal(rollingWindow(makeResult({ days: 377 })).label, "63-day");
     assert.equal(rollingWindow(makeResult({ days: 94 })).label, "21-day");

@@ -69,8 +69,8 @@ export function alarms(windows: readonly WindowResult[],
   const notes: string[] = [];
   const brief = Math.min(...windows.map(({ periods }) => periods));
   if (brief < periodsPerYear / 12) {
-    notes.push(`A window has only ${brief.toLocaleString("en-US")} period${brief === 1 ? "" : "s"}: less than `
-      + "a month says little about a year.");
+    const periods = `${brief.toLocaleString("en-US")} period${brief === 1 ? "" : "s"}`;
+    notes.push(`A window has only ${periods}: less than a month says little about a year.`);
   }
   if (windows.some(({ maxDrawdown }) => maxDrawdown >= 1)) {
     notes.push("All equity was lost in a window: what follows in it is no result.");

@@ -57,14 +57,17 @@ export interface Rolling {
 /** Sessions of a rolling window: a year, a quarter, a month, a week, a day. */
 const WINDOW_SESSIONS = [252, 63, 21, 5, 1] as const;
 
+/** A deviation of fewer returns than these is noise. */
+const WINDOW_PERIODS_MIN = 10;
+
 /** The longest window, of at most `most` sessions, that fits into the run one and a half times. */
 export function rollingWindow(result: BacktestResult, most = TRADING_DAYS_PER_YEAR): Rolling {
-  const periodsOf = (sessions: number): number =>
-    Math.max(2, Math.round((sessions * result.periodsPerYear) / TRADING_DAYS_PER_YEAR));
-  const sessions = WINDOW_SESSIONS.find((one) =>
-    one <= most && result.curve.time.length >= 1.5 * periodsOf(one)) ?? 1;
   const unit = result.timeframe === "1d" ? "day" : "session";
-  return { window: periodsOf(sessions), label: `${sessions}-${unit}` };
+  const windows = WINDOW_SESSIONS.filter((sessions) => sessions <= most).map((sessions) => ({
+    window: Math.round((sessions * result.periodsPerYear) / TRADING_DAYS_PER_YEAR),
+    label: `${sessions}-${unit}`,
+  })).filter(({ window }) => window >= WINDOW_PERIODS_MIN);
+  return windows.find(({ window }) => result.curve.time.length >= 1.5 * window) ?? windows.at(-1)!;
 }
 
 /** Every chart of the page, in the page's order. */
