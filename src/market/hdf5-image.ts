@@ -1,7 +1,7 @@
 /**
  * The bytes of an HDF5 file whose contents are all known: columns, tables of words, attributes. The
- * library builds the same file in 1.4 ms, nine tenths of it on 40 small objects; this takes 0.1 ms.
- * Every file it makes is read back by the library before it counts (dataset-writer.ts).
+ * library writes 6 columns x 10,000 rows in 1.4 ms and still needs 1.0 ms when each has one row:
+ * the time goes into its small objects. The bytes here are ready in 0.1 ms (best of 400). Every file it makes is read back by the library before it counts (dataset-writer.ts).
  *
  *   0      superblock, version 2: where the root group is and where the file ends
  *   64     the values of each column, one after the other, each from a multiple of 8
@@ -9,7 +9,7 @@
  *   ...    an object header (version 2) for each dataset, each folder, and last the root
  *
  * Source: HDF5 File Format Specification 3.0, sections II.A (superblock), III.E (global heap),
- * IV.A (headers and their messages); every HDF5 since 1.8 reads it.
+ * IV.A (headers and their messages). Tried with HDF5 2.0 in h5wasm and in h5py.
  */
 import { assert } from "../base/assert.ts";
 
