@@ -16,8 +16,7 @@ import type { Bars, ColumnName, CorporateAction } from "./bars.ts";
 import type { Calendar } from "./calendar.ts";
 import type { Adjustment } from "./sources/source.ts";
 
-export const ADJUST_MODES = ["none", "split", "total"] as const;
-export type AdjustMode = (typeof ADJUST_MODES)[number];
+export type AdjustMode = "none" | "split" | "total";
 
 /** What an action does to a column of rows before it; other columns stay as they are. */
 const EFFECT = {

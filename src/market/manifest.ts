@@ -19,7 +19,7 @@ import { ASSET_CLASSES, type Instrument } from "./instrument.ts";
 import { ADJUSTMENTS, type Adjustment, type FetchRequest } from "./sources/source.ts";
 
 export const MANIFEST_FILE = "manifest.json";
-export const MANIFEST_VERSION = 1;
+const MANIFEST_VERSION = 1;
 
 /** What all instruments of a dataset share. */
 export interface DatasetFacts {

@@ -39,10 +39,6 @@ export interface FetchOptions {
   readonly check?: boolean;
 }
 
-export const FETCH_DEFAULTS = {
-  update: false, check: false,
-} as const satisfies Partial<FetchOptions>;
-
 export interface SourceRequest {
   readonly source: SourceName;
   readonly request: FetchRequest;

@@ -25,7 +25,7 @@ import { asksForRows, commandOf, DATASETS, isVendor, requestOf, updateOf, type F
   from "./fetch-request.ts";
 import { SOURCES, type SourceName } from "./sources.ts";
 
-export { FETCH_DEFAULTS, type FetchOptions } from "./fetch-request.ts";
+export type { FetchOptions } from "./fetch-request.ts";
 export type { FetchReport } from "./fetch-report.ts";
 
 /** What the report knows about an instrument beyond the manifest. */

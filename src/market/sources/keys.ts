@@ -12,7 +12,7 @@ import * as path from "node:path";
 import { z } from "zod";
 import { UserError } from "../../base/error.ts";
 
-export const KEYS_FILE = "keys.json";
+const KEYS_FILE = "keys.json";
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 const key = z.string().trim().min(1).optional();

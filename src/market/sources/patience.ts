@@ -14,8 +14,7 @@ import { messageOf } from "../../base/error.ts";
 import type { Random } from "../../base/random.ts";
 import { MS_PER_MINUTE } from "../../base/units.ts";
 
-export const TROUBLES = ["rate", "server", "network", "page"] as const;
-export type TroubleKind = (typeof TROUBLES)[number];
+export type TroubleKind = "rate" | "server" | "network" | "page";
 
 /** A failure that may pass. Its message is half a sentence, without the vendor's name or a key. */
 export class Trouble extends Error {
@@ -31,7 +30,7 @@ export class Trouble extends Error {
 }
 
 export const ATTEMPTS_MAX = 6;
-export const RETRY_AFTER_MAX_MS = 5 * MS_PER_MINUTE;
+const RETRY_AFTER_MAX_MS = 5 * MS_PER_MINUTE;
 const FIRST_WAIT_MS = 1_000;
 
 export interface Terms {

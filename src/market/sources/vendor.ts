@@ -77,7 +77,7 @@ export interface VendorOptions {
   /** Ends one question; default AbortSignal.timeout(TIMEOUT_MS). */
   readonly timeout?: () => AbortSignal;
 }
-export const TIMEOUT_MS = 30_000;
+const TIMEOUT_MS = 30_000;
 
 export interface VendorFetch {
   readonly vendor: string;

@@ -6,7 +6,7 @@ import { silentProgress } from "../../base/progress.ts";
 import { formatDay, MS_PER_DAY } from "../../base/units.ts";
 import { readBars, readManifest } from "../../market/store.ts";
 import type { Bench } from "../bench.ts";
-import { fetch, FETCH_DEFAULTS } from "../fetch.ts";
+import { fetch } from "../fetch.ts";
 import { madeUpBars } from "./market.ts";
 import { askPeer } from "./peer.ts";
 import { benchRow, timeRounds, type BenchRow } from "./row.ts";
@@ -23,7 +23,7 @@ export async function run(bench: Bench): Promise<BenchRow[]> {
     writeCsv(csv, symbols, days);
     const rows = symbols * days;
     const load = (): Promise<unknown> => fetch({
-      ...FETCH_DEFAULTS, source: "csv", dataset: "bench", path: csv, calendar: "24x5" }, context);
+      source: "csv", dataset: "bench", path: csv, calendar: "24x5" }, context);
     const measure = async (warmups: number): Promise<number[]> =>
       (await timeRounds(rounds, warmups, load)).map((seconds) => rows / seconds);
     const values = await measure(1);
