@@ -1,7 +1,8 @@
 /**
  * The bytes of an HDF5 file whose contents are all known: columns, tables of words, attributes. The
  * library writes 6 columns x 10,000 rows in 1.4 ms and still needs 1.0 ms when each has one row:
- * the time goes into its small objects. The bytes here are ready in 0.1 ms (best of 400). Every file it makes is read back by the library before it counts (dataset-writer.ts).
+ * the time goes into its small objects. The bytes here are ready in 0.1 ms (best of 400). Every
+ * file is read back by the library before it counts (dataset-writer.ts).
  *
  *   0      superblock, version 2: where the root group is and where the file ends
  *   64     the values of each column, one after the other, each from a multiple of 8
