@@ -279,6 +279,15 @@ describe("output", () => {
     assert.equal(empty.risk.informationRatio, null);
   });
 
+  test("the README names every field of the JSON", () => {
+    const readme = fs.readFileSync(path.join(import.meta.dirname, "..", "README.md"), "utf8");
+    const section = readme.slice(readme.indexOf("## JSON"), readme.indexOf("## Install"));
+    const { shape } = resultSchema;
+    const names = [shape, shape.risk.shape, shape.windows.element.shape, shape.instruments.element.shape,
+      shape.costLadder.element.shape, shape.differences.element.shape].flatMap((fields) => Object.keys(fields));
+    for (const name of names) assert.ok(new RegExp(`\`${name}(\\[\\])?\``).test(section), name);
+  });
+
   test("the text fits 100 columns, names the synthetic market, the benchmark and every window", async () => {
     const result = await run();
     const text = reportText({ ...result, notes: [...result.notes, "word ".repeat(60)] });
