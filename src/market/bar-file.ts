@@ -22,8 +22,7 @@ import { hashFile, hashOf } from "../base/file.ts";
 import { actionFactors } from "./adjust.ts";
 import { COLUMNS, type Bars, type ColumnName, type CorporateAction } from "./bars.ts";
 import { calendar } from "./calendar.ts";
-import { openHdf5, writeHdf5, type Hdf5Reader, type Written } from "./hdf5.ts";
-import type { Hdf5Column } from "./hdf5-image.ts";
+import { openHdf5, writeHdf5, type Hdf5Column, type Hdf5Reader } from "./hdf5.ts";
 import type { Instrument } from "./instrument.ts";
 import type { DatasetFacts } from "./manifest.ts";
 
@@ -52,7 +51,7 @@ interface BlockIndex {
 export interface BarFile {
   readonly content: string;
   readonly columns: readonly ColumnName[];
-  write(place: string, revision: number): Written;
+  write(place: string, revision: number): void;
 }
 
 /** Works out the index and the content's hash of rows (already checked by checkBars). */
@@ -76,7 +75,7 @@ export function barFile(
     content, columns,
     write(place, revision) {
       const attributes = attributesOf(facts, content, revision);
-      return writeHdf5(place, attributes, datasetsOf(facts, arrays, index));
+      writeHdf5(place, attributes, datasetsOf(facts, arrays, index));
     },
   };
 }

@@ -18,7 +18,7 @@ import { promisify } from "node:util";
 import { places } from "../base/data-root.ts";
 import { assert } from "../base/assert.ts";
 import { UserError } from "../base/error.ts";
-import { explainWrite, flush, hashOf, TEMPORARY } from "../base/file.ts";
+import { explainWrite, flush, hashOf, makeFolder, TEMPORARY } from "../base/file.ts";
 import { Journal, readJournal, type JournalKind } from "../base/journal.ts";
 import { barFile, hashBarFile, readBarFile } from "./bar-file.ts";
 import { checkActions, checkBars } from "./check-bars.ts";
@@ -195,13 +195,14 @@ export class DatasetWriter implements Disposable {
   ): Pick<ManifestRow, "sha256" | "bytes"> {
     const temporary = `${place}.${process.pid}${TEMPORARY}`;
     try {
-      fs.mkdirSync(path.dirname(place), { recursive: true });
-      const written = stored.write(temporary, this.#revision());
+      makeFolder(path.dirname(place));
+      stored.write(temporary, this.#revision());
       readBarFile(temporary, { ...facts, dataset: this.#facts }, facts.content,
         { from: -Infinity, to: Infinity, columns: facts.columns });
+      const bytes = fs.statSync(temporary).size, sha256 = hashBarFile(temporary, bytes);
       fs.renameSync(temporary, place);
       this.#flushLater(place);
-      return written;
+      return { sha256, bytes };
     } catch (error) {
       fs.rmSync(temporary, { force: true });
       throw explainWrite(place, error);

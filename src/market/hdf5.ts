@@ -1,18 +1,18 @@
 /**
- * HDF5: written by our own hand (hdf5-image.ts), read through h5wasm with its traps closed: it
- * reports trouble by exceptions (its default is a negative id and lines on stderr), every file is
- * closed by scope, and numbers pass in pieces that fit its 2 GiB of memory.
+ * HDF5 through h5wasm, with its traps closed: it reports trouble by exceptions (its default is a
+ * negative id and lines on stderr), every file is closed by scope, and numbers pass in pieces that
+ * fit its 2 GiB of memory.
  *
- * Datasets are contiguous and not compressed. Measured with the library on both sides, per file of
+ * Datasets are contiguous and not compressed. Measured per file of
  * 6 columns x 2,500 rows (BENCHMARKS.md, suite store): contiguous writes in 0.7 ms and reads in
  * 0.4 ms, chunked 0.8 and 0.5, gzip (the only filter that plain h5py reads) 3.2 and 1.0 for 36 %
  * less disk. A slice of a contiguous dataset reads its own bytes and nothing else.
  */
-import { createHash } from "node:crypto";
-import * as fs from "node:fs";
-import { Dataset, File as H5File, ready } from "h5wasm/node";
+import { Dataset, File as H5File, type Group, ready } from "h5wasm/node";
 import { messageOf } from "../base/error.ts";
-import { hdf5Image, type Attributes, type Hdf5Column } from "./hdf5-image.ts";
+
+/** Attributes by name. */
+export type Attributes = Readonly<Record<string, string | number>>;
 
 /** Rows moved in one call: 32 MiB of float64. */
 const PIECE_ROWS = 1 << 22;
@@ -42,27 +42,48 @@ export async function loadHdf5(): Promise<void> {
 
 const floatClass = (): number => loaded.H5T_class_t.H5T_FLOAT.value;
 
-/** A file as it was written. */
-export interface Written {
-  readonly bytes: number;
-  /** Hexadecimal. */
-  readonly sha256: string;
+export interface Hdf5Column {
+  /** Path inside the file: "close", "index/crc32". */
+  readonly name: string;
+  readonly values: Float64Array | Uint32Array;
+  /** Rows x columns of a table; a plain column when absent. */
+  readonly shape?: readonly [number, number];
+  readonly attributes?: Readonly<Record<string, string>>;
 }
 
-/** Writes a new file. Throws an Error with a `code` where the disk refused. */
+/**
+ * Writes a new file. Throws an Error with HDF5's last reason, and `code` where the disk refused.
+ */
 export function writeHdf5(
   place: string, attributes: Attributes, columns: readonly Hdf5Column[],
-): Written {
-  const hash = createHash("sha256"), file = fs.openSync(place, "w");
-  let bytes = 0;
+): void {
+  let file: H5File | null = null;
   try {
-    for (const piece of hdf5Image(attributes, columns)) {
-      hash.update(piece);
-      for (let at = 0; at < piece.length;) at += fs.writeSync(file, piece, at);
-      bytes += piece.length;
+    file = new H5File(place, "w");
+    writeAttributes(file, attributes);
+    const folders = columns.flatMap((one) => one.name.split("/").slice(0, -1));
+    for (const folder of new Set(folders)) file.create_group(folder);
+    for (const one of columns) {
+      const dataset = file.create_dataset({
+        name: one.name, data: one.values, shape: one.shape ? [...one.shape] : [one.values.length],
+        dtype: one.values instanceof Float64Array ? "<d" : "<I",
+      });
+      if (one.attributes) writeAttributes(dataset, one.attributes);
     }
-  } finally { fs.closeSync(file); }
-  return { bytes, sha256: hash.digest("hex") };
+    const closing = file;
+    file = null;
+    closing.close();
+  } catch (error) {
+    closeQuietly(file);
+    throw reasonOf(error);
+  }
+}
+
+function writeAttributes(target: Group | Dataset, attributes: Attributes): void {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "number") target.create_attribute(name, Float64Array.of(value), [], "<d");
+    else target.create_attribute(name, value);
+  }
 }
 
 /** A file open for reading. `using file = openHdf5(place)`. */

@@ -15,8 +15,8 @@ import { NO_LIMITS } from "../../strategy/risk.ts";
 import type { Strategy } from "../../strategy/strategy.ts";
 import type { Bench } from "../bench.ts";
 import { BENCH_START, madeUpBars } from "./market.ts";
-import { askPeer } from "./peer.ts";
-import { benchRow, timeRounds, type BenchRow, type PeerFigure } from "./row.ts";
+import { askPeer, besidePeer, figureOf } from "./peer.ts";
+import { benchRow, timeRounds, type BenchRow } from "./row.ts";
 
 const SUITE = "backtest";
 
@@ -40,11 +40,11 @@ export async function run(bench: Bench): Promise<BenchRow[]> {
   const wide = makeInput(days, bench.isQuick ? 50 : 200), narrow = makeInput(days, 20);
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-bench-"));
   try {
-    const vector = await beside(bench, rounds, wide, runVector,
+    const vector = await besidePeer(bench, () => speedOf(runVector, wide, rounds),
       () => askPeer("vectorised.py", writePanel(folder, wide, days, rounds)));
-    const event = await beside(bench, rounds, narrow, runEvent,
+    const event = await besidePeer(bench, () => speedOf(runEvent, narrow, rounds),
       () => askPeer("event.py", ["backtesting", ...writePanel(folder, narrow, days, rounds)]));
-    const nautilus = bench.hasPeers ? answered(bench, askPeer("event.py", ["nautilus",
+    const nautilus = bench.hasPeers ? figureOf(bench, askPeer("event.py", ["nautilus",
       ...writePanel(folder, narrow, Math.min(days, 500), 2)])) : null;
     const facts = { suite: SUITE, better: "higher", unit: "bars/s" } as const;
     const eventRow = { ...facts, name: "event engine, an order on each bar", values: event.values,
@@ -62,21 +62,10 @@ export async function run(bench: Bench): Promise<BenchRow[]> {
 
 type Engine = (input: BacktestInput) => Promise<unknown>;
 
-/** Ours, the peer, ours again: a machine that drifts drifts for both. */
-async function beside(bench: Bench, rounds: number, input: BacktestInput, engine: Engine,
-  ask: () => ReturnType<typeof askPeer>): Promise<{ values: number[]; peer: PeerFigure | null }> {
+/** Bars per second of an engine, each round over all of the input. */
+async function speedOf(engine: Engine, input: BacktestInput, rounds: number): Promise<number[]> {
   const bars = input.instruments.reduce((sum, one) => sum + one.bars.time.length, 0);
-  const measure = async (): Promise<number[]> =>
-    (await timeRounds(rounds, 2, () => engine(input))).map((seconds) => bars / seconds);
-  const before = await measure();
-  const peer = bench.hasPeers ? answered(bench, ask()) : null;
-  return { values: peer === null ? before : [...before, ...await measure()], peer };
-}
-
-function answered(bench: Bench, answer: ReturnType<typeof askPeer>): PeerFigure | null {
-  if (!("missing" in answer)) return answer;
-  bench.note(answer.missing);
-  return null;
+  return (await timeRounds(rounds, 2, () => engine(input))).map((seconds) => bars / seconds);
 }
 
 /** Random walks, and a position on each that changes with every bar. */

@@ -13,8 +13,8 @@ import { readRecipe, type Recipe } from "../../features/recipe.ts";
 import type { RecipeFeature } from "../../features/recipes.ts";
 import type { Bench } from "../bench.ts";
 import { madeUpBars } from "./market.ts";
-import { askPeer } from "./peer.ts";
-import { benchRow, timeRounds, type BenchRow, type PeerFigure } from "./row.ts";
+import { askPeer, besidePeer, type PeerAnswer } from "./peer.ts";
+import { benchRow, timeRounds, type BenchRow } from "./row.ts";
 
 /** What TA-Lib has too; test/peers/technical.py computes these columns, in this order. */
 const COMMON: readonly RecipeFeature[] = [
@@ -56,15 +56,13 @@ export async function run(bench: Bench): Promise<BenchRow[]> {
 async function commonColumns(bench: Bench, bars: Bars, rounds: number): Promise<BenchRow> {
   const panel = bind(await commonRecipe(), MARKET);
   const values = bars.time.length * panel.columns.length;
-  const measure = async (): Promise<number[]> =>
-    (await timeRounds(rounds, 2, () => computeFeatures(panel, bars))).map((seconds) => values / seconds);
-  const before = await measure();
-  const peer = bench.hasPeers ? talib(bench, bars, rounds, panel.columns.length) : null;
-  // The peer runs between two halves, so that a machine that drifts drifts for both.
-  const after = peer === null ? [] : await measure();
+  const { values: speeds, peer } = await besidePeer(bench,
+    async () => (await timeRounds(rounds, 2, () => computeFeatures(panel, bars)))
+      .map((seconds) => values / seconds),
+    () => talib(bars, rounds, panel.columns.length));
   return benchRow({
     suite: SUITE, name: `${panel.columns.length} columns TA-Lib has too, one core`, unit: "values/s",
-    better: "higher", values: [...before, ...after], note: `${bars.time.length} bars`,
+    better: "higher", values: speeds, note: `${bars.time.length} bars`,
   }, {}, peer);
 }
 
@@ -78,17 +76,14 @@ async function commonRecipe(): Promise<Recipe> {
   } finally { fs.rmSync(folder, { recursive: true }); }
 }
 
-function talib(bench: Bench, bars: Bars, rounds: number, columns: number): PeerFigure | null {
+function talib(bars: Bars, rounds: number, columns: number): PeerAnswer {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-bench-"));
   try {
     const place = path.join(folder, "bars.bin");
     const { open, high, low, close, volume } = bars.columns;
     const parts = [open, high, low, close, volume].map((part) => Buffer.from(part!.buffer));
     fs.writeFileSync(place, Buffer.concat(parts));
-    const answer = askPeer("technical.py", [place, ...[bars.time.length, rounds, columns].map(String)]);
-    if (!("missing" in answer)) return answer;
-    bench.note(answer.missing);
-    return null;
+    return askPeer("technical.py", [place, ...[bars.time.length, rounds, columns].map(String)]);
   } finally { fs.rmSync(folder, { recursive: true }); }
 }
 

@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
+import type { Bench } from "../bench.ts";
 import type { PeerFigure } from "./row.ts";
 
 const CHECKOUT = path.resolve(import.meta.dirname, "..", "..", "..");
@@ -27,6 +28,22 @@ export function askPeer(script: string, args: readonly string[]): PeerAnswer {
   const ran = spawnSync(python, [place, ...args], { encoding: "utf8", maxBuffer: 1 << 26 });
   if (ran.status !== 0) return { missing: `${script} failed: ${lastLine(ran.stderr)}` };
   return JSON.parse(lastLine(ran.stdout)) as PeerFigure;
+}
+
+/** Notes why there is no figure. */
+export function figureOf(bench: Bench, answer: PeerAnswer): PeerFigure | null {
+  if (!("missing" in answer)) return answer;
+  bench.note(answer.missing);
+  return null;
+}
+
+/** Ours, the peer, ours again: a machine that drifts drifts for both. */
+export async function besidePeer(
+  bench: Bench, measure: () => Promise<number[]>, ask: () => PeerAnswer,
+): Promise<{ values: readonly number[]; peer: PeerFigure | null }> {
+  const before = await measure();
+  const peer = bench.hasPeers ? figureOf(bench, ask()) : null;
+  return { values: peer === null ? before : [...before, ...await measure()], peer };
 }
 
 function lastLine(text: string): string { return text.trim().split("\n").at(-1) ?? ""; }

@@ -8,7 +8,7 @@ import { readBars, readManifest } from "../../market/store.ts";
 import type { Bench } from "../bench.ts";
 import { fetch } from "../fetch.ts";
 import { madeUpBars } from "./market.ts";
-import { askPeer } from "./peer.ts";
+import { askPeer, besidePeer } from "./peer.ts";
 import { benchRow, timeRounds, type BenchRow } from "./row.ts";
 
 const SUITE = "store";
@@ -17,21 +17,19 @@ export async function run(bench: Bench): Promise<BenchRow[]> {
   const { isQuick } = bench;
   const symbols = isQuick ? 10 : 100, days = isQuick ? 1_000 : 10_000, rounds = isQuick ? 2 : 3;
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-bench-"));
-  const context = { ...bench.context, root: folder, progress: silentProgress };
+  const context = { ...bench.context, progress: silentProgress };
   try {
     const csv = path.join(folder, "bars.csv");
     writeCsv(csv, symbols, days);
     const rows = symbols * days;
-    const load = (): Promise<unknown> => fetch({
-      source: "csv", dataset: "bench", path: csv, calendar: "24x5" }, context);
-    const measure = async (warmups: number): Promise<number[]> =>
-      (await timeRounds(rounds, warmups, load)).map((seconds) => rows / seconds);
-    const values = await measure(1);
-    const peerFolder = path.join(folder, "peer");
-    const answer = bench.hasPeers ? askPeer("store.py", [csv, peerFolder, String(rounds)]) : null;
-    if (answer !== null && "missing" in answer) bench.note(answer.missing);
-    const peer = answer === null || "missing" in answer ? null : answer;
-    if (peer !== null) values.push(...await measure(0));
+    let round = 0;
+    // A folder of its own each round: what is stored already is recognised and not written again.
+    const load = (): Promise<unknown> => fetch(
+      { source: "csv", dataset: "bench", path: csv, calendar: "24x5" },
+      { ...context, root: path.join(folder, `round-${++round}`) });
+    const { values, peer } = await besidePeer(bench,
+      async () => (await timeRounds(rounds, 1, load)).map((seconds) => rows / seconds),
+      () => askPeer("store.py", [csv, path.join(folder, "peer"), String(rounds)]));
     const mib = Math.round(fs.statSync(csv).size / 2 ** 20);
     const note = `${symbols} instruments x ${days} days, OHLCV, ${mib} MiB`;
     return [
@@ -39,7 +37,7 @@ export async function run(bench: Bench): Promise<BenchRow[]> {
         suite: SUITE, name: "CSV to HDF5, checked and fsynced", unit: "rows/s", better: "higher",
         values, note,
       }, {}, peer),
-      ...await reading(folder, rounds * 5, note),
+      ...await reading(path.join(folder, "round-1"), rounds * 5, note),
     ];
   } finally { fs.rmSync(folder, { recursive: true }); }
 }
