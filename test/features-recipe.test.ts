@@ -45,6 +45,14 @@ describe("names", () => {
     assert.equal((await readRecipe("/nowhere", `${data.root}/two.json`)).name, "second");
   });
 
+  test("a line may take in a built-in recipe: dmn and a change point are 13 + 2 columns, rsi and macd 12 + 15", async () => {
+    const slow = await read({ features: [{ recipe: "dmn" }, { family: "change_point", windows: [21] }] });
+    assert.equal(bind(slow, MARKET).names.length, 15);
+    const two = await read({ features: [{ recipe: "rsi" }, { recipe: "macd" }] });
+    assert.equal(bind(two, MARKET).names.length, 27);
+    await refuses(read({ features: [{ recipe: "all_indicatrs" }] }), 'takes in "all_indicatrs"', '"all_indicators"?');
+  });
+
   test("a file cannot take the name of a built-in recipe", async () => {
     await refuses(read({ name: "dmn", features: [{ family: "return" }] }), '"dmn", which is built in');
   });
@@ -56,6 +64,8 @@ describe("bad files", () => {
     ["a list", [], "is not valid"],
     ["no features", { features: [] }, '"features"'],
     ["an unknown key", { features: [{ family: "return" }], feature: 1 }, "feature"],
+    ["a line of neither family nor recipe", { features: [{ span: 3 }] }, '"features.0": must have a "family"'],
+    ["parameters of a recipe", { features: [{ recipe: "rsi", windows: [3] }] }, '"features.0": must have a "family"'],
     ["a family that is a number", { features: [{ family: 7 }] }, '"features.0.family"'],
     ["a span of 0", { features: [{ family: "volatility", span: 0 }] }, '"span"'],
     ["a window twice", { features: [{ family: "normalized_return", windows: [5, 5] }] }, "each window may appear once"],

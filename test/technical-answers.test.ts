@@ -113,6 +113,16 @@ describe("numbers worked out elsewhere", () => {
     assert.deepEqual([...compute(make({ family: "vwap_session" }), bars).get("vwap_session")!], [10, 11, 20]);
   });
 
+  test("pre-market counts with its day, and the day turns an hour earlier by UTC after the change to summer time", () => {
+    // 2014: New York's midnight is 05:00 UTC on Saturday 8 March, 04:00 UTC on Tuesday 11 March.
+    const times = ["2014-03-07T13:01Z", "2014-03-08T01:00Z", "2014-03-08T05:00Z", "2014-03-10T08:06Z", "2014-03-10T13:31Z",
+      "2014-03-11T04:00Z", "2014-03-11T04:01Z"].map((text) => Date.parse(text));
+    const price = [10, 12, 14, 20, 22, 24, 30];
+    const bars = barsOf({ high: price, low: price, close: price, volume: price.map(() => 100) }, times);
+    assert.deepEqual([...compute(make({ family: "vwap_session" }), bars).get("vwap_session")!],
+      [10, 11, 12, 20, 21, 22, 30]);
+  });
+
   test("true ranges 2, 3 and 4 after the first bar average to an ATR of 3 (by hand; a gap counts)", () => {
     // bar 1: 11-9; bar 2: high 14 against the close of 11; bar 3: low 9 against the close of 13
     near(last("atr", { windows: [3] },

@@ -3,26 +3,22 @@
  * (recipes.ts), or a JSON file of the user's. Its hash names the numbers it makes: equal hash,
  * equal bars, equal bits.
  *
- *   { "name": "mine", "features": [{ "family": "rsi", "windows": [14, 28] }, { "family": "my_own" }] }
- *
- * A family that is not built in is looked for as `features/NAME.ts` (or .js, .mjs) in the data
- * root: a module whose default export has `summary`, `inputs`, `defaults` (the parameters) and
- * `make(parameters, market)`, which returns a Feature. `dmn features --verify` holds it to the
- * tests that our own families must pass.
+ *   { "name": "mine", "features": [
+ *     { "recipe": "dmn" },                        all lines of a built-in recipe
+ *     { "family": "rsi", "windows": [14, 28] },   a family of families.ts and its parameters
+ *     { "family": "my_own" } ] }                  one of the user's (user-family.ts)
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { pathToFileURL } from "node:url";
 import { z } from "zod";
 import { isName } from "../base/data-root.ts";
 import { messageOf, UserError } from "../base/error.ts";
-import { hashFile, hashOf } from "../base/file.ts";
+import { hashOf } from "../base/file.ts";
 import { suggestion } from "../base/suggest.ts";
-import { COLUMNS, type ColumnName } from "../market/bars.ts";
 import { FAMILIES } from "./families.ts";
-import { family as declareFamily, type Family, type Market } from "./family.ts";
-import type { Feature } from "./feature.ts";
+import type { Family } from "./family.ts";
 import { RECIPES, type RecipeFeature } from "./recipes.ts";
+import { issueText, loadUserFamily, userFamilies, userFamilyPlace } from "./user-family.ts";
 
 export interface RecipePart {
   readonly name: string;
@@ -39,12 +35,15 @@ export interface Recipe {
 }
 
 const LIST = "see all families and their parameters with: dmn features --list";
-const EXTENSIONS = [".ts", ".js", ".mjs"];
 const FEATURES_MAX = 512;
 
+/** A family with its parameters, or the name of a built-in recipe and nothing else. */
+const lineSchema = z.looseObject({ family: z.string().optional(), recipe: z.string().optional() })
+  .refine((line) => line.recipe === undefined ? line.family !== undefined : Object.keys(line).length === 1,
+    'must have a "family" with its parameters, or a "recipe" and nothing else');
 const recipeSchema = z.strictObject({
   name: z.string().refine(isName, "letters, digits, dot, dash or underscore, at most 64").optional(),
-  features: z.array(z.looseObject({ family: z.string() })).min(1).max(FEATURES_MAX),
+  features: z.array(lineSchema).min(1).max(FEATURES_MAX),
 });
 
 /**
@@ -90,7 +89,15 @@ async function readRecipeFile(root: string, place: string): Promise<Recipe> {
   if (!isName(name)) {
     throw new UserError(`the recipe ${place} has no usable name`, 'add "name": "mine" to it');
   }
-  return await makeRecipe(root, name, result.data.features);
+  return await makeRecipe(root, name, result.data.features.flatMap((line) =>
+    line.recipe === undefined ? [line as RecipeFeature] : linesOf(line.recipe, place)));
+}
+
+/** The lines of a built-in recipe that a file takes in. */
+function linesOf(recipe: string, place: string): readonly RecipeFeature[] {
+  if (Object.hasOwn(RECIPES, recipe)) return RECIPES[recipe];
+  throw new UserError(`the recipe ${place} takes in "${recipe}", which is not built in`,
+    suggestion(recipe, Object.keys(RECIPES)));
 }
 
 async function makeRecipe(root: string, name: string,
@@ -120,11 +127,6 @@ function checkParameters(name: string, family: Family, given: Parameters): Param
   throw new UserError(`feature family "${name}": ${issueText(result.error)}`, LIST);
 }
 
-function issueText(error: z.ZodError): string {
-  const issue = error.issues[0];
-  return issue.path.length === 0 ? issue.message : `"${issue.path.join(".")}": ${issue.message}`;
-}
-
 /** A family of the table, else of the user's features/ folder. */
 export async function findFamily(root: string, name: string): Promise<Family> {
   if (Object.hasOwn(FAMILIES, name)) return (FAMILIES as Readonly<Record<string, Family>>)[name];
@@ -132,70 +134,6 @@ export async function findFamily(root: string, name: string): Promise<Family> {
   if (place !== null) return await loadUserFamily(name, place);
   throw new UserError(`there is no feature family "${name}"`,
     `${suggestion(name, [...Object.keys(FAMILIES), ...userFamilies(root)])} ${LIST}`);
-}
-
-function userFamilyPlace(root: string, name: string): string | null {
-  const places = EXTENSIONS.map((extension) => path.join(root, "features", name + extension));
-  return places.find((place) => fs.existsSync(place)) ?? null;
-}
-
-/** Names of the families in the data root's features/ folder. */
-export function userFamilies(root: string): string[] {
-  const folder = path.join(root, "features");
-  if (!fs.existsSync(folder)) return [];
-  const names = fs.readdirSync(folder).filter((file) => EXTENSIONS.includes(path.extname(file)))
-    .map((file) => path.basename(file, path.extname(file)));
-  return [...new Set(names)].filter(isName).sort();
-}
-
-/** What a user's file exports as default. */
-export interface UserFamily {
-  readonly summary: string;
-  readonly inputs: readonly ColumnName[];
-  /** Parameters and their defaults. A recipe may change a value, not its type. */
-  readonly defaults?: Readonly<Record<string, number | string | boolean | readonly number[]>>;
-  make(parameters: Readonly<Record<string, unknown>>, market: Market): Feature;
-}
-
-const parameterValue = z.union([z.number(), z.string(), z.boolean(), z.array(z.number())]);
-const userFamilySchema = z.object({
-  summary: z.string(),
-  inputs: z.array(z.enum(Object.keys(COLUMNS) as [ColumnName, ...ColumnName[]])).min(1),
-  defaults: z.record(z.string(), parameterValue).default({}),
-  make: z.custom<UserFamily["make"]>((value) => typeof value === "function", "must be a function"),
-});
-
-async function loadUserFamily(name: string, place: string): Promise<Family> {
-  let module: { readonly default?: unknown };
-  const source = hashFile(place);
-  try {
-    module = await import(`${pathToFileURL(place).href}?${source}`) as { default?: unknown };
-  } catch (error) {
-    throw new UserError(`${place} does not load: ${messageOf(error)}`,
-      "mend the file and run the same command again");
-  }
-  const result = userFamilySchema.safeParse(module.default);
-  if (!result.success) {
-    throw new UserError(`${place} must export a feature family as default; ${issueText(result.error)}`,
-      "it needs summary, inputs (bar columns), defaults (parameters) and make(parameters, market)");
-  }
-  const { summary, inputs, defaults, make } = result.data;
-  const shape = Object.fromEntries(Object.entries(defaults)
-    .map(([key, value]) => [key, schemaLike(value)]));
-  const made = declareFamily({ summary, version: 1, parameters: z.strictObject(shape), inputs,
-    make: (parameters, market) => {
-      const feature = make(parameters, market);
-      if (feature.family === name) return feature;
-      throw new UserError(`${place} made a feature of the family "${feature.family}"`,
-        `return { family: "${name}", ... } from its make`);
-    } });
-  return { ...made, source };
-}
-
-function schemaLike(value: number | string | boolean | number[]): z.ZodType {
-  if (Array.isArray(value)) return z.array(z.number()).min(1).max(64).default(value);
-  if (typeof value === "number") return z.number().default(value);
-  return typeof value === "boolean" ? z.boolean().default(value) : z.string().default(value);
 }
 
 /** JSON with sorted keys: equal content, equal text. */

@@ -4,8 +4,10 @@ import { formatCount, formatTable, type Column } from "../base/table.ts";
 import { FAMILIES } from "../features/families.ts";
 import type { Family } from "../features/family.ts";
 import type { Feature, FeatureColumn } from "../features/feature.ts";
-import { findFamily, userFamilies } from "../features/recipe.ts";
+import { findFamily } from "../features/recipe.ts";
 import { RECIPES } from "../features/recipes.ts";
+import { TECHNICAL_RECIPE } from "../features/technical.ts";
+import { EXAMPLE, userFamilies } from "../features/user-family.ts";
 import { calendar } from "../market/calendar.ts";
 
 export interface ParameterReport {
@@ -48,21 +50,35 @@ function describe(name: string, family: Family): FamilyReport {
 
 const right = (title: string): Column => ({ title, align: "right" });
 
-export function listText({ recipes, families }: ListReport): string {
-  const groups = recipes.filter((recipe) => !families.some(({ family }) => family === recipe));
+export function listText({ families }: ListReport): string {
   const table = formatTable(
-    [{ title: "family" }, right("columns"), right("warm-up"), right("flops/bar"), { title: "reads" },
-      { title: "units" }],
-    families.map(({ family, columns, flopsPerBar, inputs }) => [
+    [{ title: "family" }, right("columns"), right("warm-up"), { title: "known at" }, right("flops/bar"),
+      { title: "reads" }],
+    families.map(({ family, columns, causality, flopsPerBar, inputs }) => [
       family, String(columns.length), String(Math.max(...columns.map((column) => column.warmup))),
-      formatCount(flopsPerBar), inputs.join(" "),
-      [...new Set(columns.map((column) => column.unit))].join(", "),
+      causality === "close" ? "close" : "next close", formatCount(flopsPerBar), inputs.join(" "),
     ]));
-  return [`recipes: ${groups.join(", ")}, and each family by its name`, "", table, "",
-    ...families.flatMap(familyLines)].join("\n");
+  return [recipesText(), "", table, "", ...families.flatMap(familyLines), "", OWN, "", EXAMPLE].join("\n");
 }
 
-function familyLines({ family, summary, parameters }: FamilyReport): string[] {
-  return [`${family}: ${summary}`, ...Object.entries(parameters).map(([name, parameter]) =>
+const OWN = `a recipe of your own: recipes/NAME.json in the data root, for example
+{"features": [{"recipe": "dmn"}, {"family": "change_point", "windows": [21]}]}
+
+a family of your own: features/NAME.ts in the data root, held to all promises by --verify, for example`;
+
+/** Recipes of several lines; every other family is a recipe by its own name. */
+function recipesText(): string {
+  const groups = Object.entries(RECIPES).filter(([name, [{ family }, ...more]]) =>
+    more.length > 0 || family !== name);
+  const lines = groups.map(([name, features]) =>
+    [name, features === TECHNICAL_RECIPE ? "all the indicators here"
+      : [...new Set(features.map(({ family }) => family))].join(" ")]);
+  return `${formatTable([{ title: "recipe" }, { title: "families" }], lines)}\n\n`
+    + "every other family is a recipe by its own name, with the parameters below";
+}
+
+function familyLines({ family, summary, parameters, columns }: FamilyReport): string[] {
+  const units = [...new Set(columns.map((column) => column.unit))].join(", ");
+  return [`${family}: ${summary}`, `    in ${units}`, ...Object.entries(parameters).map(([name, parameter]) =>
     `    "${name}": ${JSON.stringify(parameter.default)}  ${parameter.description}`.trimEnd())];
 }

@@ -3,7 +3,7 @@ import type { Context } from "../base/context.ts";
 import { UserError } from "../base/error.ts";
 import { formatTable } from "../base/table.ts";
 import { checkInputs } from "../features/panel.ts";
-import { verifyFeature, verifyOnShapes, type Finding } from "../features/verify.ts";
+import { type Check, type Finding, verifyFeature, verifyOnShapes } from "../features/verify.ts";
 import { sliceBars } from "../market/bars.ts";
 import { rowOf } from "../market/manifest.ts";
 import { readBars, readManifest } from "../market/store.ts";
@@ -54,22 +54,37 @@ export async function verifyRecipe(options: VerifyOptions, context: Context): Pr
   return { recipe: panel.recipe, features };
 }
 
+/** The promises that a stranger to the file can act on first. */
+const TELLING: readonly Check[] = ["declaration", "causality", "bounds", "memory"];
+
+const BROKEN_SHOWN_MAX = 3;
+
+/** Names the first finding of each check, the telling ones first. */
 function refuseBroken(recipe: string, features: readonly VerifiedFeature[]): void {
   const broken = features.filter((feature) => feature.findings.length > 0);
   if (broken.length === 0) return;
-  const { family, findings: [{ check, problem }] } = broken[0];
-  const counts = broken.map((one) => `"${one.family}" (${one.findings.length} findings)`).join(", ");
+  const promises = broken.flatMap(({ family, findings }) => {
+    const checks = new Set([...TELLING, ...findings.map(({ check }) => check)]);
+    return [...checks].flatMap((check) => {
+      const first = findings.find((finding) => finding.check === check);
+      return first === undefined ? [] : [`${family}: ${check}: ${first.problem}`];
+    });
+  });
+  const shown = promises.slice(0, BROKEN_SHOWN_MAX), more = promises.length - shown.length;
   throw new UserError(
     `${broken.length} of ${features.length} features of recipe "${recipe}" break a promise; `
-    + `${family}: ${check}: ${problem}`,
-    `mend ${counts}, then run the same command again`);
+    + shown.join("; ") + (more > 0 ? `; and ${more} more` : ""),
+    `mend ${broken.map((one) => `"${one.family}"`).join(", ")}, then run the same command again`);
 }
+
+const count = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? "" : "s"}`;
 
 export function verifyText({ recipe, features }: VerifyReport): string {
   const columns = features.reduce((sum, feature) => sum + feature.columns, 0);
   const table = formatTable(
     [{ title: "feature" }, { title: "columns", align: "right" }, { title: "verdict" }],
     features.map((feature) => [feature.family, String(feature.columns), "ok"]));
-  return `${table}\n\nrecipe ${recipe}: ${features.length} features, ${columns} columns keep all promises:\n`
+  return `${table}\n\nrecipe ${recipe}: ${count(features.length, "feature")}, `
+    + `${count(columns, "column")} keep all promises:\n`
     + "warm-up, finite values, causality, batch = stream = restart";
 }
