@@ -7,8 +7,9 @@ import { random } from "../src/base/random.ts";
 import { FeaturesFile } from "../src/features/file.ts";
 import { computeFeatures } from "../src/features/panel.ts";
 import { TECHNICAL_RECIPE } from "../src/features/technical.ts";
+import { EXAMPLE } from "../src/features/user-family.ts";
 import { readBars } from "../src/market/store.ts";
-import { bindTo } from "../src/workflow/feature-pieces.ts";
+import { bindTo, featurePieces } from "../src/workflow/feature-pieces.ts";
 import { loadFeatures } from "../src/workflow/load-features.ts";
 import { assertSameBits, DataRoot, sameBytes } from "./features-data.ts";
 import { barsOf, cleanBars, closesFrom } from "./market-rows.ts";
@@ -96,6 +97,12 @@ describe("what it writes", () => {
     assert.ok(out.split("\n").every((line) => line.length <= 100 || line.includes(".parquet")));
   });
 
+  test("on one-minute bars the text says that ret_1d and daily_vol are of bars, not of days", async () => {
+    const bars = cleanBars(4, 400, "M");
+    await data.put("minutes", [{ ...bars, timeframe: "1m", time: bars.time.map((_, k) => bars.time[0] + 60_000 * k) }], "1m");
+    assert.match(data.dmn(["features", "--dataset", "minutes"]).out, /\nbars are 1m: ret_1d and daily_vol, .* not in days\n/);
+  });
+
   test("instruments too short for one complete row are named, when others are long enough", async () => {
     await data.put("mixed", [cleanBars(1, 100, "A"), cleanBars(2, 314, "B"), cleanBars(3, 315, "C")]);
     const { out } = data.dmn(["features", "--dataset", "mixed", "--recipe", "dmn"]);
@@ -109,7 +116,10 @@ describe("what it writes", () => {
       start() {}, update(bars, from, to, state, out, offset, stride) {
         for (let t = from; t < to; t++) out[offset + (t - from) * stride] = bars.columns.close[t]; } }) };`);
     const text = data.dmn(["features", "--list"]).out;
-    assert.match(text, /\nnormalized_return +5 +253 +\d+ +close +standard deviations\n/);
+    assert.match(text, /\nnormalized_return +5 +253 +close +\d+ +close\n/);
+    assert.match(text, /\ntarget +1 +61 +next close +\d+ +close\n/);
+    assert.match(text, /\nnormalized_return: .*\n {4}in standard deviations\n/);
+    assert.match(text, /\nmomentum +momentum roc momentum_z efficiency trend\n/);
     assert.match(text, /\n {4}"windows": \[1,21,63,126,252\] {2}window lengths in bars\n/);
     assert.match(text, /\nmine: mine\n/);
     const { families } = JSON.parse(data.dmn(["features", "--list", "--json"]).out) as { families: { family: string }[] };
@@ -157,6 +167,29 @@ describe("--verify", () => {
     }
   });
 
+  test("the example that --list prints is a family which keeps all promises and is found by its name", () => {
+    const text = data.dmn(["features", "--list"]).out;
+    data.write("features/my_own.ts", text.slice(text.indexOf("export default")));
+    const { code, out, said } = data.dmn(["features", "--dataset", "market", "--recipe", "my_own", "--verify"]);
+    assert.equal(code, 0, said);
+    assert.match(out, /recipe my_own: 1 feature, 1 column keep all promises/);
+  });
+
+  test("a user's feature that throws, or lacks a part, is refused with its file: it is no bug of dmn", () => {
+    for (const [name, from, to, words] of [
+      ["throws", "const head = state[window]", "const head = nope", /update\(\) of .*throws\.ts failed: nope is not defined/],
+      ["misnamed", "update(", "updaet(", /make\(\) of .*misnamed\.ts does not return a feature; "update": must be/],
+      ["unitless", 'unit: "fraction", ', "", /does not return a feature; "columns\.0\.unit"/],
+      ["nothing", "=> ({", "=> void ({", /does not return a feature; /],
+      ["stateless", "stateLength: window + 1,", "", /does not return a feature; "stateLength"/],
+    ] as const) {
+      assert.ok(EXAMPLE.includes(from), from);
+      data.write(`features/${name}.ts`, EXAMPLE.replace('"my_own"', `"${name}"`).replace(from, to));
+      assert.match(data.refusal("--dataset", "market", "--recipe", name), words);
+      assert.match(data.refusal("--dataset", "market", "--recipe", name, "--workers", "2"), words);
+    }
+  });
+
   test("catches a user's feature that reads the next close, and one that keeps memory outside its state", () => {
     const family = (name: string, line: string): string => `let memory = 0;
       export default { summary: "x", inputs: ["close"], make: () => ({ family: "${name}", inputs: ["close"],
@@ -170,8 +203,29 @@ describe("--verify", () => {
     data.write("features/leak.ts", family("leak", "memory = 0.5 * memory + close[t]"));
     assert.match(data.refusal("--dataset", "market", "--recipe", "peek", "--verify"),
       /peek: .*(looks ahead|beyond the chunk|one by one)/);
+    assert.match(data.refusal("--dataset", "market", "--recipe", "peek", "--verify"),
+      /break a promise; peek: causality: /, "what is worst is said first");
     assert.match(data.refusal("--dataset", "market", "--recipe", "leak", "--verify"),
       /leak: .*break|1 of 1 features .* break a promise; leak/);
+  });
+});
+
+describe("pauses", () => {
+  test("a feature of milliseconds a bar is computed in parts of at most 1e8 operations: 330 bars of 2.2e6 make 8 pauses",
+    async () => {
+    const manifest = data.manifest("market");
+    data.write("recipes/cpd.json", '{"features":[{"family":"change_point","windows":[21]}]}');
+    const panel = await bindTo(data.root, manifest, "cpd");
+    const rows = manifest.instruments.find(({ symbol }) => symbol === "S0")!.rows;
+    let pauses = 0;
+    const run = (stopAt: number): Promise<unknown> => featurePieces(data.root, manifest, panel, "S0", { from: null, to: null },
+      async () => { if (++pauses === stopAt) throw new Error("stopped"); }).next();
+    await run(Infinity);
+    assert.equal(pauses, Math.ceil(rows / Math.floor(1e8 / panel.flopsPerBar)));
+    assert.equal(pauses, 8);
+    pauses = 0;
+    await assert.rejects(run(2), /stopped/);
+    assert.equal(pauses, 2);
   });
 });
 

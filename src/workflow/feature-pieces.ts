@@ -14,6 +14,8 @@ import { readRecipe } from "../features/recipe.ts";
 const PIECE_VALUES = 1 << 22;
 const ROWS_MIN = 1024;
 const ROWS_MAX = 65_536;
+/** Operations between two pauses: about a tenth of a second, also of features that take ms a bar. */
+const PAUSE_FLOPS = 1e8;
 
 /** UTC ms, both inclusive; null: open. */
 export interface RowRange {
@@ -58,10 +60,12 @@ export async function bindTo(root: string, manifest: Manifest, recipeName: strin
 /**
  * Yields Parquet pieces of one instrument, in order of time. Features are computed from the first
  * bar on, whatever the range: a range chooses rows, it does not change their values. A piece goes
- * out one row late, because a target's row is complete only when the next bar is in.
+ * out one row late, because a target's row is complete only when the next bar is in. `pause` is
+ * awaited often, and may throw.
  */
 export async function* featurePieces(
   root: string, manifest: Manifest, panel: Panel, symbol: string, range: RowRange,
+  pause: () => Promise<void>,
 ): AsyncGenerator<Uint8Array, InstrumentSummary> {
   const row = manifest.instruments.find((one) => one.symbol === symbol)!;
   checkInputs(panel, symbol, row.columns);
@@ -72,11 +76,15 @@ export async function* featurePieces(
   const step = Math.max(ROWS_MIN, Math.min(ROWS_MAX, Math.floor(PIECE_VALUES / F)));
   const stream = panel.start(), sums = columnSums(F),
     out = new Float32Array((Math.min(step, T) + 1) * F);
+  const unbroken = Math.max(1, Math.floor(PAUSE_FLOPS / panel.flopsPerBar));
   let written = 0;
   for (let start = 0; start < T && start <= end; start += step) {
     const stop = Math.min(start + step, T);
     // Row 0 of `out` is the last bar of the chunk before, row 1 the first of this one.
-    stream.update(bars, start, stop, out, 1);
+    for (let at = start; at < stop; at += unbroken) {
+      stream.update(bars, at, Math.min(at + unbroken, stop), out, at - start + 1);
+      await pause();
+    }
     const from = Math.max(first, start - 1, 0), to = Math.min(end, stop === T ? T : stop - 1);
     if (to > from) {
       const values = out.subarray((from - start + 1) * F, (to - start + 1) * F);

@@ -37,14 +37,13 @@ export interface PoolJob {
 /** Computes and hands over all instruments. Throws what a worker threw, or the signal's reason. */
 export async function computePieces(job: PoolJob): Promise<void> {
   if (job.workers > 1) { await new Pool(job).run(); return; }
+  // Computing never waits for anything: without this turn no signal and no progress would be seen.
+  const pause = async (): Promise<void> => { await turn(); job.signal.throwIfAborted(); };
   for (const symbol of job.symbols) {
-    job.signal.throwIfAborted();
-    const pieces = featurePieces(job.root, job.manifest, job.panel, symbol, job.range);
+    await pause();
+    const pieces = featurePieces(job.root, job.manifest, job.panel, symbol, job.range, pause);
     for (;;) {
       const piece = await pieces.next();
-      // Computing never waits for anything: without this turn no signal and no progress would be seen.
-      await turn();
-      job.signal.throwIfAborted();
       if (piece.done === true) { job.done(piece.value); break; }
       job.write(symbol, piece.value);
     }

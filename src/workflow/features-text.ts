@@ -17,8 +17,18 @@ export function featuresText(report: FeaturesReport): string {
     `${file}, ${(report.bytes / 2 ** 20).toFixed(1)} MiB, ${report.seconds.toFixed(1)} s`,
     "",
     columns.length <= COLUMNS_SHOWN_MAX ? columnTable(report) : familyTable(report),
+    ...perBarText(report),
     ...tooShortText(report),
   ].join("\n");
+}
+
+/** Columns of the `dmn` recipe whose names speak of days; on other bars they are of one bar all the same. */
+const DAILY_NAMES = ["ret_1d", "daily_vol"];
+
+function perBarText({ timeframe, columns }: FeaturesReport): string[] {
+  const names = columns.map(({ name }) => name).filter((name) => DAILY_NAMES.includes(name));
+  if (timeframe === "1d" || names.length === 0) return [];
+  return ["", `bars are ${timeframe}: ${names.join(" and ")}, like every window, are in bars, not in days`];
 }
 
 function tooShortText({ tooShort, warmup }: FeaturesReport): string[] {
@@ -30,12 +40,16 @@ function tooShortText({ tooShort, warmup }: FeaturesReport): string[] {
 
 const right = (title: string): Column => ({ title, align: "right" });
 
+/** Five decimals, or two digits of what they would show as 0: means of one-minute returns are 1e-7. */
+const formatMoment = (value: number): string =>
+  value !== 0 && Math.abs(value) < 5e-6 ? value.toExponential(1) : formatNumber(value, 5);
+
 function columnTable({ columns }: FeaturesReport): string {
   return formatTable(
     [{ title: "column" }, { title: "unit" }, right("warm-up"), right("absent"), right("mean"), right("std")],
     columns.map(({ name, role, unit, warmup, nanShare, mean, std }) => [
       role === "target" ? `${name} (target)` : name, unit, String(warmup), formatPercent(nanShare),
-      formatNumber(mean, 5), formatNumber(std, 5),
+      formatMoment(mean), formatMoment(std),
     ]));
 }
 

@@ -27,6 +27,9 @@ export type WorkerAnswer =
   | { readonly kind: "refused"; readonly problem: string; readonly hint: string }
   | { readonly kind: "failed"; readonly stack: string };
 
+/** A thread can be ended at any moment from outside. */
+const neverPause = async (): Promise<void> => {};
+
 async function work(port: NonNullable<typeof parentPort>, task: WorkerTask): Promise<void> {
   const manifest = readManifest(task.root, task.dataset);
   const panel = await bindTo(task.root, manifest, task.recipe);
@@ -48,7 +51,7 @@ async function work(port: NonNullable<typeof parentPort>, task: WorkerTask): Pro
   for (;;) {
     const question = await next();
     assert("symbol" in question, "an instrument is asked for");
-    const pieces = featurePieces(task.root, manifest, panel, question.symbol, task.range);
+    const pieces = featurePieces(task.root, manifest, panel, question.symbol, task.range, neverPause);
     for (;;) {
       const piece = await pieces.next();
       if (piece.done === true) { say({ kind: "done", summary: piece.value }); break; }

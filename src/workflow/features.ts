@@ -8,6 +8,7 @@ import { replaceFile, TEMPORARY } from "../base/file.ts";
 import { dayOf, formatDay, MS_PER_DAY, parseDay } from "../base/units.ts";
 import { featuresPlace, FeaturesWriter } from "../features/file.ts";
 import { checkInputs, type Panel, type PanelColumn } from "../features/panel.ts";
+import type { Timeframe } from "../market/bars.ts";
 import { rowOf } from "../market/manifest.ts";
 import { readManifest, type Manifest, type ManifestRow } from "../market/store.ts";
 import { bindTo, columnSums, type ColumnSums, type RowRange } from "./feature-pieces.ts";
@@ -42,6 +43,7 @@ export interface ColumnReport {
 
 export interface FeaturesReport {
   readonly dataset: string;
+  readonly timeframe: Timeframe;
   readonly recipe: string;
   readonly hash: string;
   readonly file: string;
@@ -56,8 +58,10 @@ export interface FeaturesReport {
   readonly workers: number;
 }
 
-/** Values a worker thread must have to do before it is worth its start (about half a second). */
-const VALUES_PER_WORKER = 2e7;
+/** Work that makes a worker thread worth its start: operations of about half a second. */
+const FLOPS_PER_WORKER = 1e9;
+/** What it costs to encode, compress and write one value, in the same operations, about. */
+const FLOPS_TO_WRITE = 35;
 
 /** Computes a recipe over a dataset and writes datasets/NAME/features/RECIPE.parquet. */
 export async function features(options: FeaturesOptions, context: Context): Promise<FeaturesReport> {
@@ -67,10 +71,13 @@ export async function features(options: FeaturesOptions, context: Context): Prom
   for (const row of rows) checkInputs(panel, row.symbol, row.columns);
   const tooShort = rows.filter((row) => row.rows <= panel.warmup).map((row) => row.symbol);
   if (tooShort.length === rows.length) refuseShort(panel, manifest, rows);
+  const isInRange = ({ from, to }: ManifestRow): boolean =>
+    to >= (range.from ?? -Infinity) && from <= (range.to ?? Infinity);
+  if (!rows.some(isInRange)) refuseRange(options, manifest, rows);
   const place = featuresPlace(root, manifest.dataset, panel.recipe);
   removeStale(path.dirname(place));
   const wanted = options.workers || context.config.workers;
-  const workers = countWorkers(wanted, rows, panel.columns.length);
+  const workers = countWorkers(wanted, rows, panel);
   let written: Written | null = null;
   await replaceFile(place, async (temporary) => {
     const header = {
@@ -86,8 +93,8 @@ export async function features(options: FeaturesOptions, context: Context): Prom
   });
   const { sums, rows: count, bytes, instruments } = written!;
   return {
-    dataset: manifest.dataset, recipe: panel.recipe, hash: panel.hash, file: place, bytes, instruments,
-    rows: count, warmup: panel.warmup, tooShort, workers,
+    dataset: manifest.dataset, timeframe: manifest.timeframe, recipe: panel.recipe, hash: panel.hash,
+    file: place, bytes, instruments, rows: count, warmup: panel.warmup, tooShort, workers,
     columns: panel.columns.map((column, k) => reportColumn(column, sums, k, count)),
     seconds: (context.clock.now() - startedAt) / 1000,
   };
@@ -177,10 +184,10 @@ function isAlive(pid: number): boolean {
   }
 }
 
-function countWorkers(wanted: number, rows: readonly ManifestRow[], columns: number): number {
+function countWorkers(wanted: number, rows: readonly ManifestRow[], panel: Panel): number {
   if (wanted > 0) return Math.min(wanted, rows.length);
-  const values = rows.reduce((sum, row) => sum + row.rows, 0) * columns;
-  const worth = Math.ceil(values / VALUES_PER_WORKER);
+  const flopsPerRow = panel.flopsPerBar + FLOPS_TO_WRITE * panel.columns.length;
+  const worth = Math.ceil(rows.reduce((sum, row) => sum + row.rows, 0) * flopsPerRow / FLOPS_PER_WORKER);
   return Math.max(1, Math.min(availableParallelism(), rows.length, worth));
 }
 
