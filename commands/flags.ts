@@ -83,7 +83,7 @@ export const FLAGS = {
     parse: realNumber(0, 10_000) },
   lag: { syntax: "--lag <bars>", help: "0: trade at the close decided on; 1: one bar later",
     choices: ["0", "1"] },
-  leverageMax: { syntax: "--leverage-max <n>", help: "largest |weight| of one instrument",
+  weightMax: { syntax: "--weight-max <n>", help: "largest |weight| of one instrument",
     parse: realNumber(0.01, 1000) },
   volatilityTarget: { syntax: "--volatility-target <fraction>",
     help: "annual volatility each instrument is scaled to",

@@ -56,7 +56,7 @@ export function smallMarket(): InstrumentInput[] {
 }
 
 export const SETTINGS: BacktestSettings = {
-  windows: [], periodsPerYear: 252, volatilityTarget: 0.15, portfolioTarget: null, leverageMax: Infinity, lag: 0, costs: NO_COSTS,
+  windows: [], periodsPerYear: 252, volatilityTarget: 0.15, portfolioTarget: null, weightMax: Infinity, lag: 0, costs: NO_COSTS,
   limits: NO_LIMITS, trials: 1, capital: 1e6, isFractional: true, slippageBps: 0, participationMax: 1,
 };
 

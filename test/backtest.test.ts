@@ -167,7 +167,7 @@ describe("properties", () => {
   });
 
   test("a leverage cap of 1 binds for the calm instrument, is told, and holds after the second scaling", async () => {
-    const result = await runVector(inputOf(small, BASELINES["long-only"], { leverageMax: 1, portfolioTarget: 0.5 }));
+    const result = await runVector(inputOf(small, BASELINES["long-only"], { weightMax: 1, portfolioTarget: 0.5 }));
     assert.ok(Math.max(...result.curve.grossExposure) <= 1 + 1e-12);
     const said = result.notes.join("\n");
     assert.ok(/would have been larger than 1 and were clipped/.test(said), said);

@@ -15,7 +15,7 @@ export const FIRST_DAY = 10_000;
 /** Settings without any friction, one window over everything. */
 export const PLAIN: BacktestSettings = {
   windows: [{ from: day(FIRST_DAY - 1), to: day(FIRST_DAY + 100_000) }], periodsPerYear: 252, volatilityTarget: 0.15,
-  portfolioTarget: null, leverageMax: Infinity, lag: 0, costs: NO_COSTS, limits: NO_LIMITS, trials: 1,
+  portfolioTarget: null, weightMax: Infinity, lag: 0, costs: NO_COSTS, limits: NO_LIMITS, trials: 1,
   capital: 1_000_000, isFractional: true, slippageBps: 0, participationMax: Infinity,
 };
 

@@ -26,7 +26,7 @@ test("a volatility of 0, below 0, NaN, infinite or denormal gives weight 0 and s
 });
 
 test("an instrument at 0.06 % a day wants 15.7 times the equity and is cut to a leverage cap of 10, on both sides", () => {
-  const capped = { ...DAILY, leverageMax: 10 };
+  const capped = { ...DAILY, weightMax: 10 };
   near(weightOf(1, 0.0006, DAILY), 15.7485197, 1e-6);
   assert.equal(weightOf(1, 0.0006, capped), 10);
   assert.equal(weightOf(-1, 0.0006, capped), -10);
@@ -36,9 +36,9 @@ test("an instrument at 0.06 % a day wants 15.7 times the equity and is cut to a 
 test("over 2,000 random positions and volatilities the weight is finite, keeps the sign and obeys the cap", () => {
   const draw = random(11, "weights");
   for (let k = 0; k < 2000; k++) {
-    const position = 2 * draw.uniform() - 1, volatility = 10 ** (6 * draw.uniform() - 7), leverageMax = 5 * draw.uniform();
-    const weight = weightOf(position, volatility, { ...DAILY, leverageMax });
-    assert.ok(Number.isFinite(weight) && Math.abs(weight) <= leverageMax && weight * position >= 0, `seed 11, draw ${k}`);
+    const position = 2 * draw.uniform() - 1, volatility = 10 ** (6 * draw.uniform() - 7), weightMax = 5 * draw.uniform();
+    const weight = weightOf(position, volatility, { ...DAILY, weightMax });
+    assert.ok(Number.isFinite(weight) && Math.abs(weight) <= weightMax && weight * position >= 0, `seed 11, draw ${k}`);
   }
 });
 

@@ -44,7 +44,7 @@ export async function decideWeights(instruments: readonly InstrumentInput[], str
         const weight = weightOf(position, volatility, sizing);
         weights.weight[instrument[b]][row[b]] = weight;
         if (weight === 0 && position !== 0) weights.unscaled++;
-        else if (Math.abs(weight) === sizing.leverageMax
+        else if (Math.abs(weight) === sizing.weightMax
           && sizingReason(position, volatility, sizing) === "leverage-cap") weights.clipped++;
       }
     }

@@ -54,7 +54,7 @@ export interface Scene {
   readonly capital: number;
   /** For the cost of holding. */
   readonly periodsPerYear: number;
-  /** Its leverageMax holds after the second scaling, too. */
+  /** Its weightMax holds after the second scaling, too. */
   readonly sizing: Required<Sizing>;
   readonly portfolioTarget: number | null;
   readonly limits: RiskLimits;
@@ -244,7 +244,7 @@ export class Replay {
    * New targets for the instruments with a bar now; the others keep what they have. `divisor`: N.
    */
   #decide(step: number, equity: number, divisor: number): void {
-    const { timeline, weight, sizing: { leverageMax }, isLimited } = this.#scene;
+    const { timeline, weight, sizing: { weightMax }, isLimited } = this.#scene;
     const from = timeline.start[step], to = timeline.start[step + 1];
     const { lag } = this.#terms, factor = this.#scaler.factor();
     if (isLimited) this.#holdings(equity);
@@ -255,7 +255,7 @@ export class Replay {
       this.#plain[i] = lag === 0 ? own / divisor : this.#plainWaiting[i];
       this.#plainWaiting[i] = own / divisor;
       if (this.#isTooLate(i, row)) continue;
-      this.#weights[i] = Math.min(leverageMax, Math.max(-leverageMax, own * factor)) / divisor;
+      this.#weights[i] = Math.min(weightMax, Math.max(-weightMax, own * factor)) / divisor;
     }
     if (isLimited) this.#limit();
     for (let entry = from; entry < to; entry++) {

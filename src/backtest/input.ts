@@ -67,7 +67,7 @@ export interface BacktestSettings {
   /** Annual volatility of the whole portfolio, fraction; null: no second scaling. */
   readonly portfolioTarget: number | null;
   /** Largest |weight| of one instrument before the division by N; Infinity: no cap. */
-  readonly leverageMax: number;
+  readonly weightMax: number;
   /** 0: trade at the close decided on. 1: at the next bar. */
   readonly lag: 0 | 1;
   readonly costs: Costs;
@@ -99,8 +99,8 @@ export interface BacktestInput {
 
 /** What turns a position into a weight: nothing of it is counted from the data. */
 export function sizingOf(settings: BacktestSettings): Required<Sizing> {
-  const { volatilityTarget, leverageMax, periodsPerYear, calendarPeriodsPerYear } = settings;
-  return { volatilityTarget, leverageMax, periodsPerYear: calendarPeriodsPerYear ?? periodsPerYear };
+  const { volatilityTarget, weightMax, periodsPerYear, calendarPeriodsPerYear } = settings;
+  return { volatilityTarget, weightMax, periodsPerYear: calendarPeriodsPerYear ?? periodsPerYear };
 }
 
 /** Columns of the strategy's features in `features`, in the strategy's order. */

@@ -52,7 +52,7 @@ export function vectorNotes(input: BacktestInput, facts: Facts): string[] {
   }
   if (facts.clipped > 0) {
     const were = facts.clipped === 1 ? "was" : "were";
-    notes.push(`${plural(facts.clipped, "weight")} would have been larger than ${settings.leverageMax} `
+    notes.push(`${plural(facts.clipped, "weight")} would have been larger than ${settings.weightMax} `
       + `and ${were} clipped.`);
   }
   if (facts.unscaled > 0) {

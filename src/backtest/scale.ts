@@ -31,7 +31,7 @@ export function scalePortfolio(instruments: readonly InstrumentInput[], weights:
       factor[d] = scaler.factor();
     }
   }
-  const most = settings.leverageMax;
+  const most = settings.weightMax;
   weights.forEach((weight, i) => {
     const dateOf = alignment.dateOf[i];
     for (let row = 0; row < weight.length; row++) {

@@ -11,8 +11,9 @@ import { suggestion } from "./suggest.ts";
 
 export const CONFIG_FILE = "dmn.config.json";
 
-/** A limit that is off unless a number is given. */
+/** A limit that is off unless a number is given; the second kind is a share of the equity. */
 const limit = (meaning: string) => z.number().positive().nullable().default(null).describe(meaning);
+const share = (meaning: string) => z.number().positive().max(1).nullable().default(null).describe(meaning);
 
 export const configSchema = z.strictObject({
   log: z.enum(LOG_LEVELS).default("warn").describe("least severe log line written to stderr"),
@@ -32,10 +33,10 @@ export const configSchema = z.strictObject({
     netMax: limit("|sum of weights|"),
     leverageMax: limit("gross exposure, wanted or held"),
     classMax: limit("sum of |weight| of one asset class"),
-    drawdownMax: limit("fall from the top that closes all for good"),
-    dailyLossMax: limit("loss of a day after which nothing may grow"),
-    varHistoricalMax: limit("95 % value at risk of a bar, from past returns"),
-    varParametricMax: limit("the same, from their standard deviation"),
+    drawdownMax: share("fall from the top that closes all for good"),
+    dailyLossMax: share("loss of a day after which nothing may grow"),
+    varHistoricalMax: share("95 % value at risk of a bar, from past returns"),
+    varParametricMax: share("the same, from their standard deviation"),
     turnoverMax: limit("sum of |change of weight| at one decision"),
     collarBps: limit("order's price from the last one, basis points"),
     orderNotionalMax: limit("|quantity| x price of one order, money"),

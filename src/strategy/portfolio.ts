@@ -16,7 +16,7 @@ export interface Sizing {
   readonly volatilityTarget: number;
   readonly periodsPerYear: number;
   /** Largest |weight| of one instrument; Infinity (default) for none. */
-  readonly leverageMax?: number;
+  readonly weightMax?: number;
 }
 
 /** Why a weight is not simply position x target / volatility. */
@@ -33,10 +33,10 @@ export type SizingReason = keyof typeof SIZING_REASONS;
  */
 export function weightOf(position: number, volatility: number, sizing: Sizing): number {
   if (!(volatility > 0) || !Number.isFinite(position) || volatility === Infinity) return 0;
-  const leverageMax = sizing.leverageMax ?? Infinity;
+  const weightMax = sizing.weightMax ?? Infinity;
   const weight = position * sizing.volatilityTarget / (volatility * Math.sqrt(sizing.periodsPerYear));
-  if (weight > leverageMax) return leverageMax;
-  if (weight < -leverageMax) return -leverageMax;
+  if (weight > weightMax) return weightMax;
+  if (weight < -weightMax) return -weightMax;
   // A denormal volatility overflows: as good as none.
   return Number.isFinite(weight) ? weight : 0;
 }
@@ -48,7 +48,7 @@ export function sizingReason(position: number, volatility: number,
   if (!(volatility > 0) || volatility === Infinity) return "no-volatility";
   const annual = volatility * Math.sqrt(sizing.periodsPerYear);
   const weight = Math.abs(position * sizing.volatilityTarget / annual);
-  if (weight > (sizing.leverageMax ?? Infinity)) return "leverage-cap";
+  if (weight > (sizing.weightMax ?? Infinity)) return "leverage-cap";
   return Number.isFinite(weight) ? null : "no-volatility";
 }
 

@@ -42,7 +42,7 @@ export interface BacktestOptions {
   readonly borrowBps: number;
   readonly financingBps: number;
   readonly lag: 0 | 1;
-  readonly leverageMax: number;
+  readonly weightMax: number;
   readonly volatilityTarget: number;
   readonly portfolioTarget: number | null;
   readonly capital: number;
@@ -58,7 +58,7 @@ export interface BacktestOptions {
 
 export const BACKTEST_DEFAULTS = {
   benchmark: null, engine: "vector", from: null, to: null, windows: [], windowYears: null, costBps: 0,
-  borrowBps: 0, financingBps: 0, lag: 0, leverageMax: Infinity, volatilityTarget: 0.15, portfolioTarget: null,
+  borrowBps: 0, financingBps: 0, lag: 0, weightMax: Infinity, volatilityTarget: 0.15, portfolioTarget: null,
   capital: 1_000_000, isFractional: false, slippageBps: 0, isHalfSpreadCharged: false,
   /** All of a bar's volume, and no more. */
   participationMax: 1, report: null,
@@ -120,7 +120,7 @@ function settingsOf(options: BacktestOptions, manifest: Manifest,
     ...(options.windows.length > 0 ? { bookFrom: day(Math.max(from ?? first, first)) } : {}),
     calendarPeriodsPerYear: calendar(manifest.calendar).periodsPerYear(manifest.timeframe),
     volatilityTarget: options.volatilityTarget, portfolioTarget: options.portfolioTarget,
-    leverageMax: options.leverageMax, lag: options.lag, limits, trials: 1,
+    weightMax: options.weightMax, lag: options.lag, limits, trials: 1,
     costs: { costBps: options.costBps, isHalfSpreadCharged: options.isHalfSpreadCharged,
       borrowBps: options.borrowBps, financingBps: options.financingBps },
     capital: options.capital, isFractional: options.isFractional, slippageBps: options.slippageBps,

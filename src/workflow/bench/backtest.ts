@@ -87,7 +87,7 @@ function makeInput(days: number, count: number): BacktestInput {
     settings: {
       windows: [{ from: dayOf(BENCH_START), to: dayOf(instruments[0].bars.time[days - 1]) }],
       periodsPerYear: TRADING_DAYS_PER_YEAR, volatilityTarget: 0.15, portfolioTarget: null,
-      leverageMax: Infinity, lag: 0, costs: { ...NO_COSTS, costBps: 1 }, limits: NO_LIMITS, trials: 1,
+      weightMax: Infinity, lag: 0, costs: { ...NO_COSTS, costBps: 1 }, limits: NO_LIMITS, trials: 1,
       capital: 1e6, isFractional: true, slippageBps: 0, participationMax: Infinity,
     },
   };
