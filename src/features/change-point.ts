@@ -170,7 +170,9 @@ function changePoint(windows: readonly number[]): Feature {
         for (let k = 0; k < windows.length; k++) {
           const cut = cuts[k], length = cut.length;
           if (rows.seen + i < length) continue;
-          for (let j = 0; j < length; j++) cut[j] = state[RING + (at + 1 + j + kept - length) % kept];
+          for (let j = 0; j < length; j++) {
+            cut[j] = state[RING + (at + 1 + j + kept - length) % kept];
+          }
           const { severity, location } = standardise(cut) ? fits[k].fit(cut) : NO_CHANGE;
           severities[k][i] = severity;
           locations[k][i] = location;

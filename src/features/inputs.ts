@@ -1,11 +1,11 @@
 /**
  * What the technical families share: how the bars of a block come in, how results go out.
  *
- *   bars [from, to) ──> blocks ──> Rows { close, high, ... } ──> block(rows, state) ──> put(column, y)
+ *   bars [from, to) ──> Rows { n, close, high, ... } ──> block(rows, state) ──> rows.put(k, y)
  *
  * Bars are copied, with absent values mended, so that one missing number can not stay in a running
- * average for ever: an absent (or impossible) open, high or low is the bar's close, an absent volume
- * is 0.
+ * average for ever: an absent (or impossible) open, high or low is the bar's close, an absent
+ * volume is 0.
  */
 import { z } from "zod";
 import { type Bars, column, type ColumnName } from "../market/bars.ts";
@@ -13,7 +13,9 @@ import type { Feature } from "./feature.ts";
 import { BLOCK, scratch } from "./rolling.ts";
 
 /** One set for all families: a block is worked on by one family at a time. */
-const SERIES = { open: scratch(), high: scratch(), low: scratch(), close: scratch(), volume: scratch() };
+const SERIES = {
+  open: scratch(), high: scratch(), low: scratch(), close: scratch(), volume: scratch(),
+};
 
 /** The rows of a block. Of the series only those that the feature declares as inputs are filled. */
 export class Rows {
@@ -67,8 +69,9 @@ export class Rows {
   /** Writes the k-th column: NaN until its warm-up is over. */
   put(k: number, y: Float64Array): void {
     const { n } = this, out = this.#out, stride = this.#stride;
+    const absent = this.#warmups[k] - this.seen;
     let i = 0, at = this.#place + k;
-    for (let absent = this.#warmups[k] - this.seen; i < n && i < absent; i++, at += stride) out[at] = NaN;
+    for (; i < n && i < absent; i++, at += stride) out[at] = NaN;
     for (; i < n; i++, at += stride) out[at] = y[i];
   }
 }

@@ -10,8 +10,7 @@ import { decayOfSpan } from "./ewm.ts";
 import { family, windowList } from "./family.ts";
 import { spanParameter } from "./return-volatility.ts";
 import { scaledBy, volatility, VOLATILITY_FLOPS, VOLATILITY_LENGTH, winsorized, WINSORIZED_FLOPS,
-  WINSORIZED_LENGTH }
-  from "./winsorize.ts";
+  WINSORIZED_LENGTH } from "./winsorize.ts";
 
 const HEAD = WINSORIZED_LENGTH + VOLATILITY_LENGTH;
 const RING = HEAD + 1;
@@ -26,8 +25,9 @@ export const normalizedReturn = family({
     const roots = windows.map(Math.sqrt);
     return {
       family: "normalized_return",
-      columns: windows.map((window) =>
-        ({ name: `norm_${window}`, unit: "standard deviations", warmup: Math.max(window, span) + 1 })),
+      columns: windows.map((window) => ({
+        name: `norm_${window}`, unit: "standard deviations", warmup: Math.max(window, span) + 1,
+      })),
       inputs: ["close"],
       causality: "close",
       flopsPerBar: WINSORIZED_FLOPS + VOLATILITY_FLOPS + 4 * count,

@@ -6,8 +6,8 @@
  */
 import { z } from "zod";
 import { family } from "./family.ts";
-import { macdFlops, macdSignals, macdSpace, macdStateLength, MACD_WARMUP, speedsParameter }
-  from "./macd-signal.ts";
+import { macdFlops, macdSignals, macdSpace, macdStateLength, MACD_WARMUP, speedsParameter } from
+  "./macd-signal.ts";
 import { BLOCK } from "./rolling.ts";
 import { winsorized, WINSORIZED_FLOPS, WINSORIZED_LENGTH } from "./winsorize.ts";
 

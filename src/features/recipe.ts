@@ -39,7 +39,8 @@ const FEATURES_MAX = 512;
 
 /** A family with its parameters, or the name of a built-in recipe and nothing else. */
 const lineSchema = z.looseObject({ family: z.string().optional(), recipe: z.string().optional() })
-  .refine((line) => line.recipe === undefined ? line.family !== undefined : Object.keys(line).length === 1,
+  .refine((line) =>
+    line.recipe === undefined ? line.family !== undefined : Object.keys(line).length === 1,
     'must have a "family" with its parameters, or a "recipe" and nothing else');
 const recipeSchema = z.strictObject({
   name: z.string().refine(isName, "letters, digits, dot, dash or underscore, at most 64").optional(),

@@ -6,8 +6,7 @@ import { z } from "zod";
 import { decayOfSpan } from "./ewm.ts";
 import { family } from "./family.ts";
 import { volatility, VOLATILITY_FLOPS, VOLATILITY_LENGTH, winsorized, WINSORIZED_FLOPS,
-  WINSORIZED_LENGTH }
-  from "./winsorize.ts";
+  WINSORIZED_LENGTH } from "./winsorize.ts";
 
 export const barReturn = family({
   summary: "simple return of one bar, of the winsorised price",

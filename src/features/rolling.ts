@@ -24,8 +24,8 @@
  */
 
 /**
- * Rows handled at a time: derived series live in scratch arrays of this length, and a block's output
- * stays in the cache from one feature to the next.
+ * Rows handled at a time: derived series live in scratch arrays of this length, and a block's
+ * output stays in the cache from one feature to the next.
  */
 export const BLOCK = 256;
 

@@ -16,8 +16,7 @@ import { decayOfSpan } from "./ewm.ts";
 import { family } from "./family.ts";
 import { spanParameter } from "./return-volatility.ts";
 import { scaledBy, volatility, VOLATILITY_FLOPS, VOLATILITY_LENGTH, winsorized, WINSORIZED_FLOPS,
-  WINSORIZED_LENGTH }
-  from "./winsorize.ts";
+  WINSORIZED_LENGTH } from "./winsorize.ts";
 
 const CLOSE = WINSORIZED_LENGTH + VOLATILITY_LENGTH;
 const SIGMA = CLOSE + 1;

@@ -3,12 +3,12 @@
  *
  *   export default {
  *     summary: "return over some bars", inputs: ["close"], defaults: { window: 5 },
- *     make: ({ window }) => ({ family: "NAME", columns: [...], ..., start(state) {...}, update(...) {...} }),
+ *     make: ({ window }) => ({ family: "NAME", columns: [...], start(state) {...}, ... }),
  *   };
  *
  * What make() returns is a Feature (feature.ts); EXAMPLE is a whole one. The file is foreign code:
- * its shape is checked here, and what it throws is said to be its own. `dmn features --verify` holds
- * it to the promises that our own families keep.
+ * its shape is checked here, and what it throws is said to be its own. `dmn features --verify`
+ * holds it to the promises that our own families keep.
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -21,7 +21,7 @@ import { COLUMNS, type ColumnName } from "../market/bars.ts";
 import { family as declareFamily, type Family, type Market } from "./family.ts";
 import type { Feature } from "./feature.ts";
 
-/** A family to start from; `dmn features --list` prints it. The test of it says it keeps its promises. */
+/** A family to start from, printed by `dmn features --list` and held to all promises by a test. */
 export const EXAMPLE = `export default {
   summary: "return over some bars",
   inputs: ["close"],
@@ -98,15 +98,18 @@ export async function loadUserFamily(name: string, place: string): Promise<Famil
   }
   const result = familySchema.safeParse(module.default);
   if (!result.success) {
-    throw new UserError(`${place} must export a feature family as default; ${issueText(result.error)}`,
+    const issue = issueText(result.error);
+    throw new UserError(`${place} must export a feature family as default; ${issue}`,
       `it needs summary, inputs (bar columns), defaults (parameters) and make(); ${MEND}`);
   }
   const { summary, inputs: reads, defaults, make } = result.data;
   const shape = Object.fromEntries(Object.entries(defaults)
     .map(([key, value]) => [key, schemaLike(value)]));
-  const made = declareFamily({ summary, version: 1, parameters: z.strictObject(shape), inputs: reads,
+  const made = declareFamily({
+    summary, version: 1, parameters: z.strictObject(shape), inputs: reads,
     make: (parameters, market) =>
-      checked(name, place, attempt(place, "make", () => make(parameters, market))) });
+      checked(name, place, attempt(place, "make", () => make(parameters, market))),
+  });
   return { ...made, source };
 }
 
@@ -114,7 +117,8 @@ export async function loadUserFamily(name: string, place: string): Promise<Famil
 function checked(name: string, place: string, made: unknown): Feature {
   const result = featureSchema.safeParse(made);
   if (!result.success) {
-    throw new UserError(`make() of ${place} does not return a feature; ${issueText(result.error)}`, MEND);
+    const issue = issueText(result.error);
+    throw new UserError(`make() of ${place} does not return a feature; ${issue}`, MEND);
   }
   const feature = made as Feature;
   if (feature.family !== name) {
@@ -134,7 +138,8 @@ function checked(name: string, place: string, made: unknown): Feature {
 
 function attempt<T>(place: string, step: string, work: () => T): T {
   try { return work(); } catch (error) {
-    throw new UserError(`${step}() of ${place} failed: ${messageOf(error)}`, MEND, { cause: error });
+    const problem = `${step}() of ${place} failed: ${messageOf(error)}`;
+    throw new UserError(problem, MEND, { cause: error });
   }
 }
 

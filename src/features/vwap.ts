@@ -2,8 +2,8 @@
  * Volume weighted average price of the typical price (high + low + close) / 3. `vwap_session` runs
  * from the start of the session the bar lies in and starts anew with the next (a VWAP that never
  * resets is a number about the first day of the data); `vwap` rolls over the last W bars. Sessions
- * are the calendar's days with all hours: us-equity turns at New York's midnight, so that pre-market
- * and after-hours bars count with their day, 24x5 at 23:00 UTC. distance = close / VWAP - 1.
+ * are the calendar's days with all hours: us-equity turns at New York's midnight, so that
+ * pre-market and after-hours bars count with their day, 24x5 at 23:00 UTC. distance = close / VWAP - 1.
  * Convention: without any volume the average is the typical price of the bar.
  */
 import { z } from "zod";

@@ -14,7 +14,7 @@ import { readRecipe } from "../features/recipe.ts";
 const PIECE_VALUES = 1 << 22;
 const ROWS_MIN = 1024;
 const ROWS_MAX = 65_536;
-/** Operations between two pauses: about a tenth of a second, also of features that take ms a bar. */
+/** Operations between two pauses: about a tenth of a second, however much a bar costs. */
 const PAUSE_FLOPS = 1e8;
 
 /** UTC ms, both inclusive; null: open. */

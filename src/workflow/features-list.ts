@@ -52,19 +52,20 @@ const right = (title: string): Column => ({ title, align: "right" });
 
 export function listText({ families }: ListReport): string {
   const table = formatTable(
-    [{ title: "family" }, right("columns"), right("warm-up"), { title: "known at" }, right("flops/bar"),
-      { title: "reads" }],
+    [{ title: "family" }, right("columns"), right("warm-up"), { title: "known at" },
+      right("flops/bar"), { title: "reads" }],
     families.map(({ family, columns, causality, flopsPerBar, inputs }) => [
       family, String(columns.length), String(Math.max(...columns.map((column) => column.warmup))),
       causality === "close" ? "close" : "next close", formatCount(flopsPerBar), inputs.join(" "),
     ]));
-  return [recipesText(), "", table, "", ...families.flatMap(familyLines), "", OWN, "", EXAMPLE].join("\n");
+  const details = families.flatMap(familyLines);
+  return [recipesText(), "", table, "", ...details, "", OWN, "", EXAMPLE].join("\n");
 }
 
 const OWN = `a recipe of your own: recipes/NAME.json in the data root, for example
 {"features": [{"recipe": "dmn"}, {"family": "change_point", "windows": [21]}]}
 
-a family of your own: features/NAME.ts in the data root, held to all promises by --verify, for example`;
+a family of your own: features/NAME.ts in the data root; try it with --verify; for example`;
 
 /** Recipes of several lines; every other family is a recipe by its own name. */
 function recipesText(): string {
@@ -79,6 +80,7 @@ function recipesText(): string {
 
 function familyLines({ family, summary, parameters, columns }: FamilyReport): string[] {
   const units = [...new Set(columns.map((column) => column.unit))].join(", ");
-  return [`${family}: ${summary}`, `    in ${units}`, ...Object.entries(parameters).map(([name, parameter]) =>
-    `    "${name}": ${JSON.stringify(parameter.default)}  ${parameter.description}`.trimEnd())];
+  const lines = Object.entries(parameters).map(([name, parameter]) =>
+    `    "${name}": ${JSON.stringify(parameter.default)}  ${parameter.description}`.trimEnd());
+  return [`${family}: ${summary}`, `    in ${units}`, ...lines];
 }

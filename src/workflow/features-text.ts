@@ -22,13 +22,14 @@ export function featuresText(report: FeaturesReport): string {
   ].join("\n");
 }
 
-/** Columns of the `dmn` recipe whose names speak of days; on other bars they are of one bar all the same. */
+/** Columns whose names speak of days; on other bars they are of one bar all the same. */
 const DAILY_NAMES = ["ret_1d", "daily_vol"];
 
 function perBarText({ timeframe, columns }: FeaturesReport): string[] {
   const names = columns.map(({ name }) => name).filter((name) => DAILY_NAMES.includes(name));
   if (timeframe === "1d" || names.length === 0) return [];
-  return ["", `bars are ${timeframe}: ${names.join(" and ")}, like every window, are in bars, not in days`];
+  const said = names.join(" and ");
+  return ["", `bars are ${timeframe}: ${said}, like every window, are in bars, not in days`];
 }
 
 function tooShortText({ tooShort, warmup }: FeaturesReport): string[] {
@@ -40,7 +41,7 @@ function tooShortText({ tooShort, warmup }: FeaturesReport): string[] {
 
 const right = (title: string): Column => ({ title, align: "right" });
 
-/** Five decimals, or two digits of what they would show as 0: means of one-minute returns are 1e-7. */
+/** Five decimals, or two digits of what these would show as 0: a mean of one-minute returns. */
 const formatMoment = (value: number): string =>
   value !== 0 && Math.abs(value) < 5e-6 ? value.toExponential(1) : formatNumber(value, 5);
 

@@ -51,7 +51,8 @@ async function work(port: NonNullable<typeof parentPort>, task: WorkerTask): Pro
   for (;;) {
     const question = await next();
     assert("symbol" in question, "an instrument is asked for");
-    const pieces = featurePieces(task.root, manifest, panel, question.symbol, task.range, neverPause);
+    const { root, range } = task;
+    const pieces = featurePieces(root, manifest, panel, question.symbol, range, neverPause);
     for (;;) {
       const piece = await pieces.next();
       if (piece.done === true) { say({ kind: "done", summary: piece.value }); break; }

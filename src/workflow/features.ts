@@ -14,8 +14,6 @@ import { readManifest, type Manifest, type ManifestRow } from "../market/store.t
 import { bindTo, columnSums, type ColumnSums, type RowRange } from "./feature-pieces.ts";
 import { computePieces, type PoolJob } from "./features-pool.ts";
 
-export { loadFeatures } from "./load-features.ts";
-
 export interface FeaturesOptions {
   readonly dataset: string;
   readonly recipe: string;
@@ -93,8 +91,8 @@ export async function features(options: FeaturesOptions, context: Context): Prom
   });
   const { sums, rows: count, bytes, instruments } = written!;
   return {
-    dataset: manifest.dataset, timeframe: manifest.timeframe, recipe: panel.recipe, hash: panel.hash,
-    file: place, bytes, instruments, rows: count, warmup: panel.warmup, tooShort, workers,
+    dataset: manifest.dataset, timeframe: manifest.timeframe, recipe: panel.recipe,
+    hash: panel.hash, file: place, bytes, instruments, rows: count, warmup: panel.warmup, tooShort, workers,
     columns: panel.columns.map((column, k) => reportColumn(column, sums, k, count)),
     seconds: (context.clock.now() - startedAt) / 1000,
   };
@@ -187,7 +185,8 @@ function isAlive(pid: number): boolean {
 function countWorkers(wanted: number, rows: readonly ManifestRow[], panel: Panel): number {
   if (wanted > 0) return Math.min(wanted, rows.length);
   const flopsPerRow = panel.flopsPerBar + FLOPS_TO_WRITE * panel.columns.length;
-  const worth = Math.ceil(rows.reduce((sum, row) => sum + row.rows, 0) * flopsPerRow / FLOPS_PER_WORKER);
+  const flops = rows.reduce((sum, row) => sum + row.rows, 0) * flopsPerRow;
+  const worth = Math.ceil(flops / FLOPS_PER_WORKER);
   return Math.max(1, Math.min(availableParallelism(), rows.length, worth));
 }
 

@@ -19,7 +19,7 @@ export interface LoadedFeatures {
 }
 
 /** The command that writes the file of a recipe. */
-export const featuresCommand = (dataset: string, recipe: string): string =>
+const featuresCommand = (dataset: string, recipe: string): string =>
   `dmn features --dataset ${dataset} --recipe ${recipe}`;
 
 /** Throws UserError for an unknown recipe, a column the dataset lacks, or a damaged file. */
