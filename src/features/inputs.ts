@@ -56,13 +56,13 @@ export class Rows {
     this.#out = out;
     this.#place = place;
     this.#stride = stride;
-    const { open, high, low, close, volume } = bars.columns, has = this.#has;
-    if (has.close) copy(close ?? column(bars, "close"), start, n, this.close);
-    if (has.open) mend(open ?? column(bars, "open"), this.close, start, n, this.open);
-    if (has.high) mend(high ?? column(bars, "high"), this.close, start, n, this.high);
-    if (has.low) mend(low ?? column(bars, "low"), this.close, start, n, this.low);
+    const { columns } = bars, has = this.#has;
+    if (has.close) copy(columns.close ?? column(bars, "close"), start, n, this.close);
+    if (has.open) mend(columns.open ?? column(bars, "open"), this.close, start, n, this.open);
+    if (has.high) mend(columns.high ?? column(bars, "high"), this.close, start, n, this.high);
+    if (has.low) mend(columns.low ?? column(bars, "low"), this.close, start, n, this.low);
     if (!has.volume) return;
-    const volumes = volume ?? column(bars, "volume");
+    const volumes = columns.volume ?? column(bars, "volume");
     for (let i = 0; i < n; i++) this.volume[i] = volumes[start + i] >= 0 ? volumes[start + i] : 0;
   }
 
@@ -146,7 +146,7 @@ export function technical({ block, ...rest }: Technical): Feature {
     start: (state) => { state.fill(0, 0, rest.stateLength); },
     update(bars, from, to, state, out, offset, stride) {
       for (let start = from; start < to; start += BLOCK) {
-        const n = Math.min(BLOCK, to - start), seen = state[0];
+        const n = Math.min(BLOCK, to - start), seen = state[0] | 0;
         rows.read(bars, start, n, seen, out, (start - from) * stride + offset, stride);
         block(rows, state);
         state[0] = seen + n;
