@@ -35,7 +35,7 @@ export function nearest(word: string, known: readonly string[]): string | null {
 export function suggestion(word: string, known: readonly string[]): string {
   const near = nearest(word, known);
   if (near !== null) return `did you mean "${near}"?`;
-  if (known.length === 0) return "there is none yet";
+  if (known.length === 0) return "there is none yet.";
   const shown = known.slice(0, 12).join(", ");
-  return `choose one of: ${shown}${known.length > 12 ? `, ... (${known.length} in all)` : ""}`;
+  return `choose one of: ${shown}${known.length > 12 ? `, ... (${known.length} in all)` : ""}.`;
 }

@@ -7,6 +7,7 @@ import type { Context } from "../base/context.ts";
 import { messageOf, UserError } from "../base/error.ts";
 import { alpacaKeys, massiveKeys, NoKeyError } from "../market/sources/keys.ts";
 import { listDatasets } from "../market/store.ts";
+import { peerPython } from "./bench/peer.ts";
 
 export interface Finding {
   readonly what: string;
@@ -117,8 +118,7 @@ async function gpu(): Promise<Finding> {
 }
 
 function peers(): Finding {
-  const place = path.resolve(import.meta.dirname, "..", "..", ".tools", "bench", "bin", "python");
-  return fs.existsSync(place)
+  return peerPython() !== null
     ? { what: "bench peers", state: "ok", found: "Python with the peers of dmn bench", remedy: "" }
     : { what: "bench peers", state: "absent", found: "not installed",
       remedy: "sh test/peers/setup.sh bench" };

@@ -2,7 +2,6 @@
  * How fast bars become features: the same indicators as TA-Lib computes, the whole technical recipe as a
  * batch and bar by bar, and a market of 5,000 instruments from nothing to Parquet within 4 GiB.
  */
-import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
@@ -12,6 +11,7 @@ import { bind, computeFeatures, type BarRow, type Panel } from "../../features/p
 import { readRecipe, type Recipe } from "../../features/recipe.ts";
 import type { RecipeFeature } from "../../features/recipes.ts";
 import type { Bench } from "../bench.ts";
+import { runDmn } from "./command.ts";
 import { madeUpBars } from "./market.ts";
 import { askPeer, besidePeer, type PeerAnswer } from "./peer.ts";
 import { benchRow, timeRounds, type BenchRow } from "./row.ts";
@@ -127,9 +127,9 @@ async function stream(
 function wholeMarket(bench: Bench): BenchRow[] {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-bench-"));
   try {
-    const fetched = dmn(folder, ["fetch", "--source", "synthetic", "--dataset", "wide",
+    const fetched = runDmn(folder, ["fetch", "--source", "synthetic", "--dataset", "wide",
       "--symbols", "SYN:5000", "--from", "2010-01-01", "--to", "2019-07-31"]);
-    const made = dmn(folder, ["features", "--dataset", "wide", "--recipe", "dmn"]);
+    const made = runDmn(folder, ["features", "--dataset", "wide", "--recipe", "dmn"]);
     bench.context.signal.throwIfAborted();
     const what = "5,000 instruments x 2,500 days, dmn recipe";
     const row = (name: string, unit: string, value: number, maximum: number | null): BenchRow => benchRow({
@@ -142,19 +142,4 @@ function wholeMarket(bench: Bench): BenchRow[] {
       row("peak memory", "GiB", Math.max(fetched.peakGib, made.peakGib), 4),
     ];
   } finally { fs.rmSync(folder, { recursive: true }); }
-}
-
-/** Leaves the peak of the process's resident memory (KiB) in the file named by DMN_BENCH_PEAK. */
-const PEAK = "data:text/javascript,import fs from 'node:fs';process.on('exit',()=>"
-  + "fs.writeFileSync(process.env.DMN_BENCH_PEAK,String(process.resourceUsage().maxRSS)))";
-
-function dmn(root: string, args: readonly string[]): { seconds: number; peakGib: number } {
-  const door = path.resolve(import.meta.dirname, "..", "..", "..", "bin", "dmn.js");
-  const peak = path.join(root, "peak");
-  const start = performance.now();
-  const ran = spawnSync(process.execPath, ["--import", PEAK, door, ...args, "--data-dir", root],
-    { encoding: "utf8", env: { ...process.env, DMN_BENCH_PEAK: peak } });
-  if (ran.status !== 0) throw new Error(`dmn ${args.join(" ")} failed: ${ran.stderr}`);
-  const seconds = (performance.now() - start) / 1000;
-  return { seconds, peakGib: Number(fs.readFileSync(peak, "utf8")) / 2 ** 20 };
 }

@@ -3,12 +3,11 @@ import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import type { Bench } from "../bench.ts";
+import { PACKAGE_ROOT } from "../package-root.ts";
 import type { PeerFigure } from "./row.ts";
 
-const CHECKOUT = path.resolve(import.meta.dirname, "..", "..", "..");
-
 export function peerPython(): string | null {
-  const place = process.env["DMN_BENCH_PYTHON"] ?? path.join(CHECKOUT, ".tools", "bench", "bin", "python");
+  const place = process.env["DMN_BENCH_PYTHON"] ?? path.join(PACKAGE_ROOT, ".tools", "bench", "bin", "python");
   return fs.existsSync(place) ? place : null;
 }
 
@@ -23,7 +22,7 @@ export type PeerAnswer = PeerFigure | { readonly missing: string };
 export function askPeer(script: string, args: readonly string[]): PeerAnswer {
   const python = peerPython();
   if (python === null) return { missing: "the peers are not installed: sh test/peers/setup.sh bench" };
-  const place = path.join(CHECKOUT, "test", "peers", script);
+  const place = path.join(PACKAGE_ROOT, "test", "peers", script);
   if (!fs.existsSync(place)) return { missing: `${script} is only in a checkout of the project` };
   const ran = spawnSync(python, [place, ...args], { encoding: "utf8", maxBuffer: 1 << 26 });
   if (ran.status !== 0) return { missing: `${script} failed: ${lastLine(ran.stderr)}` };

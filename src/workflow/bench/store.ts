@@ -8,7 +8,8 @@ import { readBars, readManifest } from "../../market/store.ts";
 import type { Bench } from "../bench.ts";
 import { fetch } from "../fetch.ts";
 import { madeUpBars } from "./market.ts";
-import { askPeer, besidePeer } from "./peer.ts";
+import { runDmn } from "./command.ts";
+import { askPeer, besidePeer, figureOf } from "./peer.ts";
 import { benchRow, timeRounds, type BenchRow } from "./row.ts";
 
 const SUITE = "store";
@@ -37,9 +38,31 @@ export async function run(bench: Bench): Promise<BenchRow[]> {
         suite: SUITE, name: "CSV to HDF5, checked and fsynced", unit: "rows/s", better: "higher",
         values, note,
       }, {}, peer),
+      ...wholeCommand(bench, csv, folder, rows, note),
       ...await reading(path.join(folder, "round-1"), rounds * 5, note),
     ];
   } finally { fs.rmSync(folder, { recursive: true }); }
+}
+
+/** The same as a person waits for it: from typing to the prompt, start of the program included. */
+function wholeCommand(bench: Bench, csv: string, folder: string, rows: number, note: string): BenchRow[] {
+  if (bench.isQuick) return [];
+  const rounds = [1, 2, 3, 4, 5];
+  const ours = rounds.map((round) => runDmn(path.join(folder, `command-${round}`),
+    ["fetch", "--source", "csv", "--dataset", "bench", "--path", csv, "--calendar", "24x5"]).seconds);
+  const theirs: number[] = [];
+  let peer = "";
+  for (const _ of bench.hasPeers ? rounds : []) {
+    const start = performance.now();
+    const answer = figureOf(bench, askPeer("store.py", [csv, path.join(folder, "peer"), "0"]));
+    if (answer === null) break;
+    theirs.push((performance.now() - start) / 1000);
+    peer = answer.peer;
+  }
+  return [benchRow({
+    suite: SUITE, name: "the same, whole command", unit: "s", better: "lower", values: ours,
+    note: `${note}, ${rows} rows`,
+  }, {}, theirs.length === 0 ? null : { peer, values: theirs })];
 }
 
 async function reading(root: string, rounds: number, note: string): Promise<BenchRow[]> {
