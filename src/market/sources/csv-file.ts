@@ -95,7 +95,7 @@ function sizeOf(place: string): number {
   const near = fs.existsSync(folder) && fs.statSync(folder).isDirectory()
     ? fs.readdirSync(folder).filter((name) => /\.csv(\.gz)?$/.test(name)) : [];
   throw new UserError(found === undefined ? `there is no file ${place}` : `${place} is not a file`,
-    near.length > 0 ? `in ${folder}: ${suggestion(path.basename(place), near)}`
+    near.length > 0 ? suggestion(path.basename(place), near)
       : "give the CSV file with --path FILE.csv or FILE.csv.gz");
 }
 

@@ -126,7 +126,7 @@ export function syntheticInstruments(symbols: readonly string[], isMinute: boole
     const row = rows.find(([name]) => name === symbol);
     if (row !== undefined) return instrumentOf(row, origin);
     if (!isMinute && MEMBER.test(symbol)) return populationMember(symbol, seed);
-    const more = isMinute ? "" : " (SYN:100 makes a hundred nameless ones)";
+    const more = isMinute ? "" : " SYN:100 makes a hundred nameless ones.";
     throw new UserError(
       `the synthetic ${isMinute ? "minute" : "daily"} market has no symbol "${symbol}"`,
       suggestion(symbol, rows.map(([name]) => name)) + more);

@@ -7,7 +7,8 @@ import { PACKAGE_ROOT } from "../package-root.ts";
 import type { PeerFigure } from "./row.ts";
 
 export function peerPython(): string | null {
-  const place = process.env["DMN_BENCH_PYTHON"] ?? path.join(PACKAGE_ROOT, ".tools", "bench", "bin", "python");
+  const own = path.join(PACKAGE_ROOT, ".tools", "bench", "bin", "python");
+  const place = process.env["DMN_BENCH_PYTHON"] ?? own;
   return fs.existsSync(place) ? place : null;
 }
 
