@@ -292,14 +292,17 @@ describe("kill -9 while it writes", () => {
       { DMN_STOP_AT: String(at), DMN_STOP_SIGNAL: signal }, ["--import", stopAt]);
   const folder = path.dirname(data.parquet("market", "dmn"));
 
-  test("at 6 random calls into the file system while it writes: the old file or the new one, and a rerun leaves no trace",
+  /** DMN_TEST_KILLS=20 for the long form. */
+  const kills = Number(process.env["DMN_TEST_KILLS"] ?? 6);
+
+  test(`at ${kills} random calls into the file system while it writes: the old file or the new one, and a rerun leaves no trace`,
     () => {
     const seed = 77, draw = random(seed, "kills"), place = data.parquet("market", "dmn");
     data.features("--dataset", "market", "--recipe", "dmn");
     const whole = fs.readFileSync(place), calls = Number(/calls: (\d+)/.exec(run(0, "1").said)![1]);
     let leftovers = 0;
     const temporary = (): string[] => fs.readdirSync(folder).filter((name) => name.endsWith(".tmp"));
-    for (let k = 0; k < 6; k++) {
+    for (let k = 0; k < kills; k++) {
       // The last 60 calls: seven instruments are read and written, the file is flushed and renamed.
       const at = calls - draw.below(60), words = `seed ${seed}: killed at call ${at} of ${calls}`;
       if (k % 2 === 0) fs.rmSync(place);

@@ -16,9 +16,10 @@ function counted<F extends (...args: never[]) => unknown>(call: F): F {
   return ((...args: never[]) => {
     calls++;
     if (calls === stopAt && stopAt % 2 === 0) process.kill(process.pid, signal);
-    const result = call(...args);
-    if (calls === stopAt && stopAt % 2 === 1) process.kill(process.pid, signal);
-    return result;
+    // Also after a call that fails: mkdir of a folder that is there is one.
+    try { return call(...args); } finally {
+      if (calls === stopAt && stopAt % 2 === 1) process.kill(process.pid, signal);
+    }
   }) as F;
 }
 
