@@ -42,7 +42,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
 };
 
 const BANNED: readonly (readonly [RegExp, string, RegExp?])[] = [
-  [/\b(TODO|FIXME|XXX|HACK)\b/, "finish it or file it", /tidy\.test/],
+  [/\b(TO[D]O|FIX[M]E|X[X]X|HA[C]K)\b/, "finish it or file it", /tidy\.test/],
   [/\bMath\.random\b/, "randomness has a seed: base/random", /tidy\.test|test\//],
   [/\bconsole\.(log|error|warn)\b/, "results are returned, logs go through base/log", /tidy\.test|test\/peers/],
   [/(:|\bas|<)\s*any\b(?!thing)/, "say the type", /tidy\.test/],
