@@ -11,8 +11,7 @@
  * A minute without a trade is not an error: inside sessions only the share of missing bars is
  * reported. Lists are bounded (SHOWN_MAX, the earliest); `counts` are not.
  */
-import { formatCount, formatPercent } from "../base/table.ts";
-import { day, dayOf, formatDay, type Day } from "../base/units.ts";
+import { day, type Day } from "../base/units.ts";
 import { TIMEFRAMES, type Bars, type CorporateAction } from "./bars.ts";
 import type { Calendar, Session } from "./calendar.ts";
 import {
@@ -167,24 +166,4 @@ function countBars(
   const expected = Math.max(0, Math.ceil((to - from) / length));
   found.barsExpected += expected;
   found.barsMissing += Math.max(0, expected - regular);
-}
-
-/** One line for people: what there is, then what is odd about it. */
-export function summaryOf(report: QualityReport): string {
-  if (report.rows === 0) return `${report.symbol}: no rows`;
-  const { counts } = report;
-  const some = (count: number, one: string, many = `${one}s`): string[] =>
-    count === 0 ? [] : [`${formatCount(count)} ${count === 1 ? one : many}`];
-  const odd = [
-    ...some(report.sessionsMissing, "session missing", "sessions missing"),
-    ...some(counts.closedDays, "day outside the calendar", "days outside the calendar"),
-    ...some(counts.staleRuns, "stale run"), ...some(counts.jumps, "jump"),
-    ...some(counts.badTicks, "bad tick"),
-  ];
-  const isIntraday = report.barsExpected > report.sessionsExpected;
-  const share = report.barsMissing / report.barsExpected;
-  if (isIntraday) odd.push(`${formatPercent(share, 1)} of bars without a row`);
-  const days = `${formatDay(dayOf(report.from))}..${formatDay(dayOf(report.to))}`;
-  return `${report.symbol}: ${formatCount(report.rows)} rows ${days}; ` +
-    (odd.length === 0 ? "nothing odd" : odd.join(", "));
 }

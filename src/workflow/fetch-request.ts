@@ -11,8 +11,7 @@ import { quoted } from "../base/command-line.ts";
 import { UserError } from "../base/error.ts";
 import { suggestion } from "../base/suggest.ts";
 import { formatDay, parseDay, type Day } from "../base/units.ts";
-import type { Timeframe } from "../market/bars.ts";
-import { calendar, type CalendarName } from "../market/calendar.ts";
+import { calendar } from "../market/calendar.ts";
 import type { DatasetRecipe, FetchRequest } from "../market/sources/source.ts";
 import { SYNTHETIC_SEED } from "../market/sources/synthetic.ts";
 import type { Manifest } from "../market/store.ts";
@@ -23,18 +22,11 @@ export const DATASETS: Readonly<Record<string, DatasetRecipe>> = {
   synthetic, "synthetic-intraday": syntheticIntraday, futures, equities,
 };
 
-export interface FetchOptions {
+/** What a recipe may say of a dataset, a person may say too, and more. */
+export interface FetchOptions extends Omit<DatasetRecipe, "description" | "source"> {
   readonly dataset: string;
   readonly source?: SourceName;
   readonly path?: string;
-  readonly symbols?: readonly string[];
-  /** YYYY-MM-DD. */
-  readonly from?: string;
-  readonly to?: string;
-  readonly timeframe?: Timeframe;
-  readonly calendar?: CalendarName;
-  readonly stamps?: "start" | "close";
-  readonly seed?: number;
   readonly update?: boolean;
   readonly check?: boolean;
 }
