@@ -1,27 +1,19 @@
 /**
- * Blocks: ops with a definition. A block must decompose into primitives (and blocks below it); a runtime may
- * implement it faster. So every fast path has an oracle, and gradients of blocks come for free, unless a block
- * brings a better one of its own.
+ * Blocks: ops with a definition. A block must decompose into primitives (and blocks below it); a runtime
+ * may implement it faster. So every fast path has an oracle, and gradients of blocks come for free, unless
+ * a block brings a better one of its own (blocks/index.ts). Here are their names, attributes and shapes:
  *
- *   block       inputs -> outputs                                                        B T F H as in CONTRIBUTING
- *   linear      x (..., M, K), w (K, N), bias (N) -> (..., M, N)
+ *   linear      x (..., K), w (K, N), bias (N) -> (..., N)
  *   softmax     x -> x, along the last axis
  *   layerNorm   x (..., D), scale (D), bias (D) -> (..., D)
  *   gelu        x -> x
  *   lstm        x (T, B, F), wx (F, 4H), wh (H, 4H), bias (4H), h0 (B, H), c0 (B, H)
- *                 -> hidden (T, B, H), lastHidden (B, H), lastCell (B, H), cells (T, B, H), gates (T, B, 4H)
- *   attention   q (..., T, D), k (..., T, D), v (..., T, V) -> (..., T, V), weights (..., T, T)
- *   adamw       parameter (P), gradient (P), m (P), v (P), step (), rate (), decay () -> parameter, m, v (P)
+ *                 -> hidden (T, B, H), lastHidden, lastCell (B, H), cells (T, B, H), gates (T, B, 4H)
+ *   attention   q, k (..., T, D), v (..., T, V) -> (..., T, V), weights (..., T, T)
+ *   adamw       parameter, gradient, m, v (P); step, rate, decay () -> parameter, m, v (P)
  */
-import type { Shape } from "./dimension.ts";
-import type { Tensor } from "./tensor.ts";
-import { adamw } from "./blocks/adamw.ts";
-import { attention } from "./blocks/attention.ts";
-import { gelu } from "./blocks/gelu.ts";
-import { layerNorm } from "./blocks/layer-norm.ts";
-import { linear } from "./blocks/linear.ts";
-import { lstm } from "./blocks/lstm.ts";
-import { softmax } from "./blocks/softmax.ts";
+import { assert } from "../base/assert.ts";
+import { isSameShape, type Shape } from "./dimension.ts";
 
 type None = Readonly<Record<string, never>>;
 
@@ -35,22 +27,46 @@ export interface BlockAttributes {
   lstm: None;
   /** Scores q k^T * scale; causal: row t sees columns <= t. */
   attention: { readonly scale: number; readonly isCausal: boolean };
-  /** Decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2); `step` counts from 1. */
+  /** `step` counts from 1. */
   adamw: { readonly beta1: number; readonly beta2: number; readonly epsilon: number };
 }
 export type BlockName = keyof BlockAttributes;
 
-export interface Block<Name extends BlockName> {
-  shapes(inputs: readonly Shape[], attributes: BlockAttributes[Name]): readonly Shape[];
-  /** The definition: one tensor per output. */
-  decompose(inputs: readonly Tensor[], attributes: BlockAttributes[Name]): readonly Tensor[];
-  /**
-   * Vector-Jacobian product, where it beats the decomposition's: per input its adjoint, null where none flows.
-   * `outputs` are the block's own, `adjoints` of them are null where nothing flows back.
-   */
-  gradient?(inputs: readonly Tensor[], outputs: readonly Tensor[], adjoints: readonly (Tensor | null)[],
-    attributes: BlockAttributes[Name]): readonly (Tensor | null)[];
-}
-
-export const BLOCKS = { adamw, attention, gelu, layerNorm, linear, lstm, softmax } as const satisfies {
-  [Name in BlockName]: Block<Name> };
+/** From input shapes to output shapes; asserts what must hold. */
+export const BLOCK_SHAPES: { readonly [Name in BlockName]: (inputs: readonly Shape[],
+  attributes: BlockAttributes[Name]) => readonly Shape[] } = {
+  linear([x, w, bias]) {
+    assert(x.length >= 2 && w.length === 2 && x.at(-1) === w[0], "inner sizes differ");
+    assert(isSameShape(bias, [w[1]]), "one bias per column");
+    return [[...x.slice(0, -1), w[1]]];
+  },
+  softmax: ([x]) => [x],
+  layerNorm([x, scale, bias]) {
+    const width = x.at(-1);
+    assert(width !== undefined && isSameShape(scale, [width]) && isSameShape(bias, [width]),
+      "one scale and one bias per element of the last axis");
+    return [x];
+  },
+  gelu: ([x]) => [x],
+  lstm([x, wx, wh, bias, h0, c0]) {
+    assert(x.length === 3, "x is (T, B, F)");
+    const [T, B, F] = x;
+    const [H] = wh;
+    assert(typeof H === "number", "the number of hidden units is known");
+    assert(isSameShape(wx, [F, 4 * H]) && isSameShape(wh, [H, 4 * H]) && isSameShape(bias, [4 * H]),
+      "weights are (F, 4H), (H, 4H), (4H)");
+    assert(isSameShape(h0, [B, H]) && isSameShape(c0, [B, H]), "states are (B, H)");
+    return [[T, B, H], [B, H], [B, H], [T, B, H], [T, B, 4 * H]];
+  },
+  attention([q, k, v]) {
+    assert(isSameShape(q, k) && isSameShape(q.slice(0, -1), v.slice(0, -1)), "q, k, v have the same rows");
+    return [[...q.slice(0, -1), v.at(-1)!], [...q.slice(0, -1), q.at(-2)!]];
+  },
+  adamw([parameter, gradient, m, v, ...scalars]) {
+    assert([gradient, m, v].every((shape) => isSameShape(shape, parameter)),
+      "moments are shaped as parameters");
+    assert(scalars.length === 3 && scalars.every((shape) => shape.length === 0),
+      "step, rate and decay are scalars");
+    return [parameter, parameter, parameter];
+  },
+};

@@ -5,7 +5,8 @@
  *   forward   x ──> y = f(x) ──> loss          adjoint of x = sum over users of (adjoint of y) (dy/dx)
  */
 import { assert } from "../base/assert.ts";
-import { BLOCKS, type Block, type BlockName } from "./block.ts";
+import type { BlockName } from "./block.ts";
+import { BLOCKS, type Block } from "./blocks/index.ts";
 import { isSameShape, multiply, type Shape } from "./dimension.ts";
 import { add, broadcast, concat, constant, div, equal, greater, matmul, mul, neg, reshape, sign, sin, slice,
   split, sub, sum, transpose, where, zeros } from "./ops.ts";
@@ -182,7 +183,7 @@ function adjointsOf(node: Node, dys: Adjoints): Adjoints {
     return backpropagate(decompose(node, node.inputs), dys, node.inputs, new Set(node.inputs));
   }
   if (node.op === "scan") return scanGradient(node.inputs, node.outputs, dys, node.attributes, backpropagate);
-  const rule = GRADIENTS[node.op as Exclude<PrimitiveName, "scan">] as Gradient<PrimitiveName>;
+  const rule = GRADIENTS[node.op] as Gradient<PrimitiveName>;
   return rule(node.inputs, node.outputs[0], dys[0]!, node.attributes as PrimitiveAttributes[PrimitiveName]);
 }
 

@@ -74,10 +74,11 @@ export interface Primitive<Name extends PrimitiveName> {
   /** How many inputs; null: any. */
   readonly arity: number | null;
   /** From input shapes to output shapes; asserts what must hold. */
-  shapes(inputs: readonly Shape[], attributes: PrimitiveAttributes[Name]): readonly Shape[];
+  shapes: (inputs: readonly Shape[], attributes: PrimitiveAttributes[Name]) => readonly Shape[];
 }
 
-const elementwise = (arity: number): { arity: number; shapes(inputs: readonly Shape[]): readonly Shape[] } => ({
+const elementwise = (arity: number):
+{ arity: number; shapes: (inputs: readonly Shape[]) => readonly Shape[] } => ({
   arity,
   shapes(inputs) {
     assert(inputs.length === arity, `takes ${arity} inputs, got ${inputs.length}`);
@@ -100,7 +101,7 @@ function checkAxis(axis: number, shape: Shape): void {
   assert(Number.isInteger(axis) && axis >= 0 && axis < shape.length, `axis ${axis} of ${shapeText(shape)}`);
 }
 
-export const PRIMITIVES = {
+export const PRIMITIVES: { readonly [Name in PrimitiveName]: Primitive<Name> } = {
   input: { arity: 0, shapes: (_, { shape }) => [shape] },
   constant: { arity: 0, shapes: () => [[]] },
   iota: { arity: 0, shapes: (_, { size }) => [[size]] },
@@ -200,7 +201,7 @@ export const PRIMITIVES = {
       return [...states.map((state) => state.shape), ...emits.map((emit) => [time, ...emit.shape])];
     },
   },
-} as const satisfies { [Name in PrimitiveName]: Primitive<Name> };
+};
 
 /** Elements of a shape as one axis. */
 export const flatShape = (shape: Shape): Shape => [multiply(...shape)];

@@ -113,7 +113,8 @@ export interface Scan {
   readonly captured?: readonly Tensor[];
   readonly isReverse?: boolean;
   /** Builds one step. It may use its arguments and constants only. */
-  step(states: readonly Tensor[], elements: readonly Tensor[], captured: readonly Tensor[]): ScanStep;
+  readonly step: (states: readonly Tensor[], elements: readonly Tensor[],
+    captured: readonly Tensor[]) => ScanStep;
 }
 
 /** Loops over time: final states, and what the steps emitted stacked along axis 0. */

@@ -1,5 +1,6 @@
 /** Graphs rebuilt with something changed. Nodes are immutable: what does not change is shared, not copied. */
-import { BLOCKS, type Block, type BlockName } from "./block.ts";
+import type { BlockName } from "./block.ts";
+import { BLOCKS, type Block } from "./blocks/index.ts";
 import { sizeOf, sizesOf, type Dimension, type Sizes } from "./dimension.ts";
 import { resultsOf, type Graph } from "./graph.ts";
 import type { ScanBody } from "./op.ts";
@@ -23,7 +24,7 @@ export function rebuild(results: readonly Tensor[], rewrite: Rewrite): Tensor[] 
 /** The node's outputs when its inputs are these. */
 export function withInputs(node: Node, inputs: readonly Tensor[]): readonly Tensor[] {
   return inputs.every((input, k) => input === node.inputs[k]) ? node.outputs
-    : makeNode<OpName>(node.op, inputs, node.attributes as Attributes[OpName]);
+    : makeNode<OpName>(node.op, inputs, node.attributes);
 }
 
 /** `results` with some tensors, wherever they are used, replaced by others. */

@@ -7,8 +7,7 @@
  * All elements are real numbers. Which float they are is the runtime's choice (float64 in `reference`).
  */
 import { assert } from "../base/assert.ts";
-import { BLOCKS } from "./block.ts";
-import type { BlockAttributes, BlockName } from "./block.ts";
+import { BLOCK_SHAPES, type BlockAttributes, type BlockName } from "./block.ts";
 import { shapeText, type Shape } from "./dimension.ts";
 import { PRIMITIVES } from "./op.ts";
 import type { PrimitiveAttributes, PrimitiveName } from "./op.ts";
@@ -32,12 +31,15 @@ export interface Tensor {
   readonly shape: Shape;
 }
 
-export const isBlock = (op: OpName): op is BlockName => Object.hasOwn(BLOCKS, op);
+export const isBlock = (op: OpName): op is BlockName => Object.hasOwn(BLOCK_SHAPES, op);
+
+const shapesOfPrimitive = Object.fromEntries(
+  Object.entries(PRIMITIVES).map(([name, primitive]) => [name, primitive.shapes]));
 
 /** A new node, its shapes checked by the op's rule. Everything that builds graphs ends here. */
 export function makeNode<Op extends OpName>(op: Op, inputs: readonly Tensor[],
   attributes: Attributes[Op]): readonly Tensor[] {
-  const rule = (isBlock(op) ? BLOCKS[op].shapes : PRIMITIVES[op as PrimitiveName].shapes) as
+  const rule = (isBlock(op) ? BLOCK_SHAPES[op] : shapesOfPrimitive[op]) as
     (shapes: readonly Shape[], attributes: Attributes[Op]) => readonly Shape[];
   let shapes: readonly Shape[];
   try { shapes = rule(inputs.map((input) => input.shape), attributes); } catch (error) {

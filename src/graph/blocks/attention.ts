@@ -3,19 +3,13 @@
  *
  *   scores (..., T, T) = q k^T * scale, columns after the row masked when causal; weights = softmax; out = weights v
  */
-import { assert } from "../../base/assert.ts";
-import { isSameShape } from "../dimension.ts";
 import { greater, iota, matmul, mul, reshape, softmax, sub } from "../ops.ts";
-import type { Block } from "../block.ts";
+import type { Block } from "./index.ts";
 
 /** Large enough that e^-x is 0 in float32 after the shift, small enough for float16. */
 const MASKED = 30_000;
 
 export const attention: Block<"attention"> = {
-  shapes([q, k, v]) {
-    assert(isSameShape(q, k) && isSameShape(q.slice(0, -1), v.slice(0, -1)), "q, k and v have the same rows");
-    return [[...q.slice(0, -1), v.at(-1)!], [...q.slice(0, -1), q.at(-2)!]];
-  },
   decompose([q, k, v], { scale, isCausal }) {
     const T = q.shape.at(-2)!;
     const scores = mul(matmul(q, k, { transposeB: true }), scale);

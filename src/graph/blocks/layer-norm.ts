@@ -1,8 +1,6 @@
 /** Layer normalisation over the last axis (Ba, Kiros and Hinton 2016): biased variance, then scale and bias. */
-import { assert } from "../../base/assert.ts";
-import { isSameShape } from "../dimension.ts";
 import { add, div, mean, mul, reshape, sqrt, sub, sum } from "../ops.ts";
-import type { Block } from "../block.ts";
+import type { Block } from "./index.ts";
 import type { Tensor } from "../tensor.ts";
 
 /** (x - mean) / deviation, and the deviation (..., 1). */
@@ -14,12 +12,6 @@ function standardise(x: Tensor, epsilon: number): { xhat: Tensor; deviation: Ten
 }
 
 export const layerNorm: Block<"layerNorm"> = {
-  shapes([x, scale, bias]) {
-    const width = x.at(-1);
-    assert(width !== undefined && isSameShape(scale, [width]) && isSameShape(bias, [width]),
-      "one scale and one bias per element of the last axis");
-    return [x];
-  },
   decompose: ([x, scale, bias], { epsilon }) => [add(mul(standardise(x, epsilon).xhat, scale), bias)],
   /** dx = (g - mean(g) - xhat mean(g xhat)) / deviation with g = dy scale; x is standardised again. */
   gradient([x, scale], _, [dy], { epsilon }) {

@@ -12,10 +12,10 @@
  *   dh_t = da Wh^T          dc_t = dc f_t                  dWx = x^T da   dWh = h_{t-1}^T da   db = sum da
  */
 import { assert } from "../../base/assert.ts";
-import { isSameShape, multiply, type Dimension } from "../dimension.ts";
+import { multiply, type Dimension } from "../dimension.ts";
 import { add, concat, matmul, mul, reshape, scan, sigmoid, slice, split, sub, sum, tanh, transpose, zeros }
   from "../ops.ts";
-import type { Block } from "../block.ts";
+import type { Block } from "./index.ts";
 import type { Tensor } from "../tensor.ts";
 
 /** (T, B, F) -> (T*B, F) */
@@ -24,17 +24,6 @@ const rowsOf = (x: Tensor): Tensor => reshape(x, [multiply(x.shape[0], x.shape[1
 const hiddenOf = (wh: { shape: readonly Dimension[] }): number => wh.shape[0] as number;
 
 export const lstm: Block<"lstm"> = {
-  shapes([x, wx, wh, bias, h0, c0]) {
-    assert(x.length === 3, "x is (T, B, F)");
-    const [T, B, F] = x;
-    const [H] = wh;
-    assert(typeof H === "number", "the number of hidden units is known");
-    assert(isSameShape(wx, [F, 4 * H]) && isSameShape(wh, [H, 4 * H]) && isSameShape(bias, [4 * H]),
-      "weights are (F, 4H), (H, 4H), (4H)");
-    assert(isSameShape(h0, [B, H]) && isSameShape(c0, [B, H]), "states are (B, H)");
-    return [[T, B, H], [B, H], [B, H], [T, B, H], [T, B, 4 * H]];
-  },
-
   decompose([x, wx, wh, bias, h0, c0]) {
     const [T, B] = x.shape;
     const H = hiddenOf(wh);

@@ -1,9 +1,8 @@
 /** Softmax along the last axis, shifted by the row's maximum so that no exponential overflows. */
 import { div, exp, mul, reduceMax, stop, sub, sum } from "../ops.ts";
-import type { Block } from "../block.ts";
+import type { Block } from "./index.ts";
 
 export const softmax: Block<"softmax"> = {
-  shapes: ([x]) => [x],
   decompose([x]) {
     const last = x.shape.length - 1;
     const e = exp(sub(x, stop(reduceMax(x, [last]))));
