@@ -1,0 +1,73 @@
+/** Layers on the last axis: every function takes a scope, in which its parameters live, and tensors (..., D). */
+import { assert } from "../base/assert.ts";
+import { multiply } from "../graph/dimension.ts";
+import { add, broadcast, exp, layerNorm, linear, matmul, maximum, mul, oneHot, reshape, sub } from "../graph/ops.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import { glorotInit, onesInit, zerosInit, type Initialiser } from "./init.ts";
+import type { Scope } from "./model.ts";
+
+/** The last axis, whose size is known. */
+export function widthOf(x: Tensor): number {
+  const width = x.shape.at(-1);
+  assert(typeof width === "number", "a layer's width is known");
+  return width;
+}
+
+/** (..., D) -> (rows, D): what a matrix product wants. */
+export const rowsOf = (x: Tensor): Tensor =>
+  (x.shape.length === 2 ? x : reshape(x, [multiply(...x.shape.slice(0, -1)), widthOf(x)]));
+
+/** Applies a layer of rows to (..., D): (..., D) -> (..., width). */
+export function onRows(x: Tensor, layer: (rows: Tensor) => Tensor): Tensor {
+  const y = layer(rowsOf(x));
+  return reshape(y, [...x.shape.slice(0, -1), widthOf(y)]);
+}
+
+/** x w + b: (..., D) -> (..., width), the same weights at every row. Parameters NAME/w (D, width), NAME/b (width). */
+export function dense(scope: Scope, name: string, x: Tensor, width: number,
+  init: Initialiser = glorotInit): Tensor {
+  const own = scope.within(name);
+  const w = own.parameter("w", [widthOf(x), width], init);
+  const bias = own.parameter("b", [width], zerosInit);
+  return onRows(x, (rows) => linear(rows, w, bias));
+}
+
+/** x w, without a bias. */
+export function project(scope: Scope, name: string, x: Tensor, width: number): Tensor {
+  const w = scope.within(name).parameter("w", [widthOf(x), width], glorotInit);
+  return onRows(x, (rows) => matmul(rows, w));
+}
+
+/** Layer normalisation (Ba, Kiros and Hinton 2016) with its scale and bias: (..., D) -> (..., D). */
+export function normalise(scope: Scope, name: string, x: Tensor): Tensor {
+  const own = scope.within(name), width = widthOf(x);
+  return layerNorm(x, own.parameter("scale", [width], onesInit), own.parameter("bias", [width], zerosInit));
+}
+
+/**
+ * Exponential linear unit (Clevert et al. 2016): x above 0, e^x - 1 below, written as p + e^(x - p) - 1 with
+ * p = max(x, 0), so that nothing overflows and the slope at 0 is 1 from both sides.
+ */
+export function elu(x: Tensor): Tensor {
+  const positive = maximum(x, 0);
+  return sub(add(positive, exp(sub(x, positive))), 1);
+}
+
+/**
+ * A row of a table per instrument: instrument (B) as numbers, table (instruments, D) -> (B, D). By comparison
+ * and a product, so that a number the table does not have gives zeros: what a network knows of a stranger.
+ */
+export function embed(scope: Scope, name: string, instrument: Tensor, instruments: number, width: number): Tensor {
+  const table = scope.parameter(name, [instruments, width], glorotInit);
+  return matmul(oneHot(instrument, instruments), table);
+}
+
+/**
+ * Dropout whose mask has fewer elements than x and is repeated along axes of size 1 (Gal and Ghahramani 2016 share
+ * it over time): a fed mask costs what a tensor of its size costs.
+ */
+export function sharedDropout(scope: Scope, name: string, x: Tensor, maskShape: Tensor["shape"]): Tensor {
+  const ones = broadcast(1, maskShape);
+  const mask = scope.dropout(name, ones);
+  return mask === ones ? x : mul(x, mask);
+}
