@@ -53,8 +53,10 @@ export interface ModelSize {
 
 /** (B, T) each. Heads that a model does not have are null. */
 export interface Heads {
-  /** In [-1, 1]. */
+  /** In [-1, 1]: tanh(score). */
   readonly position: Tensor;
+  /** The position before its tanh: what regression and classification losses read as their prediction. */
+  readonly score: Tensor;
   /** > 0, of the target (the volatility-scaled next return). */
   readonly volatility: Tensor | null;
   /** In (0, 1): probability that the position has the right sign. */
