@@ -13,6 +13,9 @@ import type { Heads, Scope } from "./model.ts";
 
 export type HeadName = "position" | "volatility" | "confidence";
 
+/** Whether a parameter belongs to a head that the position does not need. */
+export const isAuxiliary = (parameter: string): boolean => /^head\/(volatility|confidence)\//.test(parameter);
+
 /** What the setting `heads` may say. */
 export const HEADS = {
   position: ["position"],
@@ -33,15 +36,15 @@ const MAX_NORM = 3;
 const VOLATILITY_FLOOR = 1e-4;
 
 /**
- * Heads (B, T) on a trunk (B, T, D), or (T, B, D) when `isTimeMajor`. All heads are one product; the position's
- * weights do not depend on which others there are.
+ * Heads (B, T) on a trunk (B, T, D), or (T, B, D) when `isTimeMajor`, in the model's own scope. All heads are one
+ * product; parameters head/NAME/{w (D, 1), b (1)}.
  */
 export function heads(scope: Scope, trunk: Tensor, which: readonly HeadName[],
   { isTimeMajor = false, views = {} }: { isTimeMajor?: boolean; views?: Heads["views"] } = {}): Heads {
   const width = trunk.shape.at(-1);
   assert(trunk.shape.length === 3 && typeof width === "number", "a trunk is (B, T, D) or (T, B, D)");
   const columns = which.map((name) => {
-    const own = scope.within(name);
+    const own = scope.within("head").within(name);
     const options = name === "position" ? { maxNorm: MAX_NORM } : {};
     return { w: own.parameter("w", [width, 1], glorotInit, options), bias: own.parameter("b", [1], zerosInit) };
   });
@@ -51,10 +54,11 @@ export function heads(scope: Scope, trunk: Tensor, which: readonly HeadName[],
     const at = which.indexOf(name);
     return at < 0 ? null : reshape(slice(rows, 0, at, 1), rows.shape.slice(1));
   };
-  const position = row("position"), volatility = row("volatility"), confidence = row("confidence");
-  assert(position !== null, "every network has a position");
+  const score = row("position"), volatility = row("volatility"), confidence = row("confidence");
+  assert(score !== null, "every network has a position");
   return {
-    position: tanh(position),
+    position: tanh(score),
+    score,
     volatility: volatility === null ? null : add(softplus(volatility), VOLATILITY_FLOOR),
     confidence: confidence === null ? null : sigmoid(confidence),
     views,
