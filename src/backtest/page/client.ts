@@ -265,6 +265,12 @@ export function themeScript(): string {
   return `"use strict";(${chooseTheme.toString()})();`;
 }
 
+/** The script of a page without charts that move: theme and tables. */
+export function stillScript(): string {
+  const functions = [isDark, startTheme, startTables, sortRows].map(String).join("\n");
+  return `"use strict";(() => {\n${functions}\nstartTheme({ drawn: [] });\nstartTables();\n})();`;
+}
+
 /** Runs at the end of the body, after uPlot. */
 export function pageScript(): string {
   return `"use strict";(() => {\n${FUNCTIONS.map(String).join("\n")}\nstartPage();\n})();`;
