@@ -1,12 +1,16 @@
 /**
  * What a network answers per row, from its last hidden layer:
  *
- *   trunk (.., D) ──linear──┬─ tanh ────> position in [-1, 1]     weights cut to norm 3 (Lim, Zohren, Roberts 2019)
- *                           ├─ softplus > volatility > 0          of the volatility-scaled next return
- *                           └─ sigmoid ─> confidence in (0, 1)    that the position has the right sign
+ *   trunk (.., D) ──┬── linear ── score ── tanh ──> position in [-1, 1]     weights cut to norm 3 (Lim et al. 2019)
+ *                   └─ stop ─┬─ linear ─ softplus > volatility > 0          of the volatility-scaled next return
+ *                            └─ linear ─ sigmoid ─> confidence in (0, 1)    that the position has the right sign
+ *
+ * Auxiliary heads read the trunk through `stop`: they describe what the position was decided from and must not
+ * change it. So a run with them has the same positions as one without (the optimizer clips their gradients apart for
+ * the same reason), and a comparison of losses stays a comparison of losses.
  */
 import { assert } from "../base/assert.ts";
-import { add, concat, linear, reshape, sigmoid, slice, softplus, tanh, transpose } from "../graph/ops.ts";
+import { add, linear, mul, reshape, sigmoid, softplus, stop, tanh, transpose } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { glorotInit, zerosInit } from "./init.ts";
 import type { Heads, Scope } from "./model.ts";
@@ -32,35 +36,38 @@ export function chosenHeads(settings: Readonly<Record<string, number | string>>)
 /** The papers' cap on the norm of the position's weights. */
 const MAX_NORM = 3;
 
-/** Keeps volatility and its logarithm finite where softplus underflows. */
-const VOLATILITY_FLOOR = 1e-4;
+/** Deviation of the target when volatility is what it was expected to be: 15 % a year of 252 days, per day. */
+export const TARGET_DEVIATION = 0.15 / Math.sqrt(252);
+
+/** softplus(z + this) is 1 at z = 0: the first guess is that deviation. */
+const SOFTPLUS_ONE = Math.log(Math.E - 1);
+
+/** In those deviations: keeps volatility and its logarithm finite where softplus underflows. */
+const VOLATILITY_FLOOR = 1e-3;
 
 /**
- * Heads (B, T) on a trunk (B, T, D), or (T, B, D) when `isTimeMajor`, in the model's own scope. All heads are one
- * product; parameters head/NAME/{w (D, 1), b (1)}.
+ * Heads (B, T) on a trunk (B, T, D), or (T, B, D) when `isTimeMajor`, in the model's own scope. Parameters
+ * head/NAME/{w (D, 1), b (1)}.
  */
 export function heads(scope: Scope, trunk: Tensor, which: readonly HeadName[],
   { isTimeMajor = false, views = {} }: { isTimeMajor?: boolean; views?: Heads["views"] } = {}): Heads {
   const width = trunk.shape.at(-1);
   assert(trunk.shape.length === 3 && typeof width === "number", "a trunk is (B, T, D) or (T, B, D)");
-  const columns = which.map((name) => {
+  const dense = (name: HeadName, x: Tensor, options: { maxNorm?: number } = {}): Tensor => {
     const own = scope.within("head").within(name);
-    const options = name === "position" ? { maxNorm: MAX_NORM } : {};
-    return { w: own.parameter("w", [width, 1], glorotInit, options), bias: own.parameter("b", [1], zerosInit) };
-  });
-  const raw = linear(trunk, concat(columns.map(({ w }) => w), 1), concat(columns.map(({ bias }) => bias), 0));
-  const rows = transpose(raw, isTimeMajor ? [2, 1, 0] : [2, 0, 1]);
-  const row = (name: HeadName): Tensor | null => {
-    const at = which.indexOf(name);
-    return at < 0 ? null : reshape(slice(rows, 0, at, 1), rows.shape.slice(1));
+    const w = own.parameter("w", [width, 1], glorotInit, options);
+    const rows = reshape(linear(x, w, own.parameter("b", [1], zerosInit)), trunk.shape.slice(0, 2));
+    return isTimeMajor ? transpose(rows, [1, 0]) : rows;
   };
-  const score = row("position"), volatility = row("volatility"), confidence = row("confidence");
-  assert(score !== null, "every network has a position");
+  const seen = stop(trunk);
+  const score = dense("position", trunk, { maxNorm: MAX_NORM });
   return {
-    position: tanh(score),
     score,
-    volatility: volatility === null ? null : add(softplus(volatility), VOLATILITY_FLOOR),
-    confidence: confidence === null ? null : sigmoid(confidence),
+    position: tanh(score),
+    volatility: which.includes("volatility")
+      ? mul(add(softplus(add(dense("volatility", seen), SOFTPLUS_ONE)), VOLATILITY_FLOOR), TARGET_DEVIATION)
+      : null,
+    confidence: which.includes("confidence") ? sigmoid(dense("confidence", seen)) : null,
     views,
   };
 }

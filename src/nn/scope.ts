@@ -8,7 +8,7 @@
  *     inference     a state input of its own name        none                 zero, or fed when carried
  */
 import { assert } from "../base/assert.ts";
-import { multiply, sizesOf, type Shape } from "../graph/dimension.ts";
+import type { Shape } from "../graph/dimension.ts";
 import { input, mul, reshape, slice, zeros } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { isAuxiliary } from "./heads.ts";
@@ -163,11 +163,4 @@ Record<string, { shape: readonly number[]; values: Float32Array }> {
     const values = flat.slice(start, start += sizeOfParameter(spec));
     return [spec.name, { shape: spec.shape, values }];
   }));
-}
-
-/** Rows of a batch as numbers; asserts when B or T is open. */
-export function fixedSize(size: ModelSize): { B: number; T: number } {
-  const [B, T] = sizesOf([size.B, size.T]);
-  assert(multiply(B, T) !== 0, "a batch has rows");
-  return { B, T };
 }

@@ -1,0 +1,186 @@
+/**
+ * An architecture as graphs: one to train it, one to validate it, one to export it.
+ *
+ *   trainGraph       features, target, weight, scale, masks, rates ──> loss, terms, position     state: flat vectors
+ *   evaluationGraph  features ──> position                          state: the same flat `parameters`
+ *   inferenceGraph   features (B and T open) ──> position, ...      state: parameters by name
+ *
+ * A whole training step (forward, backward, clip, Adam, constraints) is one graph, because one call of a runtime is
+ * then all that a step costs.
+ */
+import { assert } from "../base/assert.ts";
+import { gradient } from "../graph/gradient.ts";
+import { makeGraph, type Graph } from "../graph/graph.ts";
+import { add, input, mul, sign } from "../graph/ops.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import type { HeadName } from "./heads.ts";
+import type { Settings } from "./hyperparameter.ts";
+import { LOSS_TERMS, lossParts, positionKindOf, type LossName, type PositionKind } from "./loss.ts";
+import type { Architecture, Heads, ModelSize, ParameterSpec } from "./model.ts";
+import { accumulate, flattenGradients, isFinite, updateParameters, type Accumulated, type OptimizerFeeds,
+  type OptimizerState } from "./optimizer.ts";
+import { collect, countParameters, evaluationScope, inferenceScope, modelInputs, sliceParameters, trainingScope,
+  type InferenceParts, type NamedShape } from "./scope.ts";
+
+export interface TrainOptions {
+  /** What the loss is made of; each has a fed `lossWeight/TERM`. */
+  readonly terms: readonly LossName[];
+  /** Heads besides the position; those that the settings say when not given. */
+  readonly heads?: readonly HeadName[];
+  /** Gradients of several runs are averaged; fed `apply` (1: update now). Adds state `gradientSum` and `gradientCount`. */
+  readonly accumulate?: boolean;
+}
+
+/**
+ * A training step.
+ *
+ * Fed: features (B, T, F), target, weight, scale (B, T), instrument (B), `dropout/NAME` masks (0 or 1 / (1 - rate)),
+ * and the scalars rate, decay, clip, costBps and `lossWeight/TERM`. What a graph does not use is not among its
+ * `inputs`. State: parameters, m, v (P), step (). Outputs: loss, `term/TERM`, position (B, T), gradientNorm.
+ */
+export interface TrainGraph {
+  readonly graph: Graph;
+  /** In the order of the flat vectors. */
+  readonly specs: readonly ParameterSpec[];
+  /** P */
+  readonly count: number;
+  /** Masks by NAME. */
+  readonly dropouts: readonly NamedShape[];
+  readonly positionKind: PositionKind;
+}
+
+/** Settings with the heads that a caller names. */
+function withHeads(settings: Settings, heads: readonly HeadName[] | undefined): Settings {
+  if (heads === undefined) return settings;
+  return { ...settings, heads: heads.some((name) => name !== "position") ? "all" : "position" };
+}
+
+const positionOf = (heads: Heads, kind: PositionKind): Tensor =>
+  (kind === "sign" ? sign(heads.score) : heads.position);
+
+/** Builds the training step of an architecture at fixed B and T. */
+export function trainGraph(architecture: Architecture, size: ModelSize, settings: Settings,
+  options: TrainOptions): TrainGraph {
+  const chosen = withHeads(settings, options.heads);
+  const { specs, dropouts } = collect(architecture, size, chosen);
+  const P = countParameters(specs);
+  const vector = (name: string): Tensor => input(name, [P]);
+  const scalarInput = (name: string): Tensor => input(name, []);
+  const state: OptimizerState =
+    { parameters: vector("parameters"), m: vector("m"), v: vector("v"), step: scalarInput("step") };
+  const feeds: OptimizerFeeds =
+    { rate: scalarInput("rate"), decay: scalarInput("decay"), clip: scalarInput("clip") };
+  const rows = (name: string): Tensor => input(name, [size.B, size.T]);
+  const given = { target: rows("target"), weight: rows("weight"), scale: rows("scale"), costBps: scalarInput("costBps") };
+
+  const parameters = sliceParameters(specs, state.parameters);
+  const masks: Tensor[] = [];
+  const inputs = modelInputs(size);
+  const heads = architecture.build(trainingScope(parameters, masks), inputs, size, chosen);
+  const positionKind = positionKindOf(options.terms);
+  const position = positionOf(heads, positionKind);
+
+  const { loss, terms, weights } = weighLosses(options.terms, lossParts({ ...heads, position, ...given }));
+  const flat = flattenGradients(gradient(loss, specs.map(({ name }) => parameters.get(name)!)));
+  const step = updateStep(state, feeds, specs, { loss, flat, isAccumulated: options.accumulate === true });
+  const graph = makeGraph(`${architecture.name} training`, {
+    inputs: [inputs.features, inputs.instrument, given.target, given.weight, given.scale, ...masks,
+      feeds.rate, feeds.decay, feeds.clip, given.costBps, ...weights, ...step.inputs],
+    state: step.state,
+    outputs: { loss, ...terms, position, gradientNorm: step.gradientNorm },
+  });
+  return { graph, specs, count: P, dropouts, positionKind };
+}
+
+/** The sum of terms times their fed weights, and the terms as outputs. */
+function weighLosses(names: readonly LossName[], parts: ReturnType<typeof lossParts>):
+{ loss: Tensor; terms: Record<string, Tensor>; weights: Tensor[] } {
+  assert(names.length > 0 && new Set(names).size === names.length, "a loss has terms, each once");
+  const values = names.map((name) => LOSS_TERMS[name].of(parts));
+  const weights = names.map((name) => input(`lossWeight/${name}`, []));
+  return {
+    loss: values.map((value, k) => mul(value, weights[k])).reduce((a, b) => add(a, b)),
+    terms: Object.fromEntries(names.map((name, k) => [`term/${name}`, values[k]])),
+    weights,
+  };
+}
+
+/** From a flat gradient to the next states, with or without accumulation. */
+function updateStep(state: OptimizerState, feeds: OptimizerFeeds, specs: readonly ParameterSpec[],
+  { loss, flat, isAccumulated }: { loss: Tensor; flat: Tensor; isAccumulated: boolean }):
+  { state: { tensor: Tensor; next: Tensor }[]; inputs: Tensor[]; gradientNorm: Tensor } {
+  const pairs = <Names extends string>(now: Record<Names, Tensor>, next: Record<Names, Tensor>):
+  { tensor: Tensor; next: Tensor }[] =>
+    (Object.keys(now) as Names[]).map((name) => ({ tensor: now[name], next: next[name] }));
+  if (!isAccumulated) {
+    const { next, gradientNorm } = updateParameters(state, flat, feeds, specs, isFinite(loss));
+    return { state: pairs({ ...state }, { ...next }), inputs: [], gradientNorm };
+  }
+  const held: Accumulated = { sum: input("gradientSum", flat.shape), count: input("gradientCount", []) };
+  const apply = input("apply", []);
+  const { mean, shouldUpdate, next: nextHeld } = accumulate(held, flat, isFinite(loss), apply);
+  const { next, gradientNorm } = updateParameters(state, mean, feeds, specs, shouldUpdate);
+  return { state: [...pairs({ ...state }, { ...next }), ...pairs({ ...held }, { ...nextHeld })], inputs: [apply],
+    gradientNorm };
+}
+
+export interface EvaluationOptions {
+  readonly heads?: readonly HeadName[];
+  readonly positionKind?: PositionKind;
+  /** Also output `view/NAME`. */
+  readonly hasViews?: boolean;
+}
+
+/**
+ * The forward pass at fixed B and T from the flat vector, dropout off: state parameters (P), so that a validation
+ * program takes a training program's state as it is. Outputs position (B, T), volatility and confidence when asked
+ * for, and `view/NAME`.
+ */
+export function evaluationGraph(architecture: Architecture, size: ModelSize, settings: Settings,
+  { heads: which, positionKind = "tanh", hasViews = false }: EvaluationOptions = {}): Graph {
+  const chosen = withHeads(settings, which);
+  const { specs } = collect(architecture, size, chosen);
+  const parameters = input("parameters", [countParameters(specs)]);
+  const inputs = modelInputs(size);
+  const heads = architecture.build(evaluationScope(sliceParameters(specs, parameters)), inputs, size, chosen);
+  return makeGraph(`${architecture.name} evaluation`, {
+    inputs: [inputs.features, inputs.instrument], state: [{ tensor: parameters }],
+    outputs: answersOf(heads, positionKind, hasViews),
+  });
+}
+
+function answersOf(heads: Heads, kind: PositionKind, hasViews: boolean): Record<string, Tensor> {
+  const { volatility, confidence } = heads;
+  return {
+    position: positionOf(heads, kind),
+    ...(volatility === null ? {} : { volatility }),
+    ...(confidence === null ? {} : { confidence }),
+    ...(hasViews ? Object.fromEntries(Object.entries(heads.views).map(([name, view]) => [`view/${name}`, view])) : {}),
+  };
+}
+
+export interface InferenceOptions {
+  readonly heads?: readonly HeadName[];
+  readonly positionKind?: PositionKind;
+  /** Recurrent state is fed as `state/NAME` and returned as `final/NAME` (one name cannot be both in an ONNX file). */
+  readonly carry?: boolean;
+}
+
+/**
+ * The network alone: B and T open, parameters as state under their own names, dropout off. Outputs position,
+ * volatility, confidence (B, T) as there are, `view/NAME`, and `final/NAME` (B, H) when state is carried.
+ */
+export function inferenceGraph(architecture: Architecture, size: Omit<ModelSize, "B" | "T">, settings: Settings,
+  { heads: which, positionKind = "tanh", carry = false }: InferenceOptions = {}): Graph {
+  assert(!carry || architecture.hasState, `${architecture.name} has no state to carry`);
+  const open: ModelSize = { ...size, B: "B", T: "T" };
+  const parts: InferenceParts = { parameters: [], initial: [], final: {} };
+  const inputs = modelInputs(open);
+  const heads = architecture.build(inferenceScope(parts, carry), inputs, open, withHeads(settings, which));
+  const finals = Object.entries(parts.final).map(([name, value]) => [`final/${name}`, value] as const);
+  return makeGraph(architecture.name, {
+    inputs: [inputs.features, inputs.instrument, ...parts.initial],
+    state: parts.parameters.map((tensor) => ({ tensor })),
+    outputs: { ...answersOf(heads, positionKind, true), ...(carry ? Object.fromEntries(finals) : {}) },
+  });
+}
