@@ -13,6 +13,7 @@ import { assert } from "../base/assert.ts";
 import { add, linear, mul, reshape, sigmoid, softplus, stop, tanh, transpose } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { glorotInit, zerosInit } from "./init.ts";
+import { rowsOf } from "./layers.ts";
 import type { Heads, Scope } from "./model.ts";
 
 export type HeadName = "position" | "volatility" | "confidence";
@@ -45,29 +46,44 @@ const SOFTPLUS_ONE = Math.log(Math.E - 1);
 /** In those deviations: keeps volatility and its logarithm finite where softplus underflows. */
 const VOLATILITY_FLOOR = 1e-3;
 
+export interface TrunkShape {
+  /** The trunk is (T, B, D) instead of (B, T, D). */
+  readonly isTimeMajor?: boolean;
+}
+
 /**
- * Heads (B, T) on a trunk (B, T, D), or (T, B, D) when `isTimeMajor`, in the model's own scope. Parameters
- * head/NAME/{w (D, 1), b (1)}.
+ * What the heads say before their last function, (B, T) each: one product for all. Parameters, in the model's own
+ * scope, head/NAME/{w (D, 1), b (1)}.
  */
-export function heads(scope: Scope, trunk: Tensor, which: readonly HeadName[],
-  { isTimeMajor = false, views = {} }: { isTimeMajor?: boolean; views?: Heads["views"] } = {}): Heads {
+export function rawHeads(scope: Scope, trunk: Tensor, which: readonly HeadName[],
+  { isTimeMajor = false }: TrunkShape = {}): Partial<Record<HeadName, Tensor>> {
   const width = trunk.shape.at(-1);
   assert(trunk.shape.length === 3 && typeof width === "number", "a trunk is (B, T, D) or (T, B, D)");
-  const dense = (name: HeadName, x: Tensor, options: { maxNorm?: number } = {}): Tensor => {
+  if (which.length === 0) return {};
+  const columns = which.map((name) => {
     const own = scope.within("head").within(name);
-    const w = own.parameter("w", [width, 1], glorotInit, options);
-    const rows = reshape(linear(x, w, own.parameter("b", [1], zerosInit)), trunk.shape.slice(0, 2));
-    return isTimeMajor ? transpose(rows, [1, 0]) : rows;
-  };
-  const seen = stop(trunk);
-  const score = dense("position", trunk, { maxNorm: MAX_NORM });
-  return {
-    score,
-    position: tanh(score),
-    volatility: which.includes("volatility")
-      ? mul(add(softplus(add(dense("volatility", seen), SOFTPLUS_ONE)), VOLATILITY_FLOOR), TARGET_DEVIATION)
-      : null,
-    confidence: which.includes("confidence") ? sigmoid(dense("confidence", seen)) : null,
-    views,
-  };
+    const options = name === "position" ? { maxNorm: MAX_NORM } : {};
+    return { w: own.parameter("w", [width, 1], glorotInit, options), bias: own.parameter("b", [1], zerosInit) };
+  });
+  const raw = linear(rowsOf(trunk), concat(columns.map(({ w }) => w), 1),
+    concat(columns.map(({ bias }) => bias), 0));
+  const apart = reshape(raw, [...trunk.shape.slice(0, 2), which.length]);
+  const rows = transpose(apart, isTimeMajor ? [2, 1, 0] : [2, 0, 1]);
+  return Object.fromEntries(which.map((name, k) =>
+    [name, reshape(slice(rows, 0, k, 1), rows.shape.slice(1))]));
+}
+
+/** Volatility and confidence from what the heads said; null where they said nothing. */
+export const auxiliaryHeads = ({ volatility, confidence }: Partial<Record<HeadName, Tensor>>):
+Pick<Heads, "volatility" | "confidence"> => ({
+  volatility: volatility === undefined ? null : add(softplus(volatility), VOLATILITY_FLOOR),
+  confidence: confidence === undefined ? null : sigmoid(confidence),
+});
+
+/** Heads (B, T) on a trunk (B, T, D), or (T, B, D) when `isTimeMajor`. */
+export function heads(scope: Scope, trunk: Tensor, which: readonly HeadName[],
+  { views = {}, ...shape }: TrunkShape & { views?: Heads["views"] } = {}): Heads {
+  const raw = rawHeads(scope, trunk, which, shape), score = raw.position;
+  assert(score !== undefined, "every network has a position");
+  return { position: tanh(score), score, ...auxiliaryHeads(raw), views };
 }

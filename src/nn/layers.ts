@@ -1,7 +1,8 @@
 /** Layers on the last axis: every function takes a scope, in which its parameters live, and tensors (..., D). */
 import { assert } from "../base/assert.ts";
 import { multiply } from "../graph/dimension.ts";
-import { add, broadcast, exp, layerNorm, linear, matmul, maximum, mul, oneHot, reshape, sub } from "../graph/ops.ts";
+import { add, broadcast, concat, equal, exp, iota, layerNorm, linear, matmul, maximum, mul, oneHot, reshape, sub }
+  from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { glorotInit, onesInit, zerosInit, type Initialiser } from "./init.ts";
 import type { Scope } from "./model.ts";
@@ -70,4 +71,15 @@ export function sharedDropout(scope: Scope, name: string, x: Tensor, maskShape: 
   const ones = broadcast(1, maskShape);
   const mask = scope.dropout(name, ones);
   return mask === ones ? x : mul(x, mask);
+}
+
+/**
+ * Each row with the rows before it side by side: x (B, T, D) -> (B, T, rows * D), the row itself first; zeros before
+ * the window's start. By a product with a matrix of ones one place off the diagonal, as T may be open.
+ */
+export function withLags(x: Tensor, rows: number): Tensor {
+  const T = x.shape[1];
+  const lags = Array.from({ length: rows - 1 }, (_, k) =>
+    matmul(equal(sub(reshape(iota(T), [T, 1]), k + 1), iota(T)), x));
+  return concat([x, ...lags], 2);
 }
