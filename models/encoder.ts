@@ -19,7 +19,7 @@ export const encoder: Architecture = {
   description: "plain pre-norm causal Transformer encoder (Vaswani et al. 2017, Xiong et al. 2020)",
   hyperparameters: {
     width: { kind: "integer", default: 64, min: 4, max: 1024, isLog: true, describe: "width of every layer" },
-    heads: { kind: "integer", default: 4, min: 1, max: 16, describe: "attention heads; they divide width" },
+    attentionHeads: { kind: "integer", default: 4, min: 1, max: 16, describe: "attention heads; they divide width" },
     layers: { kind: "integer", default: 2, min: 1, max: 12, describe: "layers" },
     feedForward: { kind: "integer", default: 4, min: 1, max: 8, describe: "feed-forward width, times width" },
     positions: { kind: "choice", default: "sinusoidal", choices: ["sinusoidal", "learned"],
@@ -36,7 +36,7 @@ export const encoder: Architecture = {
     let x = add(mul(dense(scope, "input", features, D), Math.sqrt(D)), positions);
     for (let layer = 0; layer < numberOf(settings, "layers"); layer++) {
       x = encoderLayer(scope.within("layer"), String(layer), x,
-        { heads: numberOf(settings, "heads"), inner: D * numberOf(settings, "feedForward") });
+        { heads: numberOf(settings, "attentionHeads"), inner: D * numberOf(settings, "feedForward") });
     }
     return heads(scope, scope.dropout("dropout", normalise(scope, "norm", x)), chosenHeads(settings));
   },

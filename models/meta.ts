@@ -15,7 +15,7 @@
  */
 import { assert } from "../src/base/assert.ts";
 import { mul, reshape, slice, softmax, sum } from "../src/graph/ops.ts";
-import { auxiliaryHeads, chosenHeads, rawHeads } from "../src/nn/heads.ts";
+import { auxiliaryHeads, chosenHeads } from "../src/nn/heads.ts";
 import { zerosInit } from "../src/nn/init.ts";
 import { dense, elu, widthOf } from "../src/nn/layers.ts";
 import { numberOf, type Architecture } from "../src/nn/model.ts";
@@ -40,8 +40,8 @@ export const meta: Architecture = {
     const hidden = scope.dropout("dropout", elu(dense(scope, "gate", features, numberOf(settings, "hidden"))));
     const mixture = softmax(dense(scope, "mixture", hidden, M, zerosInit));
     const position = reshape(sum(mul(mixture, positions), [2]), [B, T]);
-    const others = chosenHeads(settings).filter((name) => name !== "position");
-    return { position, score: position, ...auxiliaryHeads(rawHeads(scope, hidden, others)), views: { mixture } };
+    return { position, score: position, ...auxiliaryHeads(scope, hidden, chosenHeads(settings)),
+      views: { mixture } };
   },
 };
 

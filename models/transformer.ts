@@ -26,7 +26,7 @@ export const transformer: Architecture = {
   description: "Momentum Transformer: variable selection, LSTM, interpretable attention (Wood et al. 2021)",
   hyperparameters: {
     hidden: { kind: "integer", default: 40, min: 4, max: 1024, isLog: true, describe: "width of every layer" },
-    heads: { kind: "integer", default: 4, min: 1, max: 16, describe: "attention heads; they divide hidden" },
+    attentionHeads: { kind: "integer", default: 4, min: 1, max: 16, describe: "attention heads; they divide hidden" },
     dropout: { kind: "number", default: 0.3, min: 0, max: 0.9, describe: "rate of dropout before each gate" },
   },
   lookback: 252,
@@ -40,7 +40,7 @@ export const transformer: Architecture = {
     const recurrent = lstmLayers(scope, selected, { hidden: D, layers: 1, initial: { hidden, cell } });
     const temporal = gatedSkip(scope, "temporal", recurrent, selected);
     const enriched = gatedResidual(scope, "enrichment", temporal, forEnrichment);
-    const attended = interpretableAttention(scope, "attention", enriched, numberOf(settings, "heads"));
+    const attended = interpretableAttention(scope, "attention", enriched, numberOf(settings, "attentionHeads"));
     const attentive = gatedSkip(scope, "attentive", attended.output, enriched);
     const trunk = gatedSkip(scope, "trunk", gatedResidual(scope, "decoder", attentive), temporal,
       { hasDropout: false });

@@ -18,7 +18,7 @@ import type { Scope } from "./model.ts";
 function headWidth(owner: string, width: number, heads: number): number {
   if (width % heads === 0) return width / heads;
   throw new UserError(`${owner} ${width} does not divide into ${heads} heads`,
-    `--set heads=${[4, 2, 1].find((count) => width % count === 0)}`);
+    `--set attentionHeads=${[4, 2, 1].find((count) => width % count === 0)}`);
 }
 
 /**

@@ -13,7 +13,7 @@ import { assert } from "../base/assert.ts";
 import { add, linear, mul, reshape, sigmoid, softplus, stop, tanh, transpose } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { glorotInit, zerosInit } from "./init.ts";
-import { rowsOf } from "./layers.ts";
+import { rowsOf, widthOf } from "./layers.ts";
 import type { Heads, Scope } from "./model.ts";
 
 export type HeadName = "position" | "volatility" | "confidence";
@@ -51,39 +51,30 @@ export interface TrunkShape {
   readonly isTimeMajor?: boolean;
 }
 
-/**
- * What the heads say before their last function, (B, T) each: one product for all. Parameters, in the model's own
- * scope, head/NAME/{w (D, 1), b (1)}.
- */
-export function rawHeads(scope: Scope, trunk: Tensor, which: readonly HeadName[],
-  { isTimeMajor = false }: TrunkShape = {}): Partial<Record<HeadName, Tensor>> {
-  const width = trunk.shape.at(-1);
-  assert(trunk.shape.length === 3 && typeof width === "number", "a trunk is (B, T, D) or (T, B, D)");
-  if (which.length === 0) return {};
-  const columns = which.map((name) => {
-    const own = scope.within("head").within(name);
-    const options = name === "position" ? { maxNorm: MAX_NORM } : {};
-    return { w: own.parameter("w", [width, 1], glorotInit, options), bias: own.parameter("b", [1], zerosInit) };
-  });
-  const raw = linear(rowsOf(trunk), concat(columns.map(({ w }) => w), 1),
-    concat(columns.map(({ bias }) => bias), 0));
-  const apart = reshape(raw, [...trunk.shape.slice(0, 2), which.length]);
-  const rows = transpose(apart, isTimeMajor ? [2, 1, 0] : [2, 0, 1]);
-  return Object.fromEntries(which.map((name, k) =>
-    [name, reshape(slice(rows, 0, k, 1), rows.shape.slice(1))]));
+/** One number per row of a trunk: (B, T). Parameters, in the model's own scope, head/NAME/{w (D, 1), b (1)}. */
+function rowNumber(scope: Scope, name: HeadName, trunk: Tensor, isTimeMajor: boolean): Tensor {
+  assert(trunk.shape.length === 3, "a trunk is (B, T, D) or (T, B, D)");
+  const own = scope.within("head").within(name);
+  const w = own.parameter("w", [widthOf(trunk), 1], glorotInit, name === "position" ? { maxNorm: MAX_NORM } : {});
+  const rows = linear(rowsOf(trunk), w, own.parameter("b", [1], zerosInit));
+  return transpose(reshape(rows, trunk.shape.slice(0, 2)), isTimeMajor ? [1, 0] : [0, 1]);
 }
 
-/** Volatility and confidence from what the heads said; null where they said nothing. */
-export const auxiliaryHeads = ({ volatility, confidence }: Partial<Record<HeadName, Tensor>>):
-Pick<Heads, "volatility" | "confidence"> => ({
-  volatility: volatility === undefined ? null : add(softplus(volatility), VOLATILITY_FLOOR),
-  confidence: confidence === undefined ? null : sigmoid(confidence),
-});
+/** The heads that the position does not need, (B, T) each; null where they are not asked for. */
+export function auxiliaryHeads(scope: Scope, trunk: Tensor, which: readonly HeadName[],
+  { isTimeMajor = false }: TrunkShape = {}): Pick<Heads, "volatility" | "confidence"> {
+  const seen = stop(trunk);
+  const say = (name: HeadName): Tensor => rowNumber(scope, name, seen, isTimeMajor);
+  return {
+    volatility: which.includes("volatility")
+      ? mul(add(softplus(add(say("volatility"), SOFTPLUS_ONE)), VOLATILITY_FLOOR), TARGET_DEVIATION) : null,
+    confidence: which.includes("confidence") ? sigmoid(say("confidence")) : null,
+  };
+}
 
 /** Heads (B, T) on a trunk (B, T, D), or (T, B, D) when `isTimeMajor`. */
 export function heads(scope: Scope, trunk: Tensor, which: readonly HeadName[],
-  { views = {}, ...shape }: TrunkShape & { views?: Heads["views"] } = {}): Heads {
-  const raw = rawHeads(scope, trunk, which, shape), score = raw.position;
-  assert(score !== undefined, "every network has a position");
-  return { position: tanh(score), score, ...auxiliaryHeads(raw), views };
+  { views = {}, isTimeMajor = false }: TrunkShape & { views?: Heads["views"] } = {}): Heads {
+  const score = rowNumber(scope, "position", trunk, isTimeMajor);
+  return { score, position: tanh(score), ...auxiliaryHeads(scope, trunk, which, { isTimeMajor }), views };
 }
