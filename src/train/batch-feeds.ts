@@ -1,0 +1,71 @@
+/** The arrays that a training step is fed, allocated once and filled for each batch. */
+import { assert } from "../base/assert.ts";
+import { formatDay, dayOf } from "../base/units.ts";
+import type { SequenceSet } from "../dataset/sequence.ts";
+import type { TrainGraph } from "../nn/train-graph.ts";
+import type { Tensors } from "../runtime/runtime.ts";
+import { sizesOf } from "../graph/dimension.ts";
+import { fillMask } from "./dropout.ts";
+
+export interface BatchFeeds {
+  readonly feeds: Tensors;
+  /** Copies sequences `indices` (at most B); the rest of the batch has weight 0. */
+  fill(indices: ArrayLike<number>): void;
+  /** New dropout masks for a step; at rate 0 they stay 1. */
+  drop(rate: number, seed: number, epoch: number, step: number): void;
+  /** Sets a fed scalar; does nothing when the graph has no use for it. */
+  set(name: string, value: number): void;
+}
+
+export function batchFeeds(train: TrainGraph, set: SequenceSet, B: number): BatchFeeds {
+  const { lookback: T } = set, F = set.names.length;
+  const values: Record<string, { shape: number[]; values: Float32Array }> = {};
+  for (const { name, tensor } of train.graph.inputs) {
+    const shape = sizesOf(tensor.shape);
+    values[name] = { shape, values: new Float32Array(shape.reduce((a, b) => a * b, 1)) };
+  }
+  const masks = Object.entries(values).filter(([name]) => name.startsWith("dropout/"));
+  for (const [, { values: mask }] of masks) mask.fill(1);
+  const widths: Readonly<Record<"features" | "target" | "weight" | "scale", number>> =
+    { features: T * F, target: T, weight: T, scale: T };
+  const columns = (Object.keys(widths) as (keyof typeof widths)[]).filter((name) => Object.hasOwn(values, name));
+  return {
+    feeds: values,
+    fill(indices) {
+      assert(indices.length <= B, `${indices.length} sequences for a batch of ${B}`);
+      for (const name of columns) {
+        const width = widths[name], out = values[name].values;
+        for (let b = 0; b < indices.length; b++) {
+          out.set(set[name].subarray(indices[b] * width, (indices[b] + 1) * width), b * width);
+        }
+        out.fill(0, indices.length * width);
+      }
+      const instrument = values.instrument?.values;
+      if (instrument !== undefined) {
+        for (let b = 0; b < B; b++) instrument[b] = b < indices.length ? set.instrument[indices[b]] : 0;
+      }
+    },
+    drop(rate, seed, epoch, step) {
+      if (rate === 0) return;
+      for (const [name, { values: mask }] of masks) fillMask(mask, rate, seed, epoch, step, name);
+    },
+    set(name, value) {
+      if (Object.hasOwn(values, name)) values[name].values[0] = value;
+    },
+  };
+}
+
+/** Instruments and days of a batch, for a sentence: "ES, US10 and 14 more, 1990-01-02 to 1994-05-06". */
+export function describeBatch(set: SequenceSet, indices: readonly number[]): string {
+  const symbols = [...new Set(indices.map((s) => set.symbols[set.instrument[s]]))].sort();
+  let first = Infinity, last = -Infinity;
+  for (const s of indices) {
+    for (let at = s * set.lookback; at < (s + 1) * set.lookback; at++) {
+      if (set.weight[at] === 0) continue;
+      first = Math.min(first, set.time[at]);
+      last = Math.max(last, set.time[at]);
+    }
+  }
+  const more = symbols.length > 8 ? ` and ${symbols.length - 8} more` : "";
+  return `${symbols.slice(0, 8).join(", ")}${more}, ${formatDay(dayOf(first))} to ${formatDay(dayOf(last))}`;
+}
