@@ -165,11 +165,11 @@ export function backpropagate(outputs: readonly Tensor[], adjoints: Adjoints, wr
   return wrt.map(arrived);
 }
 
-/** Nodes on a way from `outputs` back to one of `wrt`. */
+/** Nodes on a way from `outputs` back to one of `wrt` that no `stop` bars. */
 function nodesToward(outputs: readonly Tensor[], wrt: readonly Tensor[]): Set<Node> {
   const needed = new Set(wrt.map(({ node }) => node));
   for (const node of orderNodes(outputs)) {
-    if (node.inputs.some((input) => needed.has(input.node))) needed.add(node);
+    if (node.op !== "stop" && node.inputs.some((input) => needed.has(input.node))) needed.add(node);
   }
   return needed;
 }
