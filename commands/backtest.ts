@@ -7,16 +7,18 @@ export default command({
   summary: "tell what a strategy would have earned, after costs and without looking ahead",
   flags: ["dataset", "strategy", "benchmark", "from", "to", "windows", "windowYears", "costBps", "borrowBps",
     "financingBps", "lag", "volatilityTarget", "portfolioTarget", "weightMax", "engine", "capital",
-    "fractional", "slippageBps", "halfSpread", "participationMax", "json", "report", "formulas"],
+    "fractional", "slippageBps", "halfSpread", "participationMax", "inSample", "json", "report", "formulas"],
   required: [],
   examples: [
     ["dmn backtest --dataset demo --strategy tsmom", "one window over all days"],
     ["dmn backtest --dataset demo --strategy macd --windows 2005,2010,2015 --cost-bps 2",
       "walk-forward windows, net"],
     ["dmn backtest --dataset demo --strategy tsmom --report tsmom.html", "and the report as a page"],
+    ["dmn backtest --dataset demo --strategy model:demo-lstm", "a trained network, all its seeds"],
+    ["dmn backtest --dataset demo --strategy ensemble:model:demo-lstm,tsmom", "several as one"],
     ["dmn backtest --formulas", "what each number means"],
   ],
-  async run({ json, formulas, fractional, halfSpread, lag, ...flags }, context) {
+  async run({ json, formulas, fractional, halfSpread, inSample, lag, ...flags }, context) {
     if (formulas) return formulasText();
     const { dataset, strategy, ...given } = flags;
     if (dataset === undefined || strategy === undefined) {
@@ -25,7 +27,7 @@ export default command({
     }
     const options: BacktestOptions = { ...BACKTEST_DEFAULTS, ...given, dataset, strategy,
       lag: lag === "1" ? 1 : 0, isFractional: fractional === true,
-      isHalfSpreadCharged: halfSpread === true };
+      isHalfSpreadCharged: halfSpread === true, isInSample: inSample === true };
     const { result, report } = await backtest(options, context);
     if (json) return resultJson(result, report);
     return report === null ? reportText(result) : `${reportText(result)}\nreport: ${report}`;

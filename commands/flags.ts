@@ -97,6 +97,7 @@ export const FLAGS = {
   participationMax: { syntax: "--participation-max <share>",
     help: "event engine: largest share of a bar's volume that one order may fill",
     parse: realNumber(0.0001, 1) },
+  inSample: { syntax: "--in-sample", help: "let a model answer also for days that it was trained on" },
   halfSpread: { syntax: "--half-spread", help: "charge each instrument's own half-spread, where known, too" },
   fractional: { syntax: "--fractional", help: "event engine: fractions of a share may be traded" },
   report: { syntax: "--report <file>", help: "write the report as one self-contained HTML page" },

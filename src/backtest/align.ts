@@ -66,7 +66,8 @@ export function align(instruments: readonly InstrumentInput[], strategy: Strateg
   const all = dates ?? unionOfTimes(instruments.map((one) => one.features.time));
   const place = instruments.map((one) => indexIn(all, one.features.time));
   const countAll = new Int32Array(all.length);
-  const isTested = Uint8Array.from(all, (time) => Number(ranges.some(({ from, to }) =>
+  const earliest = strategy.decidesFrom ?? -Infinity;
+  const isTested = Uint8Array.from(all, (time) => Number(time >= earliest && ranges.some(({ from, to }) =>
     time >= from && time < to)));
   eligible.forEach((flags, i) => {
     const dateOf = place[i];

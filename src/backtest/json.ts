@@ -52,6 +52,13 @@ export const resultSchema = z.strictObject({
   costLadder: z.array(z.strictObject({ costBps: z.number(), annualReturn: number, sharpe: number })),
   differences: z.array(z.strictObject({ what: z.string(), returnDifference: number, why: z.string() })),
   notes: z.array(z.string()),
+  seeds: z.strictObject({
+    rows: z.array(z.strictObject({ name: z.string(), average: summary, sharpeByWindow: z.array(number),
+      sharpeByCost: z.array(z.strictObject({ costBps: z.number(), sharpe: number })) })),
+    shown: z.string().describe("the seed whose result this is: the median by Sharpe ratio"),
+    sharpeMean: number, sharpeDeviation: number.describe("over the seeds"),
+    pValue: number.describe("of being no better than the benchmark, Ledoit and Wolf 2008"),
+  }).optional().describe("trained models only"),
   report: z.string().nullable().describe("path of the HTML page, when one was written"),
 });
 

@@ -80,6 +80,26 @@ export interface DifferenceRow {
   readonly why: string;
 }
 
+/** Runs of one trained model that differ in the seed of their training only. */
+export interface SeedComparison {
+  readonly rows: readonly {
+    readonly name: string;
+    readonly average: Summary;
+    readonly sharpeByWindow: readonly number[];
+    readonly sharpeByCost: readonly { readonly costBps: number; readonly sharpe: number }[];
+  }[];
+  /** The seed whose result this is: the median by average Sharpe ratio. */
+  readonly shown: string;
+  readonly sharpeMean: number;
+  /** Standard deviation over the seeds (ddof 1); NaN for one. */
+  readonly sharpeDeviation: number;
+  /**
+   * Probability of such a lead of the shown seed's Sharpe ratio over the benchmark's when the model is no
+   * better (Ledoit and Wolf 2008); NaN without a benchmark.
+   */
+  readonly pValue: number;
+}
+
 export interface BacktestResult {
   readonly strategy: string;
   readonly dataset: string;
@@ -111,4 +131,6 @@ export interface BacktestResult {
    * market, ...
    */
   readonly notes: readonly string[];
+  /** Trained models only. */
+  readonly seeds?: SeedComparison;
 }

@@ -22,7 +22,7 @@ function summaryCells(row: Summary): string[] {
 }
 
 export function reportText(result: BacktestResult): string {
-  const parts = [header(result), windowTable(result), growth(result), ladder(result), risk(result),
+  const parts = [header(result), windowTable(result), seeds(result), growth(result), ladder(result), risk(result),
     classTable(result), instrumentTable(result), differences(result), notes(result)];
   return parts.filter((part) => part !== "").join("\n\n");
 }
@@ -47,6 +47,25 @@ function windowTable(result: BacktestResult): string {
       ...summaryCells(benchmark.average)]);
   }
   return formatTable([{ title: "window" }, right("N"), ...SUMMARY_COLUMNS], rows);
+}
+
+/** How much of a trained model's result is the luck of its seed, and of its lead over the benchmark chance. */
+function seeds({ seeds: found, benchmark, windows }: BacktestResult): string {
+  if (found === undefined) return "";
+  const { rows, shown, sharpeMean, sharpeDeviation, pValue } = found;
+  const table = rows.length < 2 ? [] : [formatTable([
+    { title: "seed" }, right("return"), right("vol"), right("Sharpe"), right("max DD"), right("turnover"),
+    ...(windows.length > 1 ? [right("Sharpe by window")] : []),
+  ], rows.map(({ name, average, sharpeByWindow }) => [name === shown ? `${name} (shown)` : name,
+      formatPercent(average.annualReturn), formatPercent(average.volatility), formatNumber(average.sharpe, 3),
+      formatPercent(average.maxDrawdown), formatNumber(average.turnover, 1),
+      ...(windows.length > 1 ? [sharpeByWindow.map((value) => formatNumber(value, 2)).join(" ")] : [])])),
+  `Sharpe over ${rows.length} seeds: ${formatNumber(sharpeMean, 3)}, standard deviation `
+    + `${formatNumber(sharpeDeviation, 3)}; shown is the median`];
+  const chance = benchmark === null || Number.isNaN(pValue) ? []
+    : [`p-value ${formatNumber(pValue, 3)}: the chance of such a lead over ${benchmark.name} `
+      + "if it were no better"];
+  return [...table, ...chance].join("\n");
 }
 
 /** Growth of 1 as a row of blocks on a logarithmic scale, the benchmark below on the same one. */

@@ -1,5 +1,6 @@
 /**
- * A strategy by its name: a classical one, or a file of the user's in `DATA-ROOT/strategies/NAME.ts` (or any
+ * A strategy by its name: a classical one, a trained model (`model:NAME`, `model:NAME/seed-1`), several
+ * together (`ensemble:A,B`), or a file of the user's in `DATA-ROOT/strategies/NAME.ts` (or any
  * path). Such a file exports `strategy`: an object that fulfils Strategy, or a function that makes one.
  */
 import * as fs from "node:fs";
@@ -7,7 +8,10 @@ import * as path from "node:path";
 import { pathToFileURL } from "node:url";
 import { messageOf, UserError } from "../base/error.ts";
 import { suggestion } from "../base/suggest.ts";
+import { listArtifacts } from "../train/artifact.ts";
 import { BASELINES, type BaselineName } from "./baselines.ts";
+import { ENSEMBLE_PREFIX, ensembleMembers, ensembleStrategy } from "./ensemble.ts";
+import { MODEL_PREFIX, networkName, networkStrategy, type NetworkOptions } from "./network.ts";
 import type { Strategy } from "./strategy.ts";
 
 const ENDINGS = [".ts", ".mts", ".js", ".mjs"] as const;
@@ -24,11 +28,17 @@ export function listStrategies(root: string): string[] {
     ? fs.readdirSync(folder).filter((file) => ENDINGS.some((ending) => file.endsWith(ending)))
       .map((file) => file.slice(0, -path.extname(file).length)).sort()
     : [];
-  return [...Object.keys(BASELINES), ...own];
+  return [...Object.keys(BASELINES), ...listArtifacts(root).map((name) => MODEL_PREFIX + name), ...own];
 }
 
 /** Throws UserError with a "did you mean" when there is none, or with what is wrong in the user's file. */
-export async function findStrategy(root: string, nameOrFile: string): Promise<Strategy> {
+export async function findStrategy(root: string, nameOrFile: string,
+  options: NetworkOptions = {}): Promise<Strategy> {
+  if (nameOrFile.startsWith(ENSEMBLE_PREFIX)) {
+    const members = ensembleMembers(nameOrFile).map((member) => findStrategy(root, member, options));
+    return ensembleStrategy(await Promise.all(members));
+  }
+  if (nameOrFile.startsWith(MODEL_PREFIX)) return networkStrategy(root, networkName(nameOrFile), options);
   if (Object.hasOwn(BASELINES, nameOrFile)) return BASELINES[nameOrFile as BaselineName];
   const candidates = [nameOrFile,
     ...ENDINGS.map((ending) => path.join(strategyFolder(root), nameOrFile + ending))];

@@ -21,5 +21,7 @@ export interface Strategy {
   readonly features: readonly string[];
   /** Rows per window (T). */
   readonly lookback: number;
+  /** Earliest decision time, UTC ms: a network has seen what was before. Absent: any. */
+  readonly decidesFrom?: number;
   decide(batch: Batch): Promise<Decision>;
 }

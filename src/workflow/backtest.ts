@@ -11,7 +11,7 @@ import type { Context } from "../base/context.ts";
 import { UserError } from "../base/error.ts";
 import { replaceWith } from "../base/file.ts";
 import { suggestion } from "../base/suggest.ts";
-import { day, dayOf, parseDay, type Day } from "../base/units.ts";
+import { day, dayOf, formatDay, parseDay, type Day } from "../base/units.ts";
 import { joinFeatures } from "../dataset/join.ts";
 import type { Features } from "../features/feature.ts";
 import { calendar } from "../market/calendar.ts";
@@ -19,6 +19,7 @@ import { readBars, readManifest, type Manifest } from "../market/store.ts";
 import { findStrategy } from "../strategy/find.ts";
 import { NO_LIMITS, type RiskLimits } from "../strategy/risk.ts";
 import type { Strategy } from "../strategy/strategy.ts";
+import { findStrategies, isLearned, medianBySharpe, withSeeds } from "./backtest-seeds.ts";
 import { loadFeatures } from "./load-features.ts";
 
 export { formulasText } from "../metrics/metrics.ts";
@@ -54,6 +55,8 @@ export interface BacktestOptions {
   readonly participationMax: number;
   /** Where to write the HTML page; null: nowhere. */
   readonly report: string | null;
+  /** A model answers also for days that it was trained on. */
+  readonly isInSample: boolean;
 }
 
 export const BACKTEST_DEFAULTS = {
@@ -61,10 +64,12 @@ export const BACKTEST_DEFAULTS = {
   borrowBps: 0, financingBps: 0, lag: 0, weightMax: Infinity, volatilityTarget: 0.15, portfolioTarget: null,
   capital: 1_000_000, isFractional: false, slippageBps: 0, isHalfSpreadCharged: false,
   /** All of a bar's volume, and no more. */
-  participationMax: 1, report: null,
+  participationMax: 1, report: null, isInSample: false,
 } as const satisfies Omit<BacktestOptions, "dataset" | "strategy">;
 
-const BENCHMARK = "long-only";
+/** What a strategy is measured against when nothing is said: a network, against what it has to beat. */
+const benchmarkOf = (strategy: string): string | null =>
+  isLearned(strategy) ? "tsmom" : strategy === "long-only" ? null : "long-only";
 
 export interface Backtest {
   readonly result: BacktestResult;
@@ -78,23 +83,32 @@ export async function backtest(options: BacktestOptions, context: Context): Prom
     throw new UserError(`dataset "${manifest.dataset}" holds ${manifest.kind}, and a backtest needs bars`,
       "fetch bars of the same instruments into a dataset of their own");
   }
-  const strategy = await findStrategy(context.root, options.strategy);
-  const other = options.benchmark ?? (strategy.name === BENCHMARK ? null : BENCHMARK);
-  const benchmark = other === null ? null : await findStrategy(context.root, other);
-  const settings = settingsOf(options, manifest, limitsOf(context));
+  const asked = { isTrainedAllowed: options.isInSample, threads: context.config.workers };
+  const strategies = await findStrategies(context.root, options.strategy, asked);
+  const [strategy] = strategies;
+  const other = options.benchmark ?? benchmarkOf(options.strategy);
+  const benchmark = other === null ? null : await findStrategy(context.root, other, asked);
+  const settings = settingsOf(options, manifest, strategy, limitsOf(context));
   const instruments = await readInstruments(manifest, strategy, benchmark, options.engine, context);
   const periodsPerYear = periodsOf(unionOfTimes(instruments.map((one) => one.features.time)), manifest);
-  const input: BacktestInput = {
-    dataset: { name: manifest.dataset, isSynthetic: manifest.isSynthetic, timeframe: manifest.timeframe,
-      calendar: manifest.calendar, adjustment: manifest.adjustment },
-    instruments, strategy, benchmark, settings: { ...settings, periodsPerYear }, signal: context.signal,
-  };
-  const result = options.engine === "vector" ? await runVector(input) : await runEvent(input);
+  const results: BacktestResult[] = [];
+  for (const one of strategies) {
+    const input: BacktestInput = {
+      dataset: { name: manifest.dataset, isSynthetic: manifest.isSynthetic, timeframe: manifest.timeframe,
+        calendar: manifest.calendar, adjustment: manifest.adjustment },
+      instruments, strategy: one, benchmark, settings: { ...settings, periodsPerYear },
+      signal: context.signal,
+    };
+    results.push(options.engine === "vector" ? await runVector(input) : await runEvent(input));
+  }
+  const shown = medianBySharpe(results);
+  const result = isLearned(options.strategy) ? withSeeds(shown, results) : shown;
   const report = options.report === null ? null : path.resolve(options.report);
   if (report !== null) {
     // Its charts are a good part of the code: loaded only when somebody wants the page.
     const { reportPage } = await import("../backtest/page/report-page.ts");
-    await replaceWith(report, reportPage(result));
+    const others = results.filter((one) => one !== shown);
+    await replaceWith(report, reportPage(result, { others }));
   }
   return { result, report };
 }
@@ -106,18 +120,26 @@ function limitsOf({ config }: Context): RiskLimits {
 }
 
 /** All but what has to be counted in the bars. */
-function settingsOf(options: BacktestOptions, manifest: Manifest,
+function settingsOf(options: BacktestOptions, manifest: Manifest, strategy: Strategy,
   limits: RiskLimits): Omit<BacktestSettings, "periodsPerYear"> {
   const asDay = (text: string | null): Day | null => text === null ? null : parseDay(text);
   const from = asDay(options.from);
-  const first = dayOf(Math.min(...manifest.instruments.map((row) => row.from)));
+  const start = dayOf(Math.min(...manifest.instruments.map((row) => row.from)));
+  const earliest = strategy.decidesFrom === undefined ? start : dayOf(strategy.decidesFrom);
+  // Nobody named a day: a network's first one is the first that it has not seen.
+  const first = options.windows.length === 0 && from === null ? day(Math.max(start, earliest)) : start;
   const last = dayOf(Math.max(...manifest.instruments.map((row) => row.to)));
   const choice = { years: options.windows, windowYears: options.windowYears, from, to: asDay(options.to) };
   const windows = chooseWindows(choice, manifest.dataset, first, last);
+  if (windows[0].from < earliest) {
+    throw new UserError(`${strategy.name} was trained on days before ${formatDay(earliest)}: what it says `
+      + `about ${formatDay(windows[0].from)} proves nothing`,
+    `ask from ${formatDay(earliest)} on (--from, --windows), or say --in-sample to look all the same`);
+  }
   return {
     windows,
     // Walk-forward windows are parts of one book, which has been running before the first of them.
-    ...(options.windows.length > 0 ? { bookFrom: day(Math.max(from ?? first, first)) } : {}),
+    ...(options.windows.length > 0 ? { bookFrom: day(Math.max(from ?? first, first, earliest)) } : {}),
     calendarPeriodsPerYear: calendar(manifest.calendar).periodsPerYear(manifest.timeframe),
     volatilityTarget: options.volatilityTarget, portfolioTarget: options.portfolioTarget,
     weightMax: options.weightMax, lag: options.lag, limits, trials: 1,
