@@ -75,7 +75,7 @@ const GROWTH: readonly Grow[] = [
   (_, pick) => home(op.sum(op.reshape(pick(), [2, 1, 6]), [1])),
   (_, pick) => op.add(pick(), op.sum(op.broadcast(op.sum(pick(), [0]), [2, 6]), [0])),
   (stream, pick) => op.slice(op.concat([pick(), pick(), pick()], 1), 1, stream.below(13), 6),
-  (stream, pick) => op.slice(op.pad(pick(), 1, 3, 8), 1, stream.below(12), 6),
+  (stream, pick) => op.slice(op.pad(pick(), 1, 8, 8), 1, stream.below(17), 6),
   (_, pick) => op.concat([op.slice(op.concat([pick(), pick()], 0), 0, -3, 1), op.slice(pick(), 0, 0, 1)], 0),
   (_, pick) => op.add(pick(), op.mul(op.constant(2), op.add(op.exp(op.constant(-1)), op.constant(0.5)))),
   (_, pick) => op.scan({ states: [op.sum(pick(), [0])], sequences: [pick()], step: ([s], [e]) => {

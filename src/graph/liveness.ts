@@ -1,14 +1,15 @@
 /**
- * When tensors are needed, and where they may lie. A runtime that owns its memory takes one arena and these
- * offsets from it; the peak is what a graph needs beside its inputs, its state and its constants.
+ * When tensors are needed, and where they may lie. A runtime that owns its memory takes one arena and
+ * these offsets from it; the peak is what a graph needs beside its inputs, state and constants.
  *
- *     step   0  1  2  3  4          Intervals include the step that writes and the last that reads: an op never
- *     %0     ████████                writes where it reads. Results live to the end. Reshapes (and stop) share
- *     %1        █████                their input's place.
- *     %2           ████████
+ *     step   0  1  2  3  4       Intervals include the step that writes and the last that reads: no op
+ *     %0     ########            writes where it reads. Results live to the end. Reshapes (and stop)
+ *     %1        #####            share their input's place.
+ *     %2           ########
  *
- * Offsets: the largest buffers are placed first, each into the smallest gap that is free through its life
- * (greedy by size: Pisarchyk and Lee 2020, "Efficient memory management for deep neural net inference").
+ * Offsets: the largest buffers are placed first, each into the smallest gap that is free through its
+ * life (greedy by size: Pisarchyk and Lee 2020, "Efficient memory management for deep neural net
+ * inference").
  */
 import { sizeOf, countOf, type Sizes } from "./dimension.ts";
 import { resultsOf, type Graph } from "./graph.ts";

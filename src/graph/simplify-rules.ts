@@ -110,8 +110,7 @@ function sliceOfConcat(parts: readonly Tensor[], axis: number, start: number,
   }
   const total = covered.reduce((size, part) => size + (part.shape[axis] as number), 0);
   if (covered.length === 1) return slice(covered[0], axis, start - first, length);
-  const isExact = first === start && total === length && covered.length < parts.length;
-  return isExact ? concat(covered, axis) : null;
+  return total === length && covered.length < parts.length ? concat(covered, axis) : null;
 }
 
 const sliceRule: Rule<"slice"> = ([x], shape, { axis, start, length }) => {

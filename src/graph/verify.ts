@@ -1,6 +1,6 @@
 /**
- * Checks a whole graph again. `makeNode` checks every node when it is made; passes and readers make many,
- * and a runtime believes what it is given. Fails with the line of text of the node that is wrong.
+ * Checks a whole graph again. `makeNode` checks every node when it is made; passes and readers make
+ * many, and a runtime believes what it is given. Fails with the line of text of the node at fault.
  */
 import { assert } from "../base/assert.ts";
 import { messageOf } from "../base/error.ts";
@@ -12,9 +12,9 @@ import { isBlock, makeNode, type Node, type OpName, type Tensor } from "./tensor
 import { Labels } from "./text.ts";
 
 /**
- * Asserts that the shape rules hold at every node, in scan bodies too; that nothing uses itself; that inputs are
- * declared, once, under their own name; that bodies reach only their placeholders; and that states keep
- * their shape. What nothing reaches is not looked at.
+ * Asserts that the shape rules hold at every node, in scan bodies too; that nothing uses itself; that
+ * inputs are declared, once, under their own name; that bodies reach only their placeholders; and that
+ * states keep their shape. What nothing reaches is not looked at.
  */
 export function verify(graph: Graph): void {
   const declared = [...graph.inputs, ...graph.state];
