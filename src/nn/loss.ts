@@ -69,7 +69,8 @@ export function lossParts(inputs: LossInputs): LossParts {
   const rows = { weight, count: maximum(total(weight), 1) };
   const captured = sub(mul(position, target), mul(change, mul(costBps, 1e-4)));
   const mean = pooled(captured, rows);
-  const centred = sub(captured, mean);
+  // sum(weight (R - mean)) is 0, so the variance's slope through the mean is 0: stopping it saves the rounding.
+  const centred = sub(captured, stop(mean));
   return {
     ...inputs, ...rows, change, changeCount: maximum(total(isChange), 1), captured, mean,
     // Centred: E[R^2] - E[R]^2, the same number, cancels in float32 and may be negative.

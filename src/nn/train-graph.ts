@@ -12,6 +12,7 @@ import { assert } from "../base/assert.ts";
 import { gradient } from "../graph/gradient.ts";
 import { makeGraph, type Graph } from "../graph/graph.ts";
 import { add, input, mul, sign } from "../graph/ops.ts";
+import { simplify } from "../graph/simplify.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { HeadName } from "./heads.ts";
 import type { Settings } from "./hyperparameter.ts";
@@ -83,12 +84,12 @@ export function trainGraph(architecture: Architecture, size: ModelSize, settings
   const { loss, terms, weights } = weighLosses(options.terms, lossParts({ ...heads, position, ...given }));
   const flat = flattenGradients(gradient(loss, specs.map(({ name }) => parameters.get(name)!)));
   const step = updateStep(state, feeds, specs, { loss, flat, isAccumulated: options.accumulate === true });
-  const graph = makeGraph(`${architecture.name} training`, {
+  const graph = simplify(makeGraph(`${architecture.name} training`, {
     inputs: [inputs.features, inputs.instrument, given.target, given.weight, given.scale, ...masks,
       feeds.rate, feeds.decay, feeds.clip, given.costBps, ...weights, ...step.inputs],
     state: step.state,
     outputs: { loss, ...terms, position, gradientNorm: step.gradientNorm },
-  });
+  }));
   return { graph, specs, count: P, dropouts, positionKind };
 }
 
@@ -143,10 +144,10 @@ export function evaluationGraph(architecture: Architecture, size: ModelSize, set
   const parameters = input("parameters", [countParameters(specs)]);
   const inputs = modelInputs(size);
   const heads = architecture.build(evaluationScope(sliceParameters(specs, parameters)), inputs, size, chosen);
-  return makeGraph(`${architecture.name} evaluation`, {
+  return simplify(makeGraph(`${architecture.name} evaluation`, {
     inputs: [inputs.features, inputs.instrument], state: [{ tensor: parameters }],
     outputs: answersOf(heads, positionKind, hasViews),
-  });
+  }));
 }
 
 function answersOf(heads: Heads, kind: PositionKind, hasViews: boolean): Record<string, Tensor> {
@@ -178,9 +179,9 @@ export function inferenceGraph(architecture: Architecture, size: Omit<ModelSize,
   const inputs = modelInputs(open);
   const heads = architecture.build(inferenceScope(parts, carry), inputs, open, withHeads(settings, which));
   const finals = Object.entries(parts.final).map(([name, value]) => [`final/${name}`, value] as const);
-  return makeGraph(architecture.name, {
+  return simplify(makeGraph(architecture.name, {
     inputs: [inputs.features, inputs.instrument, ...parts.initial],
     state: parts.parameters.map((tensor) => ({ tensor })),
     outputs: { ...answersOf(heads, positionKind, true), ...(carry ? Object.fromEntries(finals) : {}) },
-  });
+  }));
 }
