@@ -150,7 +150,7 @@ describe("every architecture", () => {
         assert.equal(printGraph(parseGraph(text)), text);
         const less = simplify(graph);
         verify(less);
-        assert.ok(countNodes(less) < countNodes(graph));
+        assert.ok(countNodes(less) <= countNodes(graph));
         await assertSameValues(bindSizes(graph, small), bindSizes(less, small), 5);
       }
       assertSound(planMemory(training), resultsOf(training), 256);
