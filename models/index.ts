@@ -15,5 +15,6 @@ export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
 /** The architecture of this name. UserError when there is none. */
 export function architectureNamed(name: string): Architecture {
   if (Object.hasOwn(ARCHITECTURES, name)) return ARCHITECTURES[name];
-  throw new UserError(`there is no model architecture "${name}"`, suggestion(name, Object.keys(ARCHITECTURES)));
+  throw new UserError(`there is no model architecture "${name}"`,
+    suggestion(name, Object.keys(ARCHITECTURES)));
 }

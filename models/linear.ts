@@ -1,9 +1,11 @@
 /**
- * The linear baseline of Lim, Zohren and Roberts (2019), section 3.3 (their "Lasso" without its penalty, which is the
- * optimiser's business): position = tanh(w^T u + b), with u the row's features.
+ * The linear baseline of Lim, Zohren and Roberts (2019), section 3.3 (their "Lasso" without its
+ * penalty, which is the optimiser's business): position = tanh(w^T u + b), with u the row's
+ * features.
  *
- * The paper writes u as the inputs of the last tau days; its features already look back over a year, so that `rows`
- * is 1, the current row, unless said otherwise. Rows before the window's start count as zeros.
+ * The paper writes u as the inputs of the last tau days; its features already look back over a
+ * year, so that `rows` is 1, the current row, unless said otherwise. Rows before the window's start
+ * count as zeros.
  */
 import { chosenHeads, heads } from "../src/nn/heads.ts";
 import { withLags } from "../src/nn/layers.ts";
@@ -13,7 +15,8 @@ export const linear: Architecture = {
   name: "linear",
   description: "tanh of a weighted sum of the row's features (Lim, Zohren, Roberts 2019)",
   hyperparameters: {
-    rows: { kind: "integer", default: 1, min: 1, max: 21, describe: "rows seen: the current one and those before" },
+    rows: { kind: "integer", default: 1, min: 1, max: 21,
+      describe: "rows seen: the current one and those before" },
   },
   lookback: 63,
   hasState: false,

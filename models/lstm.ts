@@ -1,12 +1,13 @@
 /**
- * The Deep Momentum Network of Lim, Zohren and Roberts (2019), "Enhancing time series momentum strategies using deep
- * neural networks", section 3.3 and its best architecture:
+ * The Deep Momentum Network of Lim, Zohren and Roberts (2019), "Enhancing time series momentum
+ * strategies using deep neural networks", section 3.3 and its best architecture:
  *
- *   features (B, T, F) -> LSTM(hidden) -> dropout -> the same dense tanh at every step -> position (B, T)
+ *   features (B, T, F) -> LSTM(hidden) -> dropout -> dense tanh at every step -> position (B, T)
  *
- * Trained end to end on the Sharpe ratio (their equation 14); weights of the last layer are cut to norm 3. Their
- * published code (with the Momentum Transformer) also drops the LSTM's inputs, one mask per sequence; this does not,
- * as the paper's table of hyperparameters has one dropout rate, for the hidden state.
+ * Trained end to end on the Sharpe ratio (their equation 14); weights of the last layer are cut to
+ * norm 3. Their published code (with the Momentum Transformer) also drops the LSTM's inputs, one
+ * mask per sequence; this does not, as the paper's table of hyperparameters has one dropout rate,
+ * for the hidden state.
  */
 import { transpose } from "../src/graph/ops.ts";
 import { chosenHeads, heads } from "../src/nn/heads.ts";
@@ -15,11 +16,13 @@ import { lstmLayers } from "../src/nn/recurrent.ts";
 
 export const lstm: Architecture = {
   name: "lstm",
-  description: "Deep Momentum Network: LSTM, dropout, one tanh per step (Lim, Zohren, Roberts 2019)",
+  description: "Deep Momentum Network: LSTM, dropout, tanh at every step (Lim et al. 2019)",
   hyperparameters: {
-    hidden: { kind: "integer", default: 40, min: 5, max: 1024, isLog: true, describe: "hidden units per layer" },
+    hidden: { kind: "integer", default: 40, min: 5, max: 1024, isLog: true,
+      describe: "hidden units per layer" },
     layers: { kind: "integer", default: 1, min: 1, max: 8, describe: "LSTM layers" },
-    dropout: { kind: "number", default: 0.3, min: 0, max: 0.9, describe: "rate of dropout after each layer" },
+    dropout: { kind: "number", default: 0.3, min: 0, max: 0.9,
+      describe: "rate of dropout after each layer" },
   },
   lookback: 63,
   hasState: true,
@@ -27,6 +30,7 @@ export const lstm: Architecture = {
     const x = transpose(features, [1, 0, 2]);
     const hidden = lstmLayers(scope, x,
       { hidden: numberOf(settings, "hidden"), layers: numberOf(settings, "layers") });
-    return heads(scope, scope.dropout("dropout", hidden), chosenHeads(settings), { isTimeMajor: true });
+    const trunk = scope.dropout("dropout", hidden);
+    return heads(scope, trunk, chosenHeads(settings), { isTimeMajor: true });
   },
 };

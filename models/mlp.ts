@@ -1,6 +1,7 @@
 /**
- * The multilayer perceptron of Lim, Zohren and Roberts (2019), section 3.3: one hidden layer of tanh over the row's
- * features, position = tanh(w^T tanh(W u + b) + c). What `rows` means: see linear.ts.
+ * The multilayer perceptron of Lim, Zohren and Roberts (2019), section 3.3: one hidden layer of
+ * tanh over the row's features, position = tanh(w^T tanh(W u + b) + c). What `rows` means: see
+ * linear.ts.
  */
 import { tanh } from "../src/graph/ops.ts";
 import { chosenHeads, heads } from "../src/nn/heads.ts";
@@ -11,9 +12,12 @@ export const mlp: Architecture = {
   name: "mlp",
   description: "one hidden layer of tanh over the row's features (Lim, Zohren, Roberts 2019)",
   hyperparameters: {
-    hidden: { kind: "integer", default: 40, min: 2, max: 1024, isLog: true, describe: "hidden units" },
-    rows: { kind: "integer", default: 1, min: 1, max: 21, describe: "rows seen: the current one and those before" },
-    dropout: { kind: "number", default: 0.3, min: 0, max: 0.9, describe: "rate of dropout after the hidden layer" },
+    hidden: { kind: "integer", default: 40, min: 2, max: 1024, isLog: true,
+      describe: "hidden units" },
+    rows: { kind: "integer", default: 1, min: 1, max: 21,
+      describe: "rows seen: the current one and those before" },
+    dropout: { kind: "number", default: 0.3, min: 0, max: 0.9,
+      describe: "rate of dropout after the hidden layer" },
   },
   lookback: 63,
   hasState: false,

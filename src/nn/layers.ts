@@ -1,8 +1,11 @@
-/** Layers on the last axis: every function takes a scope, in which its parameters live, and tensors (..., D). */
+/**
+ * Layers on the last axis: every function takes a scope, in which its parameters live, and tensors
+ * (..., D).
+ */
 import { assert } from "../base/assert.ts";
-import { multiply } from "../graph/dimension.ts";
-import { add, broadcast, concat, equal, exp, iota, layerNorm, linear, matmul, maximum, mul, oneHot, reshape, sub }
-  from "../graph/ops.ts";
+import { multiply, type Shape } from "../graph/dimension.ts";
+import { add, broadcast, concat, equal, exp, iota, layerNorm, linear, matmul, maximum, mul, oneHot,
+  reshape, sub } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { glorotInit, onesInit, zerosInit, type Initialiser } from "./init.ts";
 import type { Scope } from "./model.ts";
@@ -24,7 +27,10 @@ export function onRows(x: Tensor, layer: (rows: Tensor) => Tensor): Tensor {
   return reshape(y, [...x.shape.slice(0, -1), widthOf(y)]);
 }
 
-/** x w + b: (..., D) -> (..., width), the same weights at every row. Parameters NAME/w (D, width), NAME/b (width). */
+/**
+ * x w + b: (..., D) -> (..., width), the same weights at every row. Parameters NAME/w (D, width),
+ * NAME/b (width).
+ */
 export function dense(scope: Scope, name: string, x: Tensor, width: number,
   init: Initialiser = glorotInit): Tensor {
   const own = scope.within(name);
@@ -39,15 +45,18 @@ export function project(scope: Scope, name: string, x: Tensor, width: number): T
   return onRows(x, (rows) => matmul(rows, w));
 }
 
-/** Layer normalisation (Ba, Kiros and Hinton 2016) with its scale and bias: (..., D) -> (..., D). */
+/**
+ * Layer normalisation (Ba, Kiros and Hinton 2016) with its scale and bias: (..., D) -> (..., D).
+ */
 export function normalise(scope: Scope, name: string, x: Tensor): Tensor {
   const own = scope.within(name), width = widthOf(x);
-  return layerNorm(x, own.parameter("scale", [width], onesInit), own.parameter("bias", [width], zerosInit));
+  const scale = own.parameter("scale", [width], onesInit);
+  return layerNorm(x, scale, own.parameter("bias", [width], zerosInit));
 }
 
 /**
- * Exponential linear unit (Clevert et al. 2016): x above 0, e^x - 1 below, written as p + e^(x - p) - 1 with
- * p = max(x, 0), so that nothing overflows and the slope at 0 is 1 from both sides.
+ * Exponential linear unit (Clevert et al. 2016): x above 0, e^x - 1 below, written as p + e^(x - p)
+ * - 1 with p = max(x, 0), so that nothing overflows and the slope at 0 is 1 from both sides.
  */
 export function elu(x: Tensor): Tensor {
   const positive = maximum(x, 0);
@@ -55,27 +64,30 @@ export function elu(x: Tensor): Tensor {
 }
 
 /**
- * A row of a table per instrument: instrument (B) as numbers, table (instruments, D) -> (B, D). By comparison
- * and a product, so that a number the table does not have gives zeros: what a network knows of a stranger.
+ * A row of a table per instrument: instrument (B) as numbers, table (instruments, D) -> (B, D). By
+ * comparison and a product, so that a number the table does not have gives zeros: what a network
+ * knows of a stranger.
  */
-export function embed(scope: Scope, name: string, instrument: Tensor, instruments: number, width: number): Tensor {
+export function embed(scope: Scope, name: string, instrument: Tensor,
+  [instruments, width]: readonly [number, number]): Tensor {
   const table = scope.parameter(name, [instruments, width], glorotInit);
   return matmul(oneHot(instrument, instruments), table);
 }
 
 /**
- * Dropout whose mask has fewer elements than x and is repeated along axes of size 1 (Gal and Ghahramani 2016 share
- * it over time): a fed mask costs what a tensor of its size costs.
+ * Dropout whose mask has fewer elements than x and is repeated along axes of size 1 (Gal and
+ * Ghahramani 2016 share it over time): a fed mask costs what a tensor of its size costs.
  */
-export function sharedDropout(scope: Scope, name: string, x: Tensor, maskShape: Tensor["shape"]): Tensor {
+export function sharedDropout(scope: Scope, name: string, x: Tensor, maskShape: Shape): Tensor {
   const ones = broadcast(1, maskShape);
   const mask = scope.dropout(name, ones);
   return mask === ones ? x : mul(x, mask);
 }
 
 /**
- * Each row with the rows before it side by side: x (B, T, D) -> (B, T, rows * D), the row itself first; zeros before
- * the window's start. By a product with a matrix of ones one place off the diagonal, as T may be open.
+ * Each row with the rows before it side by side: x (B, T, D) -> (B, T, rows * D), the row itself
+ * first; zeros before the window's start. By a product with a matrix of ones one place off the
+ * diagonal, as T may be open.
  */
 export function withLags(x: Tensor, rows: number): Tensor {
   const T = x.shape[1];

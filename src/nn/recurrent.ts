@@ -8,8 +8,9 @@ import { widthOf } from "./layers.ts";
 import type { Scope } from "./model.ts";
 
 /**
- * Rows (no more than columns) that are orthonormal: Gaussian rows, each made orthogonal to those before it (Saxe,
- * McClelland and Ganguli 2014). A state that is multiplied by such a matrix neither explodes nor dies.
+ * Rows (no more than columns) that are orthonormal: Gaussian rows, each made orthogonal to those
+ * before it (Saxe, McClelland and Ganguli 2014). A state that is multiplied by such a matrix
+ * neither explodes nor dies.
  */
 export const orthogonalInit: Initialiser = (values, shape, stream: Random) => {
   const [rows, columns] = shape;
@@ -38,21 +39,31 @@ function subtractProjection(row: Float32Array, values: Float32Array, start: numb
   for (let k = 0; k < row.length; k++) row[k] -= along * values[start + k];
 }
 
-/** Gate biases (i, f, o, g): 1 for the forget gates, so that a new network remembers (Gers et al. 2000), else 0. */
-const forgetInit: Initialiser = (values, [width]) => { values.fill(0).fill(1, width / 4, width / 2); };
+/**
+ * Gate biases (i, f, o, g): 1 for the forget gates, so that a new network remembers (Gers et al.
+ * 2000), else 0.
+ */
+const forgetInit: Initialiser = (values, [width]) => {
+  values.fill(0).fill(1, width / 4, width / 2);
+};
 
 export interface LstmSettings {
   readonly hidden: number;
   readonly layers: number;
-  /** Initial hidden and cell state (B, H) of every layer; the scope's own (zero, or carried) when not given. */
+  /**
+   * Initial hidden and cell state (B, H) of every layer; the scope's own (zero, or carried) when
+   * not given.
+   */
   readonly initial?: { readonly hidden: Tensor; readonly cell: Tensor };
 }
 
 /**
- * LSTM layers with dropout between them: x (T, B, F) -> (T, B, H). Initial values as in Keras, in which the papers'
- * code is written: Glorot for wx, orthogonal for wh. Parameters lstm/LAYER/{wx (F, 4H), wh (H, 4H), b (4H)}.
+ * LSTM layers with dropout between them: x (T, B, F) -> (T, B, H). Initial values as in Keras, in
+ * which the papers' code is written: Glorot for wx, orthogonal for wh. Parameters lstm/LAYER/{wx
+ * (F, 4H), wh (H, 4H), b (4H)}.
  */
-export function lstmLayers(scope: Scope, x: Tensor, { hidden, layers, initial }: LstmSettings): Tensor {
+export function lstmLayers(scope: Scope, x: Tensor,
+  { hidden, layers, initial }: LstmSettings): Tensor {
   const B = x.shape[1];
   let y = x;
   for (let layer = 0; layer < layers; layer++) {
