@@ -144,7 +144,9 @@ describe("every architecture", () => {
     test(`${architecture.name}: its graphs are sound, survive the text, and mean the same when simplified`, async () => {
       const settings = settingsOf(architecture, { heads: "all", turnoverWeight: 0.1, ...SMALL[architecture.name] });
       const training = trainGraph(architecture, small, settings, { terms: [...lossWeights(settings).keys()] }).graph;
-      for (const graph of [training, inferenceGraph(architecture, size, settings)]) {
+      for (const simple of [training, inferenceGraph(architecture, size, settings)]) {
+        const graph = expandBlocks(simple, () => false);
+        verify(simple);
         verify(graph);
         const text = printGraph(graph);
         assert.equal(printGraph(parseGraph(text)), text);

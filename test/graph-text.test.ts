@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { UserError } from "../src/base/error.ts";
-import { makeGraph } from "../src/graph/graph.ts";
+import { ATTRIBUTES } from "../src/graph/attribute-text.ts";
+import { makeGraph, resultsOf } from "../src/graph/graph.ts";
 import * as op from "../src/graph/ops.ts";
-import { makeNode, type Tensor } from "../src/graph/tensor.ts";
+import { orderNodes } from "../src/graph/order.ts";
+import { makeNode, type OpName, type Tensor } from "../src/graph/tensor.ts";
 import { parseGraph, printGraph } from "../src/graph/text.ts";
 import { everyOpGraph, lstmGraph } from "./graphs.ts";
 
@@ -45,6 +47,11 @@ describe("the text form of a graph", () => {
       const text = printGraph(graph);
       assert.equal(printGraph(parseGraph(text)), text);
     }
+  });
+
+  test("was tried on every op there is", () => {
+    const used = new Set(orderNodes(resultsOf(everyOpGraph())).map((node) => node.op));
+    assert.deepEqual(Object.keys(ATTRIBUTES).filter((name) => !used.has(name as OpName)), []);
   });
 
   test("keeps outputs of a block that nobody uses: lstm has five", () => {

@@ -1,6 +1,7 @@
 /** Graphs that several tests look at. */
 import { random, type Random } from "../src/base/random.ts";
 import type { Dimension } from "../src/graph/dimension.ts";
+import { gradient } from "../src/graph/gradient.ts";
 import { makeGraph, type Graph } from "../src/graph/graph.ts";
 import * as op from "../src/graph/ops.ts";
 import { makeNode, type OpName, type Tensor } from "../src/graph/tensor.ts";
@@ -25,7 +26,7 @@ export function everyOpGraph(): Graph {
   } });
   const [adamParameter, , adamV] = makeNode("adamw", [bias, bias, bias, bias, step, rate, rate],
     { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 });
-  const seen = op.attention(x, x, x);
+  const seen = op.attention(x, x, x), recurrent = lstmOf(x, w).hidden;
   return makeGraph("every-op", {
     inputs: [x, w, bias, rate], state: [{ tensor: step, next: op.add(step, 1) }],
     outputs: {
@@ -34,7 +35,7 @@ export function everyOpGraph(): Graph {
       matmul: op.matmul(x, w, { transposeB: true }), reshape: op.reshape(x, [2, 6]), turned: op.transpose(x, [1, 0]),
       wide: op.broadcast(bias, [2, 4]), last: op.slice(x, 1, -2, 2), padded: op.pad(x, 0, 1, 2),
       joined: op.concat([x, w], 0), linear: op.linear(x, w, bias), layerNorm: op.layerNorm(x, bias, bias),
-      attention: seen.output, attentionWeights: seen.weights, lstm: lstmOf(x, w).hidden,
+      attention: seen.output, attentionWeights: seen.weights, lstm: recurrent, lstmGradient: gradient(op.total(recurrent), [w])[0],
     },
   });
 }

@@ -49,6 +49,7 @@ export const ATTRIBUTES = {
   pad: { axis: "number", before: "number", after: "number" }, concat: { axis: "number" },
   scan: { body: "body", isReverse: "boolean" },
   linear: NONE, softmax: NONE, layerNorm: { epsilon: "number" }, gelu: NONE, lstm: NONE,
+  lstmGradient: NONE,
   attention: { scale: "number", isCausal: "boolean" },
   adamw: { beta1: "number", beta2: "number", epsilon: "number" },
 } as const satisfies {
