@@ -1,16 +1,17 @@
 /**
- * Losses: each a function from tensors (B, T) to a scalar. A run lists its terms; each is multiplied by a fed weight,
- * and a term that is not listed is not in the graph at all.
+ * Losses: each a function from tensors (B, T) to a scalar. A run lists its terms; each is
+ * multiplied by a fed weight, and a term that is not listed is not in the graph at all.
  *
- *   position, scale ──> change = |d(position scale)| ──┬──> turnover
- *   position, target ──> captured = position target ───┴─ net of costs ──> Sharpe, CVaR, volatility deviation
- *   score, target ──> mse, binary         volatility, confidence, target ──> the auxiliary heads' terms
+ *   position, scale ──> change = |d(position scale)| ┬──> turnover
+ *   position, target ──> captured = position target ─┴─ net ──> Sharpe, CVaR, volatility deviation
+ *   score, target ──> mse, binary      volatility, confidence, target ──> the auxiliary terms
  *
- * Rows of weight 0 (padding) take no part; all means are over rows of weight 1, pooled over sequences and steps.
+ * Rows of weight 0 (padding) take no part; all means are over rows of weight 1, pooled over
+ * sequences and steps.
  */
 import { assert } from "../base/assert.ts";
-import { abs, add, div, equal, flatten, floor, greater, iota, log, maximum, mul, neg, pad, slice, softplus, sort,
-  sqrt, stop, sub, total, where } from "../graph/ops.ts";
+import { abs, add, div, equal, flatten, floor, greater, iota, log, maximum, mul, neg, pad, slice,
+  softplus, sort, sqrt, stop, sub, total, where } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { TARGET_DEVIATION } from "./heads.ts";
 import type { Heads } from "./model.ts";
@@ -18,7 +19,10 @@ import type { Heads } from "./model.ts";
 /** Days a year, in Sharpe ratio and volatility. */
 const PERIODS = 252;
 const VOLATILITY_TARGET = 0.15;
-/** Added to variances (the papers' code): constant returns have a finite ratio and a finite gradient. */
+/**
+ * Added to variances (the papers' code): constant returns have a finite ratio and a finite
+ * gradient.
+ */
 const VARIANCE_FLOOR = 1e-9;
 /** Share of the worst outcomes in the conditional value at risk. */
 const TAIL = 0.05;
@@ -42,7 +46,10 @@ export interface LossInputs extends Omit<Heads, "views"> {
 export interface LossParts extends LossInputs {
   /** (), rows of weight 1, at least 1. */
   readonly count: Tensor;
-  /** (B, T), |change of the weight held| since the step before; 0 at a sequence's first step and next to padding. */
+  /**
+   * (B, T), |change of the weight held| since the step before; 0 at a sequence's first step and
+   * next to padding.
+   */
   readonly change: Tensor;
   /** (), steps that have a step before them, at least 1. */
   readonly changeCount: Tensor;
@@ -54,7 +61,8 @@ export interface LossParts extends LossInputs {
 }
 
 /** Sum over rows of weight 1 divided by their number. */
-const pooled = (x: Tensor, { weight, count }: { weight: Tensor; count: Tensor }): Tensor => div(total(mul(x, weight)), count);
+const pooled = (x: Tensor, { weight, count }: Pick<LossParts, "weight" | "count">): Tensor =>
+  div(total(mul(x, weight)), count);
 
 /** Shapes: LossInputs. */
 export function lossParts(inputs: LossInputs): LossParts {
@@ -69,7 +77,8 @@ export function lossParts(inputs: LossInputs): LossParts {
   const rows = { weight, count: maximum(total(weight), 1) };
   const captured = sub(mul(position, target), mul(change, mul(costBps, 1e-4)));
   const mean = pooled(captured, rows);
-  // sum(weight (R - mean)) is 0, so the variance's slope through the mean is 0: stopping it saves the rounding.
+  // sum(weight (R - mean)) is 0, so the variance has no slope through the mean: stop what rounding
+  // would leave of it.
   const centred = sub(captured, stop(mean));
   return {
     ...inputs, ...rows, change, changeCount: maximum(total(isChange), 1), captured, mean,
@@ -87,15 +96,15 @@ const volatilityDeviation = ({ variance }: LossParts): Tensor =>
   abs(sub(mul(sqrt(variance), Math.sqrt(PERIODS)), VOLATILITY_TARGET));
 
 /**
- * Mean of the worst 5 % of captured returns, as a loss (Rockafellar and Uryasev 2000): with losses l = -captured and
- * m = 5 % of their number n,
+ * Mean of the worst 5 % of captured returns, as a loss (Rockafellar and Uryasev 2000): with losses
+ * l = -captured and m = 5 % of their number n,
  *
  *   min over c of c + sum max(l - c, 0) / m      is reached at c = the ceil(m)-th largest loss
  *
- * The formula has a kink in c just there, so stopping the gradient at c would drop the atom's share. It is therefore
- * written as its dual, sum q l: q = 1/m above c, and what is left of 1 shared among the losses equal to c
- * (Rockafellar and Uryasev 2002, on atoms). q is constant around almost every sample, so it is stopped and the
- * gradient is right almost everywhere (Danskin).
+ * The formula has a kink in c just there, so stopping the gradient at c would drop the atom's
+ * share. It is therefore written as its dual, sum q l: q = 1/m above c, and what is left of 1
+ * shared among the losses equal to c (Rockafellar and Uryasev 2002, on atoms). q is constant around
+ * almost every sample, so it is stopped and the gradient is right almost everywhere (Danskin).
  */
 function conditionalValueAtRisk({ captured, weight, count }: LossParts): Tensor {
   const losses = flatten(neg(captured)), rows = flatten(weight);
@@ -110,13 +119,18 @@ function conditionalValueAtRisk({ captured, weight, count }: LossParts): Tensor 
   return total(mul(stop(q), losses));
 }
 
-/** Squared error of the score as a forecast of the next return in units of its expected deviation. */
+/**
+ * Squared error of the score as a forecast of the next return in units of its expected deviation.
+ */
 function squaredError(parts: LossParts): Tensor {
   const error = sub(parts.score, div(parts.target, TARGET_DEVIATION));
   return pooled(mul(error, error), parts);
 }
 
-/** Cross-entropy of p = sigmoid(score) against "the next return is positive", written with softplus: no overflow. */
+/**
+ * Cross-entropy of p = sigmoid(score) against "the next return is positive", written with softplus:
+ * no overflow.
+ */
 const binaryCrossEntropy = (parts: LossParts): Tensor =>
   pooled(sub(softplus(parts.score), mul(parts.score, greater(parts.target, 0))), parts);
 
@@ -128,7 +142,10 @@ function volatilityLikelihood(parts: LossParts): Tensor {
   return pooled(add(log(div(volatility, TARGET_DEVIATION)), mul(mul(z, z), 0.5)), parts);
 }
 
-/** Cross-entropy of the confidence against "the position had the right sign"; the position is not changed by it. */
+/**
+ * Cross-entropy of the confidence against "the position had the right sign"; the position is not
+ * changed by it.
+ */
 function confidenceLoss(parts: LossParts): Tensor {
   const { confidence, position, target } = parts;
   assert(confidence !== null, "the term confidenceHead needs the head confidence");
@@ -169,9 +186,10 @@ export const LOSS_NAMES = Object.keys(LOSS_TERMS) as readonly LossName[];
 export type PositionKind = "tanh" | "sign";
 
 /**
- * A network that is trained only to forecast (mse, binary) holds the sign of its forecast, the full position long or
- * short, as the regression and classification networks of Lim, Zohren and Roberts 2019 do (for p = sigmoid(score),
- * p > 1/2 is score > 0). As soon as one term trains positions, the position is tanh(score).
+ * A network that is trained only to forecast (mse, binary) holds the sign of its forecast, the full
+ * position long or short, as the regression and classification networks of Lim, Zohren and Roberts
+ * 2019 do (for p = sigmoid(score), p > 1/2 is score > 0). As soon as one term trains positions, the
+ * position is tanh(score).
  */
 export function positionKindOf(terms: readonly LossName[]): PositionKind {
   const trained = terms.map((name) => LOSS_TERMS[name].trains);

@@ -1,13 +1,13 @@
 /**
  * One update of the flat parameter vector (P), as a graph:
  *
- *   gradient ── clip to a global norm ── AdamW ── max-norm ── only if all was finite ──> parameters, m, v, step
+ *   gradient ── clip to a norm ── AdamW ── max-norm ── if all is finite ──> parameters, m, v, step
  *
- * A loss or a gradient that is not finite leaves every state as it was: the last good one survives, and the outputs
- * (`loss`, `gradientNorm`) tell the caller.
+ * A loss or a gradient that is not finite leaves every state as it was: the last good one survives,
+ * and the outputs (`loss`, `gradientNorm`) tell the caller.
  */
-import { abs, add, concat, div, flatten, greater, maximum, minimum, mul, slice, sqrt, sub, total,
-  where } from "../graph/ops.ts";
+import { abs, add, concat, div, flatten, greater, maximum, minimum, mul, slice, split, sqrt, sub,
+  total, where } from "../graph/ops.ts";
 import { makeNode, type Tensor } from "../graph/tensor.ts";
 import { isAuxiliary } from "./heads.ts";
 import { sizeOfParameter, type ParameterSpec } from "./model.ts";
@@ -43,21 +43,27 @@ export interface OptimizerFeeds {
 }
 
 /**
- * Cuts a flat gradient (P) to a global norm: times min(1, clip / (norm + 1e-6)) (Pascanu et al. 2013; PyTorch's
- * formula). Auxiliary heads, last in the vector, are cut by a norm of their own, so that they cannot change how far
- * the position's parameters move. `norm` is that of the position's parameters.
+ * Cuts a flat gradient (P) to a global norm: times min(1, clip / (norm + 1e-6)) (Pascanu et al.
+ * 2013; PyTorch's formula). Auxiliary heads, last in the vector, are cut by a norm of their own, so
+ * that they cannot change how far the position's parameters move. `norm` is that of the position's
+ * parameters.
  */
 export function clipGradient(gradient: Tensor, specs: readonly ParameterSpec[], clip: Tensor):
 { clipped: Tensor; norm: Tensor; isSound: Tensor } {
-  const P = countParameters(specs), main = countParameters(specs.filter(({ name }) => !isAuxiliary(name)));
-  const parts = [slice(gradient, 0, 0, main), ...(main < P ? [slice(gradient, 0, main, P - main)] : [])];
+  const main = countParameters(specs.filter(({ name }) => !isAuxiliary(name)));
+  const rest = countParameters(specs) - main;
+  const parts = rest === 0 ? [gradient] : split(gradient, 0, [main, rest]);
   const norms = parts.map(normOf);
-  const clipped = parts.map((part, k) => mul(part, minimum(1, div(clip, add(norms[k], CLIP_EPSILON)))));
+  const clipped = parts.map((part, k) =>
+    mul(part, minimum(1, div(clip, add(norms[k], CLIP_EPSILON)))));
   return { clipped: concat(clipped, 0), norm: norms[0],
     isSound: norms.map(isFinite).reduce((a, b) => mul(a, b)) };
 }
 
-/** Cuts each parameter that has a `maxNorm` to that Euclidean norm (Srivastava et al. 2014): (P) -> (P). */
+/**
+ * Cuts each parameter that has a `maxNorm` to that Euclidean norm (Srivastava et al. 2014): (P) ->
+ * (P).
+ */
 export function projectMaxNorm(flat: Tensor, specs: readonly ParameterSpec[]): Tensor {
   const parts: Tensor[] = [];
   let start = 0, done = 0;
@@ -77,15 +83,16 @@ export function projectMaxNorm(flat: Tensor, specs: readonly ParameterSpec[]): T
 }
 
 /**
- * The next state, where `shouldUpdate` () is not 0 and the gradient is finite; the same state otherwise.
- * `gradientNorm` is that before clipping.
+ * The next state, where `shouldUpdate` () is not 0 and the gradient is finite; the same state
+ * otherwise. `gradientNorm` is that before clipping.
  */
 export function updateParameters(state: OptimizerState, gradient: Tensor, feeds: OptimizerFeeds,
-  specs: readonly ParameterSpec[], shouldUpdate: Tensor): { next: OptimizerState; gradientNorm: Tensor } {
+  specs: readonly ParameterSpec[], shouldUpdate: Tensor):
+  { next: OptimizerState; gradientNorm: Tensor } {
   const { clipped, norm, isSound } = clipGradient(gradient, specs, feeds.clip);
   const isUpdate = mul(shouldUpdate, isSound);
-  const [parameters, m, v] = makeNode("adamw",
-    [state.parameters, clipped, state.m, state.v, add(state.step, 1), feeds.rate, feeds.decay], ADAM);
+  const now = [state.parameters, clipped, state.m, state.v, add(state.step, 1)];
+  const [parameters, m, v] = makeNode("adamw", [...now, feeds.rate, feeds.decay], ADAM);
   return {
     gradientNorm: norm,
     next: {
@@ -104,11 +111,12 @@ export interface Accumulated {
 }
 
 /**
- * Gradient accumulation: this micro-batch's gradient joins the sum, unless it is not finite. When `apply` () is 1 the
- * mean of what is there is the gradient to update with, and the sum starts anew.
+ * Gradient accumulation: this micro-batch's gradient joins the sum, unless it is not finite. When
+ * `apply` () is 1 the mean of what is there is the gradient to update with, and the sum starts
+ * anew.
  */
-export function accumulate({ sum, count }: Accumulated, gradient: Tensor, isSound: Tensor, apply: Tensor):
-{ next: Accumulated; mean: Tensor; shouldUpdate: Tensor } {
+export function accumulate({ sum, count }: Accumulated, gradient: Tensor, isSound: Tensor,
+  apply: Tensor): { next: Accumulated; mean: Tensor; shouldUpdate: Tensor } {
   const isGood = mul(isSound, isFinite(normOf(gradient)));
   const nextSum = add(sum, where(isGood, gradient, 0)), nextCount = add(count, isGood);
   return {
@@ -119,4 +127,5 @@ export function accumulate({ sum, count }: Accumulated, gradient: Tensor, isSoun
 }
 
 /** Gradients of parameters, in the order of their specs, as one vector (P). */
-export const flattenGradients = (gradients: readonly Tensor[]): Tensor => concat(gradients.map(flatten), 0);
+export const flattenGradients = (gradients: readonly Tensor[]): Tensor =>
+  concat(gradients.map(flatten), 0);

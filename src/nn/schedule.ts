@@ -1,6 +1,6 @@
 /**
- * Learning-rate schedules: pure functions of the step, whose value is fed. So a resumed run needs no memory of where
- * it was, and a search may change the base rate at any step.
+ * Learning-rate schedules: pure functions of the step, whose value is fed. So a resumed run needs
+ * no memory of where it was, and a search may change the base rate at any step.
  *
  *   constant ────────      cosine  /‾‾\_      step ‾‾|__|__
  */
@@ -17,7 +17,10 @@ export interface ScheduleShape {
   readonly dropFactor?: number;
 }
 
-/** The share of the base rate that the 0-based step uses, after the warm-up's steps have been taken off. */
+/**
+ * The share of the base rate that the 0-based step uses, after the warm-up's steps have been taken
+ * off.
+ */
 type Shape = (step: number, shape: Required<ScheduleShape>) => number;
 
 export const SCHEDULES = {
@@ -31,10 +34,11 @@ export type ScheduleName = keyof typeof SCHEDULES;
 export const SCHEDULE_NAMES = Object.keys(SCHEDULES) as readonly ScheduleName[];
 
 /**
- * The learning rate of a 0-based step: base rate x warm-up x schedule. During the warm-up the k-th step has
- * (k + 1) / warmupSteps of the base rate, so that no step is wasted at 0.
+ * The learning rate of a 0-based step: base rate x warm-up x schedule. During the warm-up the k-th
+ * step has (k + 1) / warmupSteps of the base rate, so that no step is wasted at 0.
  */
-export function rateAt(name: ScheduleName, baseRate: number, step: number, shape: ScheduleShape): number {
+export function rateAt(name: ScheduleName, baseRate: number, step: number,
+  shape: ScheduleShape): number {
   const full = { warmupSteps: 0, dropEvery: Math.max(1, shape.steps), dropFactor: 0.1, ...shape };
   assert(step >= 0 && full.dropEvery > 0, `step ${step} of a schedule`);
   if (step < full.warmupSteps) return baseRate * (step + 1) / full.warmupSteps;

@@ -1,11 +1,12 @@
 /**
- * What a parameter, a dropout mask and a recurrent state are, by use. A model asks its scope and never knows:
+ * What a parameter, a dropout mask and a recurrent state are, by use. A model asks its scope and
+ * never knows:
  *
  *                   parameter                            dropout              initial state
- *     collecting    a placeholder; its spec is kept      its shape is kept    zero; its shape is kept
+ *     collecting    a placeholder; its spec is kept      its shape is kept    zero
  *     training      a slice of the flat `parameters`     a fed mask           zero
  *     evaluation    a slice of the flat `parameters`     none                 zero
- *     inference     a state input of its own name        none                 zero, or fed when carried
+ *     inference     a state input of its own name        none                 zero, or fed
  */
 import { assert } from "../base/assert.ts";
 import type { Shape } from "../graph/dimension.ts";
@@ -14,8 +15,8 @@ import type { Tensor } from "../graph/tensor.ts";
 import { isAuxiliary } from "./heads.ts";
 import type { Settings } from "./hyperparameter.ts";
 import { parameterStream } from "./init.ts";
-import { sizeOfParameter, type Architecture, type Heads, type ModelInputs, type ModelSize, type ParameterSpec,
-  type Scope } from "./model.ts";
+import { sizeOfParameter, type Architecture, type Heads, type ModelInputs, type ModelSize,
+  type ParameterSpec, type Scope } from "./model.ts";
 
 export interface NamedShape {
   readonly name: string;
@@ -55,11 +56,15 @@ export interface Collected {
   readonly heads: Heads;
 }
 
-/** Builds an architecture once to learn what it asks for. Asserts when a name is asked for twice. */
-export function collect(architecture: Architecture, size: ModelSize, settings: Settings): Collected {
+/**
+ * Builds an architecture once to learn what it asks for. Asserts when a name is asked for twice.
+ */
+export function collect(architecture: Architecture, size: ModelSize, settings: Settings):
+Collected {
   const specs: ParameterSpec[] = [], dropouts: NamedShape[] = [], states: NamedShape[] = [];
   const add = <One extends { readonly name: string }>(list: One[], one: One): void => {
-    assert(!list.some(({ name }) => name === one.name), `${architecture.name} asks for ${one.name} twice`);
+    assert(!list.some(({ name }) => name === one.name),
+      `${architecture.name} asks for ${one.name} twice`);
     list.push(one);
   };
   const scope = scopeOf({
@@ -69,7 +74,8 @@ export function collect(architecture: Architecture, size: ModelSize, settings: S
     finalState() { /* of no use here */ },
   });
   const heads = architecture.build(scope, modelInputs(size), size, settings);
-  const ordered = [false, true].flatMap((last) => specs.filter(({ name }) => isAuxiliary(name) === last));
+  const ordered = [false, true].flatMap((isLast) =>
+    specs.filter(({ name }) => isAuxiliary(name) === isLast));
   return { specs: ordered, dropouts, states, heads };
 }
 
@@ -82,7 +88,8 @@ export const countParameters = (specs: readonly ParameterSpec[]): number =>
   specs.reduce((count, spec) => count + sizeOfParameter(spec), 0);
 
 /** Each parameter's tensor, cut from the flat vector (P). */
-export function sliceParameters(specs: readonly ParameterSpec[], flat: Tensor): ReadonlyMap<string, Tensor> {
+export function sliceParameters(specs: readonly ParameterSpec[], flat: Tensor):
+ReadonlyMap<string, Tensor> {
   let start = 0;
   return new Map(specs.map((spec) => {
     const length = sizeOfParameter(spec);
@@ -93,7 +100,8 @@ export function sliceParameters(specs: readonly ParameterSpec[], flat: Tensor): 
 }
 
 /** Parameters from the flat vector; dropout by fed masks. `masks` gathers the inputs it makes. */
-export const trainingScope = (parameters: ReadonlyMap<string, Tensor>, masks: Tensor[]): Scope => scopeOf({
+export const trainingScope = (parameters: ReadonlyMap<string, Tensor>,
+  masks: Tensor[]): Scope => scopeOf({
   ...fixedScope(parameters),
   dropout(name, x) {
     const mask = input(`dropout/${name}`, x.shape);
@@ -109,7 +117,7 @@ export const evaluationScope = (parameters: ReadonlyMap<string, Tensor>): Scope 
 const fixedScope = (parameters: ReadonlyMap<string, Tensor>): Meaning => ({
   parameter({ name }) {
     const tensor = parameters.get(name);
-    assert(tensor !== undefined, `parameter ${name} was not asked for when parameters were collected`);
+    assert(tensor !== undefined, `parameter ${name} was not asked for when they were collected`);
     return tensor;
   },
   dropout: (_name, x) => x,
@@ -142,7 +150,10 @@ export const inferenceScope = (parts: InferenceParts, isCarried: boolean): Scope
   finalState(name, value) { parts.final[name] = value; },
 });
 
-/** The flat vector (P) at the start of training: each parameter from a stream of its own, by seed and name. */
+/**
+ * The flat vector (P) at the start of training: each parameter from a stream of its own, by seed
+ * and name.
+ */
 export function initialiseParameters(specs: readonly ParameterSpec[], seed: number): Float32Array {
   const flat = new Float32Array(countParameters(specs));
   let start = 0;
@@ -157,7 +168,8 @@ export function initialiseParameters(specs: readonly ParameterSpec[], seed: numb
 /** The flat vector (P) as named parameters, copied. Asserts when its length is another. */
 export function unflatten(specs: readonly ParameterSpec[], flat: Float32Array):
 Record<string, { shape: readonly number[]; values: Float32Array }> {
-  assert(flat.length === countParameters(specs), `${flat.length} values for ${countParameters(specs)} parameters`);
+  const P = countParameters(specs);
+  assert(flat.length === P, `${flat.length} values for ${P} parameters`);
   let start = 0;
   return Object.fromEntries(specs.map((spec) => {
     const values = flat.slice(start, start += sizeOfParameter(spec));

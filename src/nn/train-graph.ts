@@ -1,12 +1,12 @@
 /**
  * An architecture as graphs: one to train it, one to validate it, one to export it.
  *
- *   trainGraph       features, target, weight, scale, masks, rates ──> loss, terms, position     state: flat vectors
- *   evaluationGraph  features ──> position                          state: the same flat `parameters`
+ *   trainGraph       features, target, masks, ... ──> loss, ...     state: flat vectors, step
+ *   evaluationGraph  features ──> position                          state: the same `parameters`
  *   inferenceGraph   features (B and T open) ──> position, ...      state: parameters by name
  *
- * A whole training step (forward, backward, clip, Adam, constraints) is one graph, because one call of a runtime is
- * then all that a step costs.
+ * A whole training step (forward, backward, clip, Adam, constraints) is one graph, because one call
+ * of a runtime is then all that a step costs.
  */
 import { assert } from "../base/assert.ts";
 import { gradient } from "../graph/gradient.ts";
@@ -18,26 +18,30 @@ import type { HeadName } from "./heads.ts";
 import type { Settings } from "./hyperparameter.ts";
 import { LOSS_TERMS, lossParts, positionKindOf, type LossName, type PositionKind } from "./loss.ts";
 import type { Architecture, Heads, ModelSize, ParameterSpec } from "./model.ts";
-import { accumulate, flattenGradients, isFinite, updateParameters, type Accumulated, type OptimizerFeeds,
-  type OptimizerState } from "./optimizer.ts";
-import { collect, countParameters, evaluationScope, inferenceScope, modelInputs, sliceParameters, trainingScope,
-  type InferenceParts, type NamedShape } from "./scope.ts";
+import { accumulate, flattenGradients, isFinite, updateParameters, type Accumulated,
+  type OptimizerFeeds, type OptimizerState } from "./optimizer.ts";
+import { collect, countParameters, evaluationScope, inferenceScope, modelInputs, sliceParameters,
+  trainingScope, type InferenceParts, type NamedShape } from "./scope.ts";
 
 export interface TrainOptions {
   /** What the loss is made of; each has a fed `lossWeight/TERM`. */
   readonly terms: readonly LossName[];
   /** Heads besides the position; those that the settings say when not given. */
   readonly heads?: readonly HeadName[];
-  /** Gradients of several runs are averaged; fed `apply` (1: update now). Adds state `gradientSum` and `gradientCount`. */
+  /**
+   * Gradients of several runs are averaged; fed `apply` (1: update now). Adds state `gradientSum`
+   * and `gradientCount`.
+   */
   readonly accumulate?: boolean;
 }
 
 /**
  * A training step.
  *
- * Fed: features (B, T, F), target, weight, scale (B, T), instrument (B), `dropout/NAME` masks (0 or 1 / (1 - rate)),
- * and the scalars rate, decay, clip, costBps and `lossWeight/TERM`. What a graph does not use is not among its
- * `inputs`. State: parameters, m, v (P), step (). Outputs: loss, `term/TERM`, position (B, T), gradientNorm.
+ * Fed: features (B, T, F), target, weight, scale (B, T), instrument (B), `dropout/NAME` masks (0 or
+ * 1 / (1 - rate)), and the scalars rate, decay, clip, costBps and `lossWeight/TERM`. What a graph
+ * does not use is not among its `inputs`. State: parameters, m, v (P), step (). Outputs: loss,
+ * `term/TERM`, position (B, T), gradientNorm.
  */
 export interface TrainGraph {
   readonly graph: Graph;
@@ -72,7 +76,8 @@ export function trainGraph(architecture: Architecture, size: ModelSize, settings
   const feeds: OptimizerFeeds =
     { rate: scalarInput("rate"), decay: scalarInput("decay"), clip: scalarInput("clip") };
   const rows = (name: string): Tensor => input(name, [size.B, size.T]);
-  const given = { target: rows("target"), weight: rows("weight"), scale: rows("scale"), costBps: scalarInput("costBps") };
+  const given = { target: rows("target"), weight: rows("weight"), scale: rows("scale"),
+    costBps: scalarInput("costBps") };
 
   const parameters = sliceParameters(specs, state.parameters);
   const masks: Tensor[] = [];
@@ -81,9 +86,11 @@ export function trainGraph(architecture: Architecture, size: ModelSize, settings
   const positionKind = positionKindOf(options.terms);
   const position = positionOf(heads, positionKind);
 
-  const { loss, terms, weights } = weighLosses(options.terms, lossParts({ ...heads, position, ...given }));
+  const parts = lossParts({ ...heads, position, ...given });
+  const { loss, terms, weights } = weighLosses(options.terms, parts);
   const flat = flattenGradients(gradient(loss, specs.map(({ name }) => parameters.get(name)!)));
-  const step = updateStep(state, feeds, specs, { loss, flat, isAccumulated: options.accumulate === true });
+  const isAccumulated = options.accumulate === true;
+  const step = updateStep(state, feeds, specs, { loss, flat, isAccumulated });
   const graph = simplify(makeGraph(`${architecture.name} training`, {
     inputs: [inputs.features, inputs.instrument, given.target, given.weight, given.scale, ...masks,
       feeds.rate, feeds.decay, feeds.clip, given.costBps, ...weights, ...step.inputs],
@@ -117,12 +124,13 @@ function updateStep(state: OptimizerState, feeds: OptimizerFeeds, specs: readonl
     const { next, gradientNorm } = updateParameters(state, flat, feeds, specs, isFinite(loss));
     return { state: pairs({ ...state }, { ...next }), inputs: [], gradientNorm };
   }
-  const held: Accumulated = { sum: input("gradientSum", flat.shape), count: input("gradientCount", []) };
+  const held: Accumulated =
+    { sum: input("gradientSum", flat.shape), count: input("gradientCount", []) };
   const apply = input("apply", []);
   const { mean, shouldUpdate, next: nextHeld } = accumulate(held, flat, isFinite(loss), apply);
   const { next, gradientNorm } = updateParameters(state, mean, feeds, specs, shouldUpdate);
-  return { state: [...pairs({ ...state }, { ...next }), ...pairs({ ...held }, { ...nextHeld })], inputs: [apply],
-    gradientNorm };
+  const kept = [...pairs({ ...state }, { ...next }), ...pairs({ ...held }, { ...nextHeld })];
+  return { state: kept, inputs: [apply], gradientNorm };
 }
 
 export interface EvaluationOptions {
@@ -133,9 +141,9 @@ export interface EvaluationOptions {
 }
 
 /**
- * The forward pass at fixed B and T from the flat vector, dropout off: state parameters (P), so that a validation
- * program takes a training program's state as it is. Outputs position (B, T), volatility and confidence when asked
- * for, and `view/NAME`.
+ * The forward pass at fixed B and T from the flat vector, dropout off: state parameters (P), so
+ * that a validation program takes a training program's state as it is. Outputs position (B, T),
+ * volatility and confidence when asked for, and `view/NAME`.
  */
 export function evaluationGraph(architecture: Architecture, size: ModelSize, settings: Settings,
   { heads: which, positionKind = "tanh", hasViews = false }: EvaluationOptions = {}): Graph {
@@ -143,7 +151,8 @@ export function evaluationGraph(architecture: Architecture, size: ModelSize, set
   const { specs } = collect(architecture, size, chosen);
   const parameters = input("parameters", [countParameters(specs)]);
   const inputs = modelInputs(size);
-  const heads = architecture.build(evaluationScope(sliceParameters(specs, parameters)), inputs, size, chosen);
+  const scope = evaluationScope(sliceParameters(specs, parameters));
+  const heads = architecture.build(scope, inputs, size, chosen);
   return simplify(makeGraph(`${architecture.name} evaluation`, {
     inputs: [inputs.features, inputs.instrument], state: [{ tensor: parameters }],
     outputs: answersOf(heads, positionKind, hasViews),
@@ -152,36 +161,44 @@ export function evaluationGraph(architecture: Architecture, size: ModelSize, set
 
 function answersOf(heads: Heads, kind: PositionKind, hasViews: boolean): Record<string, Tensor> {
   const { volatility, confidence } = heads;
+  const views = Object.entries(heads.views).map(([name, view]) => [`view/${name}`, view] as const);
   return {
     position: positionOf(heads, kind),
     ...(volatility === null ? {} : { volatility }),
     ...(confidence === null ? {} : { confidence }),
-    ...(hasViews ? Object.fromEntries(Object.entries(heads.views).map(([name, view]) => [`view/${name}`, view])) : {}),
+    ...(hasViews ? Object.fromEntries(views) : {}),
   };
 }
 
 export interface InferenceOptions {
   readonly heads?: readonly HeadName[];
   readonly positionKind?: PositionKind;
-  /** Recurrent state is fed as `state/NAME` and returned as `final/NAME` (one name cannot be both in an ONNX file). */
+  /**
+   * Recurrent state is fed as `state/NAME` and returned as `final/NAME` (one name cannot be both in
+   * an ONNX file).
+   */
   readonly carry?: boolean;
 }
 
 /**
- * The network alone: B and T open, parameters as state under their own names, dropout off. Outputs position,
- * volatility, confidence (B, T) as there are, `view/NAME`, and `final/NAME` (B, H) when state is carried.
+ * The network alone: B and T open, parameters as state under their own names, dropout off. Outputs
+ * position, volatility, confidence (B, T) as there are, `view/NAME`, and `final/NAME` (B, H) when
+ * state is carried.
  */
-export function inferenceGraph(architecture: Architecture, size: Omit<ModelSize, "B" | "T">, settings: Settings,
+export function inferenceGraph(architecture: Architecture, size: Omit<ModelSize, "B" | "T">,
+  settings: Settings,
   { heads: which, positionKind = "tanh", carry = false }: InferenceOptions = {}): Graph {
   assert(!carry || architecture.hasState, `${architecture.name} has no state to carry`);
   const open: ModelSize = { ...size, B: "B", T: "T" };
   const parts: InferenceParts = { parameters: [], initial: [], final: {} };
   const inputs = modelInputs(open);
-  const heads = architecture.build(inferenceScope(parts, carry), inputs, open, withHeads(settings, which));
-  const finals = Object.entries(parts.final).map(([name, value]) => [`final/${name}`, value] as const);
+  const scope = inferenceScope(parts, carry);
+  const heads = architecture.build(scope, inputs, open, withHeads(settings, which));
+  const finals = Object.fromEntries(!carry ? []
+    : Object.entries(parts.final).map(([name, value]) => [`final/${name}`, value]));
   return simplify(makeGraph(architecture.name, {
     inputs: [inputs.features, inputs.instrument, ...parts.initial],
     state: parts.parameters.map((tensor) => ({ tensor })),
-    outputs: { ...answersOf(heads, positionKind, true), ...(carry ? Object.fromEntries(finals) : {}) },
+    outputs: { ...answersOf(heads, positionKind, true), ...finals },
   }));
 }
