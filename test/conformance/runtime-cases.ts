@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { random, type Random } from "../../src/base/random.ts";
 import type { BlockName } from "../../src/graph/block.ts";
-import { sizesOf, type Shape, type Sizes } from "../../src/graph/dimension.ts";
+import { sizesOf, type Dimension, type Shape, type Sizes } from "../../src/graph/dimension.ts";
 import { makeGraph, type Graph } from "../../src/graph/graph.ts";
 import type { PrimitiveName } from "../../src/graph/op.ts";
 import * as ops from "../../src/graph/ops.ts";
@@ -173,12 +173,19 @@ export const PRIMITIVE_CASES: Readonly<Record<PrimitiveName, readonly RuntimeCas
   scan: scans,
 };
 
-const lstmCase = (name: string, T: number | string, B: number | string, F: number, H: number): RuntimeCase =>
+const lstmCase = (name: string, T: Dimension, B: Dimension, F: number, H: number): RuntimeCase =>
   row(name, { x: normal(T, B, F), wx: normal(F, 4 * H), wh: normal(H, 4 * H), bias: normal(4 * H), h0: normal(B, H),
     c0: normal(B, H) }, ({ x, wx, wh, bias, h0, c0 }) => {
     const { hidden, lastHidden, lastCell } = ops.lstm(x, wx, wh, bias, h0, c0);
     return [hidden, lastHidden, lastCell];
   });
+
+const lstmGradientCase = (name: string, T: number, B: Dimension, F: number, H: number): RuntimeCase =>
+  row(name, { x: normal(T, B, F), wx: normal(F, 4 * H), wh: normal(H, 4 * H), h0: normal(B, H), c0: normal(B, H),
+    hidden: normal(T, B, H), cells: normal(T, B, H), gates: normal(T, B, 4 * H), dHidden: normal(T, B, H),
+    dLastHidden: normal(B, H), dLastCell: normal(B, H) },
+  ({ x, wx, wh, h0, c0, hidden, cells, gates, dHidden, dLastHidden, dLastCell }) => makeNode("lstmGradient",
+    [x, wx, wh, h0, c0, hidden, cells, gates, dHidden, dLastHidden, dLastCell], {}));
 
 const attentionCase = (name: string, shape: Shape, isCausal: boolean): RuntimeCase =>
   row(name, { q: normal(...shape, 4), k: normal(...shape, 4), v: normal(...shape, 3) }, ({ q, k, v }) => {
@@ -212,6 +219,7 @@ export const BLOCK_CASES: Readonly<Record<BlockName, readonly RuntimeCase[]>> = 
     row("open sizes", { x: normal("B", "T") }, ({ x }) => ops.gelu(x)),
   ],
   lstm: [lstmCase("a window", 5, 2, 3, 4), lstmCase("one step", 1, 3, 2, 2), lstmCase("open sizes", "T", "B", 3, 2)],
+  lstmGradient: [lstmGradientCase("a window", 4, 2, 3, 2), lstmGradientCase("one step", 1, 2, 2, 2)],
   attention: [attentionCase("causal", [5], true), attentionCase("of everything, two heads", [2, 3], false),
     attentionCase("causal, open sizes", ["B", 2, "T"], true)],
   adamw: [adamwCase("as ever", 5, 1e-8), adamwCase("a large epsilon", 3, 0.1)],
@@ -274,6 +282,7 @@ export function timedCases({ T = 63, B = 128, H = 64, F = 8 } = {}): TimedCase[]
   const D = H;
   const cases = [
     lstmCase("lstm", T, B, F, H),
+    lstmGradientCase("lstmGradient", T, B, F, H),
     attentionCase("attention", [B, 4, T], true),
     row("linear", { x: normal(T * B, F), w: normal(F, 4 * H), bias: normal(4 * H) }, ({ x, w, bias }) => ops.linear(x, w, bias)),
     row("layerNorm", { x: normal(T * B, D), scale: normal(D), bias: normal(D) }, ({ x, scale, bias }) =>
