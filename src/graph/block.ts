@@ -9,6 +9,8 @@
  *   gelu        x -> x
  *   lstm        x (T, B, F), wx (F, 4H), wh (H, 4H), bias (4H), h0 (B, H), c0 (B, H)
  *                 -> hidden (T, B, H), lastHidden, lastCell (B, H), cells (T, B, H), gates (T, B, 4H)
+ *   lstmGradient  x, wx, wh, h0, c0, hidden, cells, gates; adjoints of hidden, lastHidden, lastCell
+ *                 -> adjoints of x, wx, wh, bias, h0, c0
  *   attention   q, k (..., T, D), v (..., T, V) -> (..., T, V), weights (..., T, T)
  *   adamw       parameter, gradient, m, v (P); step, rate, decay () -> parameter, m, v (P)
  */
@@ -25,6 +27,7 @@ export interface BlockAttributes {
   gelu: None;
   /** Gates in the order i, f, o, g, activated in `gates`. One bias (the sum of PyTorch's two). */
   lstm: None;
+  lstmGradient: None;
   /** Scores q k^T * scale; causal: row t sees columns <= t. */
   attention: { readonly scale: number; readonly isCausal: boolean };
   /** `step` counts from 1. */
@@ -57,6 +60,13 @@ export const BLOCK_SHAPES: { readonly [Name in BlockName]: (inputs: readonly Sha
       "weights are (F, 4H), (H, 4H), (4H)");
     assert(isSameShape(h0, [B, H]) && isSameShape(c0, [B, H]), "states are (B, H)");
     return [[T, B, H], [B, H], [B, H], [T, B, H], [T, B, 4 * H]];
+  },
+  lstmGradient([x, wx, wh, h0, c0, hidden, cells, gates, dHidden, dLastHidden, dLastCell]) {
+    const [T, B] = x, [H] = wh;
+    assert([hidden, cells, dHidden].every((shape) => isSameShape(shape, [T, B, H])), "sequences are (T, B, H)");
+    assert([h0, c0, dLastHidden, dLastCell].every((shape) => isSameShape(shape, [B, H])), "states are (B, H)");
+    assert(isSameShape(gates, [T, B, wh[1]]), "gates are (T, B, 4H)");
+    return [x, wx, wh, [wh[1]], h0, c0];
   },
   attention([q, k, v]) {
     assert(isSameShape(q, k) && isSameShape(q.slice(0, -1), v.slice(0, -1)), "q, k, v have the same rows");

@@ -7,6 +7,7 @@ import { gelu } from "./gelu.ts";
 import { layerNorm } from "./layer-norm.ts";
 import { linear } from "./linear.ts";
 import { lstm } from "./lstm.ts";
+import { lstmGradient } from "./lstm-gradient.ts";
 import { softmax } from "./softmax.ts";
 
 export interface Block<Name extends BlockName> {
@@ -21,4 +22,4 @@ export interface Block<Name extends BlockName> {
 }
 
 export const BLOCKS: { readonly [Name in BlockName]: Block<Name> } =
-  { adamw, attention, gelu, layerNorm, linear, lstm, softmax };
+  { adamw, attention, gelu, layerNorm, linear, lstm, lstmGradient, softmax };

@@ -14,6 +14,7 @@ export const BLOCK_LOWERINGS: { readonly [Op in BlockName]: Lowering<Op> | null 
     [emit("LayerNormalization", inputs, { axis: -1, epsilon: real(epsilon) })],
   linear: lowerLinear,
   lstm: lowerLstm,
+  lstmGradient: null,
   softmax: (_, [x], { emit }) => [emit("Softmax", [x], { axis: -1 })],
 };
 
