@@ -37,6 +37,13 @@ const list = (text: string): string[] => {
 const wordList = (text: string, previous?: unknown): string[] =>
   [...(Array.isArray(previous) ? previous as string[] : []), ...list(text)];
 const yearList = (text: string): number[] => list(text).map(wholeNumber(1900, 2200)).sort((a, b) => a - b);
+/** One NAME=VALUE at a time, gathered; a value that reads as a number is one. */
+const setting = (text: string, previous?: unknown): Readonly<Record<string, number | string>> => {
+  const [, name, value] = /^([A-Za-z]\w*)=(.+)$/.exec(text) ?? refuse("NAME=VALUE, such as hidden=40");
+  const isNumber = value.trim() !== "" && !Number.isNaN(Number(value));
+  const before = previous as Readonly<Record<string, number | string>> | undefined;
+  return { ...before, [name]: isNumber ? Number(value) : value };
+};
 
 export const FLAGS = {
   dataset: { syntax: "--dataset <name>", help: "dataset in the data root", parse: nameText },
@@ -102,6 +109,10 @@ export const FLAGS = {
   fractional: { syntax: "--fractional", help: "event engine: fractions of a share may be traded" },
   report: { syntax: "--report <file>", help: "write the report as one self-contained HTML page" },
   formulas: { syntax: "--formulas", help: "print the formula of each metric" },
+  set: { syntax: "--set <settings...>", help: "hyperparameters of the network, NAME=VALUE", parse: setting },
+  as: { syntax: "--as <form>", help: "the graph of our own ops, or the ONNX nodes it becomes",
+    choices: ["ir", "onnx"] },
+  training: { syntax: "--training", help: "the whole training step, not the network alone" },
   peers: { syntax: "--peers", help: "run the peers of this suite beside it (needs Python)" },
   quick: { syntax: "--quick", help: "smaller sizes, for a first look" },
 } as const satisfies Record<string, Flag>;

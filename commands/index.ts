@@ -23,6 +23,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   fetch: { summary: "bring market data into the store (HDF5)", load: () => load(import("./fetch.ts")) },
   features: { summary: "turn bars into features (Parquet)", load: () => load(import("./features.ts")) },
   backtest: { summary: "tell what a strategy would have earned", load: () => load(import("./backtest.ts")) },
+  graph: { summary: "print what a model is made of", load: () => load(import("./graph.ts")) },
   bench: { summary: "measure speed and memory on this machine", load: () => load(import("./bench.ts")) },
   demo: { summary: "the whole way on a synthetic market, offline", load: () => load(import("./demo.ts")) },
   doctor: { summary: "explain what is missing on this machine", load: () => load(import("./doctor.ts")) },
