@@ -17,7 +17,7 @@ export interface Toy {
 }
 
 /** Daily deviation of the volatility-scaled return: 15 % a year. */
-export const TOY_DEVIATION = 0.15 / Math.sqrt(252);
+const DEVIATION = 0.15 / Math.sqrt(252);
 
 /** Inputs (signal, noise, noise); target = deviation x (edge x sign(signal) + normal). */
 export function toyMarket(toy: Toy = {}): SequenceSet {
@@ -26,7 +26,7 @@ export function toyMarket(toy: Toy = {}): SequenceSet {
   const stream = random(seed, "toy"), S = instruments * sequences, F = 3;
   const features = new Float32Array(S * T * F).map(() => stream.normal());
   const sign = new Float32Array(S * T).map((_, at) => Math.sign(features[at * F]));
-  const target = sign.map((one) => TOY_DEVIATION * (edge * one + stream.normal()));
+  const target = sign.map((one) => DEVIATION * (edge * one + stream.normal()));
   if (isShuffled) target.set(stream.shuffle([...target]));
   const time = Float64Array.from({ length: S * T }, (_, at) =>
     (firstDay + (Math.floor(at / T) % sequences) * T + at % T) * MS_PER_DAY);

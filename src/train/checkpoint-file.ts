@@ -7,7 +7,7 @@
  *       "parameters": { "dtype": "F32", "shape": [P], "data_offsets": [0, 4 P] }, ... }
  *
  * Values of __metadata__ must be strings (the format's rule), so what is not a tensor is JSON within JSON. The
- * checksum is SHA-256 over that JSON and the tensors' bytes.
+ * checksum is SHA-256 over that JSON, the tensors' entries and their bytes.
  */
 import { createHash } from "node:crypto";
 import { assert } from "../base/assert.ts";
@@ -23,8 +23,8 @@ interface Entry { readonly dtype: "F32" | "F64"; readonly shape: number[]; reado
 const bytesOf = (values: Float32Array | Float64Array): Uint8Array =>
   new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 
-function checksumOf(state: string, payload: readonly Uint8Array[]): string {
-  const hash = createHash("sha256").update(state);
+function checksumOf(state: string, entries: Readonly<Record<string, Entry>>, payload: readonly Uint8Array[]): string {
+  const hash = createHash("sha256").update(JSON.stringify([state, entries]));
   for (const piece of payload) hash.update(piece);
   return hash.digest("hex");
 }
@@ -44,8 +44,8 @@ export function encodeCheckpoint(state: unknown, tensors: Tensors): Uint8Array {
       data_offsets: [start, end] };
   }
   const payload = ordered.map(([, { values }]) => bytesOf(values));
-  const metadata = { format: FORMAT, version: String(CHECKPOINT_VERSION), checksum: checksumOf(said, payload),
-    state: said };
+  const metadata = { format: FORMAT, version: String(CHECKPOINT_VERSION),
+    checksum: checksumOf(said, entries, payload), state: said };
   const json = Buffer.from(JSON.stringify({ __metadata__: metadata, ...entries }), "utf8");
   const header = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, " ");
   header.writeBigUInt64LE(BigInt(header.length - 8));
@@ -71,8 +71,11 @@ export function decodeCheckpoint(bytes: Uint8Array): Decoded {
         & { __metadata__: Record<string, string> };
     if (metadata.format !== FORMAT) return damaged("it is not a checkpoint of dmn");
     if (Number(metadata.version) > CHECKPOINT_VERSION) return { kind: "newer", version: Number(metadata.version) };
+    if (metadata.version !== String(CHECKPOINT_VERSION)) return damaged("it has no version");
     const payload = buffer.subarray(8 + length);
-    if (checksumOf(metadata.state, [payload]) !== metadata.checksum) return damaged("its checksum does not match");
+    if (checksumOf(metadata.state, entries, [payload]) !== metadata.checksum) {
+      return damaged("its checksum does not match");
+    }
     // A copy of its own: aligned, and not a view into the file's bytes.
     const { buffer: own } = Uint8Array.from(payload);
     const tensors = Object.fromEntries(Object.entries(entries).map(([name, { dtype, shape, data_offsets }]) => {

@@ -1,0 +1,206 @@
+/** Training on markets whose answer is known, and what it does with data and numbers that cannot be trained on. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { architectureNamed } from "../models/index.ts";
+import { FakeClock } from "../src/base/clock.ts";
+import { UserError } from "../src/base/error.ts";
+import { dayOf, formatDay } from "../src/base/units.ts";
+import type { SequenceSet } from "../src/dataset/sequence.ts";
+import { reference } from "../src/runtime/reference.ts";
+import type { HistoryRow } from "../src/train/checkpoint.ts";
+import { fillMask, fillMaskFrom } from "../src/train/dropout.ts";
+import { dailyReturns, diversifiedSharpe } from "../src/train/evaluate.ts";
+import { fit, type FitOptions, type FitResult } from "../src/train/fit.ts";
+import { drawSettings, gridFor, gridSize, lossWeights, PAPER_GRID, settingsOf } from "../src/train/settings.ts";
+import { attainableSharpe, toyMarket } from "./toy-market.ts";
+
+const SETTINGS = { hidden: 5, dropout: 0.1, batch: 32, learningRate: 0.02, epochs: 12 };
+const EDGE = 0.2, INSTRUMENTS = 4;
+const training = toyMarket({ sequences: 48, edge: EDGE }), validation = toyMarket({ sequences: 60, edge: EDGE, seed: 2 });
+
+const train = (over: Partial<FitOptions> = {}): Promise<FitResult> => fit({
+  architecture: architectureNamed("mlp"), settings: SETTINGS, training, validation, seed: 1, runtime: reference,
+  clock: new FakeClock(0), ...over });
+
+/** Sharpe ratio of always taking the sign of the signal, which nobody beats but by luck. */
+function bestOf(set: SequenceSet): number {
+  return diversifiedSharpe(set, set.target.map((_, at) => Math.sign(set.features[at * 3]))).gross;
+}
+
+describe("what is learned", () => {
+  test("where the sign of an input predicts the return, MLP and LSTM get three quarters of the Sharpe that can be had", async () => {
+    const best = bestOf(validation);
+    // 600 days: a standard error of sqrt(252 / 600) = 0.65 around 0.2 sqrt(252 x 4) = 6.35.
+    assert.ok(Math.abs(best - attainableSharpe(EDGE, INSTRUMENTS)) < 2 * 0.65, String(best));
+    for (const [name, epochs] of [["mlp", 20], ["lstm", 20]] as const) {
+      const { validationSharpe, history } = await train({ architecture: architectureNamed(name), settings: { ...SETTINGS, epochs } });
+      assert.ok(validationSharpe > 0.75 * best && validationSharpe < 1.1 * best, `${name}: ${validationSharpe} of ${best}`);
+      assert.ok(history.at(-1)!.loss < history[0].loss - 1, name);
+    }
+  });
+
+  test("with returns shuffled over rows no epoch's Sharpe is further from 0 than 2.5 standard errors of 0.65", async () => {
+    const { history } = await train({ training: toyMarket({ sequences: 48, isShuffled: true }),
+      validation: toyMarket({ sequences: 60, seed: 2, isShuffled: true }) });
+    for (const { epoch, validationSharpe } of history) assert.ok(Math.abs(validationSharpe) < 2.5 * 0.65, `${epoch}: ${validationSharpe}`);
+  });
+
+  test("squared error and cross entropy learn the same sign", async () => {
+    for (const loss of ["mse", "binary"]) {
+      const { validationSharpe, positionKind } = await train({ settings: { ...SETTINGS, loss } });
+      assert.equal(positionKind, "sign");
+      assert.ok(validationSharpe > 0.7 * bestOf(validation), `${loss}: ${validationSharpe}`);
+    }
+  });
+
+  test("costs of 20 bps make it trade less: the mean change of position falls by a third at least", async () => {
+    const turnover = async (costBps: number): Promise<number> => {
+      const { history } = await train({ settings: { ...SETTINGS, costBps, turnoverWeight: 1e-9, epochs: 15 } });
+      return history.at(-1)!.terms.turnover;
+    };
+    const free = await turnover(0), dear = await turnover(20);
+    assert.ok(dear < free * 2 / 3, `${free} and ${dear}`);
+  });
+});
+
+describe("the same and not the same", () => {
+  const bits = ({ parameters, history }: FitResult): unknown => ({ parameters: [...parameters], history });
+  test("a seed gives the same bits twice, another seed gives others", async () => {
+    const once = await train();
+    assert.deepEqual(bits(await train()), bits(once));
+    assert.notDeepEqual([...(await train({ seed: 2 })).parameters], [...once.parameters]);
+  });
+
+  test("40 sequences in batches of 32: what stands in rows of weight 0 changes nothing, but that they are 0 does", async () => {
+    const settings = { ...SETTINGS, epochs: 2 }, set = toyMarket({ sequences: 10 });
+    const weight = set.weight.slice().fill(0, 0, 5), features = set.features.slice().fill(1e3, 0, 5 * 3);
+    const masked = await train({ training: { ...set, weight }, settings });
+    assert.deepEqual(bits(await train({ training: { ...set, weight, features }, settings })), bits(masked));
+    assert.notEqual((await train({ training: set, settings })).history[0].loss, masked.history[0].loss);
+  });
+
+  test("two half batches accumulated are one update: with the mse loss the same parameters to 1e-6", async () => {
+    const set = toyMarket({ sequences: 8 }), settings = { ...SETTINGS, dropout: 0, loss: "mse", epochs: 3 };
+    const whole = await train({ training: set, settings: { ...settings, batch: 32 } });
+    const halves = await train({ training: set, settings: { ...settings, batch: 16, accumulate: 2 } });
+    assert.equal(whole.parameters.length, halves.parameters.length);
+    whole.parameters.forEach((value, k) => { assert.ok(Math.abs(value - halves.parameters[k]) < 1e-6, String(k)); });
+  });
+});
+
+describe("when it ends", () => {
+  test("after `patience` epochs without a better Sharpe, with the parameters of the best one", async () => {
+    const shuffled = { training: toyMarket({ sequences: 12, isShuffled: true }), validation: toyMarket({ seed: 5, isShuffled: true }) };
+    const rows: HistoryRow[] = [];
+    const settings = { ...SETTINGS, epochs: 60, patience: 6 };
+    const stopped = await train({ ...shuffled, settings, onEpoch: (row) => { rows.push(row); } });
+    assert.equal(stopped.history.length, stopped.bestEpoch + 6);
+    assert.deepEqual(rows, stopped.history);
+    const best = Math.max(...stopped.history.map((row) => row.validationSharpeNet));
+    assert.equal(stopped.validationSharpe, best);
+    const short = await train({ ...shuffled, settings: { ...settings, epochs: stopped.bestEpoch } });
+    assert.deepEqual([...short.parameters], [...stopped.parameters]);
+  });
+
+  test("the learning rate warms up and follows half a cosine: first step 1/8 of it, last epoch near 0", async () => {
+    const { history } = await train({ settings: { ...SETTINGS, schedule: "cosine", warmup: 2, epochs: 10, batch: 48, patience: 99 } });
+    // 4 steps an epoch: after epochs 1 and 2 the rate is 4/8 and 8/8; the last of 32 cosine steps is 0.5 (1 + cos(31 pi / 32)).
+    assert.deepEqual(history.slice(0, 2).map(({ rate }) => rate), [0.01, 0.02]);
+    assert.ok(Math.abs(history[9].rate - 0.02 * 0.0024076367) < 1e-10, String(history[9].rate));
+  });
+});
+
+describe("what cannot be trained on is refused with one sentence", () => {
+  const refused = (pattern: RegExp, over: Partial<FitOptions>): Promise<void> =>
+    assert.rejects(train(over), (error: unknown) => error instanceof UserError && pattern.test(error.problem));
+  test("returns that never vary", () =>
+    refused(/^the returns of the training set are constant \(1920 rows, variance 0\): there is nothing to learn$/,
+      { training: { ...training, target: new Float32Array(training.target.length).fill(0.001) } }));
+  test("a set without a row", () =>
+    refused(/nothing in the validation set: too few bars for one sequence of 10/,
+      { validation: { ...validation, weight: new Float32Array(validation.weight.length) } }));
+  test("an unknown hyperparameter, with the one that was meant", () => assert.rejects(train({ settings: { hiden: 5 } }),
+    /mlp has no hyperparameter "hiden"\ndid you mean "hidden"\?/));
+  test("a loss that is not a number names the instruments and the days of its batch", async () => {
+    const features = training.features.slice();
+    features[10 * 3 * 48 * 2] = NaN;      // the first sequence of TOY2
+    const first = formatDay(dayOf(Math.min(...training.time))), last = formatDay(dayOf(Math.max(...training.time)));
+    await refused(new RegExp(`^the loss is not a number in epoch 1, step \\d; the batch was TOY0, TOY1, TOY2, TOY3, ${first} to ${last}$`),
+      { training: { ...training, features }, settings: { ...SETTINGS, batch: 192 } });
+  });
+});
+
+describe("validation Sharpe", () => {
+  test("two instruments, three days: means over those present, costs on every change but the first", () => {
+    const set: SequenceSet = {
+      names: ["x"], lookback: 2, count: 3, symbols: ["A", "B"], features: new Float32Array(6), instrument: Int32Array.of(0, 0, 1),
+      target: Float32Array.of(0.01, 0.02, -0.01, 9, 0.03, 0.01), weight: Float32Array.of(1, 1, 1, 0, 1, 1),
+      scale: Float32Array.of(1, 2, 2, 1, 1, 1), time: Float64Array.of(1, 2, 3, NaN, 2, 3) };
+    const { time, gross, net } = dailyReturns(set, Float32Array.of(1, -0.5, 1, 1, 1, -1), 100);
+    assert.deepEqual([...time], [1, 2, 3]);
+    const near = (found: Float64Array, expected: number[]): void =>
+      { found.forEach((value, k) => { assert.ok(Math.abs(value - expected[k]) < 1e-9, `${k}: ${value}`); }); };
+    near(gross, [0.01, (-0.01 + 0.03) / 2, (-0.01 - 0.01) / 2]);
+    // Changes: A from 1 to -1 and to 2, B from 1 to -1, each at 1 %.
+    near(net, [0.01, (-0.01 - 0.02 + 0.03) / 2, (-0.01 - 0.03 - 0.01 - 0.02) / 2]);
+  });
+});
+
+describe("dropout masks", () => {
+  // xoshiro128++ from state 1, 2, 3, 4: the key of its reference implementation, as Rust's rand_xoshiro quotes it.
+  const WORDS = [641, 1573767, 3222811527, 3517856514, 836907274, 4247214768, 3867114732, 1355841295, 495546011, 621204420];
+  test("the generator behind them gives the published words, 16 bits at a time", () => {
+    const halves = WORDS.flatMap((word) => [word & 0xffff, word >>> 16]);
+    const mask = new Float32Array(20);
+    halves.forEach((half, k) => {
+      fillMaskFrom(mask, half / 65536, [1, 2, 3, 4]);
+      assert.ok(mask[k] > 0, `value ${k} is kept at a rate of ${half}/65536`);
+      if (half === 65535) return;
+      fillMaskFrom(mask, (half + 1) / 65536, [1, 2, 3, 4]);
+      assert.equal(mask[k], 0, `value ${k} is dropped at a rate of ${half + 1}/65536`);
+    });
+  });
+
+  test("of 999,999 values at 0.3 a share of 0.3 +- 4 standard errors is 0, the rest 1 / 0.7; odd lengths are filled", () => {
+    const mask = new Float32Array(999_999).fill(NaN);
+    fillMask(mask, 0.3, 7, 3, 11, "dropout/lstm");
+    const kept = mask.filter((value) => value !== 0);
+    assert.ok(Math.abs(1 - kept.length / mask.length - 0.3) < 4 * Math.sqrt(0.21 / mask.length));
+    assert.ok(kept.every((value) => Math.abs(value - 1 / 0.7) < 2e-5));
+  });
+
+  test("each of seed, epoch, step and name makes another mask, and the same four the same", () => {
+    const of = (...[seed, epoch, step, name]: [number, number, number, string]): string => {
+      const mask = new Float32Array(64);
+      fillMask(mask, 0.5, seed, epoch, step, name);
+      return mask.join("");
+    };
+    const masks = [of(1, 1, 1, "a"), of(2, 1, 1, "a"), of(1, 2, 1, "a"), of(1, 1, 2, "a"), of(1, 1, 1, "b")];
+    assert.equal(new Set(masks).size, 5);
+    assert.equal(of(1, 1, 1, "a"), masks[0]);
+  });
+});
+
+describe("settings", () => {
+  const lstm = architectureNamed("lstm");
+  test("the papers' grid has 6 x 5 x 3 x 4 x 3 = 1080 settings; 1080 trials draw each once, in another order by seed", () => {
+    const grid = gridFor(lstm);
+    assert.equal(gridSize(grid), 1080);
+    const draws = (seed: number): string[] => Array.from({ length: 1080 }, (_, trial) => JSON.stringify(drawSettings(grid, seed, trial)));
+    const one = draws(1), two = draws(2);
+    assert.equal(new Set(one).size, 1080);
+    assert.notDeepEqual(one.slice(0, 5), two.slice(0, 5));
+    // Each value of each setting has its share among the first 108 trials: 18 +- 12 for each of the six hidden sizes.
+    for (const hidden of PAPER_GRID.hidden) {
+      const share = one.slice(0, 108).filter((text) => text.includes(`"hidden":${hidden},`)).length;
+      assert.ok(Math.abs(share - 18) <= 12, `hidden ${hidden}: ${share}`);
+    }
+    for (const text of one) settingsOf(lstm, JSON.parse(text) as Record<string, number>);
+  });
+
+  test("a term of weight 0 is not in the loss; heads bring their own", () => {
+    assert.deepEqual([...lossWeights(settingsOf(lstm, {}))], [["sharpe", 1]]);
+    assert.deepEqual([...lossWeights(settingsOf(lstm, { riskWeight: 0.5, heads: "all", loss: "mse" }))],
+      [["mse", 1], ["cvar", 0.5], ["volatilityHead", 1], ["confidenceHead", 1]]);
+  });
+});
