@@ -36,14 +36,13 @@ const list = (text: string): string[] => {
 };
 const wordList = (text: string, previous?: unknown): string[] =>
   [...(Array.isArray(previous) ? previous as string[] : []), ...list(text)];
-const yearList = (text: string): number[] => list(text).map(wholeNumber(1900, 2200)).sort((a, b) => a - b);
-/** One NAME=VALUE at a time, gathered; a value that reads as a number is one. */
-const setting = (text: string, previous?: unknown): Readonly<Record<string, number | string>> => {
-  const [, name, value] = /^([A-Za-z]\w*)=(.+)$/.exec(text) ?? refuse("NAME=VALUE, such as hidden=40");
-  const isNumber = value.trim() !== "" && !Number.isNaN(Number(value));
-  const before = previous as Readonly<Record<string, number | string>> | undefined;
-  return { ...before, [name]: isNumber ? Number(value) : value };
+/** "hidden=40", each added to the settings said before it. */
+const setting = (text: string, previous?: unknown): Record<string, number | string> => {
+  const [, name, value] = /^([A-Za-z]\w*)=(.+)$/.exec(text) ?? refuse("a setting such as hidden=40");
+  const said = value.trim() === "" || Number.isNaN(Number(value)) ? value : Number(value);
+  return { ...previous as Record<string, number | string> | undefined, [name]: said };
 };
+const yearList = (text: string): number[] => list(text).map(wholeNumber(1900, 2200)).sort((a, b) => a - b);
 
 export const FLAGS = {
   dataset: { syntax: "--dataset <name>", help: "dataset in the data root", parse: nameText },
@@ -109,11 +108,23 @@ export const FLAGS = {
   fractional: { syntax: "--fractional", help: "event engine: fractions of a share may be traded" },
   report: { syntax: "--report <file>", help: "write the report as one self-contained HTML page" },
   formulas: { syntax: "--formulas", help: "print the formula of each metric" },
-  set: { syntax: "--set <settings...>", help: "hyperparameters of the network, NAME=VALUE", parse: setting },
   as: { syntax: "--as <form>", help: "the graph of our own ops, or the ONNX nodes it becomes",
     choices: ["ir", "onnx"] },
   training: { syntax: "--training", help: "the whole training step, not the network alone" },
   peers: { syntax: "--peers", help: "run the peers of this suite beside it (needs Python)" },
+  set: { syntax: "--set <name=value>", help: "one hyperparameter; may be repeated", parse: setting },
+  features: { syntax: "--features <list...>",
+    help: "the recipe's columns that the network is fed; else those in standard deviations", parse: wordList },
+  seeds: { syntax: "--seeds <n>", help: "networks per fold, from seeds 0, 1, ...", parse: wholeNumber(1, 100) },
+  trials: { syntax: "--trials <n>", help: "settings of the papers' grid tried per fold; the best one's are used",
+    parse: wholeNumber(0, 10_000) },
+  embargo: { syntax: "--embargo <bars>", help: "bars left out between training and test",
+    parse: wholeNumber(0, 10_000) },
+  mode: { syntax: "--mode <mode>",
+    help: "replay: each decision sees its whole window; carry: state goes from bar to bar",
+    choices: ["replay", "carry"] },
+  resume: { syntax: "--resume", help: "go on with what was begun under this name" },
+  force: { syntax: "--force", help: "throw away what is there under this name" },
   quick: { syntax: "--quick", help: "smaller sizes, for a first look" },
 } as const satisfies Record<string, Flag>;
 export type FlagName = keyof typeof FLAGS;
