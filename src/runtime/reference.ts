@@ -1,6 +1,7 @@
 /**
- * The oracle: an interpreter in float64 that says what a graph means. Blocks are computed by their decomposition, so
- * it knows no fast path that could be wrong. Slow by design; small graphs run in microseconds to milliseconds.
+ * The oracle: an interpreter in float64 that says what a graph means. Blocks are computed by their
+ * decomposition, so it knows no fast path that could be wrong. Slow by design; small graphs run in
+ * microseconds to milliseconds.
  */
 import { assert } from "../base/assert.ts";
 import { shapeText, sizesOf, type Sizes } from "../graph/dimension.ts";
@@ -25,7 +26,6 @@ interface Bound {
 
 function programOf(graph: Graph): Program {
   const state = new Map<string, Dense>();
-  const places = new Map([...graph.inputs, ...graph.state].map(({ name, tensor }) => [name, tensor]));
   let bound: Bound | null = null;
 
   function stateTensor(name: string): Tensor {
@@ -41,29 +41,29 @@ function programOf(graph: Graph): Program {
       const sizes = sizesFor(graph, values);
       if (bound === null || !isSameSizes(bound.sizes, sizes)) bound = bindGraph(graph, sizes);
       const { given, plan } = bound;
-      for (const name of places.keys()) {
-        const array = given.get(name)!.values;
+      for (const [name, { values: array }] of given) {
         if (Object.hasOwn(values, name)) array.set(values[name].values); else array.fill(0);
       }
       plan.run();
-      const results = plan.results.map(({ shape, values: found }) => ({ shape, values: Float64Array.from(found) }));
+      const results = plan.results.map(copyOf);
       graph.state.forEach(({ name, tensor, next }, k) => {
         if (next !== tensor) state.set(name, results[graph.outputs.length + k]);
       });
-      return Promise.resolve(Object.fromEntries(graph.outputs.map(({ name }, k) => [name, results[k]])));
+      const outputs = graph.outputs.map(({ name }, k) => [name, results[k]] as const);
+      return Promise.resolve(Object.fromEntries(outputs));
     },
 
     read(names) {
       return Promise.resolve(Object.fromEntries(names.map((name) => {
-        const { shape, values } = state.get(name) ?? makeDense(sizesOf(stateTensor(name).shape));
-        return [name, { shape, values: Float64Array.from(values) }];
+        const zero = (): Dense => makeDense(sizesOf(stateTensor(name).shape));
+        return [name, copyOf(state.get(name) ?? zero())];
       })));
     },
 
     write(given) {
       for (const [name, one] of Object.entries(given)) {
         checkShape(name, one, stateTensor(name));
-        state.set(name, { shape: [...one.shape], values: Float64Array.from(one.values) });
+        state.set(name, copyOf(one));
       }
       return Promise.resolve();
     },
@@ -72,13 +72,17 @@ function programOf(graph: Graph): Program {
   };
 }
 
+const copyOf = ({ shape, values }: Values): Dense =>
+  ({ shape: [...shape], values: Float64Array.from(values) });
+
 function bindGraph(graph: Graph, sizes: Sizes): Bound {
   const given = [...graph.inputs, ...graph.state].map(({ name, tensor }) =>
     ({ name, tensor, array: makeDense(sizesOf(tensor.shape, sizes)) }));
+  const arrays = given.map(({ tensor, array }) => [tensor, array] as const);
   return {
     sizes,
     given: new Map(given.map(({ name, array }) => [name, array])),
-    plan: makePlan(given.map(({ tensor, array }) => [tensor, array] as const), resultsOf(graph), sizes),
+    plan: makePlan(arrays, resultsOf(graph), sizes),
   };
 }
 
@@ -87,7 +91,8 @@ function checkNames(graph: Graph, feeds: Tensors): void {
     assert(Object.hasOwn(feeds, name), `graph ${graph.name} is run without its input ${name}`);
   }
   for (const name of Object.keys(feeds)) {
-    assert(graph.inputs.some((one) => one.name === name), `graph ${graph.name} has no input ${name}`);
+    assert(graph.inputs.some((one) => one.name === name),
+      `graph ${graph.name} has no input ${name}`);
   }
 }
 
@@ -95,7 +100,8 @@ function checkNames(graph: Graph, feeds: Tensors): void {
 function sizesFor(graph: Graph, values: Tensors): Sizes {
   const known = [...graph.inputs, ...graph.state].filter(({ name }) => Object.hasOwn(values, name));
   for (const { name, tensor } of known) checkShape(name, values[name], tensor);
-  const sizes = matchSizes(known.map(({ name, tensor }) => ({ expected: tensor.shape, found: values[name].shape })));
+  const sizes = matchSizes(known.map(({ name, tensor }) =>
+    ({ expected: tensor.shape, found: values[name].shape })));
   for (const { name, tensor } of known) {
     const expected = sizesOf(tensor.shape, sizes);
     assert(expected.every((size, axis) => size === values[name].shape[axis]),
@@ -108,11 +114,13 @@ function sizesFor(graph: Graph, values: Tensors): Sizes {
 /** Everything about a shape that can be told without the other inputs. */
 function checkShape(name: string, { shape, values }: Values, { shape: expected }: Tensor): void {
   assert(shape.length === expected.length
-    && expected.every((dimension, axis) => typeof dimension === "string" || dimension === shape[axis]),
+    && expected.every((size, axis) => typeof size === "string" || size === shape[axis]),
   `${name} is ${shapeText(expected)}, not ${shapeText(shape)}`);
   const count = shape.reduce((product, size) => product * size, 1);
-  assert(values.length === count, `${name} ${shapeText(shape)} has ${values.length} values, not ${count}`);
+  assert(values.length === count,
+    `${name} ${shapeText(shape)} has ${values.length} values, not ${count}`);
 }
 
 const isSameSizes = (a: Sizes, b: Sizes): boolean =>
-  Object.keys(a).length === Object.keys(b).length && Object.entries(a).every(([name, size]) => b[name] === size);
+  Object.keys(a).length === Object.keys(b).length
+  && Object.entries(a).every(([name, size]) => b[name] === size);

@@ -1,10 +1,13 @@
 /**
- * The primitives in float64, one kernel each. A kernel is given the arrays it reads and writes, whose shapes are
- * numbers by now, and returns the loop that computes one from the other: positions are worked out once, a run is
- * loops only.
+ * The primitives in float64, one kernel each. A kernel is given the arrays it reads and writes, whose
+ * shapes are numbers by now, and returns the loop that computes one from the other: positions are worked
+ * out once, a run is loops only.
  *
  * Everything that moves elements is one idea, a view: element (i, j, ...) of a shape lies at
- * offset + i strides[0] + j strides[1] + ... of an array. Broadcasting is a stride of 0, a transpose permutes strides.
+ *
+ *   offset + i strides[0] + j strides[1] + ...      of an array
+ *
+ * Broadcasting is a stride of 0, a transpose permutes strides, a slice has an offset.
  */
 import { assert } from "../../base/assert.ts";
 import type { Sizes } from "../../graph/dimension.ts";
@@ -16,15 +19,18 @@ export interface Dense {
   readonly values: Float64Array;
 }
 
-export type Kernel<Name extends PrimitiveName> = (inputs: readonly Dense[], outputs: readonly Dense[],
-  attributes: PrimitiveAttributes[Name], sizes: Sizes) => () => void;
+export type Kernel<Name extends PrimitiveName> = (inputs: readonly Dense[],
+  outputs: readonly Dense[], attributes: PrimitiveAttributes[Name], sizes: Sizes) => () => void;
 
-const count = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
+const count = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
-export const makeDense = (shape: readonly number[]): Dense => ({ shape, values: new Float64Array(count(shape)) });
+/** Zeros. */
+export const makeDense = (shape: readonly number[]): Dense =>
+  ({ shape, values: new Float64Array(count(shape)) });
 
 /** Distance between neighbours along each axis. */
-const stridesOf = (shape: readonly number[]): number[] => shape.map((_, axis) => count(shape.slice(axis + 1)));
+const stridesOf = (shape: readonly number[]): number[] =>
+  shape.map((_, axis) => count(shape.slice(axis + 1)));
 
 /** Position in the array of each element of `shape`, in row-major order. */
 function positions(shape: readonly number[], strides: readonly number[], offset = 0): Int32Array {
@@ -42,8 +48,10 @@ function positions(shape: readonly number[], strides: readonly number[], offset 
 /** Strides that walk an array of shape `from` as if it were broadcast to `to`. */
 function broadcastStrides(from: readonly number[], to: readonly number[]): number[] {
   const strides = stridesOf(from);
-  const missing = to.length - from.length;
-  return to.map((_, axis) => (axis < missing || from[axis - missing] === 1 ? 0 : strides[axis - missing]));
+  return to.map((_, axis) => {
+    const own = axis - (to.length - from.length);
+    return own < 0 || from[own] === 1 ? 0 : strides[own];
+  });
 }
 const broadcastTo = (from: readonly number[], to: readonly number[]): Int32Array =>
   positions(to, broadcastStrides(from, to));
@@ -57,7 +65,9 @@ const binary = (compute: (a: number, b: number) => number) => ([a, b]: readonly 
   [y]: readonly Dense[]) => {
   const atA = broadcastTo(a.shape, y.shape), atB = broadcastTo(b.shape, y.shape);
   return (): void => {
-    for (let k = 0; k < y.values.length; k++) y.values[k] = compute(a.values[atA[k]], b.values[atB[k]]);
+    for (let k = 0; k < y.values.length; k++) {
+      y.values[k] = compute(a.values[atA[k]], b.values[atB[k]]);
+    }
   };
 };
 
@@ -94,8 +104,8 @@ function addProduct(a: { values: Float64Array; start: number; row: number; inner
 }
 
 const matmul: Kernel<"matmul"> = ([a, b], [y], { transposeA, transposeB }) => {
-  const [rows, inner] = transposeA ? [a.shape.at(-1)!, a.shape.at(-2)!] : [a.shape.at(-2)!, a.shape.at(-1)!];
-  const columns = y.shape.at(-1)!;
+  const [rows, columns] = y.shape.slice(-2);
+  const inner = a.shape.at(transposeA ? -2 : -1)!;
   const batch = y.shape.slice(0, -2);
   const matrices = (operand: Dense): Int32Array => broadcastTo(operand.shape.slice(0, -2), batch);
   const ofA = matrices(a), ofB = matrices(b);
@@ -153,10 +163,10 @@ export const KERNELS = {
   max: binary(Math.max),
   greater: binary((a, b) => (a > b ? 1 : 0)),
   where: ([condition, a, b], [y]) => {
-    const [atCondition, atA, atB] = [condition, a, b].map((operand) => broadcastTo(operand.shape, y.shape));
+    const [at, atA, atB] = [condition, a, b].map(({ shape }) => broadcastTo(shape, y.shape));
     return () => {
       for (let k = 0; k < y.values.length; k++) {
-        y.values[k] = condition.values[atCondition[k]] !== 0 ? a.values[atA[k]] : b.values[atB[k]];
+        y.values[k] = condition.values[at[k]] !== 0 ? a.values[atA[k]] : b.values[atB[k]];
       }
     };
   },
@@ -165,7 +175,9 @@ export const KERNELS = {
   sort: ([x], [y]) => () => {
     y.values.set(x.values);
     const width = y.shape.at(-1)!;
-    for (let row = 0; row < y.values.length; row += width) y.values.subarray(row, row + width).sort().reverse();
+    for (let row = 0; row < y.values.length; row += width) {
+      y.values.subarray(row, row + width).sort().reverse();
+    }
   },
   matmul,
   reshape: ([x], [y]) => () => { y.values.set(x.values); },
@@ -175,8 +187,9 @@ export const KERNELS = {
   },
   broadcast: ([x], [y]) => read(x, y, broadcastTo(x.shape, y.shape)),
   slice: ([x], [y], { axis, start, length }) => {
-    const first = start < 0 ? x.shape[axis] + start : start;
-    assert(first >= 0 && first + length <= x.shape[axis], `slices ${length} from ${start} of ${x.shape[axis]}`);
+    const size = x.shape[axis];
+    const first = start < 0 ? size + start : start;
+    assert(first >= 0 && first + length <= size, `slices ${length} from ${start} of ${size}`);
     const strides = stridesOf(x.shape);
     return read(x, y, positions(y.shape, strides, first * strides[axis]));
   },
