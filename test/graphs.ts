@@ -35,7 +35,8 @@ export function everyOpGraph(): Graph {
       matmul: op.matmul(x, w, { transposeB: true }), reshape: op.reshape(x, [2, 6]), turned: op.transpose(x, [1, 0]),
       wide: op.broadcast(bias, [2, 4]), last: op.slice(x, 1, -2, 2), padded: op.pad(x, 0, 1, 2),
       joined: op.concat([x, w], 0), linear: op.linear(x, w, bias), layerNorm: op.layerNorm(x, bias, bias),
-      attention: seen.output, attentionWeights: seen.weights, lstm: recurrent, lstmGradient: gradient(op.total(recurrent), [w])[0],
+      attention: seen.output, attentionWeights: seen.weights, lstm: recurrent,
+      lstmGradient: gradient(op.total(recurrent), [w])[0],
     },
   });
 }
