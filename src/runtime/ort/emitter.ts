@@ -1,12 +1,12 @@
 /**
- * Collects the nodes and constants of an ONNX graph while it is being written. One emitter per (sub)graph; constants
- * and open sizes belong to the outermost, where inner graphs see them:
+ * Collects the nodes and constants of an ONNX graph while it is being written. One emitter per (sub)graph;
+ * constants and open sizes belong to the outermost, where inner graphs see them:
  *
  *   root  initialisers, sizes "B" "T" (int64 [1], by Shape of an input, once each)
  *    └─ body of a scan: its own nodes; may name anything of the root's that was made before it
  */
 import { assert } from "../../base/assert.ts";
-import { multiply, namesOf, type Shape } from "../../graph/dimension.ts";
+import { multiply, type Shape } from "../../graph/dimension.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { floatTensor, integerTensor, makeOnnxNode, type NodeAttributes, type Precision } from "./onnx.ts";
 import type { NodeProto, TensorProto } from "./onnx-pb.ts";
@@ -29,29 +29,31 @@ export interface Emitter {
   /** Values of inputs that are baked in, by input name: what a lowering may re-order while it writes. */
   readonly baked: ReadonlyMap<string, { shape: readonly number[]; values: ArrayLike<number> }>;
   /** Adds a node; names of its outputs. */
-  emitAll(op: string, inputs: readonly string[], options?: EmitOptions): string[];
+  readonly emitAll: (op: string, inputs: readonly string[], options?: EmitOptions) => string[];
   /** Adds a node; the name of its first output. */
-  emit(op: string, inputs: readonly string[], attributes?: NodeAttributes, domain?: string): string;
+  readonly emit: (op: string, inputs: readonly string[], attributes?: NodeAttributes,
+    domain?: string) => string;
   /** A constant (), as an initialiser. */
-  scalar(value: number): string;
+  readonly scalar: (value: number) => string;
   /** A constant of this shape; not shared. */
-  floats(shape: readonly number[], values: ArrayLike<number>): string;
+  readonly floats: (shape: readonly number[], values: ArrayLike<number>) => string;
   /** int64 constant (). */
-  integer(value: number): string;
+  readonly integer: (value: number) => string;
   /** int64 constant of one axis. */
-  integers(values: readonly number[]): string;
+  readonly integers: (values: readonly number[]) => string;
   /** A shape as an int64 vector, computed where it is open. */
-  sizes(shape: Shape): string;
-  nameOf(tensor: Tensor): string;
+  readonly sizes: (shape: Shape) => string;
+  readonly nameOf: (tensor: Tensor) => string;
   /** An emitter for the body of a scan. */
-  inner(): Emitter;
+  readonly inner: () => Emitter;
   /** A name that nothing else has. */
-  fresh(stem: string): string;
+  readonly fresh: (stem: string) => string;
 }
 
 /** `opens` says where a size can be read: "B" -> the name of an input and the axis. */
-export function makeEmitter({ precision, isOwn, baked, opens }: Pick<Emitter, "precision" | "isOwn" | "baked"> & {
-  opens: ReadonlyMap<string, { input: string; axis: number }>;
+export function makeEmitter({ precision, isOwn, baked, opens }:
+Pick<Emitter, "precision" | "isOwn" | "baked"> & {
+  readonly opens: ReadonlyMap<string, { input: string; axis: number }>;
 }): Emitter {
   const initialisers = new Map<string, TensorProto>();
   const shared = new Map<string, string>();
@@ -80,9 +82,11 @@ export function makeEmitter({ precision, isOwn, baked, opens }: Pick<Emitter, "p
         return made;
       },
       emit: (op, inputs, attributes, domain) => emitter.emitAll(op, inputs, { attributes, domain })[0],
-      scalar: (value) => once(`scalar ${value}`, () => keep(floatTensor(fresh("constant"), [], [value], precision))),
+      scalar: (value) => once(`scalar ${value}`, () =>
+        keep(floatTensor(fresh("constant"), [], [value], precision))),
       floats: (shape, values) => keep(floatTensor(fresh("constant"), shape, values, precision)),
-      integer: (value) => once(`integer ${value}`, () => keep(integerTensor(fresh("integer"), [], [value]))),
+      integer: (value) => once(`integer ${value}`, () =>
+        keep(integerTensor(fresh("integer"), [], [value]))),
       integers: (values) => once(`integers ${values.join()}`, () =>
         keep(integerTensor(fresh("integers"), [values.length], values))),
       sizes: (shape) => (outer ?? emitter) === emitter ? openSizes(emitter, shape) : outer!.sizes(shape),
@@ -101,10 +105,8 @@ export function makeEmitter({ precision, isOwn, baked, opens }: Pick<Emitter, "p
     return once(`sizes ${shape.join()}`, () => {
       const parts = shape.map((dimension) => {
         if (typeof dimension === "number") return root.integers([dimension]);
-        const open = namesOf([dimension]).flatMap((name) => Array.from({ length: powerOf(dimension, name) }, () => name));
-        const factor = Number(/^\d+/.exec(dimension)?.[0] ?? 1);
-        const sizes = open.map((name) => sizeOfName(root, name));
-        return [...(factor === 1 ? [] : [root.integers([factor])]), ...sizes]
+        return dimension.split("*")
+          .map((part) => (/^\d/.test(part) ? root.integers([Number(part)]) : sizeOfName(root, part)))
           .reduce((product, size) => root.emit("Mul", [product, size]));
       });
       return parts.length === 1 ? parts[0] : root.emit("Concat", parts, { axis: 0 });
@@ -121,9 +123,6 @@ export function makeEmitter({ precision, isOwn, baked, opens }: Pick<Emitter, "p
 
   return emitterOf([], null);
 }
-
-const powerOf = (dimension: string, name: string): number =>
-  dimension.split("*").filter((factor) => factor === name).length;
 
 /** Whether a shape has at most one open size, which ONNX can then work out itself (-1). */
 export const isInferable = (shape: Shape): boolean =>

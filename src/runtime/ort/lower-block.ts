@@ -1,5 +1,4 @@
 /** Blocks that ONNX has an op for. A block without a row here is written as its decomposition. */
-import { multiply } from "../../graph/dimension.ts";
 import type { BlockName } from "../../graph/block.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import type { Emitter } from "./emitter.ts";
@@ -41,23 +40,23 @@ function lowerLinear({ inputs: [x], outputs: [y] }: NodeOf<"linear">, [name, w, 
 const GATES = [0, 2, 1, 3] as const;
 
 /**
- * ONNX LSTM-22: X (T, B, F), W (1, 4H, F), R (1, 4H, H), B (1, 8H: of input and of state), h0 and c0 (1, B, H)
+ * ONNX LSTM-22: X (T, B, F), W (1, 4H, F), R (1, 4H, H), B (1, 8H: of input and of state), h0, c0 (1, B, H)
  *   -> Y (T, 1, B, H), h (1, B, H), c (1, B, H)
  */
-function lowerLstm({ inputs }: NodeOf<"lstm">, [x, , , , h0, c0]: readonly string[], emitter: Emitter): string[] {
-  const { emit, emitAll, integers } = emitter;
+function lowerLstm({ inputs }: NodeOf<"lstm">, [x, , , , h0, c0]: readonly string[],
+  emitter: Emitter): string[] {
+  const { emit, emitAll, integers, floats } = emitter;
   const [wx, wh, bias] = inputs.slice(1, 4).map((tensor) => reorderGates(tensor, emitter));
-  const first = integers([0]);
-  const bothBiases = emit("Concat", [bias, emitter.floats([1, multiply(inputs[3].shape[0]) as number],
-    new Float64Array(inputs[3].shape[0] as number))], { axis: 1 });
-  const [hidden, lastHidden, lastCell] = emitAll("LSTM", [x, wx, wh, bothBiases, "",
-    emit("Unsqueeze", [h0, first]), emit("Unsqueeze", [c0, first])],
-  { count: 3, attributes: { hidden_size: inputs[2].shape[0] as number } });
+  const first = integers([0]), H = inputs[2].shape[0] as number;
+  const biases = emit("Concat", [bias, floats([1, 4 * H], new Float64Array(4 * H))], { axis: 1 });
+  const states = [h0, c0].map((state) => emit("Unsqueeze", [state, first]));
+  const [hidden, lastHidden, lastCell] = emitAll("LSTM", [x, wx, wh, biases, "", ...states],
+    { count: 3, attributes: { hidden_size: H } });
   return [emit("Squeeze", [hidden, integers([1])]), emit("Squeeze", [lastHidden, first]),
     emit("Squeeze", [lastCell, first])];
 }
 
-/** (K, 4H) -> (1, 4H, K), or a bias (4H) -> (1, 4H), gates in ONNX's order: now if the numbers are known. */
+/** (K, 4H) -> (1, 4H, K), a bias (4H) -> (1, 4H), in ONNX's order; here and now if it is baked in. */
 function reorderGates(tensor: Tensor, emitter: Emitter): string {
   const { emit, emitAll, integers, nameOf, floats } = emitter;
   const H = (tensor.shape.at(-1) as number) / 4;
@@ -67,13 +66,15 @@ function reorderGates(tensor: Tensor, emitter: Emitter): string {
     const made = new Float64Array(K * columns);
     GATES.forEach((gate, place) => {
       for (let h = 0; h < H; h++) {
-        for (let k = 0; k < K; k++) made[(place * H + h) * K + k] = baked.values[k * columns + gate * H + h];
+        const to = (place * H + h) * K, from = gate * H + h;
+        for (let k = 0; k < K; k++) made[to + k] = baked.values[k * columns + from];
       }
     });
     return floats(tensor.shape.length === 2 ? [1, columns, K] : [1, columns], made);
   }
   const axis = tensor.shape.length - 1;
-  const gates = emitAll("Split", [nameOf(tensor), integers([H, H, H, H])], { count: 4, attributes: { axis } });
+  const gates = emitAll("Split", [nameOf(tensor), integers([H, H, H, H])],
+    { count: 4, attributes: { axis } });
   const ordered = emit("Concat", GATES.map((gate) => gates[gate]), { axis });
   const turned = axis === 1 ? emit("Transpose", [ordered], { perm: [1, 0] }) : ordered;
   return emit("Unsqueeze", [turned, integers([0])]);

@@ -1,6 +1,6 @@
 /**
- * How each primitive is said in ONNX: one row per op, total by type. A row writes nodes and names its outputs.
- * Booleans do not leave a row: `greater` is cast to a float, unless only `where` looks at it.
+ * How each primitive is said in ONNX: one row per op, total by type. A row writes nodes and names its
+ * outputs. Booleans do not leave a row: `greater` is cast to a float, unless only `where` looks at it.
  */
 import { assert } from "../../base/assert.ts";
 import type { Shape } from "../../graph/dimension.ts";
@@ -9,7 +9,7 @@ import { orderNodes } from "../../graph/order.ts";
 import type { Node, OpName, Tensor } from "../../graph/tensor.ts";
 import { BLOCK_LOWERINGS } from "./lower-block.ts";
 import { isInferable, type Emitter } from "./emitter.ts";
-import { CONTRIB, DATA_TYPE, makeOnnxGraph, makeOnnxNode, valueInfo } from "./onnx.ts";
+import { CONTRIB, DATA_TYPE, makeOnnxGraph, makeOnnxNode, valueInfo, type NodeAttributes } from "./onnx.ts";
 import type { GraphProto, NodeProto } from "./onnx-pb.ts";
 import { findPatterns, type Patterns } from "./pattern.ts";
 
@@ -19,32 +19,37 @@ export type Lowering<Op extends OpName> = (node: NodeOf<Op>, inputs: readonly st
   patterns: Patterns) => readonly string[];
 
 /** One ONNX op with the same inputs. */
-const same = (op: string) => (_: Node, inputs: readonly string[], { emit }: Emitter): string[] => [emit(op, inputs)];
+const same = (op: string) => (_: Node, inputs: readonly string[], { emit }: Emitter): string[] =>
+  [emit(op, inputs)];
 const END = Number.MAX_SAFE_INTEGER;
 
 const PRIMITIVE_LOWERINGS: { readonly [Op in PrimitiveName]: Lowering<Op> } = {
   input: ({ attributes }) => assert(false, `the input ${attributes.name} is not declared`) as never,
   constant: ({ attributes }, _, { scalar }) => [scalar(attributes.value)],
   iota: lowerIota,
-  neg: same("Neg"), exp: same("Exp"), log: same("Log"), sqrt: same("Sqrt"), sin: same("Sin"), tanh: same("Tanh"),
-  sigmoid: same("Sigmoid"), abs: same("Abs"), sign: same("Sign"), floor: same("Floor"),
+  neg: same("Neg"), exp: same("Exp"), log: same("Log"), sqrt: same("Sqrt"), sin: same("Sin"),
+  tanh: same("Tanh"), sigmoid: same("Sigmoid"), abs: same("Abs"), sign: same("Sign"), floor: same("Floor"),
   stop: (_, [x]) => [x],
   add: lowerAdd,
   sub: same("Sub"), mul: same("Mul"), div: same("Div"), max: same("Max"),
-  greater: (_, inputs, { emit, precision }) => [emit("Cast", [emit("Greater", inputs)], { to: DATA_TYPE[precision] })],
+  greater: (_, inputs, { emit, precision }) =>
+    [emit("Cast", [emit("Greater", inputs)], { to: DATA_TYPE[precision] })],
   where: lowerWhere,
-  sum: ({ attributes: { axes } }, [x], { emit, integers }) => [emit("ReduceSum", [x, integers(axes)], { keepdims: 1 })],
+  sum: ({ attributes: { axes } }, [x], { emit, integers }) =>
+    [emit("ReduceSum", [x, integers(axes)], { keepdims: 1 })],
   reduceMax: ({ attributes: { axes } }, [x], { emit, integers }) =>
     [emit("ReduceMax", [x, integers(axes)], { keepdims: 1 })],
   sort: ({ inputs: [{ shape }] }, [x], { emitAll, sizes }) =>
     [emitAll("TopK", [x, sizes([shape.at(-1)!])], { count: 2, attributes: { axis: -1 } })[0]],
   matmul: lowerMatmul,
-  reshape: ({ attributes: { shape } }, [x], emitter) => [emitter.emit("Reshape", [x, targetOf(shape, emitter)])],
-  transpose: ({ attributes: { permutation } }, [x], { emit }) => [emit("Transpose", [x], { perm: permutation })],
+  reshape: ({ attributes: { shape } }, [x], emitter) =>
+    [emitter.emit("Reshape", [x, targetOf(shape, emitter)])],
+  transpose: ({ attributes: { permutation } }, [x], { emit }) =>
+    [emit("Transpose", [x], { perm: permutation })],
   broadcast: ({ attributes: { shape } }, [x], { emit, sizes }) => [emit("Expand", [x, sizes(shape)])],
   slice: ({ attributes: { axis, start, length } }, [x], { emit, integers }) => {
-    const end = start + length;
-    return [emit("Slice", [x, integers([start]), integers([start < 0 && end === 0 ? END : end]), integers([axis])])];
+    const end = start < 0 && start + length === 0 ? END : start + length;
+    return [emit("Slice", [x, integers([start]), integers([end]), integers([axis])])];
   },
   pad: ({ inputs: [{ shape }], attributes: { axis, before, after } }, [x], { emit, integers }) => {
     const none = shape.map(() => 0);
@@ -54,21 +59,23 @@ const PRIMITIVE_LOWERINGS: { readonly [Op in PrimitiveName]: Lowering<Op> } = {
   scan: lowerScan,
 };
 
-const LOWERINGS = { ...PRIMITIVE_LOWERINGS, ...BLOCK_LOWERINGS } as Readonly<Partial<Record<OpName, Lowering<OpName>>>>;
+const LOWERINGS = { ...PRIMITIVE_LOWERINGS, ...BLOCK_LOWERINGS } as
+  Readonly<Record<OpName, Lowering<OpName> | null>>;
 
 /** The shape operand of Reshape: constant with -1 where one open size can be worked out from the rest. */
-const targetOf = (shape: Shape, { sizes, integers }: Emitter): string =>
-  isInferable(shape) ? integers(shape.map((dimension) => (typeof dimension === "number" ? dimension : -1))) : sizes(shape);
+const targetOf = (shape: Shape, { sizes, integers }: Emitter): string => (isInferable(shape)
+  ? integers(shape.map((dimension) => (typeof dimension === "number" ? dimension : -1))) : sizes(shape));
 
 function lowerIota({ attributes: { size } }: NodeOf<"iota">, _: readonly string[],
   { emit, floats, integer, sizes, precision }: Emitter): string[] {
   if (typeof size === "number") return [floats([size], Array.from({ length: size }, (_value, k) => k))];
-  const end = emit("Squeeze", [sizes([size])]);
-  return [emit("Cast", [emit("Range", [integer(0), end, integer(1)])], { to: DATA_TYPE[precision] })];
+  const counted = emit("Range", [integer(0), emit("Squeeze", [sizes([size])]), integer(1)]);
+  return [emit("Cast", [counted], { to: DATA_TYPE[precision] })];
 }
 
 /** a + x w of two axes is one Gemm, which adds on the way. */
-function lowerAdd(node: NodeOf<"add">, inputs: readonly string[], emitter: Emitter, patterns: Patterns): string[] {
+function lowerAdd(node: NodeOf<"add">, inputs: readonly string[], emitter: Emitter,
+  patterns: Patterns): string[] {
   const product = patterns.products.get(node);
   if (product === undefined) return [emitter.emit("Add", inputs)];
   const { matmul, other } = product;
@@ -76,16 +83,17 @@ function lowerAdd(node: NodeOf<"add">, inputs: readonly string[], emitter: Emitt
     transposesOf(matmul))];
 }
 
-const transposesOf = ({ attributes: { transposeA, transposeB } }: NodeOf<"matmul">): Record<string, number> =>
+const transposesOf = ({ attributes: { transposeA, transposeB } }: NodeOf<"matmul">): NodeAttributes =>
   ({ ...(transposeA ? { transA: 1 } : {}), ...(transposeB ? { transB: 1 } : {}) });
 
-function lowerMatmul(node: NodeOf<"matmul">, [a, b]: readonly string[], { emit, isOwn, precision }: Emitter): string[] {
+function lowerMatmul(node: NodeOf<"matmul">, [a, b]: readonly string[], emitter: Emitter): string[] {
+  const { emit, isOwn, precision } = emitter;
   const { inputs, attributes: { transposeA, transposeB } } = node;
   if (!transposeA && !transposeB) return [emit("MatMul", [a, b])];
-  if (inputs[0].shape.length === 2 && inputs[1].shape.length === 2) return [emit("Gemm", [a, b], transposesOf(node))];
+  if (inputs.every(({ shape }) => shape.length === 2)) return [emit("Gemm", [a, b], transposesOf(node))];
   if (isOwn && precision === "float32") return [emit("FusedMatMul", [a, b], transposesOf(node), CONTRIB)];
   const swapped = (name: string, rank: number): string =>
-    emit("Transpose", [name], { perm: [...Array(rank).keys()].with(-1, rank - 2).with(-2, rank - 1) });
+    emit("Transpose", [name], { perm: [...Array(rank - 2).keys(), rank - 1, rank - 2] });
   return [emit("MatMul", [transposeA ? swapped(a, inputs[0].shape.length) : a,
     transposeB ? swapped(b, inputs[1].shape.length) : b])];
 }
@@ -109,11 +117,12 @@ function lowerScan({ attributes: { body, isReverse }, outputs }: NodeOf<"scan">,
     return valueInfo(name, tensor.shape, emitter.precision);
   });
   const direction = isReverse ? 1 : 0;
-  return emitter.emitAll("Scan", inputs.slice(0, placeholders.length), { count: outputs.length, attributes: {
+  const attributes = {
     body: lowerBody(body, placeholders, inner), num_scan_inputs: body.elements.length,
     scan_input_directions: body.elements.map(() => direction),
     scan_output_directions: body.emits.map(() => direction),
-  } });
+  };
+  return emitter.emitAll("Scan", inputs.slice(0, placeholders.length), { count: outputs.length, attributes });
 }
 
 function lowerBody(body: ScanBody, input: ReturnType<typeof valueInfo>[], inner: Emitter): GraphProto {
@@ -129,12 +138,17 @@ export function lowerNodes(results: readonly Tensor[], emitter: Emitter): void {
   const ordered = orderNodes(results);
   const patterns = findPatterns(ordered, results);
   for (const node of ordered) {
-    if (patterns.absorbed.has(node) || node.outputs.every((output) => emitter.names.has(output))) continue;
+    if (patterns.absorbed.has(node)) continue;
+    if (node.outputs.every((output) => emitter.names.has(output))) continue;
     const parts = patterns.splits.get(node);
-    if (parts !== undefined) { lowerSplit(parts, emitter); continue; }
+    if (parts !== undefined) {
+      lowerSplit(parts, emitter);
+      continue;
+    }
     const lower = LOWERINGS[node.op];
-    assert(lower !== undefined, `${node.op} should have been decomposed`);
-    const inputs = node.inputs.map((input) => (patterns.absorbed.has(input.node) ? "" : emitter.nameOf(input)));
+    assert(lower !== null, `${node.op} should have been decomposed`);
+    const inputs = node.inputs.map((input) =>
+      (patterns.absorbed.has(input.node) ? "" : emitter.nameOf(input)));
     lower(node, inputs, emitter, patterns).forEach((name, k) => {
       if (name !== "") emitter.names.set(node.outputs[k], name);
     });
@@ -145,15 +159,17 @@ export function lowerNodes(results: readonly Tensor[], emitter: Emitter): void {
 function lowerSplit(parts: readonly NodeOf<"slice">[], emitter: Emitter): void {
   const [{ inputs: [x], attributes: { axis } }] = parts;
   const made = emitter.emitAll("Split", [emitter.nameOf(x),
-    emitter.integers(parts.map(({ attributes }) => attributes.length))], { count: parts.length, attributes: { axis } });
+    emitter.integers(parts.map(({ attributes }) => attributes.length))],
+  { count: parts.length, attributes: { axis } });
   parts.forEach((part, k) => emitter.names.set(part.outputs[0], made[k]));
 }
 
 /**
- * Gives results the names they are known by: the node that makes a result is renamed; what has no node of its own
- * here (an input, a constant, a second name of one tensor) is copied.
+ * Gives results the names they are known by: the node that makes a result is renamed; what has no node of
+ * its own here (an input, a constant, a second name of one tensor) is copied.
  */
-export function nameResults(results: readonly Tensor[], wanted: readonly string[], emitter: Emitter): string[] {
+export function nameResults(results: readonly Tensor[], wanted: readonly string[],
+  emitter: Emitter): string[] {
   const made = new Set(emitter.nodes.flatMap(({ output }) => output));
   const renamed = new Map<string, string>();
   const copies: NodeProto[] = [];

@@ -2,17 +2,18 @@
  * ONNX files. A model is one message (onnx.proto); this file makes its parts and reads them back.
  *
  *   ModelProto ── irVersion, opsetImport, metadataProps
- *      └─ GraphProto ── input, output: ValueInfoProto      initializer: TensorProto (raw, little endian)
- *           └─ NodeProto ── opType, input names, output names, attributes (one may be a GraphProto: Scan's body)
+ *      └─ GraphProto ── input, output: ValueInfoProto    initializer: TensorProto (raw, little endian)
+ *           └─ NodeProto ── opType, names of inputs and outputs, attributes (Scan's body is a GraphProto)
  *
  * Standard: onnx.ai/onnx/repo-docs/IR.html. Numbers of enumerations are the standard's.
  */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { UserError } from "../../base/error.ts";
 import type { Shape } from "../../graph/dimension.ts";
-import { AttributeProtoSchema, GraphProtoSchema, ModelProtoSchema, NodeProtoSchema, OperatorSetIdProtoSchema,
-  TensorProtoSchema, ValueInfoProtoSchema } from "./onnx-pb.ts";
-import type { AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto } from "./onnx-pb.ts";
+import { AttributeProtoSchema, GraphProtoSchema, ModelProtoSchema, NodeProtoSchema,
+  OperatorSetIdProtoSchema, TensorProtoSchema, ValueInfoProtoSchema } from "./onnx-pb.ts";
+import type { AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto }
+  from "./onnx-pb.ts";
 
 export type Precision = "float32" | "float16" | "float64";
 
@@ -22,7 +23,7 @@ const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, graph: 5, ints: 7 } as con
 
 /** IR 10 and operator set 22 are of 2024; every op we write is in them. */
 const IR_VERSION = 10n;
-const OPSET = 22n;
+export const OPSET = 22;
 /** ONNX Runtime's own ops, for training graphs only. */
 export const CONTRIB = "com.microsoft";
 
@@ -38,7 +39,7 @@ function attributeOf(name: string, value: AttributeValue): AttributeProto {
   const make = (type: keyof typeof ATTRIBUTE_TYPE, rest: Partial<AttributeProto>): AttributeProto =>
     create(AttributeProtoSchema, { name, type: ATTRIBUTE_TYPE[type], ...rest } as never);
   if (typeof value === "number") return make("int", { i: BigInt(value) });
-  if (typeof value === "string") return make("string", { s: new TextEncoder().encode(value) as never });
+  if (typeof value === "string") return make("string", { s: new TextEncoder().encode(value) });
   if ("real" in value) return make("float", { f: value.real });
   if ("$typeName" in value) return make("graph", { g: value });
   return make("ints", { ints: value.map(BigInt) });
@@ -60,11 +61,12 @@ export function encodeFloats(values: ArrayLike<number>, precision: Precision): U
 
 export const floatTensor = (name: string, dims: readonly number[], values: ArrayLike<number>,
   precision: Precision): TensorProto => create(TensorProtoSchema,
-  { name, dims: dims.map(BigInt), dataType: DATA_TYPE[precision], rawData: encodeFloats(values, precision) });
+  { name, dims: dims.map(BigInt), dataType: DATA_TYPE[precision],
+    rawData: encodeFloats(values, precision) });
 
-export const integerTensor = (name: string, dims: readonly number[], values: readonly number[]): TensorProto =>
-  create(TensorProtoSchema, { name, dims: dims.map(BigInt), dataType: DATA_TYPE.int64,
-    rawData: new Uint8Array(BigInt64Array.from(values, BigInt).buffer) });
+export const integerTensor = (name: string, dims: readonly number[],
+  values: readonly number[]): TensorProto => create(TensorProtoSchema, { name, dims: dims.map(BigInt),
+  dataType: DATA_TYPE.int64, rawData: new Uint8Array(BigInt64Array.from(values, BigInt).buffer) });
 
 /** A named value with its shape; open sizes are named ("B"). */
 export const valueInfo = (name: string, shape: Shape, precision: Precision): ValueInfoProto =>
@@ -83,7 +85,7 @@ export function writeModel(graph: GraphProto, metadata: Readonly<Record<string, 
   return toBinary(ModelProtoSchema, create(ModelProtoSchema, {
     irVersion: IR_VERSION, producerName: "dmn", graph,
     opsetImport: [...domains].sort().map((domain) =>
-      create(OperatorSetIdProtoSchema, { domain, version: domain === "" ? OPSET : 1n })),
+      create(OperatorSetIdProtoSchema, { domain, version: domain === "" ? BigInt(OPSET) : 1n })),
     metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
   }));
 }
@@ -106,7 +108,7 @@ export function readModel(bytes: Uint8Array, name: string): ModelProto & { graph
     return refuse("is damaged or is not an ONNX model.", error);
   }
   const { graph } = model;
-  if (graph === undefined || graph.node.length === 0 || graph.output.length === 0 || model.opsetImport.length === 0) {
+  if (graph === undefined || graph.output.length === 0 || model.opsetImport.length === 0) {
     return refuse("is damaged or is not an ONNX model: it has no graph.");
   }
   return { ...model, graph };
@@ -122,9 +124,10 @@ export function describeOnnx(bytes: Uint8Array): string[] {
 
 function describeGraph(graph: GraphProto, indent: string): string[] {
   return graph.node.flatMap((node) => {
-    const plain = node.attribute.filter(({ g }) => g === undefined).map((one) => ` ${one.name}=${attributeText(one)}`);
+    const plain = node.attribute.filter(({ g }) => g === undefined)
+      .map((one) => ` ${one.name}=${attributeText(one)}`).join("");
     const bodies = node.attribute.flatMap(({ g }) => (g === undefined ? [] : [g]));
-    return [`${indent}${node.output.filter(Boolean).join(", ")} = ${node.opType}(${node.input.join(", ")})${plain.join("")}`,
+    return [`${indent}${node.output.join(", ")} = ${node.opType}(${node.input.join(", ")})${plain}`,
       ...bodies.flatMap((body) => describeGraph(body, `${indent}  `))];
   });
 }

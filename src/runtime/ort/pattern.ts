@@ -23,7 +23,7 @@ export function findPatterns(nodes: readonly Node[], results: readonly Tensor[])
   const questions = new Set<Node>();
   const absorbed = new Set<Node>();
   for (const node of nodes) {
-    if (node.op === "greater" && !kept.has(node) && isQuestion(node, users.get(node) ?? [])) questions.add(node);
+    if (node.op === "greater" && !kept.has(node) && isQuestion(node, users.get(node)!)) questions.add(node);
     if (node.op !== "add") continue;
     const place = node.inputs.findIndex((input, k) =>
       !kept.has(input.node) && users.get(input.node)!.length === 1 && isProduct(input, node.inputs[1 - k]));
@@ -66,13 +66,15 @@ function findSplits(nodes: readonly Node[]): Map<Node, readonly NodeOf<"slice">[
     if (node.op !== "slice" || typeof node.inputs[0].shape[node.attributes.axis] !== "number") continue;
     const ofTensor = groups.get(node.inputs[0]) ?? new Map<number, NodeOf<"slice">[]>();
     groups.set(node.inputs[0], ofTensor);
-    ofTensor.set(node.attributes.axis, [...(ofTensor.get(node.attributes.axis) ?? []), node]);
+    const { axis } = node.attributes;
+    ofTensor.set(axis, [...(ofTensor.get(axis) ?? []), node]);
   }
   const splits = new Map<Node, readonly NodeOf<"slice">[]>();
   for (const [tensor, byAxis] of groups) {
     for (const [axis, parts] of byAxis) {
       const size = multiply(tensor.shape[axis]) as number;
-      const startOf = ({ attributes: { start } }: NodeOf<"slice">): number => (start < 0 ? start + size : start);
+      const startOf = ({ attributes: { start } }: NodeOf<"slice">): number =>
+        (start < 0 ? start + size : start);
       const ordered = [...parts].sort((a, b) => startOf(a) - startOf(b));
       let at = 0;
       const isWhole = ordered.length > 1 && ordered.every((part) => {
