@@ -178,6 +178,13 @@ describe("the optimizer", () => {
       assert.ok(!(gradientNorm.values[0] < 1e38));
       assert.deepEqual(await program.read(names), before);
     }
+    // A finite loss whose gradient is not: 1e60 (p - 1e-20)^2 at p = 0 is 1e20, its slope -2e40.
+    await program.write({ parameters: double([5], [0, -0.1, 0.7, 0.4, 0.1]) });
+    const steep = { a: double([5], [1e60, 0.5, 20, 1, 0.1]), b: double([5], [1e-20, -2, 0.3, 4, -1]) };
+    const found = await program.run({ ...QUADRATIC, ...steep, rate: number(0.1), size: number(1) });
+    assert.ok(found["loss"].values[0] < 1e21);
+    assert.deepEqual([...(await program.read(["m"])).m.values], [...before["m"].values]);
+    assert.equal((await program.read(["step"])).step.values[0], 1);
     await program.run({ ...QUADRATIC, rate: number(0.1), size: number(1) });
     assert.equal((await program.read(["step"])).step.values[0], 2);
   });

@@ -30,7 +30,8 @@ export interface TrainOptions {
   readonly heads?: readonly HeadName[];
   /**
    * Gradients of several runs are averaged; fed `apply` (1: update now). Adds state `gradientSum`
-   * and `gradientCount`.
+   * and `gradientCount`. A pooled loss (Sharpe) is then the mean of its micro-batches' losses, not
+   * the loss of them joined.
    */
   readonly accumulate?: boolean;
 }
