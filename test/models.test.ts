@@ -276,6 +276,37 @@ describe("recurrent state", () => {
   });
 });
 
+describe("positions and lags", () => {
+  test("a learned table that holds sines and cosines is the sinusoidal encoder", async () => {
+    const encoder = ARCHITECTURES["encoder"];
+    const fixed = collect(encoder, SIZE, settingsOf(encoder));
+    const learned = collect(encoder, { ...SIZE, B: "B", T: "T" }, settingsOf(encoder, { positions: "learned" }));
+    const { position: expected } = await evaluate({ position: fixed.heads.position }, fedTo(fixed));
+    const values = changed(fedTo(learned), "positions", (table) => {
+      table.forEach((_, k) => {
+        const row = Math.floor(k / 6), column = k % 6, angle = row / 10_000 ** (2 * Math.floor(column / 2) / 6);
+        table[k] = column % 2 === 0 ? Math.sin(angle) : Math.cos(angle);
+      });
+    });
+    const { position: found } = await evaluate({ position: learned.heads.position }, values);
+    assert(distance(found, [...expected.values]) < 1e-12);
+  });
+
+  test("linear with two rows: tanh(w . [x_t, x_t-1] + b), zeros before the window", async () => {
+    const { specs, heads } = collect(ARCHITECTURES["linear"], SIZE, { rows: 2 });
+    const values = fedTo({ specs, heads, dropouts: [], states: [] }), { T, features: F } = SIZE;
+    const x = values["features"].values, w = values["head/position/w"].values, bias = values["head/position/b"].values[0];
+    const { position } = await evaluate({ position: heads.position }, values);
+    position.values.forEach((value, row) => {
+      let score = bias;
+      for (let j = 0; j < F; j++) {
+        score += w[j] * x[row * F + j] + (row % T === 0 ? 0 : w[F + j] * x[(row - 1) * F + j]);
+      }
+      assert(Math.abs(value - Math.tanh(score)) < 1e-12, `row ${row}`);
+    });
+  });
+});
+
 describe("transformer", () => {
   test("an instrument it was never shown is answered without an embedding, not with another's", async () => {
     const architecture = ARCHITECTURES["transformer"], built = build(architecture);

@@ -16,29 +16,38 @@
  * before each GLU, as in the authors' code.
  */
 import { multiply } from "../graph/dimension.ts";
-import { add, broadcast, concat, layerNorm, matmul, mul, reshape, sigmoid, slice, softmax, split,
-  sum, transpose, zeros } from "../graph/ops.ts";
+import { add, broadcast, concat, layerNorm, linear, matmul, mul, reshape, sigmoid, slice, softmax, sum,
+  transpose, zeros } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { onesInit, uniformInit, zerosInit, type Initialiser } from "./init.ts";
-import { dense, elu, normalise, project, sharedDropout, widthOf } from "./layers.ts";
+import { dense, elu, normalise, onRows, project, sharedDropout, widthOf } from "./layers.ts";
 import type { Scope } from "./model.ts";
 
 /** Glorot and Bengio's bound for matrices (from, to), however many of them are side by side. */
 const fanInit = (from: number, to: number): Initialiser => uniformInit(Math.sqrt(6 / (from + to)));
 
-/** Equation 5 from both products in one tensor: (..., 2D) -> (..., D). */
-function gate(both: Tensor): Tensor {
-  const width = widthOf(both) / 2;
-  const [open, value] = split(both, both.shape.length - 1, [width, width]);
-  return mul(sigmoid(open), value);
+/**
+ * Equation 5 with W4 and W5 side by side in w (..., D, 2 width) and bias (..., 2 width). Two
+ * products, because cutting one wide result and joining its adjoint again moves as much memory as
+ * both.
+ */
+function gate(w: Tensor, bias: Tensor, multiplyBy: (w: Tensor, bias: Tensor) => Tensor): Tensor {
+  const width = widthOf(w) / 2;
+  const half = (k: number): Tensor => multiplyBy(slice(w, w.shape.length - 1, k * width, width),
+    slice(bias, bias.shape.length - 1, k * width, width));
+  return mul(sigmoid(half(0)), half(1));
 }
 
 /**
  * Gated linear unit: (..., D) -> (..., width). Parameters NAME/w (D, 2 width), W4 and W5 side by
  * side; NAME/b.
  */
-export const gatedLinear = (scope: Scope, name: string, x: Tensor, width: number): Tensor =>
-  gate(dense(scope, name, x, 2 * width, fanInit(widthOf(x), width)));
+export function gatedLinear(scope: Scope, name: string, x: Tensor, width: number): Tensor {
+  const own = scope.within(name), D = widthOf(x);
+  const w = own.parameter("w", [D, 2 * width], fanInit(D, width));
+  const bias = own.parameter("b", [2 * width], zerosInit);
+  return onRows(x, (rows) => gate(w, bias, (half, halfBias) => linear(rows, half, halfBias)));
+}
 
 /** LayerNorm(skip + GLU(dropout(x))): (..., D) and skip (..., W) -> (..., W). */
 export function gatedSkip(scope: Scope, name: string, x: Tensor, skip: Tensor,
@@ -66,8 +75,9 @@ function stackedResidual(scope: Scope, inner: Tensor, skip: Tensor, drop: (x: Te
   const outer = add(matmul(elu(inner), scope.parameter("outer/w", [G, D, D], fanInit(D, D))),
     scope.parameter("outer/b", [G, 1, D], zerosInit));
   const gateWeights = scope.parameter("gated/gate/w", [G, D, 2 * D], fanInit(D, D));
-  const gated = gate(add(matmul(drop(outer), gateWeights),
-    scope.parameter("gated/gate/b", [G, 1, 2 * D], zerosInit)));
+  const gateBias = scope.parameter("gated/gate/b", [G, 1, 2 * D], zerosInit);
+  const dropped = drop(outer);
+  const gated = gate(gateWeights, gateBias, (w, bias) => add(matmul(dropped, w), bias));
   const standard = layerNorm(add(skip, gated), broadcast(1, [D]), zeros([D]));
   return { scaled: mul(standard, scope.parameter("gated/norm/scale", [G, 1, D], onesInit)),
     bias: scope.parameter("gated/norm/bias", [G, 1, D], zerosInit) };
