@@ -210,6 +210,9 @@ describe("verification", () => {
     states: [placeholder], elements: [op.input("element0", [3])], captured: [],
     nextStates: [op.add(placeholder, op.input("outside", [3]))], emits: [] } })[0];
 
+  const twins = makeNode("scan", [op.slice(op.reshape(x, [6]), 0, 0, 3), x], { isReverse: false, body: {
+    states: [placeholder], elements: [op.input("state0", [3])], captured: [], nextStates: [placeholder], emits: [] } })[0];
+
   const faults: readonly (readonly [string, Graph, RegExp])[] = [
     ["an input that is not declared", graphOf(op.add(x, stranger)), /graph g: an input that is not declared: stranger = input/],
     ["shapes that are not the rule's", graphOf(wrongShape), /gives \(2, 3\): %0 = neg\(x\) -> \(3, 2\)/],
@@ -225,6 +228,7 @@ describe("verification", () => {
     ["a name that is another node's", graphOf(x, { inputs: [{ name: "z", tensor: x }] }), /z is not the input node of that name/],
     ["a state that changes its shape", graphOf(x, { inputs: [], state: [{ name: "x", tensor: x, next: op.sum(x, [0]) }] }),
       /state x \(2, 3\) becomes \(1, 3\)/],
+    ["a body with two placeholders of one name", graphOf(twins), /two placeholders of one name/],
     ["a body that reaches outside", graphOf(leak), /in %\d = scan.*not declared: outside = input/],
   ];
   for (const [what, graph, expected] of faults) {
