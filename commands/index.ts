@@ -22,6 +22,8 @@ interface Verb { readonly summary: string; readonly load: () => Promise<{ defaul
 export const VERBS: Readonly<Record<string, Verb>> = {
   fetch: { summary: "bring market data into the store (HDF5)", load: () => load(import("./fetch.ts")) },
   features: { summary: "turn bars into features (Parquet)", load: () => load(import("./features.ts")) },
+  "train-export": { summary: "train networks and write them as ONNX",
+    load: () => load(import("./train-export.ts")) },
   backtest: { summary: "tell what a strategy would have earned", load: () => load(import("./backtest.ts")) },
   graph: { summary: "print what a model is made of", load: () => load(import("./graph.ts")) },
   bench: { summary: "measure speed and memory on this machine", load: () => load(import("./bench.ts")) },
