@@ -117,9 +117,7 @@ function fromArchitecture(architecture: Architecture, { set, isTraining }: Graph
 }
 
 function fromFile(bytes: Uint8Array, name: string, sizes: Sizes): Found {
-  // Found by its first line, whatever the metadata calls it.
-  const text = Object.values(metadataOf(readModel(bytes, name)))
-    .find((value) => /^graph .* format=\d+\n/.test(value));
+  const text: string | undefined = metadataOf(readModel(bytes, name))["dmn.graph"];
   if (text === undefined) {
     throw new UserError(`${name} was not exported by dmn: its metadata holds no graph`,
       "name a model that dmn train-export has written, or an architecture: dmn graph lstm");
