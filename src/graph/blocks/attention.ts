@@ -1,7 +1,8 @@
 /**
  * Scaled dot-product attention (Vaswani et al. 2017, equation 1).
  *
- *   scores (..., T, T) = q k^T * scale, columns after the row masked when causal; weights = softmax; out = weights v
+ *   scores (..., T, T) = q k^T * scale, columns after the row masked when causal
+ *   weights = softmax(scores), output = weights v
  */
 import { add, greater, iota, matmul, mul, reshape, softmax, sub, sum } from "../ops.ts";
 import type { Block } from "./index.ts";
@@ -18,8 +19,8 @@ export const attention: Block<"attention"> = {
     return [matmul(weights, v), weights];
   },
   /**
-   * From the kept weights, so that scores and softmax are not computed again. With D = rows of sum(dO O),
-   * which is sum(dW W) in d columns instead of T (Dao et al. 2022, appendix B):
+   * From the kept weights, so that scores and softmax are not computed again. With D = rows of
+   * sum(dO O), which is sum(dW W) in d columns instead of T (Dao et al. 2022, appendix B):
    *
    *   dW = dO v^T    dS = W (dW - D)    dq = dS k scale    dk = dS^T q scale    dv = W^T dO
    *
