@@ -1,10 +1,10 @@
 /**
- * The linear baseline of Lim, Zohren and Roberts (2019), section 3.3 (their "Lasso" without its
- * penalty, which is the optimiser's business): position = tanh(w^T u + b), with u the row's
+ * The linear baseline of Lim, Zohren and Roberts (2019) without its penalty, which is the
+ * optimiser's business: position = tanh(w^T u + b), with u the row's
  * features.
  *
- * The paper writes u as the inputs of the last tau days; its features already look back over a
- * year, so that `rows` is 1, the current row, unless said otherwise. Rows before the window's start
+ * The features already look back over a year, so that `rows` is 1, the current row, unless said
+ * otherwise; with more, u is these rows side by side. Rows before the window's start
  * count as zeros.
  */
 import { chosenHeads, heads } from "../src/nn/heads.ts";

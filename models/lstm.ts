@@ -1,13 +1,12 @@
 /**
  * The Deep Momentum Network of Lim, Zohren and Roberts (2019), "Enhancing time series momentum
- * strategies using deep neural networks", section 3.3 and its best architecture:
+ * strategies using deep neural networks", its best architecture:
  *
  *   features (B, T, F) -> LSTM(hidden) -> dropout -> dense tanh at every step -> position (B, T)
  *
- * Trained end to end on the Sharpe ratio (their equation 14); weights of the last layer are cut to
- * norm 3. Their published code (with the Momentum Transformer) also drops the LSTM's inputs, one
- * mask per sequence; this does not, as the paper's table of hyperparameters has one dropout rate,
- * for the hidden state.
+ * Trained end to end on the Sharpe ratio; weights of the last layer are cut to norm 3. Where the
+ * published code (with the Momentum Transformer) differs: it also drops the LSTM's inputs, at the
+ * same rate, with one mask per sequence and gate.
  */
 import { transpose } from "../src/graph/ops.ts";
 import { chosenHeads, heads } from "../src/nn/heads.ts";

@@ -1,5 +1,5 @@
 /**
- * The multilayer perceptron of Lim, Zohren and Roberts (2019), section 3.3: one hidden layer of
+ * The multilayer perceptron of Lim, Zohren and Roberts (2019): one hidden layer of
  * tanh over the row's features, position = tanh(w^T tanh(W u + b) + c). What `rows` means: see
  * linear.ts.
  */
