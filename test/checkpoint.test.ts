@@ -34,7 +34,8 @@ function watched(onRun: (k: number) => void, spoil: (k: number) => boolean = () 
     const program = await reference.compile(graph);
     if (!graph.name.endsWith("training")) return program;
     let k = 0;
-    return { read: (names) => program.read(names), write: (state) => program.write(state), [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
+    return { read: (names) => program.read(names), write: (state) => program.write(state),
+      [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
       async run(feeds) {
         onRun(k);
         const outputs = await program.run(feeds);
@@ -47,17 +48,20 @@ function watched(onRun: (k: number) => void, spoil: (k: number) => boolean = () 
 async function stopAfter(steps: number, folder: string): Promise<void> {
   const controller = new AbortController();
   const runtime = watched((k) => { if (k === steps - 1) controller.abort(); });
-  await assert.rejects(fit({ ...base, runtime, store: openCheckpoints(folder), signal: controller.signal, resume: "dmn again" }),
+  await assert.rejects(fit({ ...base, runtime, store: openCheckpoints(folder), signal: controller.signal,
+    resume: "dmn again" }),
     (error: unknown) => error instanceof Interrupted && error.message.endsWith("Go on with: dmn again"));
 }
 
 describe("Ctrl-C", () => {
-  test("after each of the first 14 of 15 steps, within an epoch or at its end: the resumed training has the same bits", async () => {
+  test("after each of the first 14 of 15 steps, within an epoch or at its end: the resumed training has the same bits",
+    async () => {
     for (let steps = 1; steps < 15; steps++) {
       const folder = newFolder();
       await stopAfter(steps, folder);
       const isMiddle = steps % 3 !== 0, name = `epoch-000${Math.floor(steps / 3)}`;
-      assert.ok(fs.existsSync(path.join(folder, isMiddle ? `${name}-step-0000${steps % 3}.safetensors` : `${name}.safetensors`)));
+      assert.ok(fs.existsSync(path.join(folder, isMiddle ? `${name}-step-0000${steps % 3}.safetensors`
+        : `${name}.safetensors`)));
       assert.deepEqual(bits(await fit({ ...base, store: openCheckpoints(folder) })), uninterrupted, `after ${steps} steps`);
     }
   });
@@ -88,7 +92,8 @@ test("kill -9 at seven random calls into the file system, one after the other: t
 });
 
 describe("damage and mistakes", () => {
-  test("a cut, a flipped bit, an empty file: it goes on from the checkpoint before, says so, and ends with the same bits", async () => {
+  test("a cut, a flipped bit, an empty file: it goes on from the checkpoint before, says so, and ends with the same bits",
+    async () => {
     const spoil: Record<string, (bytes: Buffer) => Buffer> = {
       "it is cut short": (bytes) => bytes.subarray(0, 100),
       "its checksum does not match": (bytes) => { bytes[bytes.length - 9] ^= 1; return bytes; },
@@ -125,7 +130,8 @@ describe("damage and mistakes", () => {
   test("a loss that is not a number stops, and the last good checkpoint is named and kept", async () => {
     const folder = newFolder(), place = path.join(folder, "epoch-0002.safetensors");
     const runtime = watched(() => {}, (k) => k === 7);
-    await assert.rejects(fit({ ...base, runtime, store: openCheckpoints(folder) }), (error: unknown) => error instanceof UserError
+    await assert.rejects(fit({ ...base, runtime, store: openCheckpoints(folder) }),
+      (error: unknown) => error instanceof UserError
       && error.problem.startsWith("the loss is not a number in epoch 3, step 2; the batch was TOY0, TOY1")
       && error.problem.endsWith(`The last good checkpoint is ${place}`) && error.hint.includes("--set learningRate=0.002"));
     assert.deepEqual(fs.readdirSync(folder), ["epoch-0001.safetensors", "epoch-0002.safetensors"]);
@@ -134,7 +140,8 @@ describe("damage and mistakes", () => {
   test("the last five and the best five are kept, no more", async () => {
     const folder = newFolder(), settings = { ...SETTINGS, learningRate: 0.1, epochs: 20 };
     const { history } = await fit({ ...base, settings, store: openCheckpoints(folder) });
-    const best = [...history].sort((a, b) => b.validationSharpeNet - a.validationSharpeNet).slice(0, 5).map(({ epoch }) => epoch);
+    const best = [...history].sort((a, b) => b.validationSharpeNet - a.validationSharpeNet)
+      .slice(0, 5).map(({ epoch }) => epoch);
     const expected = [...new Set([...best, 16, 17, 18, 19, 20])].sort((a, b) => a - b);
     assert.ok(expected.length > 5);
     assert.deepEqual(fs.readdirSync(folder), expected.map((epoch) => `epoch-${String(epoch).padStart(4, "0")}.safetensors`));
@@ -142,15 +149,18 @@ describe("damage and mistakes", () => {
 });
 
 describe("the safetensors format", () => {
-  const tensors = { a: { shape: [2, 3], values: Float32Array.of(1, -2, 3.5, 0, 5, 6) }, b: { shape: [], values: Float64Array.of(Math.PI) } };
+  const tensors = { a: { shape: [2, 3], values: Float32Array.of(1, -2, 3.5, 0, 5, 6) },
+    b: { shape: [], values: Float64Array.of(Math.PI) } };
   const bytes = encodeCheckpoint({ epoch: 3 }, tensors);
 
   test("by hand: u64 length, JSON, then little endian numbers at data_offsets", () => {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const length = Number(view.getBigUint64(0, true));
     assert.equal(length % 8, 0);
-    const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length))) as Record<string, Record<string, unknown>>;
-    assert.deepEqual([header.b, header.a], [{ dtype: "F64", shape: [], data_offsets: [0, 8] }, { dtype: "F32", shape: [2, 3], data_offsets: [8, 32] }]);
+    const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length))) as
+      Record<string, Record<string, unknown>>;
+    assert.deepEqual([header.b, header.a],
+      [{ dtype: "F64", shape: [], data_offsets: [0, 8] }, { dtype: "F32", shape: [2, 3], data_offsets: [8, 32] }]);
     assert.equal(header.__metadata__.state, '{"epoch":3}');
     assert.equal(view.getFloat64(8 + length, true), Math.PI);
     assert.equal(view.getFloat32(8 + length + 8 + 8, true), 3.5);

@@ -17,13 +17,15 @@ async function importanceOf(name: string, settings: Record<string, number>): Ret
   const found = await measureImportance({ ...options, parameters: result.parameters, positionKind: result.positionKind });
   // Parameters leave training as float32; the reference trains in float64.
   assert.ok(Math.abs(found.sharpe - result.validationSharpe) < 1e-6);
-  assert.deepEqual(await measureImportance({ ...options, parameters: result.parameters, positionKind: result.positionKind }), found);
+  assert.deepEqual(await measureImportance({ ...options, parameters: result.parameters, positionKind: result.positionKind }),
+    found);
   return found;
 }
 
 describe("importance on the toy market", () => {
   test("shuffling the signal costs the whole Sharpe, shuffling noise next to nothing", async () => {
-    const { permutation, sharpe, selection } = await importanceOf("mlp", { hidden: 5, dropout: 0.1, batch: 32, learningRate: 0.02, epochs: 12 });
+    const { permutation, sharpe, selection } = await importanceOf("mlp",
+      { hidden: 5, dropout: 0.1, batch: 32, learningRate: 0.02, epochs: 12 });
     // 300 days: a standard error of 0.9, on the mean of three shuffles 0.5.
     assert.ok(permutation[0] > sharpe - 1.5, `${permutation[0]} of ${sharpe}`);
     for (const noise of permutation.slice(1)) assert.ok(Math.abs(noise) < 0.15 * sharpe, String(noise));

@@ -16,7 +16,8 @@ function panel(rows: number, { first = 0, holes = [] as number[], volatility = 0
   for (let r = 0; r < rows; r++) values.set([holes.includes(r) ? NaN : r, -r, volatility, r / 1000], r * 4);
   // As in a real panel, the last row's next return does not exist.
   values[rows * 4 - 1] = NaN;
-  return { names: NAMES, time: Float64Array.from({ length: rows }, (_, r) => (first + r) * MS_PER_DAY + 72e6), values, warmup: 0 };
+  return { names: NAMES, time: Float64Array.from({ length: rows }, (_, r) => (first + r) * MS_PER_DAY + 72e6), values,
+    warmup: 0 };
 }
 const sourceOf = (...panels: Features[]): SequenceSource =>
   ({ symbols: panels.map((_, i) => `S${i}`), panels, names: ["b", "a"] });
@@ -57,7 +58,8 @@ describe("the rows of a fold", () => {
     assert.deepEqual([training, validation], [[{ from: 0, to: 23 }], [{ from: 24, to: 27 }]]);
   });
 
-  test("for 200 random markets no label of training or validation is known at the test's start, nor crosses validation's", () => {
+  test("for 200 random markets no label of training or validation is known at the test's start, nor crosses validation's",
+    () => {
     for (let seed = 0; seed < 200; seed++) {
       const draw = random(seed, "sequences");
       const panels = Array.from({ length: 1 + draw.below(4) }, () => panel(60 + draw.below(60),
@@ -67,7 +69,8 @@ describe("the rows of a fold", () => {
       const cut = { lookback: 2 + draw.below(6) };
       const { training, validation } = cutFold(source, choice, cut);
       const firstValidation = panels.map((_, i) =>
-        Math.min(...[...validation.time].filter((_, at) => validation.instrument[Math.floor(at / cut.lookback)] === i && validation.weight[at] === 1)));
+        Math.min(...[...validation.time].filter((_, at) => validation.instrument[Math.floor(at / cut.lookback)] === i
+          && validation.weight[at] === 1)));
       for (const set of [training, validation]) {
         set.time.forEach((time, at) => {
           if (set.weight[at] === 0) { assert.ok(Number.isNaN(time)); return; }

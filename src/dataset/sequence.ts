@@ -1,12 +1,13 @@
 /**
- * Panels -> what a network is trained on: sequences of T rows, each row with its inputs and what a position taken
- * there earns.
+ * Panels -> what a network is trained on: sequences of T rows, each row with its inputs and what a
+ * position taken there earns.
  *
  *     instrument   |..NaN..|complete rows............|NaN|complete......|
- *     sequences            |---T---|---T---|---T-000|    |---T---|-T-0000|      0: padding, weight 0
+ *     sequences            |---T---|---T---|---T-000|    |---T---|-T-0000|     0: padding
  *
- * A run of complete rows ends where an input or the target is missing; no sequence spans two runs. Padding is
- * zeros behind the last row, so that a causal network's answers before it do not change.
+ * A run of complete rows ends where an input or the target is missing; no sequence spans two runs.
+ * Padding is zeros of weight 0 behind the last row, so that a causal network's answers before it do
+ * not change.
  */
 import { assert } from "../base/assert.ts";
 import { UserError } from "../base/error.ts";
@@ -28,19 +29,26 @@ export interface SequenceSet {
   readonly target: Float32Array;
   /** (S, T) 1; 0 for padding. */
   readonly weight: Float32Array;
-  /** (S, T) weight held by a position of 1: volatility target / ex-ante volatility, at most `SCALE_MAX`. */
+  /**
+   * (S, T) weight held by a position of 1: volatility target / ex-ante volatility, at most
+   * `SCALE_MAX`.
+   */
   readonly scale: Float32Array;
   /** (S) index into `symbols`. */
   readonly instrument: Int32Array;
   /** (S, T) the decision's close, UTC ms; NaN for padding. */
   readonly time: Float64Array;
-  /** All instruments of the source, also those without a sequence: their numbers are the embedding's. */
+  /**
+   * All instruments of the source, also those without a sequence: their numbers are the
+   * embedding's.
+   */
   readonly symbols: readonly string[];
 }
 
 /**
- * Largest `scale`: an instrument of 0.6 % annual volatility at a target of 15 %. Calmer than that is a fault in the
- * prices (SHATZ, the calmest future, has 1 %), and one such row must not be the turnover of a whole batch.
+ * Largest `scale`: an instrument of 0.6 % annual volatility at a target of 15 %. Calmer than that
+ * is a fault in the prices (SHATZ, the calmest future, has 1 %), and one such row must not be the
+ * turnover of a whole batch.
  */
 export const SCALE_MAX = 25;
 
@@ -72,7 +80,8 @@ function columnsOf(source: SequenceSource, i: number): Columns {
     throw new UserError(`${source.symbols[i]} has no column "${name}" to train on`,
       "train on a recipe that has it: dmn features --recipe dmn --dataset NAME");
   };
-  return { inputs: source.names.map(find), target: find(source.target ?? "target_vol_scaled_next_return"),
+  return { inputs: source.names.map(find),
+    target: find(source.target ?? "target_vol_scaled_next_return"),
     volatility: find(source.volatility ?? "daily_vol") };
 }
 
@@ -110,25 +119,30 @@ function cutInstrument(source: SequenceSource, i: number, { from, to }: Range, l
 }
 
 /**
- * Sequences of `lookback` rows out of `ranges` (one per instrument; rows outside are not read). `stride` rows from
- * one start to the next: `lookback` (the default) does not overlap.
+ * Sequences of `lookback` rows out of `ranges` (one per instrument; rows outside are not read).
+ * `stride` rows from one start to the next: `lookback` (the default) does not overlap.
  */
 export function cutSequences(source: SequenceSource, ranges: readonly Range[],
   { lookback, stride = lookback }: { lookback: number; stride?: number }): SequenceSet {
-  const { symbols, panels, names, volatilityTarget = 0.15, periodsPerYear = TRADING_DAYS_PER_YEAR } = source;
-  assert(ranges.length === symbols.length && panels.length === symbols.length, "one panel and range per symbol");
-  assert(lookback >= 1 && stride >= 1 && stride <= lookback, `a stride of ${stride} leaves no row of ${lookback} out`);
+  const { symbols, panels, names, volatilityTarget = 0.15,
+    periodsPerYear = TRADING_DAYS_PER_YEAR } = source;
+  assert(ranges.length === symbols.length && panels.length === symbols.length,
+    "one panel and range per symbol");
+  assert(lookback >= 1 && stride >= 1 && stride <= lookback,
+    `a stride of ${stride} leaves no row of ${lookback} out`);
   const cuts = ranges.flatMap((range, i) => cutInstrument(source, i, range, lookback, stride));
   const T = lookback, F = names.length, S = cuts.length;
   const set: SequenceSet = {
     names, lookback, count: S, symbols, instrument: Int32Array.from(cuts, ({ i }) => i),
-    features: new Float32Array(S * T * F), target: new Float32Array(S * T), weight: new Float32Array(S * T),
+    features: new Float32Array(S * T * F), target: new Float32Array(S * T),
+    weight: new Float32Array(S * T),
     scale: new Float32Array(S * T), time: new Float64Array(S * T).fill(NaN),
   };
   const annual = volatilityTarget / Math.sqrt(periodsPerYear);
   cuts.forEach(({ i, row, length }, s) => {
     const { values, names: all, time } = panels[i], columns = columnsOf(source, i);
-    for (let t = 0, at = s * T, from = row * all.length; t < length; t++, at++, from += all.length) {
+    for (let t = 0; t < length; t++) {
+      const at = s * T + t, from = (row + t) * all.length;
       for (let f = 0; f < F; f++) set.features[at * F + f] = values[from + columns.inputs[f]];
       set.target[at] = values[from + columns.target];
       set.weight[at] = 1;
@@ -140,7 +154,10 @@ export function cutSequences(source: SequenceSource, ranges: readonly Range[],
 }
 
 export interface FoldChoice {
-  /** UTC ms: no label of training or validation is known at or after it. Infinity: everything is trained on. */
+  /**
+   * UTC ms: no label of training or validation is known at or after it. Infinity: everything is
+   * trained on.
+   */
   readonly testFrom: number;
   /** UTC ms of the first decision; default: all there are. */
   readonly trainFrom?: number;
@@ -165,9 +182,9 @@ const EMPTY: Range = { from: 0, to: 0 };
  *
  *     |warm-up|training ............|purge|validation 10 %|purge|embargo| test
  *
- * Purged are `horizon` rows at either border, whose labels become known behind it. The share of validation is of
- * the instrument's own rows (Lim, Zohren, Roberts 2019, section 4.2), so a late starter validates on other days
- * than an old one. Rows before the first complete one do not count.
+ * Purged are `horizon` rows at either border, whose labels become known behind it. The share of
+ * validation is of the instrument's own rows (Lim, Zohren, Roberts 2019, section 4.2), so a late
+ * starter validates on other days than an old one. Rows before the first complete one do not count.
  */
 export function foldRows(source: SequenceSource, choice: FoldChoice): FoldRows {
   const { testFrom, trainFrom = -Infinity, embargo = 0, horizon = 1, share = 0.1 } = choice;
@@ -177,7 +194,7 @@ export function foldRows(source: SequenceSource, choice: FoldChoice): FoldRows {
     const from = complete.findIndex((one, row) => one === 1 && time[row] >= trainFrom);
     let before = time.findIndex((close) => close >= testFrom);
     if (before < 0) before = time.length;
-    // The last row decided on is the one whose label is the return up to the last close before the test.
+    // The last row's label is the return up to the last close before the test (and the embargo).
     const to = before - horizon - embargo;
     if (from < 0 || to <= from) { training.push(EMPTY); validation.push(EMPTY); return; }
     const split = splitValidation(to - from, share);
@@ -195,20 +212,22 @@ export interface FoldSequences {
 }
 
 /**
- * Training sequences every `stride` rows, and validation sequences without overlap, of the instruments that have
- * at least one whole training sequence. UserError when none has.
+ * Training sequences every `stride` rows, and validation sequences without overlap, of the
+ * instruments that have at least one whole training sequence. UserError when none has.
  */
 export function cutFold(source: SequenceSource, choice: FoldChoice,
   { lookback, stride = lookback }: { lookback: number; stride?: number }): FoldSequences {
   const rows = foldRows(source, choice);
   const longest = source.panels.map((_, i) =>
-    Math.max(0, ...cutInstrument(source, i, rows.training[i], lookback, lookback).map(({ length }) => length)));
+    cutInstrument(source, i, rows.training[i], lookback, lookback)
+      .reduce((most, { length }) => Math.max(most, length), 0));
   const only = (ranges: readonly Range[]): Range[] =>
     ranges.map((range, i) => longest[i] < lookback ? EMPTY : range);
   if (!longest.some((length) => length >= lookback)) {
     const most = Math.max(0, ...longest), best = source.symbols[longest.indexOf(most)] ?? "none";
     throw new UserError(
-      `too few bars for one sequence of ${lookback}: the longest complete stretch to train on has ${most} (${best})`,
+      `too few bars for one sequence of ${lookback}: the longest complete stretch to train on has `
+      + `${most} (${best})`,
       "choose a shorter --set lookback=N, a later test, or an earlier start of the data");
   }
   const validation = cutSequences(source, only(rows.validation), { lookback });

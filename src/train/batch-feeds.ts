@@ -28,7 +28,8 @@ export function batchFeeds(train: TrainGraph, set: SequenceSet, B: number): Batc
   for (const [, { values: mask }] of masks) mask.fill(1);
   const widths: Readonly<Record<"features" | "target" | "weight" | "scale", number>> =
     { features: T * F, target: T, weight: T, scale: T };
-  const columns = (Object.keys(widths) as (keyof typeof widths)[]).filter((name) => Object.hasOwn(values, name));
+  const columns = (Object.keys(widths) as (keyof typeof widths)[])
+    .filter((name) => Object.hasOwn(values, name));
   return {
     feeds: values,
     fill(indices) {
@@ -42,7 +43,8 @@ export function batchFeeds(train: TrainGraph, set: SequenceSet, B: number): Batc
       }
       const instrument = values.instrument?.values;
       if (instrument !== undefined) {
-        for (let b = 0; b < B; b++) instrument[b] = b < indices.length ? set.instrument[indices[b]] : 0;
+        instrument.fill(0);
+        for (let b = 0; b < indices.length; b++) instrument[b] = set.instrument[indices[b]];
       }
     },
     drop(rate, seed, epoch, step) {
@@ -55,7 +57,7 @@ export function batchFeeds(train: TrainGraph, set: SequenceSet, B: number): Batc
   };
 }
 
-/** Instruments and days of a batch, for a sentence: "ES, US10 and 14 more, 1990-01-02 to 1994-05-06". */
+/** Instruments and days of a batch: "ES, US10 and 14 more, 1990-01-02 to 1994-05-06". */
 export function describeBatch(set: SequenceSet, indices: readonly number[]): string {
   const symbols = [...new Set(indices.map((s) => set.symbols[set.instrument[s]]))].sort();
   let first = Infinity, last = -Infinity;
@@ -67,5 +69,6 @@ export function describeBatch(set: SequenceSet, indices: readonly number[]): str
     }
   }
   const more = symbols.length > 8 ? ` and ${symbols.length - 8} more` : "";
-  return `${symbols.slice(0, 8).join(", ")}${more}, ${formatDay(dayOf(first))} to ${formatDay(dayOf(last))}`;
+  const days = `${formatDay(dayOf(first))} to ${formatDay(dayOf(last))}`;
+  return `${symbols.slice(0, 8).join(", ")}${more}, ${days}`;
 }

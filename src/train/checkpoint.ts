@@ -1,12 +1,13 @@
 /**
- * Checkpoints of one training: everything that the next step depends on, so that a resumed training makes the same
- * bits as one that was never stopped. Batches and masks are functions of (seed, epoch, step), so no generator's
- * state is among it.
+ * Checkpoints of one training: everything that the next step depends on, so that a resumed training
+ * makes the same bits as one that was never stopped. Batches and masks are functions of (seed,
+ * epoch, step), so no generator's state is among it.
  *
  *     checkpoints/epoch-0007.safetensors          after 7 epochs
  *     checkpoints/epoch-0007-step-00012.safetensors   and 12 steps of the 8th (stopped by Ctrl-C)
  *
- * The last five and the best five (by validation Sharpe) are kept. Each is written beside its place and renamed.
+ * The last five and the best five (by validation Sharpe) are kept. Each is written beside its place
+ * and renamed.
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -14,7 +15,8 @@ import { assert } from "../base/assert.ts";
 import { UserError } from "../base/error.ts";
 import { replaceWith, TEMPORARY } from "../base/file.ts";
 import type { Values } from "../runtime/runtime.ts";
-import { CHECKPOINT_VERSION, decodeCheckpoint, encodeCheckpoint, type Decoded } from "./checkpoint-file.ts";
+import { CHECKPOINT_VERSION, decodeCheckpoint, encodeCheckpoint, type Decoded }
+  from "./checkpoint-file.ts";
 
 /** One row per epoch. */
 export interface HistoryRow {
@@ -72,8 +74,9 @@ export interface Checkpoint {
 
 export interface CheckpointStore {
   /**
-   * The newest good checkpoint; null when there is none. Damaged ones are passed over and said in `notes`.
-   * UserError when it is of other settings, another graph or other sequences, or of a newer version.
+   * The newest good checkpoint; null when there is none. Damaged ones are passed over and said in
+   * `notes`. UserError when it is of other settings, another graph or other sequences, or of a
+   * newer version.
    */
   load(identity: Identity): Checkpoint | null;
   save(checkpoint: Checkpoint): Promise<void>;
@@ -115,7 +118,8 @@ const textToNumbers = (value: unknown): unknown => {
 
 /** Bytes of a checkpoint file. */
 export function checkpointBytes({ state, best, ...said }: Checkpoint): Uint8Array {
-  const tensors = Object.fromEntries(Object.entries(state).map(([name, one]) => [`state/${name}`, one]));
+  const tensors = Object.fromEntries(Object.entries(state)
+    .map(([name, one]) => [`state/${name}`, one]));
   return encodeCheckpoint(JSON.parse(JSON.stringify(said, numbersToText)),
     best === null ? tensors : { ...tensors, "best/parameters": best });
 }
@@ -124,7 +128,8 @@ function checkpointFrom(decoded: Decoded & { kind: "good" }): Checkpoint {
   const said = textToNumbers(decoded.state) as Omit<Checkpoint, "state" | "best">;
   const state = Object.entries(decoded.tensors).filter(([name]) => name.startsWith("state/"))
     .map(([name, one]) => [name.slice("state/".length), one] as const);
-  return { ...said, state: Object.fromEntries(state), best: decoded.tensors["best/parameters"] ?? null };
+  return { ...said, state: Object.fromEntries(state),
+    best: decoded.tensors["best/parameters"] ?? null };
 }
 
 const DIFFERENCES: Readonly<Record<keyof Identity, string>> = {
@@ -136,12 +141,16 @@ const DIFFERENCES: Readonly<Record<keyof Identity, string>> = {
 function checkIdentity(place: string, found: Identity, expected: Identity): void {
   for (const name of Object.keys(DIFFERENCES) as (keyof Identity)[]) {
     if (found[name] === expected[name]) continue;
-    throw new UserError(`${place} is a checkpoint of ${DIFFERENCES[name]}: training cannot go on from it`,
+    throw new UserError(
+      `${place} is a checkpoint of ${DIFFERENCES[name]}: training cannot go on from it`,
       "run the command that it was made with, or start anew: dmn train-export --force ...");
   }
 }
 
-/** The checkpoints in a folder, which is made when something is saved. Removes what a crash left unfinished. */
+/**
+ * The checkpoints in a folder, which is made when something is saved. Removes what a crash left
+ * unfinished.
+ */
 export function openCheckpoints(folder: string): CheckpointStore {
   const notes: string[] = [];
   for (const file of fs.existsSync(folder) ? fs.readdirSync(folder) : []) {
@@ -158,10 +167,12 @@ export function openCheckpoints(folder: string): CheckpointStore {
         const place = path.join(folder, file), decoded = decodeCheckpoint(fs.readFileSync(place));
         if (decoded.kind === "newer") {
           throw new UserError(`${place} was written by a newer dmn (version ${decoded.version}, `
-            + `this one reads ${CHECKPOINT_VERSION})`, "update dmn: npm install -g @deep-momentum/dmn");
+            + `this one reads ${CHECKPOINT_VERSION})`,
+          "update dmn: npm install -g @deep-momentum/dmn");
         }
         if (decoded.kind === "damaged") {
-          notes.push(`${place} is damaged (${decoded.reason}); training goes on from the checkpoint before it`);
+          notes.push(`${place} is damaged (${decoded.reason}); `
+            + "training goes on from the checkpoint before it");
           fs.rmSync(place);
           continue;
         }
@@ -183,10 +194,11 @@ export function openCheckpoints(folder: string): CheckpointStore {
 function prune(folder: string, { history, epoch, step }: Checkpoint): void {
   const sharpe = (row: HistoryRow): number =>
     Number.isNaN(row.validationSharpeNet) ? -Infinity : row.validationSharpeNet;
-  const best = [...history].sort((a, b) => sharpe(b) - sharpe(a) || a.epoch - b.epoch).slice(0, KEEP_BEST)
-    .map((row) => fileName(row.epoch, 0));
+  const best = [...history].sort((a, b) => sharpe(b) - sharpe(a) || a.epoch - b.epoch)
+    .slice(0, KEEP_BEST).map((row) => fileName(row.epoch, 0));
   const entries = entriesOf(folder);
-  assert(entries.some((one) => one.epoch === epoch && one.step === step), "what was saved is there");
+  assert(entries.some((one) => one.epoch === epoch && one.step === step),
+    "what was saved is there");
   const last = entries.slice(-KEEP_LAST).map(({ file }) => file);
   for (const { file } of entries) {
     if (!best.includes(file) && !last.includes(file)) fs.rmSync(path.join(folder, file));

@@ -1,8 +1,9 @@
 /**
- * What a network is worth on sequences it was not trained on: the Sharpe ratio of the equally weighted portfolio
- * over all instruments ("diversified"), because that is what will be traded; a batch's pooled ratio is not it.
+ * What a network is worth on sequences it was not trained on: the Sharpe ratio of the equally
+ * weighted portfolio over all instruments ("diversified"), because that is what will be traded; a
+ * batch's pooled ratio is not it.
  *
- *   positions (S, T) x target ──> captured, net of costs ──> mean per date over the instruments there ──> Sharpe
+ *   positions (S, T) x target ──> captured, net of costs ──> mean per date ──> Sharpe
  */
 import { assert } from "../base/assert.ts";
 import { BPS, TRADING_DAYS_PER_YEAR } from "../base/units.ts";
@@ -17,15 +18,26 @@ import type { Program, Runtime, Tensors, Values } from "../runtime/runtime.ts";
 export interface ValidationSharpe {
   /** Annualised; NaN when positions or returns do not vary. */
   readonly gross: number;
-  /** After `costBps` for each change of weight; an instrument's first position is not charged, as in the loss. */
+  /**
+   * After `costBps` for each change of weight; an instrument's first position is not charged, as in
+   * the loss.
+   */
   readonly net: number;
 }
 
-/** (days) means over instruments, by date. */
-export interface DailyReturns { readonly time: Float64Array; readonly gross: Float64Array; readonly net: Float64Array }
+/** (days) by date: means over the instruments that are there. */
+export interface DailyReturns {
+  readonly time: Float64Array;
+  readonly gross: Float64Array;
+  readonly net: Float64Array;
+}
 
-/** Portfolio returns of positions (S, T) on a set whose sequences of an instrument follow each other in time. */
-export function dailyReturns(set: SequenceSet, positions: ArrayLike<number>, costBps: number): DailyReturns {
+/**
+ * Portfolio returns of positions (S, T) on a set whose sequences of an instrument follow each other
+ * in time.
+ */
+export function dailyReturns(set: SequenceSet, positions: ArrayLike<number>,
+  costBps: number): DailyReturns {
   const sums = new Map<number, { gross: number; net: number; count: number }>();
   const held = new Float64Array(set.symbols.length).fill(NaN);
   for (let s = 0, at = 0; s < set.count; s++) {
@@ -46,27 +58,37 @@ export function dailyReturns(set: SequenceSet, positions: ArrayLike<number>, cos
     net: Float64Array.from(days, ([, { net, count }]) => net / count) };
 }
 
-export function diversifiedSharpe(set: SequenceSet, positions: ArrayLike<number>, costBps = 0): ValidationSharpe {
+export function diversifiedSharpe(set: SequenceSet, positions: ArrayLike<number>,
+  costBps = 0): ValidationSharpe {
   const { gross, net } = dailyReturns(set, positions, costBps);
-  const sharpe = (series: Float64Array): number => returnNumbers(series, TRADING_DAYS_PER_YEAR).sharpe;
+  const sharpe = (series: Float64Array): number =>
+    returnNumbers(series, TRADING_DAYS_PER_YEAR).sharpe;
   return { gross: sharpe(gross), net: costBps === 0 ? sharpe(gross) : sharpe(net) };
 }
+
+type Visit = (outputs: Tensors, from: number, size: number) => void;
 
 /** A compiled forward pass, without dropout, at one fixed batch size. */
 export interface Evaluator extends AsyncDisposable {
   /** Takes over a network's flat parameters (P). */
   load(parameters: Values): Promise<void>;
-  /** (S, T) of every sequence; `visit` also sees each batch's outputs (views), its first sequence and its size. */
-  positions(set: SequenceSet, visit?: (outputs: Tensors, from: number, size: number) => void): Promise<Float32Array>;
+  /**
+   * (S, T) of every sequence; `visit` also sees each batch's outputs (views), its first sequence
+   * and its size.
+   */
+  positions(set: SequenceSet, visit?: Visit): Promise<Float32Array>;
 }
 
 /** Sequences per call: enough to keep the machine busy, few enough for its caches. */
 const EVALUATION_BATCH = 128;
 
-export async function makeEvaluator(runtime: Runtime, architecture: Architecture, settings: Settings,
-  like: SequenceSet, { positionKind, hasViews = false }: { positionKind: PositionKind; hasViews?: boolean }):
-Promise<Evaluator> {
-  const B = Math.min(EVALUATION_BATCH, Math.max(1, like.count)), T = like.lookback, F = like.names.length;
+/** Compiles it for sets that are `like` this one: the same inputs, lookback and instruments. */
+export async function makeEvaluator(runtime: Runtime, architecture: Architecture,
+  settings: Settings, like: SequenceSet,
+  { positionKind, hasViews = false }: { positionKind: PositionKind; hasViews?: boolean }):
+  Promise<Evaluator> {
+  const T = like.lookback, F = like.names.length;
+  const B = Math.min(EVALUATION_BATCH, Math.max(1, like.count));
   const size: ModelSize = { B, T, features: F, instruments: like.symbols.length };
   const graph = evaluationGraph(architecture, size, settings, { positionKind, hasViews });
   const program: Program = await runtime.compile(graph);

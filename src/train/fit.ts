@@ -4,8 +4,9 @@
  *   epoch k: a shuffle from random(seed, "epoch", k) ─> batches ─> one program run per batch ─┐
  *      └──────────── best parameters kept <── diversified Sharpe of the validation set <──────┘
  *
- * It ends after `epochs`, or after `patience` epochs without a better validation Sharpe (Lim, Zohren, Roberts 2019),
- * and answers with the best parameters. Between steps it gives way, so that a signal can be heard.
+ * It ends after `epochs`, or after `patience` epochs without a better validation Sharpe (Lim,
+ * Zohren, Roberts 2019), and answers with the best parameters. Between steps it gives way, so that
+ * a signal can be heard.
  */
 import { setImmediate } from "node:timers/promises";
 import { assert } from "../base/assert.ts";
@@ -15,12 +16,12 @@ import { random } from "../base/random.ts";
 import type { SequenceSet } from "../dataset/sequence.ts";
 import { deviation } from "../metrics/moments.ts";
 import type { Settings } from "../nn/hyperparameter.ts";
-import { LOSS_TERMS, type LossName, type PositionKind } from "../nn/loss.ts";
+import { LOSS_NAMES, type PositionKind } from "../nn/loss.ts";
 import type { Architecture, ParameterSpec } from "../nn/model.ts";
 import { rateAt, type ScheduleName } from "../nn/schedule.ts";
 import { initialiseParameters } from "../nn/scope.ts";
 import { trainGraph, type TrainGraph } from "../nn/train-graph.ts";
-import type { Program, Runtime, Values } from "../runtime/runtime.ts";
+import type { Program, Runtime, Tensors, Values } from "../runtime/runtime.ts";
 import { batchFeeds, describeBatch, type BatchFeeds } from "./batch-feeds.ts";
 import type { Checkpoint, CheckpointStore, EpochSums, HistoryRow } from "./checkpoint.ts";
 import { diversifiedSharpe, makeEvaluator, type Evaluator } from "./evaluate.ts";
@@ -29,7 +30,9 @@ import { lossWeights, settingsOf, type Training } from "./settings.ts";
 
 export interface FitOptions {
   readonly architecture: Architecture;
-  /** What was said of the architecture's hyperparameters and of `TRAINING`; defaults for the rest. */
+  /**
+   * What was said of the architecture's hyperparameters and of `TRAINING`; defaults for the rest.
+   */
   readonly settings: Settings;
   readonly training: SequenceSet;
   /** Sequences without overlap, each instrument's in time order. */
@@ -75,16 +78,17 @@ interface Run {
 const NO_SUMS: EpochSums = { loss: 0, terms: {}, gradientNorm: 0, rate: 0, seconds: 0 };
 
 /**
- * Trains, or goes on training from the store's newest checkpoint. UserError: settings that do not exist, returns
- * that never vary, a checkpoint of something else, a loss that is not a number. Interrupted when the signal aborts,
- * after a checkpoint was written.
+ * Trains, or goes on training from the store's newest checkpoint. UserError: settings that do not
+ * exist, returns that never vary, a checkpoint of something else, a loss that is not a number.
+ * Interrupted when the signal aborts, after a checkpoint was written.
  */
 export async function fit(options: FitOptions): Promise<FitResult> {
   const { architecture, training, validation, seed, runtime, store } = options;
   const settings = settingsOf(architecture, options.settings);
   checkSets(training, validation);
   const B = Math.min(settings.batch, training.count);
-  const size = { B, T: training.lookback, features: training.names.length, instruments: training.symbols.length };
+  const size = { B, T: training.lookback, features: training.names.length,
+    instruments: training.symbols.length };
   const train = trainGraph(architecture, size, settings,
     { terms: [...lossWeights(settings).keys()], accumulate: settings.accumulate > 1 });
   const identity = identityOf(options, settings, train.graph);
@@ -108,11 +112,13 @@ export async function fit(options: FitOptions): Promise<FitResult> {
   }
   const { best, bestEpoch, history } = now;
   assert(best !== null, "an epoch was trained");
-  return { parameters: Float32Array.from(best.values), specs: train.specs, positionKind: train.positionKind, history,
-    bestEpoch, validationSharpe: history[bestEpoch - 1].validationSharpe, notes: store?.notes ?? [] };
+  const { specs, positionKind } = train, { validationSharpe } = history[bestEpoch - 1];
+  return { parameters: Float32Array.from(best.values), specs, positionKind, history, bestEpoch,
+    validationSharpe, notes: store?.notes ?? [] };
 }
 
-const isFinished = ({ epoch, bestEpoch, step }: Checkpoint, { epochs, patience }: Training): boolean =>
+const isFinished = ({ epoch, bestEpoch, step }: Checkpoint,
+  { epochs, patience }: Training): boolean =>
   step === 0 && (epoch >= epochs || (bestEpoch > 0 && epoch - bestEpoch >= patience));
 
 /** Refuses what cannot be learned from, before any time is spent on it. */
@@ -120,13 +126,16 @@ function checkSets(training: SequenceSet, validation: SequenceSet): void {
   for (const [name, set] of [["training", training], ["validation", validation]] as const) {
     const returns = set.target.filter((_, at) => set.weight[at] !== 0);
     if (returns.length === 0) {
-      throw new UserError(`there is nothing in the ${name} set: too few bars for one sequence of ${set.lookback}`,
+      throw new UserError(
+        `there is nothing in the ${name} set: too few bars for one sequence of ${set.lookback}`,
         "choose a shorter --set lookback=N or an earlier start of the data");
     }
     if (deviation(returns) > 0) continue;
-    throw new UserError(`the returns of the ${name} set are constant (${returns.length} rows, variance 0): `
-      + "there is nothing to learn",
-    `check the prices of ${set.symbols.slice(0, 3).join(", ")}: dmn features --recipe dmn --dataset NAME`);
+    const rows = `${returns.length} rows, variance 0`;
+    throw new UserError(
+      `the returns of the ${name} set are constant (${rows}): there is nothing to learn`,
+      `check the prices of ${set.symbols.slice(0, 3).join(", ")}: `
+      + "dmn features --recipe dmn --dataset NAME");
   }
 }
 
@@ -151,13 +160,15 @@ function setConstants(batch: BatchFeeds, settings: Settings & Training): void {
 function rateOf({ settings, stepsPerEpoch }: Run, epoch: number, step: number): number {
   const { schedule, learningRate, warmup, epochs, accumulate } = settings;
   const perEpoch = Math.ceil(stepsPerEpoch / accumulate), steps = epochs * perEpoch;
-  return rateAt(schedule as ScheduleName, learningRate, epoch * perEpoch + Math.floor(step / accumulate),
+  const update = epoch * perEpoch + Math.floor(step / accumulate);
+  return rateAt(schedule as ScheduleName, learningRate, update,
     { steps, warmupSteps: warmup * perEpoch, dropEvery: Math.ceil(steps / 3) });
 }
 
 /** From a checkpoint to the end of its epoch. */
 async function trainEpoch(run: Run, start: Checkpoint): Promise<Checkpoint> {
-  const { options: { training, seed, signal, store, clock, resume }, settings, program, batch, B } = run;
+  const { options, settings, program, batch, B } = run;
+  const { training, seed, signal, store, clock, resume } = options;
   const { epoch } = start, order = Array.from({ length: training.count }, (_, s) => s);
   random(seed, "epoch", epoch).shuffle(order);
   const started = clock.now() - start.sums.seconds * 1000;
@@ -165,7 +176,8 @@ async function trainEpoch(run: Run, start: Checkpoint): Promise<Checkpoint> {
   for (let step = start.step; step < run.stepsPerEpoch; step++) {
     await setImmediate();
     if (signal?.aborted === true) {
-      await store?.save({ ...start, step, sums: { ...sums, seconds: (clock.now() - started) / 1000 },
+      await store?.save({ ...start, step,
+        sums: { ...sums, seconds: (clock.now() - started) / 1000 },
         state: await readState(run) });
       throw new Interrupted(resume ?? "the same command");
     }
@@ -177,31 +189,39 @@ async function trainEpoch(run: Run, start: Checkpoint): Promise<Checkpoint> {
     batch.set("apply", isLast || (step + 1) % settings.accumulate === 0 ? 1 : 0);
     const outputs = await program.run(batch.feeds);
     sums = addStep(sums, outputs, rate);
-    if (!Number.isFinite(sums.loss) || !Number.isFinite(sums.gradientNorm)) throw notANumber(run, start, step, indices);
+    if (!Number.isFinite(sums.loss + sums.gradientNorm)) {
+      throw notANumber(run, start, step, indices);
+    }
   }
   return closeEpoch(run, start, { ...sums, seconds: (clock.now() - started) / 1000 });
 }
 
-function addStep(sums: EpochSums, outputs: Readonly<Record<string, Values>>, rate: number): EpochSums {
+function addStep(sums: EpochSums, outputs: Tensors, rate: number): EpochSums {
   const of = (name: string): number => outputs[name].values[0];
-  const terms = Object.keys(LOSS_TERMS).filter((name) => Object.hasOwn(outputs, `term/${name}`)) as LossName[];
+  const terms = LOSS_NAMES.filter((name) => Object.hasOwn(outputs, `term/${name}`));
   return {
-    ...sums, rate, loss: sums.loss + of("loss"), gradientNorm: sums.gradientNorm + of("gradientNorm"),
-    terms: Object.fromEntries(terms.map((name) => [name, (sums.terms[name] ?? 0) + of(`term/${name}`)])),
+    ...sums, rate, loss: sums.loss + of("loss"),
+    gradientNorm: sums.gradientNorm + of("gradientNorm"),
+    terms: Object.fromEntries(terms.map((name) =>
+      [name, (sums.terms[name] ?? 0) + of(`term/${name}`)])),
   };
 }
 
-/** The state is still the one before this step: the optimizer keeps it when a number is not finite. */
+/**
+ * The state is still the one before this step: the optimizer keeps it when a number is not finite.
+ */
 function notANumber({ options, settings }: Run, { epoch }: Checkpoint, step: number,
   indices: readonly number[]): UserError {
   const place = options.store?.newest() ?? null;
-  return new UserError(`the loss is not a number in epoch ${epoch + 1}, step ${step + 1}; the batch was `
+  return new UserError(
+    `the loss is not a number in epoch ${epoch + 1}, step ${step + 1}; the batch was `
     + describeBatch(options.training, indices)
     + (place === null ? "" : `. The last good checkpoint is ${place}`),
-  `train more carefully: --set learningRate=${settings.learningRate / 10} --set clip=${Math.min(settings.clip, 1)}`);
+    `train more carefully: --set learningRate=${settings.learningRate / 10} `
+    + `--set clip=${Math.min(settings.clip, 1)}`);
 }
 
-const readState = (run: Run): Promise<Readonly<Record<string, Values>>> =>
+const readState = (run: Run): Promise<Tensors> =>
   run.program.read(run.train.graph.state.map(({ name }) => name));
 
 /** Validates, writes the history row, and keeps the parameters when they are the best so far. */
@@ -213,16 +233,20 @@ async function closeEpoch(run: Run, start: Checkpoint, sums: EpochSums): Promise
   const sharpe = diversifiedSharpe(validation, positions, settings.costBps);
   const mean = (sum: number): number => sum / stepsPerEpoch;
   const row: HistoryRow = {
-    epoch, loss: mean(sums.loss), gradientNorm: mean(sums.gradientNorm), rate: sums.rate, seconds: sums.seconds,
+    epoch, loss: mean(sums.loss), gradientNorm: mean(sums.gradientNorm), rate: sums.rate,
+    seconds: sums.seconds,
     terms: Object.fromEntries(Object.entries(sums.terms).map(([name, sum]) => [name, mean(sum)])),
     validationSharpe: sharpe.gross, validationSharpeNet: sharpe.net,
   };
-  const before = start.bestEpoch === 0 ? NaN : start.history[start.bestEpoch - 1].validationSharpeNet;
+  const before = start.bestEpoch === 0 ? NaN
+    : start.history[start.bestEpoch - 1].validationSharpeNet;
   // The first epoch is the best so far whatever it is, and any number is better than none.
   const isBetter = start.bestEpoch === 0 || row.validationSharpeNet > before + settings.minDelta
     || (Number.isNaN(before) && !Number.isNaN(row.validationSharpeNet));
   return { ...start, epoch, step: 0, sums: NO_SUMS, history: [...start.history, row], state,
-    bestEpoch: isBetter ? epoch : start.bestEpoch, best: isBetter ? copyOf(state.parameters) : start.best };
+    bestEpoch: isBetter ? epoch : start.bestEpoch,
+    best: isBetter ? copyOf(state.parameters) : start.best };
 }
 
-const copyOf = ({ shape, values }: Values): Values => ({ shape: [...shape], values: values.slice() });
+const copyOf = ({ shape, values }: Values): Values =>
+  ({ shape: [...shape], values: values.slice() });

@@ -12,22 +12,28 @@ import type { Identity } from "./checkpoint.ts";
 /** SHA-256 over every number and name of sequence sets, hexadecimal. */
 export function hashSequences(...sets: readonly SequenceSet[]): string {
   const hash = createHash("sha256");
-  for (const { names, symbols, lookback, features, target, weight, scale, instrument, time } of sets) {
-    hash.update(JSON.stringify([names, symbols, lookback]));
-    for (const { buffer, byteOffset, byteLength } of [features, target, weight, scale, instrument, time]) {
+  for (const set of sets) {
+    hash.update(JSON.stringify([set.names, set.symbols, set.lookback]));
+    for (const name of ["features", "target", "weight", "scale", "instrument", "time"] as const) {
+      const { buffer, byteOffset, byteLength } = set[name];
       hash.update(new Uint8Array(buffer, byteOffset, byteLength));
     }
   }
   return hash.digest("hex");
 }
 
-/** `settings` complete: with all defaults. The runtime counts, because two of them round differently. */
-export function identityOf(options: { architecture: Architecture; training: SequenceSet; validation: SequenceSet;
-  seed: number; runtime: Runtime }, settings: Settings, graph: Graph): Identity {
+/**
+ * `settings` complete: with all defaults. The runtime counts, because two of them round
+ * differently.
+ */
+export function identityOf(options: { architecture: Architecture; training: SequenceSet;
+  validation: SequenceSet; seed: number; runtime: Runtime }, settings: Settings, graph: Graph):
+  Identity {
   const { architecture, training, validation, seed, runtime } = options;
   const sorted = Object.entries(settings).sort(([a], [b]) => (a < b ? -1 : 1));
   return {
-    settings: hashOf(JSON.stringify([architecture.name, sorted, seed, runtime.name, training.names, training.symbols])),
+    settings: hashOf(JSON.stringify(
+      [architecture.name, sorted, seed, runtime.name, training.names, training.symbols])),
     graph: hashOf(printGraph(graph)),
     sequences: hashSequences(training, validation),
   };

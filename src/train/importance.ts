@@ -1,9 +1,9 @@
 /**
  * Which inputs a network lives on, and whether that is the same from fold to fold.
  *
- *   permutation   validation Sharpe - Sharpe with one input's rows shuffled     Breiman 2001; Fisher et al. 2019
- *   selection     mean weight that the network itself gives an input            variable selection, Lim et al. 2021
- *   stability     do folds agree on the order, and on the chosen few?           Nogueira, Sechidis, Brown 2018
+ *   permutation   Sharpe lost when one input's rows are shuffled     Breiman 2001
+ *   selection     mean weight that the network itself gives it       Lim et al. 2021 (TFT)
+ *   stability     do folds agree on the order, and on the best?      Nogueira et al. 2018
  */
 import { assert } from "../base/assert.ts";
 import { random } from "../base/random.ts";
@@ -31,7 +31,10 @@ export interface ImportanceOptions {
 }
 
 export interface Importance {
-  /** (F) loss of annualised Sharpe, gross, when an input is shuffled; 0 or less: the network does without. */
+  /**
+   * (F) loss of annualised Sharpe, gross, when an input is shuffled; 0 or less: the network does
+   * without.
+   */
   readonly permutation: readonly number[];
   /** (F) mean weights, summing to 1; null when the network has no such view. */
   readonly selection: readonly number[] | null;
@@ -49,17 +52,20 @@ const sharpeOf = (set: SequenceSet, positions: Float32Array): number => {
 };
 
 export async function measureImportance(options: ImportanceOptions): Promise<Importance> {
-  const { architecture, parameters, positionKind, validation, seed, runtime, repeats = 3 } = options;
+  const { architecture, parameters, positionKind, validation, seed, runtime,
+    repeats = 3 } = options;
   const settings = settingsOf(architecture, options.settings), F = validation.names.length;
   await using evaluator =
-    await makeEvaluator(runtime, architecture, settings, validation, { positionKind, hasViews: true });
+    await makeEvaluator(runtime, architecture, settings, validation,
+      { positionKind, hasViews: true });
   await evaluator.load({ shape: [parameters.length], values: parameters });
   const sums = new Float64Array(F);
   let rows = 0;
   const positions = await evaluator.positions(validation, (outputs, from, size) => {
     const view = outputs[SELECTION];
     if (view === undefined) return;
-    assert(view.shape[1] === validation.lookback && view.shape[2] === F, `${SELECTION} is (B, T, F)`);
+    assert(view.shape[1] === validation.lookback && view.shape[2] === F,
+      `${SELECTION} is (B, T, F)`);
     for (let at = 0; at < size * validation.lookback; at++) {
       if (validation.weight[from * validation.lookback + at] === 0) continue;
       rows++;
@@ -76,11 +82,13 @@ export async function measureImportance(options: ImportanceOptions): Promise<Imp
     }
     permutation.push(mean(losses));
   }
-  return { permutation, sharpe, selection: rows === 0 ? null : Array.from(sums, (sum) => sum / rows) };
+  const selection = rows === 0 ? null : Array.from(sums, (sum) => sum / rows);
+  return { permutation, sharpe, selection };
 }
 
 /** The set with input f dealt anew among all its rows (not padding), over instruments and time. */
-export function shuffleInput(set: SequenceSet, f: number, seed: number, repeat: number): SequenceSet {
+export function shuffleInput(set: SequenceSet, f: number, seed: number,
+  repeat: number): SequenceSet {
   const F = set.names.length, features = set.features.slice();
   const rows = [...set.weight.keys()].filter((at) => set.weight[at] !== 0);
   const dealt = random(seed, "importance", set.names[f], repeat).shuffle([...rows]);
@@ -108,13 +116,15 @@ export function spearman(a: readonly number[], b: readonly number[]): number {
 
 /** The k inputs that matter most, ascending by index; of equal ones the first. */
 export const topInputs = (importance: readonly number[], k: number): number[] =>
-  [...importance.keys()].sort((a, b) => importance[b] - importance[a] || a - b).slice(0, k).sort((a, b) => a - b);
+  [...importance.keys()].sort((a, b) => importance[b] - importance[a] || a - b)
+    .slice(0, k).sort((a, b) => a - b);
 
 /**
- * Stability of a selection (Nogueira, Sechidis, Brown, "On the stability of feature selection algorithms", JMLR 18,
- * 2018, equation 4): 1 - mean variance of each input's being chosen / that of choosing at random as many. At most
- * 1 (always the same), 0 for chance. `chosen[m]`: indices chosen in fold m, out of F inputs. NaN where all or none are
- * chosen everywhere, or for fewer than two folds.
+ * Stability of a selection (Nogueira, Sechidis, Brown, "On the stability of feature selection
+ * algorithms", JMLR 18, 2018, equation 4): 1 - mean variance of each input's being chosen / that of
+ * choosing at random as many. At most 1 (always the same), 0 for chance. `chosen[m]`: indices
+ * chosen in fold m, out of F inputs. NaN where all or none are chosen everywhere, or for fewer than
+ * two folds.
  */
 export function selectionStability(chosen: readonly (readonly number[])[], F: number): number {
   const M = chosen.length;
@@ -132,12 +142,18 @@ export interface Stability {
   readonly rank: number;
   /** Of the `top` most important inputs. */
   readonly selection: number;
-  /** Mean of those two that are defined: a tuning objective, at most 1. NaN with fewer than two folds. */
+  /**
+   * Mean of those two that are defined: a tuning objective, at most 1. NaN with fewer than two
+   * folds.
+   */
   readonly score: number;
 }
 
-/** `folds[m]`: (F) importance in fold m. `top` inputs are called chosen; half of them unless said. */
-export function importanceStability(folds: readonly (readonly number[])[], top?: number): Stability {
+/**
+ * `folds[m]`: (F) importance in fold m. `top` inputs are called chosen; half of them unless said.
+ */
+export function importanceStability(folds: readonly (readonly number[])[],
+  top?: number): Stability {
   const F = folds[0]?.length ?? 0, pairs: number[] = [];
   folds.forEach((a, m) => { for (const b of folds.slice(m + 1)) pairs.push(spearman(a, b)); });
   const rank = mean(pairs);
@@ -147,8 +163,8 @@ export function importanceStability(folds: readonly (readonly number[])[], top?:
 }
 
 /**
- * Names whose mean importance over folds is at least `threshold` (Sharpe for permutation, share for selection); the
- * single most important one when none is, because a network needs an input.
+ * Names whose mean importance over folds is at least `threshold` (Sharpe for permutation, share for
+ * selection); the single most important one when none is, because a network needs an input.
  */
 export function selectFeatures(names: readonly string[], folds: readonly (readonly number[])[],
   threshold: number): string[] {

@@ -1,15 +1,18 @@
 /**
- * How a network is trained, as data: what `--set` may say besides the architecture's own, and the papers' grid.
- * Settings are flat, `{ hidden: 40, learningRate: 0.001, ... }`; no architecture declares a name of `TRAINING`.
+ * How a network is trained, as data: what `--set` may say besides the architecture's own, and the
+ * papers' grid. Settings are flat, `{ hidden: 40, learningRate: 0.001, ... }`; no architecture
+ * declares a name of `TRAINING`.
  */
 import { assert } from "../base/assert.ts";
 import { random } from "../base/random.ts";
-import { chooseSettings, type Chosen, type Hyperparameters, type Settings } from "../nn/hyperparameter.ts";
+import { chooseSettings, type Chosen, type Hyperparameters,
+  type Settings } from "../nn/hyperparameter.ts";
 import type { LossName } from "../nn/loss.ts";
 import type { Architecture } from "../nn/model.ts";
 import { SCHEDULE_NAMES } from "../nn/schedule.ts";
 
-const weight = (describe: string): { kind: "number"; default: number; min: number; max: number; describe: string } =>
+interface Weight { kind: "number"; default: number; min: number; max: number; describe: string }
+const weight = (describe: string): Weight =>
   ({ kind: "number", default: 0, min: 0, max: 1000, describe });
 
 export const TRAINING = {
@@ -18,22 +21,26 @@ export const TRAINING = {
   stride: { kind: "integer", default: 0, min: 0, max: 10_000,
     describe: "rows from one training sequence to the next; 0: lookback, no overlap" },
   loss: { kind: "choice", default: "sharpe", choices: ["sharpe", "mse", "binary"],
-    describe: "what is minimised: -Sharpe, squared error of the next return, or cross entropy of its sign" },
-  learningRate: { kind: "number", default: 1e-3, min: 0, max: 10, isLog: true, describe: "Adam's step size" },
+    describe: "what is minimised: -Sharpe, or the forecast's squared error or cross entropy" },
+  learningRate: { kind: "number", default: 1e-3, min: 0, max: 10, isLog: true,
+    describe: "Adam's step size" },
   schedule: { kind: "choice", default: "constant", choices: SCHEDULE_NAMES,
-    describe: "how the learning rate goes on: not at all, a half cosine to 0, or a tenth after each third" },
+    describe: "learning rate over the run: constant, a half cosine to 0, a tenth each third" },
   warmup: { kind: "integer", default: 0, min: 0, max: 10_000,
     describe: "epochs over which the learning rate grows to its full size" },
-  batch: { kind: "integer", default: 128, min: 1, max: 65_536, isLog: true, describe: "sequences per step" },
+  batch: { kind: "integer", default: 128, min: 1, max: 65_536, isLog: true,
+    describe: "sequences per step" },
   accumulate: { kind: "integer", default: 1, min: 1, max: 1024,
     describe: "batches whose gradients are averaged before one update" },
   clip: { kind: "number", default: 1, min: 1e-6, max: 1e9, isLog: true,
     describe: "largest Euclidean norm of the gradient" },
   decay: { kind: "number", default: 0, min: 0, max: 1, describe: "weight decay (AdamW)" },
-  epochs: { kind: "integer", default: 100, min: 1, max: 10_000, describe: "passes over the training set at most" },
+  epochs: { kind: "integer", default: 100, min: 1, max: 10_000,
+    describe: "passes over the training set at most" },
   patience: { kind: "integer", default: 25, min: 1, max: 10_000,
     describe: "epochs without a better validation Sharpe before it stops" },
-  minDelta: { kind: "number", default: 0, min: 0, max: 10, describe: "what counts as better, in Sharpe" },
+  minDelta: { kind: "number", default: 0, min: 0, max: 10,
+    describe: "what counts as better, in Sharpe" },
   costBps: { kind: "number", default: 0, min: 0, max: 1000,
     describe: "cost per unit of weight traded, in the loss and in the validation Sharpe, bps" },
   turnoverWeight: weight("weight of turnover in the loss"),
@@ -48,9 +55,10 @@ export type Training = Chosen<typeof TRAINING>;
 
 /** Everything an architecture can be told, its own names first. */
 export function hyperparametersOf(architecture: Architecture): Hyperparameters {
-  const twice = Object.keys(architecture.hyperparameters).filter((name) => Object.hasOwn(TRAINING, name));
-  assert(twice.length === 0, `${architecture.name} declares ${twice.join(", ")}, which is training's`);
-  return { ...architecture.hyperparameters, ...TRAINING };
+  const { name: owner, hyperparameters } = architecture;
+  const twice = Object.keys(hyperparameters).filter((name) => Object.hasOwn(TRAINING, name));
+  assert(twice.length === 0, `${owner} declares ${twice.join(", ")}, which is training's`);
+  return { ...hyperparameters, ...TRAINING };
 }
 
 /** Defaults overlaid with what was said. UserError for an unknown name or a value out of range. */
@@ -60,8 +68,9 @@ export const settingsOf = (architecture: Architecture, said: Settings): Settings
 /** The loss's terms and their weights; a term of weight 0 is not computed at all. */
 export function lossWeights(settings: Training): ReadonlyMap<LossName, number> {
   const heads = settings.heads === "all" ? settings.headWeight : 0;
-  const all: [LossName, number][] = [[settings.loss as LossName, 1], ["turnover", settings.turnoverWeight],
-    ["cvar", settings.riskWeight], ["volatilityDeviation", settings.volatilityWeight],
+  const all: [LossName, number][] = [[settings.loss as LossName, 1],
+    ["turnover", settings.turnoverWeight], ["cvar", settings.riskWeight],
+    ["volatilityDeviation", settings.volatilityWeight],
     ["volatilityHead", heads], ["confidenceHead", heads]];
   return new Map(all.filter(([, value]) => value > 0));
 }
@@ -89,12 +98,13 @@ export const gridSize = (grid: Grid): number =>
   Object.values(grid).reduce((product, values) => product * values.length, 1);
 
 /**
- * The settings of trial 0, 1, 2, ...: random search without repeats, as if all of the grid were shuffled. Each
- * trial is known by itself. Asserts when the grid has no such trial.
+ * The settings of trial 0, 1, 2, ...: random search without repeats, as if all of the grid were
+ * shuffled. Each trial is known by itself. Asserts when the grid has no such trial.
  */
 export function drawSettings(grid: Grid, seed: number, trial: number): Settings {
   const size = gridSize(grid);
-  assert(Number.isSafeInteger(size) && trial >= 0 && trial < size, `a grid of ${size} has no trial ${trial}`);
+  assert(Number.isSafeInteger(size) && trial >= 0 && trial < size,
+    `a grid of ${size} has no trial ${trial}`);
   let left = shuffledAt(size, random(seed, "grid").word() >>> 0, trial);
   return Object.fromEntries(Object.entries(grid).map(([name, values]) => {
     const at = left % values.length;
@@ -104,9 +114,9 @@ export function drawSettings(grid: Grid, seed: number, trial: number): Settings 
 }
 
 /**
- * Where a shuffle of 0..size-1 puts `index`, without making the others: a Feistel network of four rounds over the
- * next even power of two, walked until it lands inside (Black, Rogaway, "Ciphers with arbitrary finite domains",
- * CT-RSA 2002). At most four times the size, so the walk is short.
+ * Where a shuffle of 0..size-1 puts `index`, without making the others: a Feistel network of four
+ * rounds over the next even power of two, walked until it lands inside (Black, Rogaway, "Ciphers
+ * with arbitrary finite domains", CT-RSA 2002). At most four times the size, so the walk is short.
  */
 function shuffledAt(size: number, key: number, index: number): number {
   const half = Math.max(1, Math.ceil(Math.log2(size) / 2)), base = 2 ** half;

@@ -3,8 +3,8 @@
  *
  *     |.... train and validation ....|trainTo|embargo|testFrom ..... testTo|
  *
- * The sequences of a fold are cut by `cutFold` (dataset/sequence.ts) with the same rule: the last label is the return
- * up to the close of `trainTo`, which lies before the test.
+ * The sequences of a fold are cut by `cutFold` (dataset/sequence.ts) with the same rule: the last
+ * label is the return up to the close of `trainTo`, which lies before the test.
  */
 import { UserError } from "../base/error.ts";
 import { day, dayOf, formatDay, MS_PER_DAY, type Day } from "../base/units.ts";
@@ -24,7 +24,10 @@ export interface FoldDays {
   readonly testTo: Day;
 }
 
-/** Consecutive windows of `years` years from the first of January of `from` to `last`; the last may be shorter. */
+/**
+ * Consecutive windows of `years` years from the first of January of `from` to `last`; the last may
+ * be shorter.
+ */
 export function stridedWindows(from: number, years: number, last: Day): TestWindow[] {
   const windows: TestWindow[] = [];
   const start = (year: number): number => Date.UTC(year, 0, 1) / MS_PER_DAY;
@@ -35,14 +38,16 @@ export function stridedWindows(from: number, years: number, last: Day): TestWind
 }
 
 /**
- * One fold per window. `closes`: ascending times of all sessions of the data, UTC ms. UserError when a window has
- * nothing before it, or windows overlap.
+ * One fold per window. `closes`: ascending times of all sessions of the data, UTC ms. UserError
+ * when a window has nothing before it, or windows overlap.
  */
-export function foldsOf(windows: readonly TestWindow[], closes: Float64Array, embargo = 0): FoldDays[] {
+export function foldsOf(windows: readonly TestWindow[], closes: Float64Array,
+  embargo = 0): FoldDays[] {
   const years = windows.map(({ from }) => formatDay(from).slice(0, 4));
   return windows.map(({ from, to }, k) => {
     if (to < from || (k > 0 && from <= windows[k - 1].to)) {
-      throw new UserError(`the test from ${formatDay(from)} to ${formatDay(to)} is empty or overlaps the one before it`,
+      throw new UserError(
+        `the test from ${formatDay(from)} to ${formatDay(to)} is empty or overlaps the one before`,
         "give --windows ascending years, and a shorter --window-years");
     }
     const before = closes.findIndex((close) => dayOf(close) >= from);
@@ -52,6 +57,7 @@ export function foldsOf(windows: readonly TestWindow[], closes: Float64Array, em
         "choose later --windows, or an earlier start of the data");
     }
     const isAlone = years.filter((year) => year === years[k]).length === 1;
-    return { name: isAlone ? years[k] : formatDay(from), trainTo: dayOf(closes[last]), testFrom: from, testTo: to };
+    return { name: isAlone ? years[k] : formatDay(from), trainTo: dayOf(closes[last]),
+      testFrom: from, testTo: to };
   });
 }
