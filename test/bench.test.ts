@@ -36,12 +36,12 @@ describe("bench rows", () => {
     assert.equal(benchRow({ ...facts, better: "lower", values: [1] }, {}, { ...peer, values: [3] }).ratio, 3);
   });
 
-  for (const suite of ["store", "features", "backtest"]) {
+  for (const suite of ["store", "features", "backtest", "training", "inference"]) {
     test(`dmn bench ${suite} --quick --json prints rows of the schema`, () => {
       const { code, out, said } = dmn("bench", suite, "--quick", "--json");
       assert.equal(code, 0, said);
       const { rows } = JSON.parse(out) as { rows: BenchRow[] };
-      assert.ok(rows.length >= 2);
+      assert.ok(rows.length >= 2, `${rows.length} rows`);
       for (const row of rows) {
         assert.equal(row.suite, suite);
         assert.ok(row.value > 0 && row.p50 > 0 && row.p99 > 0 && row.rounds > 0, row.name);

@@ -32,6 +32,8 @@ export const SUITES: Readonly<Record<string, () => Promise<Suite>>> = {
   store: () => import("./bench/store.ts"),
   features: () => import("./bench/features.ts"),
   backtest: () => import("./bench/backtest.ts"),
+  training: () => import("./bench/training.ts"),
+  inference: () => import("./bench/inference.ts"),
 };
 
 export async function bench(options: BenchOptions, context: Context): Promise<BenchReport> {

@@ -15,17 +15,24 @@ export function peerPython(): string | null {
 /** A peer that answered, or the sentence that says why it did not. */
 export type PeerAnswer = PeerFigure | { readonly missing: string };
 
+/** How to start a peer's script, or why it cannot be. */
+export function peerCommand(script: string): { python: string; script: string } | { missing: string } {
+  const python = peerPython();
+  if (python === null) return { missing: "the peers are not installed: sh test/peers/setup.sh bench" };
+  const place = path.join(PACKAGE_ROOT, "test", "peers", script);
+  return fs.existsSync(place) ? { python, script: place }
+    : { missing: `${script} is only in a checkout of the project` };
+}
+
 /**
  * Runs `test/peers/SCRIPT` with arguments; it prints one JSON object {peer, values}. Times are taken inside
  * the peer's own process, after its own warm-up, so that neither its start nor its compilation counts
  * against it.
  */
 export function askPeer(script: string, args: readonly string[]): PeerAnswer {
-  const python = peerPython();
-  if (python === null) return { missing: "the peers are not installed: sh test/peers/setup.sh bench" };
-  const place = path.join(PACKAGE_ROOT, "test", "peers", script);
-  if (!fs.existsSync(place)) return { missing: `${script} is only in a checkout of the project` };
-  const ran = spawnSync(python, [place, ...args], { encoding: "utf8", maxBuffer: 1 << 26 });
+  const command = peerCommand(script);
+  if ("missing" in command) return command;
+  const ran = spawnSync(command.python, [command.script, ...args], { encoding: "utf8", maxBuffer: 1 << 26 });
   if (ran.status !== 0) return { missing: `${script} failed: ${lastLine(ran.stderr)}` };
   return JSON.parse(lastLine(ran.stdout)) as PeerFigure;
 }
