@@ -9,6 +9,7 @@ import { architectureNamed } from "../models/index.ts";
 import { FakeClock } from "../src/base/clock.ts";
 import { Interrupted, UserError } from "../src/base/error.ts";
 import { random } from "../src/base/random.ts";
+import { ortRuntime } from "../src/runtime/ort/program.ts";
 import { reference } from "../src/runtime/reference.ts";
 import type { Program, Runtime } from "../src/runtime/runtime.ts";
 import { decodeCheckpoint, encodeCheckpoint } from "../src/train/checkpoint-file.ts";
@@ -29,9 +30,9 @@ const bits = ({ parameters, history, bestEpoch }: FitResult): unknown => ({ para
 const uninterrupted = bits(await fit(base));
 
 /** A runtime whose training program calls back before each of its runs, counted from 0. */
-function watched(onRun: (k: number) => void, spoil: (k: number) => boolean = () => false): Runtime {
-  return { ...reference, async compile(graph): Promise<Program> {
-    const program = await reference.compile(graph);
+function watched(onRun: (k: number) => void, spoil: (k: number) => boolean = () => false, real = reference): Runtime {
+  return { ...real, async compile(graph): Promise<Program> {
+    const program = await real.compile(graph);
     if (!graph.name.endsWith("training")) return program;
     let k = 0;
     return { read: (names) => program.read(names), write: (state) => program.write(state),
@@ -45,9 +46,9 @@ function watched(onRun: (k: number) => void, spoil: (k: number) => boolean = () 
 }
 
 /** Trains until the signal after `steps` steps, then again from what is in the folder. */
-async function stopAfter(steps: number, folder: string): Promise<void> {
+async function stopAfter(steps: number, folder: string, real = reference): Promise<void> {
   const controller = new AbortController();
-  const runtime = watched((k) => { if (k === steps - 1) controller.abort(); });
+  const runtime = watched((k) => { if (k === steps - 1) controller.abort(); }, undefined, real);
   await assert.rejects(fit({ ...base, runtime, store: openCheckpoints(folder), signal: controller.signal,
     resume: "dmn again" }),
     (error: unknown) => error instanceof Interrupted && error.message.endsWith("Go on with: dmn again"));
@@ -63,6 +64,15 @@ describe("Ctrl-C", () => {
       assert.ok(fs.existsSync(path.join(folder, isMiddle ? `${name}-step-0000${steps % 3}.safetensors`
         : `${name}.safetensors`)));
       assert.deepEqual(bits(await fit({ ...base, store: openCheckpoints(folder) })), uninterrupted, `after ${steps} steps`);
+    }
+  });
+
+  test("the same on onnxruntime in float32, in the middle of an accumulated gradient and after an epoch", async () => {
+    const runtime = ortRuntime(), whole = bits(await fit({ ...base, runtime }));
+    for (const steps of [4, 6]) {
+      const folder = newFolder();
+      await stopAfter(steps, folder, runtime);
+      assert.deepEqual(bits(await fit({ ...base, runtime, store: openCheckpoints(folder) })), whole, `after ${steps} steps`);
     }
   });
 

@@ -6,6 +6,7 @@ import { FakeClock } from "../src/base/clock.ts";
 import { UserError } from "../src/base/error.ts";
 import { dayOf, formatDay } from "../src/base/units.ts";
 import type { SequenceSet } from "../src/dataset/sequence.ts";
+import { ortRuntime } from "../src/runtime/ort/program.ts";
 import { reference } from "../src/runtime/reference.ts";
 import type { HistoryRow } from "../src/train/checkpoint.ts";
 import { fillMask, fillMaskFrom } from "../src/train/dropout.ts";
@@ -72,6 +73,17 @@ describe("the same and not the same", () => {
     const once = await train();
     assert.deepEqual(bits(await train()), bits(once));
     assert.notDeepEqual([...(await train({ seed: 2 })).parameters], [...once.parameters]);
+  });
+
+  test("onnxruntime in float32 gives the same bits twice, and the reference's losses and Sharpe ratios to 1e-4", async () => {
+    const settings = { ...SETTINGS, epochs: 4 }, architecture = architectureNamed("lstm");
+    const once = await train({ architecture, settings, runtime: ortRuntime() });
+    assert.deepEqual(bits(await train({ architecture, settings, runtime: ortRuntime() })), bits(once));
+    const { history } = await train({ architecture, settings });
+    once.history.forEach((row, k) => {
+      assert.ok(Math.abs(row.loss - history[k].loss) < 1e-4, `epoch ${k + 1}: ${row.loss} and ${history[k].loss}`);
+      assert.ok(Math.abs(row.validationSharpe - history[k].validationSharpe) < 1e-4, `epoch ${k + 1}`);
+    });
   });
 
   test("40 sequences in batches of 32: what stands in rows of weight 0 changes nothing, but that they are 0 does", async () => {

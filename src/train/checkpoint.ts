@@ -34,6 +34,7 @@ export interface HistoryRow {
   readonly validationSharpeNet: number;
   /** Learning rate of the last step. */
   readonly rate: number;
+  /** Validation included. */
   readonly seconds: number;
 }
 

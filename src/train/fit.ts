@@ -171,13 +171,13 @@ async function trainEpoch(run: Run, start: Checkpoint): Promise<Checkpoint> {
   const { training, seed, signal, store, clock, resume } = options;
   const { epoch } = start, order = Array.from({ length: training.count }, (_, s) => s);
   random(seed, "epoch", epoch).shuffle(order);
-  const started = clock.now() - start.sums.seconds * 1000;
+  const startedMs = clock.now() - start.sums.seconds * 1000;
   let sums = start.sums;
   for (let step = start.step; step < run.stepsPerEpoch; step++) {
     await setImmediate();
     if (signal?.aborted === true) {
       await store?.save({ ...start, step,
-        sums: { ...sums, seconds: (clock.now() - started) / 1000 },
+        sums: { ...sums, seconds: (clock.now() - startedMs) / 1000 },
         state: await readState(run) });
       throw new Interrupted(resume ?? "the same command");
     }
@@ -193,7 +193,7 @@ async function trainEpoch(run: Run, start: Checkpoint): Promise<Checkpoint> {
       throw notANumber(run, start, step, indices);
     }
   }
-  return closeEpoch(run, start, { ...sums, seconds: (clock.now() - started) / 1000 });
+  return closeEpoch(run, start, sums, startedMs);
 }
 
 function addStep(sums: EpochSums, outputs: Tensors, rate: number): EpochSums {
@@ -225,8 +225,9 @@ const readState = (run: Run): Promise<Tensors> =>
   run.program.read(run.train.graph.state.map(({ name }) => name));
 
 /** Validates, writes the history row, and keeps the parameters when they are the best so far. */
-async function closeEpoch(run: Run, start: Checkpoint, sums: EpochSums): Promise<Checkpoint> {
-  const { options: { validation }, settings, evaluator, stepsPerEpoch } = run;
+async function closeEpoch(run: Run, start: Checkpoint, sums: EpochSums, startedMs: number):
+Promise<Checkpoint> {
+  const { options: { validation, clock }, settings, evaluator, stepsPerEpoch } = run;
   const state = await readState(run), epoch = start.epoch + 1;
   await evaluator.load(state.parameters);
   const positions = await evaluator.positions(validation);
@@ -234,7 +235,7 @@ async function closeEpoch(run: Run, start: Checkpoint, sums: EpochSums): Promise
   const mean = (sum: number): number => sum / stepsPerEpoch;
   const row: HistoryRow = {
     epoch, loss: mean(sums.loss), gradientNorm: mean(sums.gradientNorm), rate: sums.rate,
-    seconds: sums.seconds,
+    seconds: (clock.now() - startedMs) / 1000,
     terms: Object.fromEntries(Object.entries(sums.terms).map(([name, sum]) => [name, mean(sum)])),
     validationSharpe: sharpe.gross, validationSharpeNet: sharpe.net,
   };
