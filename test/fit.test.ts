@@ -8,6 +8,7 @@ import { dayOf, formatDay } from "../src/base/units.ts";
 import type { SequenceSet } from "../src/dataset/sequence.ts";
 import { ortRuntime } from "../src/runtime/ort/program.ts";
 import { reference } from "../src/runtime/reference.ts";
+import type { Runtime } from "../src/runtime/runtime.ts";
 import type { HistoryRow } from "../src/train/checkpoint.ts";
 import { fillMask, fillMaskFrom } from "../src/train/dropout.ts";
 import { dailyReturns, diversifiedSharpe } from "../src/train/evaluate.ts";
@@ -100,6 +101,37 @@ describe("the same and not the same", () => {
     const halves = await train({ training: set, settings: { ...settings, batch: 16, accumulate: 2 } });
     assert.equal(whole.parameters.length, halves.parameters.length);
     whole.parameters.forEach((value, k) => { assert.ok(Math.abs(value - halves.parameters[k]) < 1e-6, String(k)); });
+  });
+});
+
+describe("what a step is fed", () => {
+  test("each of 40 sequences once an epoch, 32 and 8, in another order and with other masks in every epoch", async () => {
+    const set = toyMarket({ sequences: 10 }), width = 30, starts = Array.from({ length: 40 }, (_, s) => set.features[s * width]);
+    const epochs: { order: number[]; rows: number[]; masks: string[] }[] = [];
+    let step = 0;
+    const runtime: Runtime = { ...reference, async compile(graph) {
+      const program = await reference.compile(graph);
+      if (!graph.name.endsWith("training")) return program;
+      return { read: (names) => program.read(names), write: (state) => program.write(state),
+        [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
+        run(feeds) {
+          if (step++ % 2 === 0) epochs.push({ order: [], rows: [], masks: [] });
+          const { order, rows, masks } = epochs.at(-1)!, { weight, features } = feeds;
+          rows.push(weight.values.reduce((a, b) => a + b, 0));
+          for (let b = 0; b < 32; b++) if (weight.values[b * 10] === 1) order.push(starts.indexOf(features.values[b * width]));
+          masks.push(feeds["dropout/dropout"].values.join());
+          if (rows.length === 2) assert.ok(features.values.subarray(8 * width).every((x) => x === 0));
+          return program.run(feeds);
+        } };
+    } };
+    await train({ training: set, runtime, settings: { ...SETTINGS, epochs: 3 } });
+    const all = Array.from({ length: 40 }, (_, s) => s);
+    for (const { order, rows } of epochs) {
+      assert.deepEqual(rows, [320, 80]);
+      assert.deepEqual(order.toSorted((a, b) => a - b), all);
+    }
+    assert.equal(new Set(epochs.map(({ order }) => order.join())).size, 3);
+    assert.equal(new Set(epochs.flatMap(({ masks }) => masks)).size, 6);
   });
 });
 
