@@ -117,7 +117,7 @@ describe("what a step is fed", () => {
         run(feeds) {
           if (step++ % 2 === 0) epochs.push({ order: [], rows: [], masks: [] });
           const { order, rows, masks } = epochs.at(-1)!, { weight, features } = feeds;
-          rows.push(weight.values.reduce((a, b) => a + b, 0));
+          rows.push(Float64Array.from(weight.values).reduce((a, b) => a + b, 0));
           for (let b = 0; b < 32; b++) if (weight.values[b * 10] === 1) order.push(starts.indexOf(features.values[b * width]));
           masks.push(feeds["dropout/dropout"].values.join());
           if (rows.length === 2) assert.ok(features.values.subarray(8 * width).every((x) => x === 0));

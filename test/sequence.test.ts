@@ -102,6 +102,12 @@ describe("the rows of a fold", () => {
       && error.problem === "too few bars for one sequence of 63: the longest complete stretch to train on has 52 (S0)");
   });
 
+  test("a stride that leaves rows out is refused", () => {
+    const source = sourceOf(panel(9));
+    assert.throws(() => cutSequences(source, all(source), { lookback: 3, stride: 4 }), (error: unknown) => error instanceof UserError
+      && error.problem === "a stride of 4 leaves out rows between sequences of 3");
+  });
+
   test("a panel without the target is refused with the recipe that has it", () => {
     const source = { ...sourceOf(panel(9)), target: "next" };
     assert.throws(() => cutSequences(source, all(source), { lookback: 3 }), /S0 has no column "next" to train on/);

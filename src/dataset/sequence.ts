@@ -120,7 +120,8 @@ function cutInstrument(source: SequenceSource, i: number, { from, to }: Range, l
 
 /**
  * Sequences of `lookback` rows out of `ranges` (one per instrument; rows outside are not read).
- * `stride` rows from one start to the next: `lookback` (the default) does not overlap.
+ * `stride` rows from one start to the next: `lookback` (the default) does not overlap. UserError
+ * for a longer one, and for a panel without one of the columns.
  */
 export function cutSequences(source: SequenceSource, ranges: readonly Range[],
   { lookback, stride = lookback }: { lookback: number; stride?: number }): SequenceSet {
@@ -128,8 +129,11 @@ export function cutSequences(source: SequenceSource, ranges: readonly Range[],
     periodsPerYear = TRADING_DAYS_PER_YEAR } = source;
   assert(ranges.length === symbols.length && panels.length === symbols.length,
     "one panel and range per symbol");
-  assert(lookback >= 1 && stride >= 1 && stride <= lookback,
-    `a stride of ${stride} leaves no row of ${lookback} out`);
+  assert(lookback >= 1 && stride >= 1, "sequences have rows and go on");
+  if (stride > lookback) {
+    throw new UserError(`a stride of ${stride} leaves out rows between sequences of ${lookback}`,
+      `--set stride=${lookback} at most; 0 is that`);
+  }
   const cuts = ranges.flatMap((range, i) => cutInstrument(source, i, range, lookback, stride));
   const T = lookback, F = names.length, S = cuts.length;
   const set: SequenceSet = {
