@@ -104,7 +104,8 @@ describe("the rows of a fold", () => {
 
   test("a stride that leaves rows out is refused", () => {
     const source = sourceOf(panel(9));
-    assert.throws(() => cutSequences(source, all(source), { lookback: 3, stride: 4 }), (error: unknown) => error instanceof UserError
+    const cut = (): unknown => cutSequences(source, all(source), { lookback: 3, stride: 4 });
+    assert.throws(cut, (error: unknown) => error instanceof UserError
       && error.problem === "a stride of 4 leaves out rows between sequences of 3");
   });
 
