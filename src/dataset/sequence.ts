@@ -187,7 +187,7 @@ const EMPTY: Range = { from: 0, to: 0 };
  *     |warm-up|training ............|purge|validation 10 %|purge|embargo| test
  *
  * Purged are `horizon` rows at either border, whose labels become known behind it. The share of
- * validation is of the instrument's own rows (Lim, Zohren, Roberts 2019, section 4.2), so a late
+ * validation is of the instrument's own rows (Lim, Zohren, Roberts 2019), so a late
  * starter validates on other days than an old one. Rows before the first complete one do not count.
  */
 export function foldRows(source: SequenceSource, choice: FoldChoice): FoldRows {

@@ -121,7 +121,7 @@ export const topInputs = (importance: readonly number[], k: number): number[] =>
 
 /**
  * Stability of a selection (Nogueira, Sechidis, Brown, "On the stability of feature selection
- * algorithms", JMLR 18, 2018, equation 4): 1 - mean variance of each input's being chosen / that of
+ * algorithms", JMLR 18, 2018): 1 - mean variance of each input's being chosen / that of
  * choosing at random as many. At most 1 (always the same), 0 for chance. `chosen[m]`: indices
  * chosen in fold m, out of F inputs. NaN where all or none are chosen everywhere, or for fewer than
  * two folds.

@@ -78,7 +78,7 @@ export function lossWeights(settings: Training): ReadonlyMap<LossName, number> {
 /** Values to try for each setting. */
 export type Grid = Readonly<Record<string, readonly (number | string)[]>>;
 
-/** Random search grid of Lim, Zohren, Roberts (2019), table 5 of the appendix; 50 trials there. */
+/** Random search grid of Lim, Zohren, Roberts (2019), who tried 50 settings. */
 export const PAPER_GRID: Grid = {
   hidden: [5, 10, 20, 40, 80, 160],
   dropout: [0.1, 0.2, 0.3, 0.4, 0.5],
