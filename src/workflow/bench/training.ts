@@ -59,12 +59,12 @@ export async function run(bench: Bench): Promise<BenchRow[]> {
 /** Ours, the peer, ours, the peer. */
 async function compare(bench: Bench, size: TrainingSize, way: Way): Promise<BenchRow[]> {
   const seconds = bench.isQuick ? 0.2 : 4, rounds = bench.isQuick ? 1 : 2;
-  const own: TrainingFigures[] = [];
+  const own: TrainingFigures[] = [], { signal } = bench.context;
   const theirs: { peer: string; values: readonly number[]; peakMib: number }[] = [];
   for (let round = 0; round < rounds; round++) {
-    own.push(...await train(size, way, stepsIn(seconds, own)));
+    own.push(...await train(size, way, stepsIn(seconds, own), signal));
     if (!bench.hasPeers) continue;
-    const answers = await Promise.all(Array.from({ length: way.processes }, () => trainPeer(size, way, seconds)));
+    const answers = await Promise.all(Array.from({ length: way.processes }, () => trainPeer(size, way, seconds, signal)));
     for (const answer of answers) {
       if ("missing" in answer) bench.note(answer.missing);
       else theirs.push(answer);
@@ -96,38 +96,46 @@ function stepsIn(seconds: number, before: readonly TrainingFigures[]): number {
 
 const WORKER = fileURLToPath(new URL(`./training-worker${extname(import.meta.filename)}`, import.meta.url));
 
-function train(size: TrainingSize, { threads, processes }: Way, steps: number): Promise<TrainingFigures[]> {
+function train(size: TrainingSize, { threads, processes }: Way, steps: number,
+  signal: AbortSignal): Promise<TrainingFigures[]> {
   return Promise.all(Array.from({ length: processes }, async () => JSON.parse(
-    await outputOf(process.execPath, [WORKER, JSON.stringify({ size, threads, steps })], {})) as TrainingFigures));
+    await outputOf(process.execPath, [WORKER, JSON.stringify({ size, threads, steps })], {}, signal)) as TrainingFigures));
 }
 
 /** PyTorch must not give its memory back to the system on every step: 1.4 to 1.9 times faster (see BENCHMARKS.md). */
 const PEER_MEMORY = { MALLOC_MMAP_THRESHOLD_: "4294967296", MALLOC_TRIM_THRESHOLD_: "4294967296",
   MALLOC_TOP_PAD_: "268435456" };
 
-async function trainPeer(size: TrainingSize, { threads }: Way, seconds: number):
+async function trainPeer(size: TrainingSize, { threads }: Way, seconds: number, signal: AbortSignal):
 Promise<(PeerAnswer & { missing: string }) | { peer: string; values: number[]; peakMib: number }> {
   const command = peerCommand("torch_training.py");
   if ("missing" in command) return command;
   const { model, B, T, features, said } = size;
   const spec = JSON.stringify({ model, B, T, features, ...said, threads, seconds });
   try {
-    return JSON.parse(await outputOf(command.python, [command.script, spec], PEER_MEMORY)) as
+    return JSON.parse(await outputOf(command.python, [command.script, spec], PEER_MEMORY, signal)) as
       { peer: string; values: number[]; peakMib: number };
-  } catch (error) { return { missing: `torch_training.py failed: ${String(error)}` }; }
+  } catch (error) {
+    signal.throwIfAborted();
+    return { missing: `torch_training.py failed: ${String(error)}` };
+  }
 }
 
-/** The last line that a process prints. Throws what it said when it failed. */
-function outputOf(file: string, args: readonly string[], environment: Readonly<Record<string, string>>):
-Promise<string> {
+/** The last line that a process prints. Throws what it said when it failed, and the signal's reason. */
+function outputOf(file: string, args: readonly string[], environment: Readonly<Record<string, string>>,
+  signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, { env: { ...process.env, ...environment }, stdio: ["ignore", "pipe", "pipe"] });
     let out = "", said = "";
     child.stdout.on("data", (chunk: Buffer) => { out += chunk.toString(); });
     child.stderr.on("data", (chunk: Buffer) => { said += chunk.toString(); });
     child.on("error", reject);
+    const stop = (): void => { child.kill(); };
+    signal.addEventListener("abort", stop, { once: true });
     child.on("close", (code) => {
-      if (code === 0) resolve(out.trim().split("\n").at(-1) ?? "");
+      signal.removeEventListener("abort", stop);
+      if (signal.aborted) reject(signal.reason as Error);
+      else if (code === 0) resolve(out.trim().split("\n").at(-1) ?? "");
       else reject(new Error(said.trim().split("\n").at(-1) ?? `exit ${code}`));
     });
   });
