@@ -24,6 +24,7 @@ import { lowerNodes, nameResults } from "./lower.ts";
 import { DATA_TYPE, floatTensor, makeOnnxGraph, makeOnnxNode, valueInfo, writeModel, type Precision }
   from "./onnx.ts";
 import type { GraphProto, NodeProto } from "./onnx-pb.ts";
+import { tileGraph } from "./tile.ts";
 
 export interface Encoding {
   readonly precision: Precision;
@@ -39,7 +40,8 @@ export const nextName = (state: string): string => `next/${state}`;
 /** A graph as a standard ONNX model (operator set 22). */
 export function encodeOnnx(graph: Graph,
   { precision, parameters = {}, metadata, isOwn = false }: Encoding): Uint8Array {
-  const prepared = expand(graph, precision);
+  const expanded = expand(graph, precision);
+  const prepared = isOwn ? tileGraph(expanded) : expanded;
   const isBaked = ({ name }: Named): boolean => Object.hasOwn(parameters, name);
   const places = [...prepared.inputs, ...prepared.state.filter((one) => !isBaked(one))];
   const emitter = makeEmitter({ precision, isOwn, opens: opensOf(places),
