@@ -38,7 +38,7 @@ const WEIGHTS: Readonly<Record<string, readonly number[]>> = { wx: [F, 4 * H], w
   shift: [H], up: [H, 2 * H], upBias: [2 * H], down: [2 * H, 1], downBias: [1] };
 const PARAMETERS: Tensors = Object.fromEntries(Object.entries(WEIGHTS).map(([name, shape]) => [name, draw(name, shape, 0.5)]));
 
-/** features (B, T, F), hidden and cell (B, H) -> position (B, T), and the states after the last step: every block but attention. */
+/** features (B, T, F), hidden and cell (B, H) -> position (B, T) and the states after the last step. */
 function network(): Graph {
   const state = Object.entries(WEIGHTS).map(([name, shape]) => ({ tensor: ops.input(name, shape) }));
   const [wx, wh, bias, scale, shift, up, upBias, down, downBias] = state.map(({ tensor }) => tensor);
@@ -163,7 +163,8 @@ for name in ("network", "open", "half"):
 session = onnxruntime.InferenceSession(given["folder"] + "/network", providers=["CPUExecutionProvider"])
 feeds = {name: numpy.array(one["values"], numpy.float32).reshape(one["shape"]) for name, one in given["feeds"].items()}
 print(json.dumps(session.run(["position"], feeds)[0].ravel().tolist()))`, { folder,
-        feeds: Object.fromEntries(Object.entries(feeds).map(([name, { shape, values }]) => [name, { shape, values: [...values] }])) });
+        feeds: Object.fromEntries(Object.entries(feeds).map(([name, { shape, values }]) =>
+          [name, { shape, values: [...values] }])) });
       fs.rmSync(folder, { recursive: true });
       assert.ok((theirs as number[]).every((value, k) => Math.abs(value - ours[k]) < 1e-6));
       await model.close();
@@ -196,7 +197,8 @@ describe("a file that is no model is refused with its name", () => {
     const wrong = { missing: { features: feeds["features"] }, unknown: { ...feeds, volume: feeds["features"] },
       width: { ...feeds, features: draw("features", [2, 3, F + 1]) }, batch: { ...feeds, "state/cell": draw("cell", [3, H]) } };
     for (const [what, bad] of Object.entries(wrong)) {
-      await assert.rejects(model.run(bad), (error) => error instanceof UserError && /features \(B, T, 3\)/.test(error.hint), what);
+      await assert.rejects(model.run(bad),
+        (error) => error instanceof UserError && /features \(B, T, 3\)/.test(error.hint), what);
     }
     await assert.rejects(model.run(feeds, ["volatility"]), UserError);
     assert.equal((await model.run(feeds))["position"].values.length, 6);
@@ -287,7 +289,8 @@ describe("training", () => {
     }
     assert.ok(losses[49] < losses[0] / 100, losses.join());
     const { parameters } = await program.read(["parameters"]);
-    assert.ok(Math.abs(parameters.values[0] - 0.7) < 0.05 && Math.abs(parameters.values[1] + 0.2) < 0.05, parameters.values.join());
+    const [first, second] = parameters.values;
+    assert.ok(Math.abs(first - 0.7) < 0.05 && Math.abs(second + 0.2) < 0.05, parameters.values.join());
   });
 });
 

@@ -2,7 +2,7 @@
  * Tiles: ops whose tensors do not fit in the cache, done a few rows of the batch at a time.
  *
  *     x (B, ...) ── op ── op ── op ── y (B, ...)          each op reads and writes main memory
- *     x (B/c, c, ...) ── Scan { op ── op ── op } ── y      the same, c rows at a time: between ops stays in cache
+ *     x (B/c, c, ...) ── Scan { op ── op ── op } ── y     c rows at a time: between ops it stays in cache
  *
  * An op belongs to a tile when each row of its result (axis 0) depends on the same row of its operands only,
  * or on operands without rows (masks, scalars). Ops join the tile of an operand as long as no path leaves the
@@ -22,8 +22,8 @@ const TILE = 1 << 16;
 /** Large results in a tile that make its loop worth its while. */
 const WORTH = 3;
 
-const ELEMENTWISE: ReadonlySet<OpName> = new Set(["neg", "exp", "log", "sqrt", "sin", "tanh", "sigmoid", "abs",
-  "sign", "floor", "add", "sub", "mul", "div", "max", "greater", "where", "gelu", "softmax"]);
+const ELEMENTWISE: ReadonlySet<OpName> = new Set(["neg", "exp", "log", "sqrt", "sin", "tanh", "sigmoid",
+  "abs", "sign", "floor", "add", "sub", "mul", "div", "max", "greater", "where", "gelu", "softmax"]);
 
 interface Tile {
   readonly nodes: Node[];
