@@ -7,8 +7,8 @@
  *               folds/1995/seed-0/model.onnx, model-fp16.onnx
  *                          seed-0/checkpoints/epoch-0012.safetensors ...
  *
- * A fold's networks have seen labels up to `trainTo`; they may be asked about days from `testFrom` on. Days are
- * UTC days as text, 2005-12-31, both ends inclusive.
+ * A fold's networks have seen labels up to `trainTo`; they may be asked about days from `testFrom`
+ * on. Days are UTC days as text, 2005-12-31, both ends inclusive.
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -144,7 +144,8 @@ type Json = Record<string, unknown>;
 export function listArtifacts(root: string): string[] {
   const folder = path.dirname(places.model(root, "x"));
   if (!fs.existsSync(folder)) return [];
-  return fs.readdirSync(folder).filter((name) => fs.existsSync(path.join(folder, name, ARTIFACT_FILE))).sort();
+  return fs.readdirSync(folder)
+    .filter((name) => fs.existsSync(path.join(folder, name, ARTIFACT_FILE))).sort();
 }
 
 /** Throws UserError for an unknown name (did you mean), a damaged model.json, or a newer version's. */
@@ -193,8 +194,8 @@ export async function writeArtifact(root: string, artifact: Artifact): Promise<v
 }
 
 /**
- * Bytes of one of the artifact's files, `file` as in `files`. Throws UserError when it is missing or is not the
- * one that was written.
+ * Bytes of one of the artifact's files, `file` as in `files`. Throws UserError when it is missing
+ * or is not the one that was written.
  */
 export function readArtifactFile(root: string, artifact: Artifact, file: string): Uint8Array {
   const expected = artifact.files[file];

@@ -1,7 +1,7 @@
 /**
  * A trained network as ONNX files, for this program, other programs and other languages.
  *
- *   architecture ─ inferenceGraph ─> Graph (B and T open) ─ encodeOnnx ─> float32 and float16, parameters inside
+ *   architecture ─ inferenceGraph ─> Graph (B and T open) ─ encodeOnnx ─> float32, float16
  *                                      └─ printGraph ─> metadata "dmn.graph": blocks as they were built
  *
  * What was encoded is opened again and asked the same as the graph that was trained: an export that answers
@@ -71,13 +71,14 @@ export async function exportNetwork(options: ExportOptions): Promise<ExportedNet
 /** Version of the standard's op set; asserts that a file uses no other. */
 function opsetOf(bytes: Uint8Array): number {
   const { opsetImport } = readModel(bytes, "the exported network");
-  assert(opsetImport.length === 1 && opsetImport[0].domain === "", "an exported network has standard ops only");
+  assert(opsetImport.length === 1 && opsetImport[0].domain === "",
+    "an exported network has standard ops only");
   return Number(opsetImport[0].version);
 }
 
 /** A sample of inputs, and what the graph of training says of it. */
-async function askTrained({ architecture, settings, size, parameters, positionKind, lookback: T }: ExportOptions):
-Promise<{ feeds: Tensors; expected: Tensors }> {
+async function askTrained(options: ExportOptions): Promise<{ feeds: Tensors; expected: Tensors }> {
+  const { architecture, settings, size, parameters, positionKind, lookback: T } = options;
   const B = SAMPLE_ROWS, stream = random(0, "export sample");
   const graph = evaluationGraph(architecture, { ...size, B, T }, settings, { positionKind });
   const all: Tensors = {

@@ -1,10 +1,11 @@
 /**
  * `dmn train-export`: features -> networks, walk-forward -> models/NAME.
  *
- *   request ─ planOf ─> plan.json ─ units over worker processes ─> folds/*\/result.json ─ finish ─> model.json
+ *   request ─ planOf ─> plan.json ─ units over processes ─> result.json each ─ finish ─> model.json
  *
- * plan.json says what is trained; a unit's result.json that it is done; model.json that all is. So the same command
- * goes on wherever it was stopped, and a command that means something else is refused.
+ * plan.json says what is trained; a unit's result.json that it is done; model.json that all is. So
+ * the same command goes on wherever it was stopped, and a command that means something else is
+ * refused.
  */
 import * as fs from "node:fs";
 import { createRequire } from "node:module";
@@ -38,8 +39,8 @@ export interface TrainOptions {
 }
 
 export const TRAIN_DEFAULTS = {
-  recipe: "dmn", model: "lstm", set: {}, windows: [], windowYears: null, from: null, to: null, features: [], seeds: 3,
-  trials: 0, embargo: 0, mode: "replay",
+  recipe: "dmn", model: "lstm", set: {}, windows: [], windowYears: null, from: null, to: null,
+  features: [], seeds: 3, trials: 0, embargo: 0, mode: "replay",
 } as const satisfies Omit<TrainRequest, "dataset">;
 
 export interface TrainReport {
@@ -80,8 +81,8 @@ export async function trainExport(options: TrainOptions, context: Context): Prom
   const workers = countWorkers(options.workers || context.config.workers, kept);
   if (done === null) await train(kept, { name, folder, results, workers }, context);
   const finished = inOrder(kept, results).filter((one) => one !== null);
-  const artifact = done ?? await finishTraining({ root, name, plan: kept, results: finished, codeVersion: codeVersion(),
-    command, createdAt: new Date(context.clock.now()).toISOString() });
+  const artifact = done ?? await finishTraining({ root, name, plan: kept, results: finished,
+    codeVersion: codeVersion(), command, createdAt: new Date(context.clock.now()).toISOString() });
   return {
     artifact, folder, fits: results.size - before, kept: before, workers, remarks: remarksOf(kept, finished),
     leftOut: [...new Set(kept.folds.flatMap((fold) => fold.leftOut))],
@@ -97,7 +98,8 @@ function checkName({ name, isResume, isForced }: TrainOptions, isBegun: boolean,
     throw new UserError(`there is no training of model "${name}" to go on with`,
       `begin one: dmn train-export --dataset NAME --name ${name}`);
   }
-  if (isBegun || isForced || !fs.existsSync(folder) || fs.readdirSync(folder).every((file) => file === "train.lock")) {
+  if (isBegun || isForced || !fs.existsSync(folder)
+    || fs.readdirSync(folder).every((file) => file === "train.lock")) {
     return;
   }
   throw new UserError(`${folder} has files that are not of a training`,
@@ -115,7 +117,8 @@ async function makePlan(request: TrainRequest, { root, ...context }: Context): P
   const chosen = checkSettings(request);
   const manifest = readManifest(root, request.dataset);
   const trainable = await bindTrainable(root, manifest, request.recipe, request.features);
-  return planOf(request, chosen, trainable, readSource(trainable, root, request.recipe), { root, ...context });
+  return planOf(request, chosen, trainable, readSource(trainable, root, request.recipe),
+    { root, ...context });
 }
 
 /** Everything but the lock that we hold. */
@@ -125,7 +128,10 @@ function clear(folder: string): void {
   }
 }
 
-/** The artifact when nothing is left to do: finished, and each of its files still the one that was written. */
+/**
+ * The artifact when nothing is left to do: finished, and each of its files still the one that was
+ * written.
+ */
 function finishedArtifact(root: string, name: string, isTrained: boolean): Artifact | null {
   if (!isTrained || !fs.existsSync(path.join(places.model(root, name), ARTIFACT_FILE))) return null;
   try {
@@ -153,7 +159,8 @@ interface Training {
 }
 
 /** Runs what is missing: a fold's trials, then its seeds with the best trial's settings. */
-async function train(plan: Plan, { name, folder, results, workers }: Training, context: Context): Promise<void> {
+async function train(plan: Plan, { name, folder, results, workers }: Training,
+  context: Context): Promise<void> {
   const units = unitsOf(plan), waiting = units.filter((unit) => !results.has(unitFolder(plan, unit)));
   const task = context.progress.start(`train ${name}`, units.length, "fits");
   task.advance(results.size);
@@ -214,9 +221,11 @@ export function commandOf(name: string, request: TrainRequest): string {
     request.model, "--name", name];
   for (const [key, value] of Object.entries(request.set)) words.push("--set", `${key}=${value}`);
   const plain = { windows: "--windows", windowYears: "--window-years", from: "--from", to: "--to",
-    features: "--features", seeds: "--seeds", trials: "--trials", embargo: "--embargo", mode: "--mode" } as const;
+    features: "--features", seeds: "--seeds", trials: "--trials", embargo: "--embargo",
+    mode: "--mode" } as const;
   for (const [key, flag] of Object.entries(plain) as [keyof typeof plain, string][]) {
-    if (JSON.stringify(request[key]) !== JSON.stringify(TRAIN_DEFAULTS[key])) words.push(flag, String(request[key]));
+    const isDefault = JSON.stringify(request[key]) === JSON.stringify(TRAIN_DEFAULTS[key]);
+    if (!isDefault) words.push(flag, String(request[key]));
   }
   return commandLine(words);
 }

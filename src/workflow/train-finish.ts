@@ -58,7 +58,8 @@ export async function finishTraining(options: FinishOptions): Promise<Artifact> 
   const measured = folds.map((fold) => fold.importance).filter((one) => one.length > 1);
   const { rank } = importanceStability(measured);
   const draft: Artifact = {
-    version: 1, name, architecture: request.model, settings: plan.settings, lookback: plan.lookback, mode: request.mode,
+    version: 1, name, architecture: request.model, settings: plan.settings, lookback: plan.lookback,
+    mode: request.mode,
     dataset: { name: request.dataset, fingerprint: plan.fingerprint, isSynthetic: plan.isSynthetic },
     recipe: { name: request.recipe, hash: plan.recipeHash }, features: plan.features, symbols: plan.symbols,
     timeframe: plan.timeframe, calendar: plan.calendar, periodsPerYear: plan.periodsPerYear,
@@ -105,7 +106,8 @@ function epochTable(plan: Plan, results: readonly Finished[]): Uint8Array {
     index: whole(({ unit }) => unit.index), epoch: whole(({ row }) => row.epoch),
     loss: numbers(({ row }) => row.loss), validation_sharpe: numbers(({ row }) => row.validationSharpe),
     validation_sharpe_net: numbers(({ row }) => row.validationSharpeNet),
-    gradient_norm: numbers(({ row }) => row.gradientNorm), learning_rate: numbers(({ row }) => row.learningRate),
+    gradient_norm: numbers(({ row }) => row.gradientNorm),
+    learning_rate: numbers(({ row }) => row.learningRate),
     seconds: numbers(({ row }) => row.seconds),
     is_kept: whole(({ result, row }) => (row.epoch === result.bestEpoch ? 1 : 0)),
   });

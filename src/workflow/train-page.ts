@@ -32,7 +32,8 @@ export function curvesPage(artifact: Artifact, curves: readonly Curve[]): string
   const parts: (Section | null)[] = [
     { id: "curves", title: "Training curves", short: "Curves", body: curvesBody(artifact, curves) },
     { id: "folds", title: "Folds and seeds", short: "Folds", body: foldsBody(artifact) },
-    { id: "importance", title: "What the networks rely on", short: "Importance", body: importanceBody(artifact) },
+    { id: "importance", title: "What the networks rely on", short: "Importance",
+      body: importanceBody(artifact) },
     artifact.folds.some((fold) => fold.trials.length > 0)
       ? { id: "trials", title: "Settings tried", short: "Trials", body: trialsBody(artifact) } : null,
     { id: "settings", title: "Settings and origin", short: "Settings", body: settingsBody(artifact) },
@@ -43,8 +44,9 @@ export function curvesPage(artifact: Artifact, curves: readonly Curve[]): string
     body: html`
 <a class="skip" href="#curves">Skip to the curves</a>
 ${masthead(artifact)}
-${sectionsOf(parts.filter((part) => part !== null), html`Made by dmn from one training. A validation Sharpe ratio was
-used to choose the epoch, so it flatters; what counts is the test: dmn backtest --strategy model:${artifact.name}`)}`,
+${sectionsOf(parts.filter((part) => part !== null), html`Made by dmn from one training. A validation
+Sharpe ratio was used to choose the epoch, so it flatters; what counts is the test:
+dmn backtest --dataset ${artifact.dataset.name} --strategy model:${artifact.name}`)}`,
   });
 }
 
@@ -53,7 +55,8 @@ function masthead(artifact: Artifact): Markup {
   const seeds = folds.reduce((sum, fold) => sum + fold.seeds.length, 0);
   const facts: [string, string][] = [
     ["Architecture", architecture], ["Dataset", dataset.name], ["Recipe", recipe.name],
-    ["Inputs", String(features.length)], ["Instruments", String(symbols.length)], ["Lookback", `${lookback} bars`],
+    ["Inputs", String(features.length)], ["Instruments", String(symbols.length)],
+    ["Lookback", `${lookback} bars`],
     ["Folds", String(folds.length)], ["Networks", String(seeds)],
     ["Parameters", folds[0].seeds[0].parameters.toLocaleString("en-US")],
   ];
@@ -72,8 +75,8 @@ function sentence({ folds }: Artifact): string {
   const count = folds.length === 1 ? "one fold" : `${folds.length} folds`;
   const each = folds[0].seeds.length === 1 ? "one seed" : `${folds[0].seeds.length} seeds`;
   const epochs = mean(folds.flatMap((fold) => fold.seeds.map((seed) => seed.bestEpoch)));
-  return `Trained in ${count} with ${each} each. The kept epoch was ${formatRatio(epochs, 0)} on average, with a `
-    + `validation Sharpe ratio of ${formatRatio(mean(sharpes), 2)}`
+  return `Trained in ${count} with ${each} each. The kept epoch was ${formatRatio(epochs, 0)} on average, `
+    + `with a validation Sharpe ratio of ${formatRatio(mean(sharpes), 2)}`
     + (folds.length === 1 ? "."
       : ` (${formatRatio(Math.min(...sharpes), 2)} to ${formatRatio(Math.max(...sharpes), 2)} by fold).`);
 }
@@ -89,9 +92,10 @@ function curvesBody({ folds }: Artifact, curves: readonly Curve[]): Markup {
   const legend = seeds.map((seed, k) => html`<span><i class="c-${colorOf(k)}"></i>seed ${seed}</span>`);
   const draw = (id: string, title: string, drawn: Line[], scales: Scales): Markup =>
     html`<figure>${curvePicture(id, title, drawn, scales)}</figure>`;
-  return html`<p class="caption">Scales are the same in every fold. A dot marks the epoch whose parameters were kept:
-the best validation Sharpe ratio of the diversified portfolio.</p>
-<div class="legend">${legend}</div>${folds.map((fold) => html`<div class="fold"><div class="head"><h3>Fold ${fold.name}</h3>
+  return html`<p class="caption">Scales are the same in every fold. A dot marks the epoch whose
+parameters were kept: the best validation Sharpe ratio of the diversified portfolio.</p>
+<div class="legend">${legend}</div>${folds.map((fold) =>
+  html`<div class="fold"><div class="head"><h3>Fold ${fold.name}</h3>
 <p class="caption">labels seen to ${fold.trainTo}, tested ${fold.testFrom} to ${fold.testTo}</p></div>
 <div class="two">${draw(`loss-${fold.name}`, "Training loss", lines((curve) => curve.loss, fold), loss)}${
   draw(`sharpe-${fold.name}`, "Validation Sharpe", lines((curve) => curve.validationSharpe, fold), sharpe)
@@ -119,13 +123,16 @@ function foldsBody({ folds }: Artifact): Markup {
 }
 
 function importanceBody({ features, folds, importanceStability }: Artifact): Markup {
-  const rows = features.map((feature, k) => ({ feature, byFold: folds.map((fold) => fold.importance[k] ?? NaN) }))
+  const rows = features.map((feature, k) => ({ feature,
+    byFold: folds.map((fold) => fold.importance[k] ?? NaN) }))
     .map((row) => ({ ...row, mean: mean(row.byFold) })).sort((a, b) => b.mean - a.mean);
   const stability = importanceStability === null ? ""
-    : ` Rank correlation between folds: ${formatRatio(importanceStability, 2)} (1: the same order in every fold).`;
+    : ` Rank correlation between folds: ${formatRatio(importanceStability, 2)} `
+      + "(1: the same order in every fold).";
   const left = rows.length - FEATURES_DRAWN_MAX;
-  return html`<p class="caption">How much the validation Sharpe ratio falls when one feature is shuffled: the bar is the
-mean over folds, a dot one fold.${stability}${left > 0 ? ` ${left} of lesser weight are not drawn.` : ""}</p>${
+  const rest = left > 0 ? ` ${left} of lesser weight are not drawn.` : "";
+  return html`<p class="caption">How much the validation Sharpe ratio falls when one feature is
+shuffled: the bar is the mean over folds, a dot one fold.${stability}${rest}</p>${
   importancePicture(rows.slice(0, FEATURES_DRAWN_MAX), folds.map((fold) => fold.name))}`;
 }
 
@@ -137,7 +144,8 @@ function trialsBody({ folds }: Artifact): Markup {
   return table<Row>([
     { label: "Fold", form: "text", value: (row) => row.fold },
     { label: "Trial", form: "count", value: (row) => row.trial },
-    ...varied.map((name) => ({ label: name, form: "text" as const, value: (row: Row) => String(row.settings[name]) })),
+    ...varied.map((name) =>
+      ({ label: name, form: "text" as const, value: (row: Row) => String(row.settings[name]) })),
     { label: "Validation Sharpe", form: "ratio", value: (row) => row.validationSharpe },
   ], rows, { name: "Settings tried", isSortable: true, isLong: rows.length > 20 });
 }

@@ -32,8 +32,8 @@ export interface Scales {
 }
 
 /**
- * The range of all but the wildest hundredth of the values on either side, so that one diverged epoch does not
- * flatten every line, with zero in it if `hasZero`.
+ * The range of all but the wildest hundredth of the values on either side, so that one diverged
+ * epoch does not flatten every line, with zero in it if `hasZero`.
  */
 export function scalesOf(lines: readonly Line[], hasZero: boolean): Scales {
   const values = lines.flatMap((line) => [...line.values]).filter(Number.isFinite).sort((a, b) => a - b);
@@ -42,7 +42,8 @@ export function scalesOf(lines: readonly Line[], hasZero: boolean): Scales {
   const zero = hasZero ? [0] : [];
   const low = Math.min(at(0.01), ...kept, ...zero), high = Math.max(at(0.99), ...kept, ...zero);
   const room = (high - low || Math.abs(high) || 1) * 0.06;
-  return { epochs: Math.max(2, ...lines.map((line) => line.values.length)), low: low - room, high: high + room };
+  const epochs = Math.max(2, ...lines.map((line) => line.values.length));
+  return { epochs, low: low - room, high: high + room };
 }
 
 const at = (value: number): string => value.toFixed(1);
@@ -62,10 +63,12 @@ text-anchor="end">${formatRatio(value, digits)}</text>`);
     .map((epoch) => html`<text x="${at(x(epoch))}" y="${BOTTOM + 18}" text-anchor="middle">${epoch}</text>`);
   const paths = lines.map((line, k) => html`<g class="c-${colorOf(k)}">${
     piecesOf(line.values).map((piece) => html`<polyline class="line thin" points="${
-      piece.map(([epoch, value]) => `${at(x(epoch))},${at(y(value))}`).join(" ")}"/>`)}${keptDot(line, x, y)}</g>`);
+      piece.map(([epoch, value]) => `${at(x(epoch))},${at(y(value))}`).join(" ")}"/>`)}${
+    keptDot(line, x, y)}</g>`);
   return html`<svg class="figure" id="${id}" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img"
 aria-label="${`${title} by epoch, a line a seed`}"><text class="strong" x="${LEFT}" y="12">${title}</text>${
-    grid}${scale}<text x="${(WIDTH + LEFT - RIGHT) / 2}" y="${HEIGHT - 8}" text-anchor="middle">epoch</text>${paths}</svg>`;
+    grid}${scale}<text x="${(WIDTH + LEFT - RIGHT) / 2}" y="${HEIGHT - 8}"
+text-anchor="middle">epoch</text>${paths}</svg>`;
 }
 
 function keptDot(line: Line, x: (epoch: number) => number, y: (value: number) => number): Markup | null {
@@ -115,11 +118,13 @@ d="M${at(x(value))} 2V${bottom}"/><text x="${at(x(value))}" y="${bottom + 18}" t
     const dots = byFold.map((value, fold) => Number.isFinite(value)
       ? html`<circle class="dot" r="3.5" cx="${at(x(value))}" cy="${at(middle)}"><title>${
         `${feature}, fold ${folds[fold]}: ${formatRatio(value, digits + 1)}`}</title></circle>` : null);
-    return html`<text class="strong" x="${NAMES - 8}" y="${at(middle + 4)}" text-anchor="end">${short(feature)}<title>${
+    return html`<text class="strong" x="${NAMES - 8}" y="${at(middle + 4)}"
+text-anchor="end">${short(feature)}<title>${
       feature}</title></text><rect class="bar" x="${at(from)}" y="${at(middle - 6)}" width="${at(length)}"
 height="12"/><g class="c-benchmark">${dots}</g>`;
   });
-  return html`<svg class="figure wide" id="importance-picture" viewBox="0 0 ${width} ${bottom + 26}" role="img"
+  return html`<svg class="figure wide" id="importance-picture" role="img"
+viewBox="0 0 ${width} ${bottom + 26}"
 aria-label="Importance of each feature, mean over folds and each fold">${grid}${bars}</svg>`;
 }
 

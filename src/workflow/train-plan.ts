@@ -1,8 +1,8 @@
 /**
- * What a training is, before anything runs: all that decides its result, and nothing else. It is written first, as
- * models/NAME/plan.json, and a rerun must have the same one.
+ * What a training is, before anything runs: all that decides its result, and nothing else. It is
+ * written first, as models/NAME/plan.json, and a rerun must have the same one.
  *
- *   options ─ choose ─> Plan { settings, data, folds } ─ unitsOf ─> trials of each fold, then its seeds
+ *   request ─> Plan { settings, data, folds } ─ unitsOf ─> each fold's trials, then its seeds
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -40,7 +40,10 @@ export interface TrainRequest {
   readonly mode: Mode;
 }
 
-/** One test period and the rows before it. Days as YYYY-MM-DD; trainTo is the last day whose return is seen. */
+/**
+ * One test period and the rows before it. Days as YYYY-MM-DD; trainTo is the last day whose return
+ * is seen.
+ */
 export interface PlannedFold {
   readonly name: string;
   readonly trainFrom: string;
@@ -93,7 +96,8 @@ export const unitName = (plan: Plan, { kind, fold, index }: Unit): string =>
 /** Every fit of the plan: a fold's trials before its seeds, folds in order. */
 export const unitsOf = ({ folds, request }: Plan): Unit[] => folds.flatMap((_, fold) =>
   (["trial", "seed"] as const).flatMap((kind) =>
-    Array.from({ length: kind === "trial" ? request.trials : request.seeds }, (__, index) => ({ kind, fold, index }))));
+    Array.from({ length: kind === "trial" ? request.trials : request.seeds }, (__, index) =>
+      ({ kind, fold, index }))));
 
 /** Settings of a trial: the user's, with some drawn from the papers' grid. What the user set is not drawn. */
 export function trialSettings({ request, settings }: Pick<Plan, "request" | "settings">, fold: number,
@@ -136,7 +140,8 @@ function canonical(value: unknown): string {
 const settingsSchema = z.record(z.string(), z.union([z.number(), z.string()]));
 const planSchema: z.ZodType<Plan> = z.strictObject({
   request: z.strictObject({
-    dataset: z.string(), recipe: z.string(), model: z.string(), set: settingsSchema, windows: z.array(z.int()),
+    dataset: z.string(), recipe: z.string(), model: z.string(), set: settingsSchema,
+    windows: z.array(z.int()),
     windowYears: z.int().nullable(), from: z.string().nullable(), to: z.string().nullable(),
     features: z.array(z.string()), seeds: z.int(), trials: z.int(), embargo: z.int(), mode: z.enum(MODES),
   }),
@@ -193,9 +198,12 @@ function firstDifference(begun: Plan, now: Plan): [string, string, string] {
   const flat = ({ request, settings, ...rest }: Plan): Record<string, unknown> =>
     ({ ...request, set: null, ...settings, ...rest });
   const a = flat(begun), b = flat(now);
-  const key = [...new Set([...Object.keys(a), ...Object.keys(b)])].find((one) => canonical(a[one]) !== canonical(b[one]));
-  const say = (value: unknown): string => typeof value === "string" ? value : JSON.stringify(value ?? "not said");
-  return key === undefined ? ["--set", say(begun.request.set), say(now.request.set)] : [key, say(a[key]), say(b[key])];
+  const key = [...new Set([...Object.keys(a), ...Object.keys(b)])].find((one) =>
+    canonical(a[one]) !== canonical(b[one]));
+  const say = (value: unknown): string =>
+    typeof value === "string" ? value : JSON.stringify(value ?? "not said");
+  if (key === undefined) return ["--set", say(begun.request.set), say(now.request.set)];
+  return [key, say(a[key]), say(b[key])];
 }
 
 /** Inputs: those named, else all that are without a scale of their own, else all. */

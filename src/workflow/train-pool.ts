@@ -1,12 +1,12 @@
 /**
- * Fits over worker processes, one at a time each: a fit blocks its thread, and what one of them breaks (memory, a
- * native fault) is its own process.
+ * Fits over worker processes, one at a time each: a fit blocks its thread, and what one of them
+ * breaks (memory, a native fault) is its own process.
  *
  *   next() ──> unit ──> worker 0 ─┐
- *                   ──> worker 1 ─┼──> epochs, done(unit) ──> next() ...     until there is none and all are done
+ *                   ──> worker 1 ─┼──> epochs, done(unit) ──> next() ... until none is left
  *
- * When the signal aborts, each worker writes a checkpoint and ends; one that does not within STOP_MS is killed. A
- * worker whose parent is gone ends by itself.
+ * When the signal aborts, each worker writes a checkpoint and ends; one that does not within
+ * STOP_MS is killed. A worker whose parent is gone ends by itself.
  */
 import { fork, type ChildProcess } from "node:child_process";
 import { extname } from "node:path";
@@ -30,14 +30,18 @@ export interface PoolJob {
   done(unit: Unit): void;
 }
 
-/** Runs until nothing is left. Throws what a worker refused or the signal's reason; no worker outlives the call. */
+/**
+ * Runs until nothing is left. Throws what a worker refused or the signal's reason; no worker
+ * outlives the call.
+ */
 export async function runUnits(job: PoolJob): Promise<void> {
   const busy = new Map<ChildProcess, Unit>(), idle: ChildProcess[] = [], all: ChildProcess[] = [];
   const { promise, resolve, reject } = Promise.withResolvers<void>();
+  let isOver = false;
   const assign = (): void => {
     for (;;) {
       const isFull = idle.length === 0 && all.length === job.workers;
-      const given = isFull || job.signal.aborted ? null : job.next();
+      const given = isFull || isOver ? null : job.next();
       if (given === null) break;
       const worker = idle.pop() ?? open();
       busy.set(worker, given.unit);
@@ -69,6 +73,7 @@ export async function runUnits(job: PoolJob): Promise<void> {
     assign();
     await promise;
   } finally {
+    isOver = true;
     job.signal.removeEventListener("abort", stop);
     await Promise.all(all.map((worker) => end(worker)));
   }

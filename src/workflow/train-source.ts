@@ -1,6 +1,6 @@
 /**
- * The rows that networks are trained on: of the recipe's Parquet file the inputs, the target and the volatility, of
- * all instruments; and the folds that the asked windows cut out of them.
+ * The rows that networks are trained on: of the recipe's Parquet file the inputs, the target and
+ * the volatility, of all instruments; and the folds that the asked windows cut out of them.
  */
 import { availableParallelism } from "node:os";
 import { unionOfTimes } from "../backtest/align.ts";
@@ -37,13 +37,17 @@ export interface Trainable {
   readonly volatilityTarget: number;
 }
 
-/** UserError for a recipe without target or volatility, an unknown input, and features that were not made yet. */
+/**
+ * UserError for a recipe without target or volatility, an unknown input, and features that were not
+ * made yet.
+ */
 export async function bindTrainable(root: string, manifest: Manifest, recipe: string,
   named: readonly string[]): Promise<Trainable> {
   const panel = await bindTo(root, manifest, recipe);
   const missing = [TARGET, VOLATILITY].find((name) => !panel.names.includes(name));
   if (missing !== undefined) {
-    throw new UserError(`recipe "${recipe}" has no column "${missing}", and a network cannot be trained without`,
+    throw new UserError(
+      `recipe "${recipe}" has no column "${missing}", and a network cannot be trained without`,
       'use --recipe dmn, or a recipe file that takes it in: {"features": [{"recipe": "dmn"}, ...]}');
   }
   const { parts } = await readRecipe(root, recipe);
@@ -58,7 +62,8 @@ export function readSource({ manifest, panel, features, volatilityTarget }: Trai
   const { dataset } = manifest, command = `dmn features --dataset ${dataset} --recipe ${quoted(recipe)}`;
   const file = FeaturesFile.open(featuresPlace(root, dataset, panel.recipe), command);
   if (file === null) {
-    throw new UserError(`dataset "${dataset}" has no features of recipe "${recipe}" yet`, `make them: ${command}`);
+    throw new UserError(`dataset "${dataset}" has no features of recipe "${recipe}" yet`,
+      `make them: ${command}`);
   }
   const { hash, fingerprint, from, to } = file.header;
   const stale = hash !== panel.hash ? "were made by another recipe or version"
@@ -72,8 +77,8 @@ export function readSource({ manifest, panel, features, volatilityTarget }: Trai
   const rows = manifest.instruments.filter((row) => file.has(row.symbol));
   return {
     symbols: rows.map((row) => row.symbol), names: features, target: TARGET, volatility: VOLATILITY,
-    panels: rows.map((row) => narrow({ ...file.read(row.symbol, command), names: panel.names, warmup: panel.warmup },
-      names)),
+    panels: rows.map((row) => narrow(
+      { ...file.read(row.symbol, command), names: panel.names, warmup: panel.warmup }, names)),
     volatilityTarget, periodsPerYear: calendar(manifest.calendar).periodsPerYear(manifest.timeframe),
   };
 }
@@ -90,7 +95,8 @@ function narrow(features: Features, names: readonly string[]): Features {
 }
 
 /** What a fold may see, for cutFold. */
-export const choiceOf = (fold: Pick<PlannedFold, "testFrom">, { from, embargo }: TrainRequest): FoldChoice => ({
+export const choiceOf = (fold: Pick<PlannedFold, "testFrom">,
+  { from, embargo }: TrainRequest): FoldChoice => ({
   testFrom: dayStart(fold.testFrom), embargo, horizon: HORIZON,
   ...(from === null ? {} : { trainFrom: dayStart(from) }),
 });
@@ -100,7 +106,10 @@ function dayStart(text: string): number {
   return parsed === null ? NaN : parsed * MS_PER_DAY;
 }
 
-/** The sequences of one fold. UserError, with the fold's name, for too few bars and for returns that never vary. */
+/**
+ * The sequences of one fold. UserError, with the fold's name, for too few bars and for returns that
+ * never vary.
+ */
 export function cutPlanned(source: SequenceSource, fold: Pick<PlannedFold, "name" | "testFrom">,
   request: TrainRequest, { lookback, stride }: { lookback: number; stride: number }): FoldSequences {
   const cut = (): FoldSequences => cutFold(source, choiceOf(fold, request),
@@ -113,7 +122,9 @@ export function cutPlanned(source: SequenceSource, fold: Pick<PlannedFold, "name
   }
   const { target, weight } = sequences.training;
   const first = target[weight.indexOf(1)];
-  if (target.every((value, k) => weight[k] === 0 || value === first)) throw constant(fold.name, request.dataset);
+  if (target.every((value, k) => weight[k] === 0 || value === first)) {
+    throw constant(fold.name, request.dataset);
+  }
   return sequences;
 }
 
@@ -123,18 +134,19 @@ const isConstant = ({ names, values }: Features): boolean => {
 };
 
 const constant = (fold: string, dataset: string): UserError => new UserError(
-  `fold ${fold}: the returns to train on are constant (zero variance), so there is nothing to learn and no volatility`,
+  `fold ${fold}: the returns to train on are constant (zero variance), so there is nothing to learn`,
   `look at the prices: dmn fetch --dataset ${dataset} --check`);
 
 /** The plan of a request on these rows. UserError for windows outside of the data and folds without rows. */
-export function planOf(request: TrainRequest, chosen: Pick<Plan, "settings" | "lookback">, trainable: Trainable,
-  source: SequenceSource, context: Context): Plan {
+export function planOf(request: TrainRequest, chosen: Pick<Plan, "settings" | "lookback">,
+  trainable: Trainable, source: SequenceSource, context: Context): Plan {
   const { manifest, panel, features, volatilityTarget } = trainable;
   const closes = unionOfTimes(source.panels.map(({ time }) => time));
   const folds = foldsOf(testWindows(request, manifest), closes, request.embargo)
     .map((days) => planFold(request, chosen, source, days));
   const cores = availableParallelism();
-  const threadsOf = (each: number): number => Math.max(1, Math.floor(cores / Math.max(1, each * folds.length)));
+  const threadsOf = (each: number): number =>
+    Math.max(1, Math.floor(cores / Math.max(1, each * folds.length)));
   context.log.debug({ folds }, "planned");
   return {
     request, ...chosen, fingerprint: manifest.fingerprint, recipeHash: panel.hash, features,
@@ -155,10 +167,11 @@ function testWindows(request: TrainRequest, manifest: Manifest): Window[] {
   if (request.windows.length > 0) return windows;
   const [whole] = windows;
   const start = request.windowYears === null
-    ? day(Math.ceil(whole.to - (whole.to - whole.from) * TEST_SHARE)) : yearsBefore(whole.to, request.windowYears);
+    ? day(Math.ceil(whole.to - (whole.to - whole.from) * TEST_SHARE))
+    : yearsBefore(whole.to, request.windowYears);
   if (start <= whole.from) {
-    throw new UserError(`the last ${request.windowYears} years are all that dataset "${manifest.dataset}" has; `
-      + "nothing is left to train on", "choose a smaller --window-years");
+    throw new UserError(`the last ${request.windowYears} years are all that dataset `
+      + `"${manifest.dataset}" has; nothing is left to train on`, "choose a smaller --window-years");
   }
   return [{ from: start, to: whole.to }];
 }
@@ -179,12 +192,15 @@ function planFold(request: TrainRequest, { settings, lookback }: Pick<Plan, "set
   let first = Infinity;
   for (const date of dates) first = Math.min(first, date);
   return { ...fold, trainFrom: formatDay(first), trainTo: formatDay(days.trainTo), trainDays: dates.size,
-    trainRows: new Set(trained.map(({ i, time }) => `${i} ${time}`)).size, validationRows: validated.length, leftOut };
+    trainRows: new Set(trained.map(({ i, time }) => `${i} ${time}`)).size,
+      validationRows: validated.length, leftOut };
 }
 
 /** Real rows; one that several overlapping sequences have is there several times. */
 function rowsOf({ instrument, time, weight, lookback }: SequenceSet): { i: number; time: number }[] {
   const rows: { i: number; time: number }[] = [];
-  weight.forEach((one, k) => { if (one === 1) rows.push({ i: instrument[Math.floor(k / lookback)], time: time[k] }); });
+  weight.forEach((one, k) => {
+    if (one === 1) rows.push({ i: instrument[Math.floor(k / lookback)], time: time[k] });
+  });
   return rows;
 }

@@ -18,12 +18,14 @@ export function trainText(report: TrainReport): string {
   const count = formatCount(folds[0].seeds[0].parameters);
   const what = fits === 0 ? `already trained (${kept} fits)`
     : `${fits} fits in ${seconds.toFixed(1)} s${kept > 0 ? `, ${kept} were finished before` : ""}`;
+  const market = dataset.isSynthetic ? "the SYNTHETIC dataset" : "dataset";
   return [
-    `${name}: ${architecture} with ${count} parameters on ${dataset.isSynthetic ? "the SYNTHETIC dataset" : "dataset"} `
-      + `${dataset.name}, ${features.length} inputs, ${symbols.length} instruments, lookback ${lookback}; ${what}`,
+    `${name}: ${architecture} with ${count} parameters on ${market} ${dataset.name}, `
+      + `${features.length} inputs, ${symbols.length} instruments, lookback ${lookback}`,
+    what,
     "", foldTable(folds), "",
-    "Sharpe is the diversified validation Sharpe of the kept epoch, mean over seeds, and from the lowest to the "
-      + "highest;", "it was used to choose that epoch, so it flatters.",
+    "Sharpe: of the kept epoch on validation days, diversified; mean over seeds, lowest to highest.",
+    "It was used to choose that epoch, so it flatters.",
     ...importanceText(artifact),
     ...(leftOut.length === 0 ? [] : [leftOutText(leftOut)]), ...remarks, "",
     `${path.join(folder, "model.json")}, model.onnx, model-fp16.onnx, training.parquet, curves.html`,
@@ -36,13 +38,13 @@ const right = (title: string): Column => ({ title, align: "right" });
 function foldTable(folds: readonly FoldArtifact[]): string {
   const hasTrials = folds.some(({ trials }) => trials.length > 0);
   return formatTable(
-    [{ title: "fold" }, { title: "labels to" }, { title: "tested" }, right("days"), right("seeds"),
-      ...(hasTrials ? [right("trials")] : []), right("epochs"), right("kept"), right("Sharpe"), right("spread"),
-      right("seconds")],
+    [{ title: "fold" }, { title: "labels to" }, { title: "tested to" }, right("days"), right("seeds"),
+      ...(hasTrials ? [right("trials")] : []), right("epochs"), right("kept"), right("Sharpe"),
+      right("spread"), right("seconds")],
     folds.map((fold) => {
       const sharpes = fold.seeds.map((seed) => seed.validationSharpe);
       const total = fold.seeds.reduce((sum, seed) => sum + seed.seconds, 0);
-      return [fold.name, fold.trainTo, `${fold.testFrom} to ${fold.testTo}`, formatCount(fold.trainDays),
+      return [fold.name, fold.trainTo, fold.testTo, formatCount(fold.trainDays),
         String(fold.seeds.length), ...(hasTrials ? [String(fold.trials.length)] : []),
         formatNumber(mean(fold.seeds.map((seed) => seed.epochs)), 0),
         formatNumber(mean(fold.seeds.map((seed) => seed.bestEpoch)), 0), formatNumber(mean(sharpes), 2),
@@ -58,8 +60,8 @@ function importanceText({ features, folds, importanceStability }: Artifact): str
   if (means.length === 0) return [];
   const said = means.map(({ name, value }) => `${name} ${formatNumber(value, 2)}`).join(", ");
   const agree = importanceStability === null ? ""
-    : `; rank correlation between folds ${formatNumber(importanceStability, 2)}`;
-  return [`Sharpe lost without (shuffled): ${said}${agree}`];
+    : `Rank correlation of that order between folds: ${formatNumber(importanceStability, 2)}`;
+  return [`Sharpe lost when shuffled: ${said}`, ...(agree === "" ? [] : [agree])];
 }
 
 function leftOutText(symbols: readonly string[]): string {

@@ -1,5 +1,6 @@
 /**
- * One fit of a training, as a worker process does it: a fold's sequences, a network, and for a seed its export.
+ * One fit of a training, as a worker process does it: a fold's sequences, a network, and for a seed
+ * its export.
  *
  *   folds/1995/trial-007/  checkpoints/ while it runs, then result.json
  *              seed-0/     checkpoints/, model.onnx, model-fp16.onnx, then result.json
@@ -63,7 +64,8 @@ const numberOrNaN = z.number().nullable().transform((value) => value ?? NaN);
 const resultSchema: z.ZodType<UnitResult> = z.strictObject({
   plan: z.string(), settings: z.record(z.string(), z.union([z.number(), z.string()])), seed: z.int(),
   history: z.array(z.strictObject({ epoch: z.int(), loss: numberOrNaN, gradientNorm: numberOrNaN,
-    validationSharpe: numberOrNaN, validationSharpeNet: numberOrNaN, learningRate: z.number(), seconds: z.number() })),
+    validationSharpe: numberOrNaN, validationSharpeNet: numberOrNaN, learningRate: z.number(),
+    seconds: z.number() })),
   bestEpoch: z.int(), validationSharpe: numberOrNaN, seconds: z.number(), parameters: z.int(),
   importance: z.array(numberOrNaN), files: z.record(z.string(), z.string()), float16Error: numberOrNaN,
   opset: z.int(), notes: z.array(z.string()),
@@ -97,7 +99,10 @@ export interface UnitWork {
   onEpoch(row: UnitEpoch): void;
 }
 
-/** Fits, exports and writes one unit. Throws UserError for what fit refuses, Interrupted when the signal aborts. */
+/**
+ * Fits, exports and writes one unit. Throws UserError for what fit refuses, Interrupted when the
+ * signal aborts.
+ */
 export async function runUnit(work: UnitWork): Promise<void> {
   const { root, name, plan, unit, settings, source } = work;
   const startedAt = work.clock.now();
@@ -110,12 +115,15 @@ export async function runUnit(work: UnitWork): Promise<void> {
   const seed = unit.kind === "seed" ? unit.index : TRIAL_SEED + unit.index;
   const checkpoints = path.join(folder, "checkpoints");
   const fitted = await fit({ architecture, settings, training, validation, seed, runtime, clock: work.clock,
-    signal: work.signal, store: openCheckpoints(checkpoints), onEpoch: (row) => { work.onEpoch(epochOf(row)); } });
+    signal: work.signal, store: openCheckpoints(checkpoints),
+    onEpoch: (row) => { work.onEpoch(epochOf(row)); } });
   const made = unit.kind === "trial" ? NOTHING : await finishSeed(work, folder, fitted, validation);
   const result: UnitResult = {
     plan: planHash(plan), settings, seed, history: fitted.history.map(epochOf), bestEpoch: fitted.bestEpoch,
-    validationSharpe: fitted.validationSharpe, parameters: fitted.parameters.length, ...made, notes: fitted.notes,
-    seconds: Math.max(fitted.history.reduce((sum, row) => sum + row.seconds, 0), (work.clock.now() - startedAt) / 1000),
+    validationSharpe: fitted.validationSharpe, parameters: fitted.parameters.length, ...made,
+    notes: fitted.notes,
+    seconds: Math.max(fitted.history.reduce((sum, row) => sum + row.seconds, 0),
+      (work.clock.now() - startedAt) / 1000),
   };
   await replaceWith(path.join(folder, RESULT_FILE), `${JSON.stringify(result, null, 1)}\n`);
   // Nobody goes on from a trial.
@@ -124,11 +132,13 @@ export async function runUnit(work: UnitWork): Promise<void> {
 
 const NOTHING = { importance: [], files: {}, float16Error: 0, opset: 0 };
 
-const epochOf = ({ epoch, loss, gradientNorm, validationSharpe, validationSharpeNet, rate, seconds }: HistoryRow):
-UnitEpoch => ({ epoch, loss, gradientNorm, validationSharpe, validationSharpeNet, learningRate: rate, seconds });
+const epochOf = (row: HistoryRow): UnitEpoch => ({
+  epoch: row.epoch, loss: row.loss, gradientNorm: row.gradientNorm, validationSharpe: row.validationSharpe,
+  validationSharpeNet: row.validationSharpeNet, learningRate: row.rate, seconds: row.seconds });
 
 /** Cut once for all the units of a fold that a worker is given one after the other. */
-let lastCut: { readonly source: SequenceSource; readonly fold: number; readonly sequences: FoldSequences } | null = null;
+let lastCut: { readonly source: SequenceSource; readonly fold: number;
+  readonly sequences: FoldSequences } | null = null;
 
 function foldOf(source: SequenceSource, plan: Plan, fold: number): FoldSequences {
   if (lastCut?.source === source && lastCut.fold === fold) return lastCut.sequences;
@@ -145,12 +155,12 @@ async function finishSeed({ plan, unit, settings, codeVersion }: UnitWork, folde
   const architecture = architectureNamed(plan.request.model);
   const { parameters, specs, positionKind } = fitted, features = validation.names.length;
   const runtime = ortRuntime({ threads: plan.threads.seed });
-  const { permutation } = await measureImportance({ architecture, settings, parameters, positionKind, validation,
-    seed: unit.index, runtime, repeats: features > REPEATS_FEATURES_MAX ? 1 : REPEATS });
+  const { permutation } = await measureImportance({ architecture, settings, parameters, positionKind,
+    validation, seed: unit.index, runtime, repeats: features > REPEATS_FEATURES_MAX ? 1 : REPEATS });
   const fold = plan.folds[unit.fold];
   const { float32, float16, float16Error, opset } = await exportNetwork({
-    architecture, settings, size: { features, instruments: plan.symbols.length }, specs, parameters, positionKind,
-    lookback: plan.lookback, isCarried: plan.request.mode === "carry",
+    architecture, settings, size: { features, instruments: plan.symbols.length }, specs, parameters,
+    positionKind, lookback: plan.lookback, isCarried: plan.request.mode === "carry",
     metadata: {
       "dmn.architecture": architecture.name, "dmn.settings": JSON.stringify(settings),
       "dmn.lookback": String(plan.lookback), "dmn.mode": plan.request.mode,

@@ -1,7 +1,8 @@
 /**
- * A worker process of `dmn train-export`. It is given units and says what comes of them (train-pool.ts has the other
- * end). It reads the features itself, ignores Ctrl-C (its parent passes it on as "stop", so that a checkpoint is
- * written), and ends at once when its parent is gone.
+ * A worker process of `dmn train-export`. It is given units and says what comes of them
+ * (train-pool.ts has the other end). It reads the features itself, ignores Ctrl-C (its parent
+ * passes it on as "stop", so that a checkpoint is written), and ends at once when its parent is
+ * gone.
  */
 import { systemClock } from "../base/clock.ts";
 import { Interrupted, UserError } from "../base/error.ts";
@@ -49,10 +50,11 @@ function serve(say: (answer: WorkerAnswer) => void): void {
   let isBusy = false;
   const work = async (unit: Unit, settings: Settings): Promise<void> => {
     isBusy = true;
-    source ??= open(task!);
-    await runUnit({ ...task!, unit, settings, source: await source, clock: systemClock, signal: stopping.signal,
-      onEpoch: (row) => { say({ kind: "epoch", unit, row }); } });
-    isBusy = false;
+    try {
+      source ??= open(task!);
+      await runUnit({ ...task!, unit, settings, source: await source, clock: systemClock,
+        signal: stopping.signal, onEpoch: (row) => { say({ kind: "epoch", unit, row }); } });
+    } finally { isBusy = false; }
     say({ kind: "done", unit });
   };
   process.on("message", (question: WorkerQuestion) => {
