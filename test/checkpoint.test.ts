@@ -13,7 +13,7 @@ import { ortRuntime } from "../src/runtime/ort/program.ts";
 import { reference } from "../src/runtime/reference.ts";
 import type { Program, Runtime } from "../src/runtime/runtime.ts";
 import { decodeCheckpoint, encodeCheckpoint } from "../src/train/checkpoint-file.ts";
-import { openCheckpoints } from "../src/train/checkpoint.ts";
+import { openCheckpoints, readState } from "../src/train/checkpoint.ts";
 import { fit, type FitOptions, type FitResult } from "../src/train/fit.ts";
 import { toyMarket } from "./toy-market.ts";
 
@@ -155,6 +155,26 @@ describe("damage and mistakes", () => {
     const expected = [...new Set([...best, 16, 17, 18, 19, 20])].sort((a, b) => a - b);
     assert.ok(expected.length > 5);
     assert.deepEqual(fs.readdirSync(folder), expected.map((epoch) => `epoch-${String(epoch).padStart(4, "0")}.safetensors`));
+  });
+});
+
+describe("a checkpoint as the start of another fit", () => {
+  test("of whole epochs it is the state that was saved; of a part of one, damaged or newer it is refused", async () => {
+    const folder = newFolder();
+    await stopAfter(4, folder);
+    const [whole, part] = ["epoch-0001", "epoch-0001-step-00001"].map((name) => path.join(folder, `${name}.safetensors`));
+    const start = readState(whole), rest = await fit({ ...base, start });
+    const all = await fit(base);
+    assert.deepEqual([rest.end, rest.history], [all.end, all.history.slice(1)]);
+    assert.throws(() => readState(part), /stands in the middle of an epoch.*\nstart from epoch-0001.safetensors/);
+    const bytes = fs.readFileSync(whole);
+    bytes[bytes.length - 1] ^= 1;
+    fs.writeFileSync(whole, bytes);
+    assert.throws(() => readState(whole), /is damaged: its checksum does not match/);
+    // A resumed fit must have the start that it was begun with.
+    const other = newFolder(), settings = { ...SETTINGS, epochs: 2 };
+    await fit({ ...base, settings, start, store: openCheckpoints(other) });
+    await assert.rejects(fit({ ...base, settings, store: openCheckpoints(other) }), /is a checkpoint of other settings/);
   });
 });
 

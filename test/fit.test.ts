@@ -13,6 +13,7 @@ import type { HistoryRow } from "../src/train/checkpoint.ts";
 import { fillMask, fillMaskFrom } from "../src/train/dropout.ts";
 import { dailyReturns, diversifiedSharpe } from "../src/train/evaluate.ts";
 import { fit, type FitOptions, type FitResult } from "../src/train/fit.ts";
+import { keepPrograms } from "../src/train/keep-programs.ts";
 import { drawSettings, gridFor, gridSize, lossWeights, PAPER_GRID, settingsOf } from "../src/train/settings.ts";
 import { attainableSharpe, toyMarket } from "./toy-market.ts";
 
@@ -60,7 +61,7 @@ describe("what is learned", () => {
 
   test("costs of 20 bps make it trade less: the mean change of position falls by a third at least", async () => {
     const turnover = async (costBps: number): Promise<number> => {
-      const { history } = await train({ settings: { ...SETTINGS, costBps, turnoverWeight: 1e-9, epochs: 15 } });
+      const { history } = await train({ settings: { ...SETTINGS, costBps, epochs: 15 }, terms: ["turnover"] });
       return history.at(-1)!.terms.turnover;
     };
     const free = await turnover(0), dear = await turnover(20);
@@ -68,8 +69,9 @@ describe("what is learned", () => {
   });
 });
 
+const bits = ({ parameters, history }: FitResult): unknown => ({ parameters: [...parameters], history });
+
 describe("the same and not the same", () => {
-  const bits = ({ parameters, history }: FitResult): unknown => ({ parameters: [...parameters], history });
   test("a seed gives the same bits twice, another seed gives others", async () => {
     const once = await train();
     assert.deepEqual(bits(await train()), bits(once));
@@ -101,6 +103,69 @@ describe("the same and not the same", () => {
     const halves = await train({ training: set, settings: { ...settings, batch: 16, accumulate: 2 } });
     assert.equal(whole.parameters.length, halves.parameters.length);
     whole.parameters.forEach((value, k) => { assert.ok(Math.abs(value - halves.parameters[k]) < 1e-6, String(k)); });
+  });
+});
+
+describe("a fit that starts from another's end", () => {
+  const settings = { ...SETTINGS, accumulate: 2, schedule: "cosine", epochs: 8 };
+  /** 4 of the 8 epochs. */
+  async function half(): Promise<FitResult["end"]> {
+    const { end } = await train({ settings: { ...SETTINGS, epochs: 4 } });
+    return end;
+  }
+
+  test("with the same settings goes on as if it had never been stopped: epochs 6 to 12 are those of a whole run, to the bit",
+    async () => {
+    const whole = await train(), { end: start, history } = await train({ settings: { ...SETTINGS, epochs: 5 } });
+    const rest = await train({ start });
+    assert.deepEqual([...history, ...rest.history], whole.history);
+    assert.deepEqual(rest.end, whole.end);
+    assert.ok(rest.bestEpoch > 5);
+  });
+
+  test("with another batch, rate, dropout, clip and weights: epoch 5 of the new ones starts from those parameters",
+    async () => {
+    const start = await half(), steps: number[] = [];
+    const idle = await train({ settings: { ...settings, learningRate: 0 }, start });
+    // A rate of 0 moves nothing; the output's norm of at most 3 is not reached.
+    assert.deepEqual([...idle.end.state.parameters.values], [...start.state.parameters.values]);
+    assert.deepEqual(idle.history.map(({ epoch }) => epoch), [5, 6, 7, 8]);
+    const others: Record<string, number>[] =
+      [{ batch: 128 }, { learningRate: 0.1 }, { dropout: 0.4 }, { clip: 0.01 }, { riskWeight: 2 }];
+    for (const over of others) {
+      const { end, history } = await train({ settings: { ...settings, ...over }, start });
+      steps.push(end.state.step.values[0] - start.state.step.values[0]);
+      // A new network that has seen one epoch gets less than half of it.
+assert.ok(history[0].validationSharpe > 0.75 * bestOf(validation), `${Object.keys(over)[0]}: ${history[0].validationSharpe}`);
+    }
+    // 192 sequences in 6 batches are 3 updates an epoch, in 2 batches one.
+    assert.deepEqual(steps, [4, 12, 12, 12, 12]);
+  });
+
+  test("one of another network, and one that is past the last epoch, are refused", async () => {
+    const start = await half();
+    await assert.rejects(train({ settings: { ...settings, hidden: 6 }, start }), (error: unknown) =>
+      error instanceof UserError && error.problem.endsWith("is of another network: 26 numbers as its parameters, not 31"));
+    await assert.rejects(train({ settings: { ...settings, epochs: 4 }, start }), (error: unknown) =>
+      error instanceof UserError && error.problem.endsWith("has done 4 epochs of 4: nothing is left to train"));
+  });
+
+  test("a term kept at weight 0 is measured and changes nothing; four fits of other weights and rates compile two programs",
+    async () => {
+    let compiled = 0;
+    const counting: Runtime = { ...reference, compile: (graph) => { compiled++; return reference.compile(graph); } };
+    await using runtime = keepPrograms(counting);
+    const terms = ["sharpe", "turnover", "cvar"] as const, short = { ...SETTINGS, epochs: 2 };
+    const plain = await train({ settings: short }), kept = await train({ settings: short, terms, runtime });
+    kept.parameters.forEach((value, k) => { assert.ok(Math.abs(value - plain.parameters[k]) < 1e-6); });
+    assert.ok(kept.history[1].terms.turnover > 0.1 && plain.history[1].terms.turnover === undefined);
+    const weighted = await train({ settings: { ...short, turnoverWeight: 2 }, terms, runtime });
+    assert.ok(weighted.history[1].terms.turnover < kept.history[1].terms.turnover);
+    await train({ settings: { ...short, learningRate: 0.1, dropout: 0.4, riskWeight: 1, epochs: 3 }, terms, runtime,
+      start: weighted.end });
+    // A program that was used before makes the bits of a new one.
+    assert.deepEqual(bits(await train({ settings: short, terms, runtime })), bits(kept));
+    assert.equal(compiled, 2);
   });
 });
 
@@ -175,8 +240,17 @@ describe("what cannot be trained on is refused with one sentence", () => {
     features[10 * 3 * 48 * 2] = NaN;      // the first sequence of TOY2
     const first = formatDay(dayOf(Math.min(...training.time))), last = formatDay(dayOf(Math.max(...training.time)));
     const batch = `TOY0, TOY1, TOY2, TOY3, ${first} to ${last}`;
-    await refused(new RegExp(`^the loss is not a number in epoch 1, step 1; the batch was ${batch}$`),
-      { training: { ...training, features }, settings: { ...SETTINGS, batch: 192 } });
+    const problem = `the loss is not a number in epoch 1, step 1; the batch was ${batch}`;
+    const refusal = async (over: Partial<FitOptions>): Promise<UserError> => {
+      try { await train(over); } catch (error) { if (error instanceof UserError) return error; throw error; }
+      throw new Error("it was trained");
+    };
+    const bad = await refusal({ training: { ...training, features }, settings: { ...SETTINGS, batch: 192 } });
+    assert.deepEqual([bad.problem, bad.hint], [problem, `look at the prices: signal of TOY2 on ${first} is NaN`]);
+    const wild = await refusal({ settings: { ...SETTINGS, batch: 192, learningRate: 0.07, loss: "mse" }, runtime: ortRuntime(),
+      training: { ...training, target: training.target.map((one) => one * 1e30) } });
+    assert.deepEqual([wild.problem, wild.hint],
+      [problem, "train more carefully: --set learningRate=0.007 --set clip=1"]);
   });
 });
 
@@ -253,6 +327,7 @@ describe("settings", () => {
   test("a term of weight 0 is not in the loss; heads bring their own", () => {
     assert.deepEqual([...lossWeights(settingsOf(lstm, {}))], [["sharpe", 1]]);
     assert.deepEqual([...lossWeights(settingsOf(lstm, { riskWeight: 0.5, heads: "all", loss: "mse" }))],
-      [["mse", 1], ["cvar", 0.5], ["volatilityHead", 1], ["confidenceHead", 1]]);
+      [["cvar", 0.5], ["mse", 1], ["volatilityHead", 1], ["confidenceHead", 1]]);
+    assert.deepEqual([...lossWeights(settingsOf(lstm, {}), ["turnover", "sharpe"])], [["sharpe", 1], ["turnover", 0]]);
   });
 });

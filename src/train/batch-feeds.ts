@@ -57,6 +57,29 @@ export function batchFeeds(train: TrainGraph, set: SequenceSet, B: number): Batc
   };
 }
 
+/** Inputs are deviations, of some units; what is larger than this is a fault in the prices. */
+const INPUT_MAX = 1e4;
+
+/**
+ * The first input of a batch that is not a number or absurdly large, as "norm_1 of ES on 1990-01-02
+ * is 3e+20"; null when all are sound.
+ */
+export function unsoundInput(set: SequenceSet, indices: readonly number[]): string | null {
+  const { lookback: T, features, names, weight } = set, F = names.length;
+  for (const s of indices) {
+    for (let at = s * T; at < (s + 1) * T; at++) {
+      if (weight[at] === 0) continue;
+      for (let f = 0; f < F; f++) {
+        const value = features[at * F + f];
+        if (Math.abs(value) <= INPUT_MAX) continue;
+        const day = formatDay(dayOf(set.time[at])), symbol = set.symbols[set.instrument[s]];
+        return `${names[f]} of ${symbol} on ${day} is ${value}`;
+      }
+    }
+  }
+  return null;
+}
+
 /** Instruments and days of a batch: "ES, US10 and 14 more, 1990-01-02 to 1994-05-06". */
 export function describeBatch(set: SequenceSet, indices: readonly number[]): string {
   const symbols = [...new Set(indices.map((s) => set.symbols[set.instrument[s]]))].sort();

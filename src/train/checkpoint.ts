@@ -57,18 +57,22 @@ export interface EpochSums {
   readonly seconds: number;
 }
 
-export interface Checkpoint {
-  readonly identity: Identity;
+/** What training goes on from between two epochs, under whatever settings. */
+export interface TrainedState {
   /** Whole epochs done. */
   readonly epoch: number;
+  /** The training program's state: parameters, m, v (P), step (), ... */
+  readonly state: Readonly<Record<string, Values>>;
+}
+
+export interface Checkpoint extends TrainedState {
+  readonly identity: Identity;
   /** Steps done in the next one. */
   readonly step: number;
   readonly sums: EpochSums;
   readonly history: readonly HistoryRow[];
   /** Epoch of the best validation Sharpe so far; 0 before the first. */
   readonly bestEpoch: number;
-  /** The training program's state: parameters, m, v, step, ... */
-  readonly state: Readonly<Record<string, Values>>;
   /** Parameters (P) after `bestEpoch`; null before the first. */
   readonly best: Values | null;
 }
@@ -133,6 +137,28 @@ function checkpointFrom(decoded: Decoded & { kind: "good" }): Checkpoint {
     best: decoded.tensors["best/parameters"] ?? null };
 }
 
+/**
+ * What a checkpoint file says, whatever training it is of: a state to start another one from.
+ * UserError for a file that is damaged, of a newer version, or of an unfinished epoch.
+ */
+export function readState(place: string): TrainedState {
+  const decoded = decodeCheckpoint(fs.readFileSync(place));
+  if (decoded.kind === "newer") throw newer(place, decoded.version);
+  if (decoded.kind === "damaged") {
+    throw new UserError(`${place} is damaged: ${decoded.reason}`, "start from another checkpoint");
+  }
+  const { epoch, step, state } = checkpointFrom(decoded);
+  if (step > 0) {
+    throw new UserError(`${place} stands in the middle of an epoch, and nothing starts from there`,
+      `start from ${fileName(epoch, 0)}, or finish the epoch first: dmn train-export --resume ...`);
+  }
+  return { epoch, state };
+}
+
+const newer = (place: string, version: number): UserError => new UserError(
+  `${place} was written by a newer dmn (version ${version}, this one reads ${CHECKPOINT_VERSION})`,
+  "update dmn: npm install -g @deep-momentum/dmn");
+
 const DIFFERENCES: Readonly<Record<keyof Identity, string>> = {
   settings: "other settings, another seed or other inputs",
   graph: "another version of the network",
@@ -166,11 +192,7 @@ export function openCheckpoints(folder: string): CheckpointStore {
     load(identity) {
       for (const { file } of entriesOf(folder).toReversed()) {
         const place = path.join(folder, file), decoded = decodeCheckpoint(fs.readFileSync(place));
-        if (decoded.kind === "newer") {
-          throw new UserError(`${place} was written by a newer dmn (version ${decoded.version}, `
-            + `this one reads ${CHECKPOINT_VERSION})`,
-          "update dmn: npm install -g @deep-momentum/dmn");
-        }
+        if (decoded.kind === "newer") throw newer(place, decoded.version);
         if (decoded.kind === "damaged") {
           notes.push(`${place} is damaged (${decoded.reason}); `
             + "training goes on from the checkpoint before it");

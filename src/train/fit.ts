@@ -7,6 +7,11 @@
  * It ends after `epochs`, or after `patience` epochs without a better validation Sharpe (Lim,
  * Zohren, Roberts 2019), and answers with the best parameters. Between steps it gives way, so that
  * a signal can be heard.
+ *
+ * Population-based training (Jaderberg et al. 2017) is many fits, each from another's `end`:
+ *
+ *   fit(settings A) ─> end ──┬──> fit(settings A, start: end)   as if it had never been stopped
+ *                            └──> fit(settings B, start: end)   other rates, weights or batch
  */
 import { setImmediate } from "node:timers/promises";
 import { assert } from "../base/assert.ts";
@@ -16,16 +21,18 @@ import { random } from "../base/random.ts";
 import type { SequenceSet } from "../dataset/sequence.ts";
 import { deviation } from "../metrics/moments.ts";
 import type { Settings } from "../nn/hyperparameter.ts";
-import { LOSS_NAMES, type PositionKind } from "../nn/loss.ts";
+import { LOSS_NAMES, type LossName, type PositionKind } from "../nn/loss.ts";
 import type { Architecture, ParameterSpec } from "../nn/model.ts";
 import { rateAt, type ScheduleName } from "../nn/schedule.ts";
 import { initialiseParameters } from "../nn/scope.ts";
 import { trainGraph, type TrainGraph } from "../nn/train-graph.ts";
 import type { Program, Runtime, Tensors, Values } from "../runtime/runtime.ts";
-import { batchFeeds, describeBatch, type BatchFeeds } from "./batch-feeds.ts";
-import type { Checkpoint, CheckpointStore, EpochSums, HistoryRow } from "./checkpoint.ts";
+import { batchFeeds, describeBatch, unsoundInput, type BatchFeeds } from "./batch-feeds.ts";
+import type { Checkpoint, CheckpointStore, EpochSums, HistoryRow, Identity, TrainedState }
+  from "./checkpoint.ts";
 import { diversifiedSharpe, makeEvaluator, type Evaluator } from "./evaluate.ts";
 import { identityOf } from "./identity.ts";
+import { zeroState } from "./keep-programs.ts";
 import { lossWeights, settingsOf, type Training } from "./settings.ts";
 
 export interface FitOptions {
@@ -39,6 +46,17 @@ export interface FitOptions {
   readonly validation: SequenceSet;
   readonly seed: number;
   readonly runtime: Runtime;
+  /**
+   * Parameters and moments to start from, of a network of the same shape, instead of new ones.
+   * `epochs`, shuffles, masks and the schedule count on from its epoch; patience starts anew.
+   */
+  readonly start?: TrainedState;
+  /**
+   * Terms of the loss that are computed even where the settings give them weight 0, so that fits
+   * with other weights share a graph (keepPrograms). One that trains positions makes the position
+   * tanh(score), whatever its weight.
+   */
+  readonly terms?: readonly LossName[];
   /** Where checkpoints go after each epoch, and where training goes on from when there is one. */
   readonly store?: CheckpointStore;
   readonly clock: Clock;
@@ -58,6 +76,8 @@ export interface FitResult {
   readonly bestEpoch: number;
   /** Gross, of the best epoch. */
   readonly validationSharpe: number;
+  /** After the last epoch, which is not the best one: where another fit may start. */
+  readonly end: TrainedState;
   /** Damaged checkpoints that were passed over. */
   readonly notes: readonly string[];
 }
@@ -79,23 +99,21 @@ const NO_SUMS: EpochSums = { loss: 0, terms: {}, gradientNorm: 0, rate: 0, secon
 
 /**
  * Trains, or goes on training from the store's newest checkpoint. UserError: settings that do not
- * exist, returns that never vary, a checkpoint of something else, a loss that is not a number.
- * Interrupted when the signal aborts, after a checkpoint was written.
+ * exist, returns that never vary, a checkpoint or a start of something else, a loss that is not a
+ * number. Interrupted when the signal aborts, after a checkpoint was written.
  */
 export async function fit(options: FitOptions): Promise<FitResult> {
-  const { architecture, training, validation, seed, runtime, store } = options;
+  const { architecture, training, validation, runtime, store } = options;
   const settings = settingsOf(architecture, options.settings);
   checkSets(training, validation);
   const B = Math.min(settings.batch, training.count);
   const size = { B, T: training.lookback, features: training.names.length,
     instruments: training.symbols.length };
   const train = trainGraph(architecture, size, settings,
-    { terms: [...lossWeights(settings).keys()], accumulate: settings.accumulate > 1 });
+    { terms: [...lossWeights(settings, options.terms).keys()],
+      accumulate: settings.accumulate > 1 });
   const identity = identityOf(options, settings, train.graph);
-  let now = store?.load(identity) ?? {
-    identity, epoch: 0, step: 0, sums: NO_SUMS, history: [], bestEpoch: 0, best: null,
-    state: startState(train, seed),
-  };
+  let now = store?.load(identity) ?? beginning(train, identity, settings, options);
   if (!isFinished(now, settings)) {
     await using program = await runtime.compile(train.graph);
     await using evaluator = await makeEvaluator(runtime, architecture, settings, validation, train);
@@ -103,19 +121,23 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     const run = { options, settings, train, program, evaluator, batch, B,
       stepsPerEpoch: Math.ceil(training.count / B) };
     await program.write(now.state);
-    setConstants(batch, settings);
+    setConstants(batch, settings, options.terms);
     while (!isFinished(now, settings)) {
       now = await trainEpoch(run, now);
       await store?.save(now);
       options.onEpoch?.(now.history.at(-1)!);
     }
   }
-  const { best, bestEpoch, history } = now;
+  const { best, bestEpoch, history, epoch, state } = now;
   assert(best !== null, "an epoch was trained");
-  const { specs, positionKind } = train, { validationSharpe } = history[bestEpoch - 1];
+  const { specs, positionKind } = train, { validationSharpe } = rowOf(history, bestEpoch);
   return { parameters: Float32Array.from(best.values), specs, positionKind, history, bestEpoch,
-    validationSharpe, notes: store?.notes ?? [] };
+    validationSharpe, end: { epoch, state }, notes: store?.notes ?? [] };
 }
+
+/** The history's first row is not epoch 1 in a fit that started from another's end. */
+const rowOf = (history: readonly HistoryRow[], epoch: number): HistoryRow =>
+  history[epoch - history[0].epoch];
 
 const isFinished = ({ epoch, bestEpoch, step }: Checkpoint,
   { epochs, patience }: Training): boolean =>
@@ -139,21 +161,44 @@ function checkSets(training: SequenceSet, validation: SequenceSet): void {
   }
 }
 
-function startState(train: TrainGraph, seed: number): Record<string, Values> {
-  const zeros = train.graph.state.map(({ name, tensor }) => {
-    const shape = tensor.shape as readonly number[];
-    return [name, { shape, values: new Float32Array(shape.reduce((a, b) => a * b, 1)) }] as const;
-  });
-  return { ...Object.fromEntries(zeros),
-    parameters: { shape: [train.count], values: initialiseParameters(train.specs, seed) } };
+/** What is taken over from another fit; half-made gradients are not, and there are none. */
+const TRANSPLANTED = ["parameters", "m", "v", "step"];
+
+/** Before the first step. */
+function beginning(train: TrainGraph, identity: Identity, { epochs }: Training,
+  { seed, start }: FitOptions): Checkpoint {
+  const state = startState(train, seed), epoch = start?.epoch ?? 0;
+  if (epoch >= epochs) {
+    throw new UserError(`the state to start from has done ${epoch} epochs of ${epochs}: `
+      + "nothing is left to train", `--set epochs=${epoch + epochs}`);
+  }
+  if (start !== undefined) {
+    for (const name of TRANSPLANTED) state[name] = takeOver(name, start, state[name]);
+  }
+  return { identity, epoch, step: 0, sums: NO_SUMS, history: [], bestEpoch: 0, best: null, state };
 }
 
+function takeOver(name: string, { state }: TrainedState, like: Values): Values {
+  const given = state[name], size = given?.values.length ?? 0;
+  if (size === like.values.length) return copyOf(given);
+  throw new UserError("the state to start from is of another network: "
+    + `${size} numbers as its ${name}, not ${like.values.length}`,
+  "start from a fit of the same architecture, sizes and inputs");
+}
+
+const startState = ({ graph, specs, count }: TrainGraph, seed: number): Record<string, Values> =>
+  ({ ...zeroState(graph),
+    parameters: { shape: [count], values: initialiseParameters(specs, seed) } });
+
 /** Scalars that no step changes. */
-function setConstants(batch: BatchFeeds, settings: Settings & Training): void {
+function setConstants(batch: BatchFeeds, settings: Settings & Training,
+  terms?: readonly LossName[]): void {
   batch.set("decay", settings.decay);
   batch.set("clip", settings.clip);
   batch.set("costBps", settings.costBps);
-  for (const [name, weight] of lossWeights(settings)) batch.set(`lossWeight/${name}`, weight);
+  for (const [name, weight] of lossWeights(settings, terms)) {
+    batch.set(`lossWeight/${name}`, weight);
+  }
 }
 
 /** Learning rate of a step of the whole run, counted in updates. */
@@ -212,13 +257,15 @@ function addStep(sums: EpochSums, outputs: Tensors, rate: number): EpochSums {
  */
 function notANumber({ options, settings }: Run, { epoch }: Checkpoint, step: number,
   indices: readonly number[]): UserError {
-  const place = options.store?.newest() ?? null;
+  const place = options.store?.newest() ?? null, unsound = unsoundInput(options.training, indices);
+  const rate = Number((settings.learningRate / 10).toPrecision(6));
+  const carefully = `train more carefully: --set learningRate=${rate} `
+    + `--set clip=${Math.min(settings.clip, 1)}`;
   return new UserError(
     `the loss is not a number in epoch ${epoch + 1}, step ${step + 1}; the batch was `
     + describeBatch(options.training, indices)
     + (place === null ? "" : `. The last good checkpoint is ${place}`),
-    `train more carefully: --set learningRate=${settings.learningRate / 10} `
-    + `--set clip=${Math.min(settings.clip, 1)}`);
+    unsound === null ? carefully : `look at the prices: ${unsound}`);
 }
 
 const readState = (run: Run): Promise<Tensors> =>
@@ -240,7 +287,7 @@ Promise<Checkpoint> {
     validationSharpe: sharpe.gross, validationSharpeNet: sharpe.net,
   };
   const before = start.bestEpoch === 0 ? NaN
-    : start.history[start.bestEpoch - 1].validationSharpeNet;
+    : rowOf(start.history, start.bestEpoch).validationSharpeNet;
   // The first epoch is the best so far whatever it is, and any number is better than none.
   const isBetter = start.bestEpoch === 0 || row.validationSharpeNet > before + settings.minDelta
     || (Number.isNaN(before) && !Number.isNaN(row.validationSharpeNet));

@@ -7,7 +7,7 @@ import { assert } from "../base/assert.ts";
 import { random } from "../base/random.ts";
 import { chooseSettings, type Chosen, type Hyperparameters,
   type Settings } from "../nn/hyperparameter.ts";
-import type { LossName } from "../nn/loss.ts";
+import { LOSS_NAMES, type LossName } from "../nn/loss.ts";
 import type { Architecture } from "../nn/model.ts";
 import { SCHEDULE_NAMES } from "../nn/schedule.ts";
 
@@ -65,14 +65,21 @@ export function hyperparametersOf(architecture: Architecture): Hyperparameters {
 export const settingsOf = (architecture: Architecture, said: Settings): Settings & Training =>
   chooseSettings(architecture.name, hyperparametersOf(architecture), said) as Settings & Training;
 
-/** The loss's terms and their weights; a term of weight 0 is not computed at all. */
-export function lossWeights(settings: Training): ReadonlyMap<LossName, number> {
+/**
+ * The loss's terms and their weights. A term of weight 0 is not computed at all, unless it is among
+ * `kept`: then it may get another weight without another graph.
+ */
+export function lossWeights(settings: Training,
+  kept: readonly LossName[] = []): ReadonlyMap<LossName, number> {
   const heads = settings.heads === "all" ? settings.headWeight : 0;
-  const all: [LossName, number][] = [[settings.loss as LossName, 1],
-    ["turnover", settings.turnoverWeight], ["cvar", settings.riskWeight],
-    ["volatilityDeviation", settings.volatilityWeight],
-    ["volatilityHead", heads], ["confidenceHead", heads]];
-  return new Map(all.filter(([, value]) => value > 0));
+  const chosen = (name: LossName): number => settings.loss === name ? 1 : 0;
+  const weights: Readonly<Record<LossName, number>> = {
+    sharpe: chosen("sharpe"), mse: chosen("mse"), binary: chosen("binary"),
+    turnover: settings.turnoverWeight, cvar: settings.riskWeight,
+    volatilityDeviation: settings.volatilityWeight, volatilityHead: heads, confidenceHead: heads,
+  };
+  return new Map(LOSS_NAMES.filter((name) => weights[name] > 0 || kept.includes(name))
+    .map((name) => [name, weights[name]]));
 }
 
 /** Values to try for each setting. */
