@@ -23,7 +23,7 @@ const IMPORTS: Readonly<Record<string, { may: readonly string[]; because: string
     because: "it learns from arrays: it knows no bars and no features" },
   "models": { may: ["src/base", "src/graph", "src/nn"], because: "a model is a pure function from inputs to heads" },
   "src/strategy": { may: ["src/base", "src/market", "src/features", "src/dataset", "src/graph", "src/runtime",
-    "src/train"],
+    "src/train", "models/meta"],
     because: "it cannot know whether it is backtest or live" },
   "src/backtest": { may: ["src/base", "src/metrics", "src/market", "src/features", "src/dataset", "src/strategy"],
     because: "it replays, it does not fetch" },

@@ -59,6 +59,16 @@ export const resultSchema = z.strictObject({
     sharpeMean: number, sharpeDeviation: number.describe("over the seeds"),
     pValue: number.describe("of being no better than the benchmark, Ledoit and Wolf 2008"),
   }).optional().describe("trained models only"),
+  views: z.strictObject({
+    rows: z.int().describe("decisions averaged"),
+    features: z.array(z.string()),
+    selection: z.strictObject({ mean: z.array(number),
+      byYear: z.array(z.strictObject({ year: z.int(), rows: z.int(), mean: z.array(number) })) }).nullable()
+      .describe("weight of each input, summing to 1"),
+    attention: z.array(number).nullable().describe("by bars before the decision, from 0"),
+    importance: z.strictObject({ folds: z.array(z.string()), byFold: z.array(z.array(number)),
+      stability: number }).nullable().describe("Sharpe ratio lost in validation without each input"),
+  }).optional().describe("trained models only, with a report"),
   report: z.string().nullable().describe("path of the HTML page, when one was written"),
 });
 

@@ -1,5 +1,6 @@
 /** What a backtest says. Everything a report draws is in here; nothing is recomputed while drawing. */
 import type { AssetClass } from "../market/instrument.ts";
+import type { Explanation } from "../strategy/strategy.ts";
 
 /** The eight numbers of one window or of their average. Formulas: metrics/metrics.ts, `--formulas`. */
 export interface Summary {
@@ -100,6 +101,27 @@ export interface SeedComparison {
   readonly pValue: number;
 }
 
+/** What a network looked at, averaged over decisions of the windows. */
+export interface NetworkViews {
+  /** Decisions averaged: a seeded sample. */
+  readonly rows: number;
+  /** Its inputs (F). */
+  readonly features: readonly string[];
+  /** (F) weights that variable selection gives to inputs, summing to 1; null without it. */
+  readonly selection: {
+    readonly mean: readonly number[];
+    readonly byYear: readonly {
+      readonly year: number;
+      readonly rows: number;
+      readonly mean: readonly number[];
+    }[];
+  } | null;
+  /** (T) attention paid to the row so many bars before the decision, from 0; null without it. */
+  readonly attention: readonly number[] | null;
+  /** As training measured it. */
+  readonly importance: Explanation["importance"];
+}
+
 export interface BacktestResult {
   readonly strategy: string;
   readonly dataset: string;
@@ -133,4 +155,6 @@ export interface BacktestResult {
   readonly notes: readonly string[];
   /** Trained models only. */
   readonly seeds?: SeedComparison;
+  /** Trained models only, when a report is drawn. */
+  readonly views?: NetworkViews;
 }

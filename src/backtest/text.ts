@@ -22,8 +22,8 @@ function summaryCells(row: Summary): string[] {
 }
 
 export function reportText(result: BacktestResult): string {
-  const parts = [header(result), windowTable(result), seeds(result), growth(result), ladder(result), risk(result),
-    classTable(result), instrumentTable(result), differences(result), notes(result)];
+  const parts = [header(result), windowTable(result), seeds(result), growth(result), ladder(result),
+    risk(result), classTable(result), instrumentTable(result), differences(result), notes(result)];
   return parts.filter((part) => part !== "").join("\n\n");
 }
 
@@ -49,7 +49,7 @@ function windowTable(result: BacktestResult): string {
   return formatTable([{ title: "window" }, right("N"), ...SUMMARY_COLUMNS], rows);
 }
 
-/** How much of a trained model's result is the luck of its seed, and of its lead over the benchmark chance. */
+/** How much of a trained model's result is its seed's luck, and of its lead over the benchmark chance. */
 function seeds({ seeds: found, benchmark, windows }: BacktestResult): string {
   if (found === undefined) return "";
   const { rows, shown, sharpeMean, sharpeDeviation, pValue } = found;

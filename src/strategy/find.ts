@@ -1,17 +1,17 @@
 /**
- * A strategy by its name: a classical one, a trained model (`model:NAME`, `model:NAME/seed-1`), several
- * together (`ensemble:A,B`), or a file of the user's in `DATA-ROOT/strategies/NAME.ts` (or any
- * path). Such a file exports `strategy`: an object that fulfils Strategy, or a function that makes one.
+ * A strategy by its name: a classical one, a trained model (`model:NAME/seed-1`, or `model:NAME`: the mean of
+ * its seeds), several together (`ensemble:A,B`), or a file of the user's: `DATA-ROOT/strategies/NAME.ts`, or
+ * any path. Such a file exports `strategy`: an object that fulfils Strategy, or a function that makes one.
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { pathToFileURL } from "node:url";
 import { messageOf, UserError } from "../base/error.ts";
 import { suggestion } from "../base/suggest.ts";
-import { listArtifacts } from "../train/artifact.ts";
+import { listArtifacts, readArtifact } from "../train/artifact.ts";
 import { BASELINES, type BaselineName } from "./baselines.ts";
-import { ENSEMBLE_PREFIX, ensembleMembers, ensembleStrategy } from "./ensemble.ts";
-import { MODEL_PREFIX, networkName, networkStrategy, type NetworkOptions } from "./network.ts";
+import { ENSEMBLE_PREFIX, ensembleName, ensembleStrategy } from "./ensemble.ts";
+import { MODEL_PREFIX, networkName, networkStrategy, seedsOf, type NetworkOptions } from "./network.ts";
 import type { Strategy } from "./strategy.ts";
 
 const ENDINGS = [".ts", ".mts", ".js", ".mjs"] as const;
@@ -35,10 +35,11 @@ export function listStrategies(root: string): string[] {
 export async function findStrategy(root: string, nameOrFile: string,
   options: NetworkOptions = {}): Promise<Strategy> {
   if (nameOrFile.startsWith(ENSEMBLE_PREFIX)) {
-    const members = ensembleMembers(nameOrFile).map((member) => findStrategy(root, member, options));
-    return ensembleStrategy(await Promise.all(members));
+    const { members, isAdaptive } = ensembleName(nameOrFile);
+    const found = await Promise.all(members.map((member) => findStrategy(root, member, options)));
+    return ensembleStrategy(found, { isAdaptive });
   }
-  if (nameOrFile.startsWith(MODEL_PREFIX)) return networkStrategy(root, networkName(nameOrFile), options);
+  if (nameOrFile.startsWith(MODEL_PREFIX)) return findModel(root, nameOrFile, options);
   if (Object.hasOwn(BASELINES, nameOrFile)) return BASELINES[nameOrFile as BaselineName];
   const candidates = [nameOrFile,
     ...ENDINGS.map((ending) => path.join(strategyFolder(root), nameOrFile + ending))];
@@ -51,6 +52,15 @@ export async function findStrategy(root: string, nameOrFile: string,
         + strategyFolder(root));
   }
   return loadStrategy(path.resolve(place));
+}
+
+/** One of a model's networks; all of them, averaged, when no seed is named. */
+function findModel(root: string, asked: string, options: NetworkOptions): Strategy {
+  const name = networkName(asked);
+  const seeds = name.seed === null ? seedsOf(readArtifact(root, name.artifact)) : [];
+  if (seeds.length < 2) return networkStrategy(root, name, options);
+  const networks = seeds.map((seed) => networkStrategy(root, { ...name, seed }, options));
+  return ensembleStrategy(networks, { name: asked });
 }
 
 async function loadStrategy(place: string): Promise<Strategy> {

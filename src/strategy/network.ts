@@ -13,15 +13,20 @@ import { UserError } from "../base/error.ts";
 import { suggestion } from "../base/suggest.ts";
 import { dayOf, formatDay, MS_PER_DAY, parseDay, type Day } from "../base/units.ts";
 import { featureIndex, type Batch } from "../dataset/batch.ts";
+import { sizesOf } from "../graph/dimension.ts";
 import type { OnnxModel } from "../runtime/ort/model.ts";
+import type { Tensors } from "../runtime/runtime.ts";
 import { readArtifact, readArtifactFile, type Artifact, type FoldArtifact, type SeedArtifact }
   from "../train/artifact.ts";
-import type { Decision, Strategy } from "./strategy.ts";
+import type { Decision, Explanation, Strategy } from "./strategy.ts";
 
 export const MODEL_PREFIX = "model:";
-/** Rows of one run: bounds what the engine allocates. */
+/** Rows of one run, and numbers in the largest of its inputs and outputs: bound what the engine allocates. */
 const ROWS_MAX = 1024;
+const VALUES_MAX = 1 << 22;
 const VOLATILITY = "daily_vol";
+/** Outputs in which architectures that have them show what they looked at: (B, T, F) and (B, T, T). */
+const SELECTION = "view/selection", ATTENTION = "view/attention";
 
 export interface NetworkOptions {
   /** Threads of one run. */
@@ -30,7 +35,7 @@ export interface NetworkOptions {
   readonly isTrainedAllowed?: boolean;
 }
 
-/** What `model:NAME/seed-1` says; without a seed, all of them. */
+/** What `model:NAME/seed-1` says; null: all seeds. */
 export interface NetworkName {
   readonly artifact: string;
   readonly seed: number | null;
@@ -71,8 +76,8 @@ function spansOf(artifact: Artifact): Span[] {
 }
 
 /**
- * One seed of a trained model. Its files are opened when first asked. UserError for an unknown model or seed,
- * a damaged file, and (when asked) a day that was trained on.
+ * One seed of a trained model, its first when none is named. Its files are opened when first asked. UserError
+ * for an unknown model or seed, a damaged file, and (when asked) a day that was trained on.
  */
 export function networkStrategy(root: string, name: NetworkName, options: NetworkOptions = {}): Strategy {
   const artifact = readArtifact(root, name.artifact);
@@ -83,39 +88,97 @@ export function networkStrategy(root: string, name: NetworkName, options: Networ
       suggestion(`seed-${seed}`, seeds.map((one) => `seed-${one}`)));
   }
   const spans = spansOf(artifact), first = spans[0].from;
-  const open = new Map<string, Promise<OnnxModel>>();
-  const modelOf = (fold: FoldArtifact): Promise<OnnxModel> => {
+  // Time goes on, from fold to fold: only the last network asked is kept open.
+  let open: { readonly file: string; readonly model: OnnxModel } | null = null;
+  async function modelOf(fold: FoldArtifact): Promise<OnnxModel> {
     const { file } = fold.seeds.find((one) => one.seed === seed) as SeedArtifact;
-    const model = open.get(file) ?? openFile(readArtifactFile(root, artifact, file), options.threads ?? 1);
-    open.set(file, model);
-    return model;
-  };
+    if (open?.file === file) return open.model;
+    await open?.model.close();
+    open = null;
+    open = { file, model: await openFile(root, artifact, file, options.threads ?? 1) };
+    return open.model;
+  }
+  /** The batch in pieces that one network answers at once. */
+  async function ask(batch: Batch, wanted: readonly string[],
+    visit: (outputs: Tensors, from: number, to: number) => void): Promise<void> {
+    for (let from = 0; from < batch.time.length;) {
+      const span = spanAt(spans, batch.time[from], artifact, options), model = await modelOf(span.fold);
+      const most = from + rowsOf(model, batch.lookback);
+      let to = from + 1;
+      while (to < batch.time.length && to < most && dayOf(batch.time[to]) < span.to) to++;
+      visit(await runRows(model, artifact, { batch, from, to }, wanted), from, to);
+      from = to;
+    }
+  }
   return {
     name: `${MODEL_PREFIX}${artifact.name}/seed-${seed}`,
     description: `${artifact.architecture} trained on ${artifact.dataset.name}, seed ${seed}`,
-    recipe: artifact.recipe.name, features: [...new Set([...artifact.features, VOLATILITY])],
-    lookback: artifact.lookback,
+    recipe: artifact.recipe.name, recipeHash: artifact.recipe.hash,
+    features: [...new Set([...artifact.features, VOLATILITY])], lookback: artifact.lookback,
     ...(options.isTrainedAllowed === true ? {} : { decidesFrom: first * MS_PER_DAY }),
     async decide(batch) {
       const decision: Decision = { position: new Float32Array(batch.time.length),
         volatility: lastOf(batch, VOLATILITY), confidence: new Float32Array(batch.time.length).fill(1) };
-      const symbols = batch.symbols.map((symbol) => artifact.symbols.indexOf(symbol));
-      for (let b = 0; b < batch.time.length;) {
-        const span = spanAt(spans, batch.time[b], artifact, options);
-        let end = b + 1;
-        while (end < batch.time.length && end - b < ROWS_MAX && dayOf(batch.time[end]) < span.to) end++;
-        await decideRows(await modelOf(span.fold), artifact, batch, symbols, b, end, decision);
-        b = end;
-      }
+      await ask(batch, ["position", "confidence"], (outputs, from) => {
+        for (const name of ["position", "confidence"] as const) {
+          if (!Object.hasOwn(outputs, name)) continue;
+          decision[name].set(lastSteps(outputs[name].values, batch.lookback), from);
+        }
+      });
       return decision;
     },
+    notes: (symbols) => strangerNotes(artifact, symbols),
+    explain: (batch) => explainBatch(artifact, batch, ask),
   };
 }
 
+type Ask = (batch: Batch, wanted: readonly string[],
+  visit: (outputs: Tensors, from: number, to: number) => void) => Promise<void>;
+
+async function explainBatch(artifact: Artifact, batch: Batch, ask: Ask): Promise<Explanation> {
+  const B = batch.time.length, T = batch.lookback, F = artifact.features.length;
+  let selection: Float32Array | null = null, attention: Float32Array | null = null;
+  await ask(batch, [SELECTION, ATTENTION], (outputs, from, to) => {
+    if (Object.hasOwn(outputs, SELECTION)) {
+      selection ??= new Float32Array(B * F);
+      for (let b = from, at = (T - 1) * F; b < to; b++, at += T * F) {
+        selection.set(outputs[SELECTION].values.slice(at, at + F), b * F);
+      }
+    }
+    if (Object.hasOwn(outputs, ATTENTION)) {
+      attention ??= new Float32Array(B * T);
+      for (let b = from, at = (T - 1) * T; b < to; b++, at += T * T) {
+        attention.set(outputs[ATTENTION].values.slice(at, at + T).reverse(), b * T);
+      }
+    }
+  });
+  const measured = artifact.folds.filter(({ importance }) => importance.length === F);
+  return { names: artifact.features, selection, attention,
+    importance: measured.length === 0 ? null : { folds: measured.map(({ name }) => name),
+      byFold: measured.map(({ importance }) => importance), stability: artifact.importanceStability } };
+}
+
+/** Instruments that the networks were not trained on are still decided about: that is worth a sentence. */
+function strangerNotes({ name, symbols: known }: Artifact, symbols: readonly string[]): string[] {
+  const strangers = symbols.filter((symbol) => !known.includes(symbol));
+  if (strangers.length === 0) return [];
+  const few = strangers.length <= 8 ? strangers.join(", ")
+    : `${strangers.slice(0, 8).join(", ")} and ${strangers.length - 8} more`;
+  return [`Model ${name} was not trained on ${few}: it takes them for instruments that it does not know.`];
+}
+
 /** The engine is loaded when a network is first asked: other strategies need none. */
-async function openFile(bytes: Uint8Array, threads: number): Promise<OnnxModel> {
+async function openFile(root: string, artifact: Artifact, file: string, threads: number): Promise<OnnxModel> {
+  const bytes = readArtifactFile(root, artifact, file);
   const { openOnnx } = await import("../runtime/ort/model.ts");
-  return openOnnx(bytes, { threads });
+  return openOnnx(bytes, { threads, name: `${file} of model "${artifact.name}"` });
+}
+
+/** Rows of one run at most: views of (T, T) make long windows dear. */
+function rowsOf({ inputs, outputs }: OnnxModel, T: number): number {
+  const sizes = [...inputs, ...outputs].map(({ shape }) =>
+    sizesOf(shape, { B: 1, T }).reduce((a, b) => a * b, 1));
+  return Math.max(1, Math.min(ROWS_MAX, Math.floor(VALUES_MAX / Math.max(...sizes))));
 }
 
 function spanAt(spans: readonly Span[], time: number, artifact: Artifact, options: NetworkOptions): Span {
@@ -127,24 +190,27 @@ function spanAt(spans: readonly Span[], time: number, artifact: Artifact, option
     + `day proves nothing`, `ask from ${formatDay(spans[0].from)} on`);
 }
 
-/** Rows [from, to) of the batch through one network. */
-async function decideRows(model: OnnxModel, artifact: Artifact, batch: Batch, symbols: readonly number[],
-  from: number, to: number, decision: Decision): Promise<void> {
+/** Rows [from, to) of the batch through one network: those of the wanted outputs that it has. */
+async function runRows(model: OnnxModel, artifact: Artifact,
+  { batch, from, to }: { batch: Batch; from: number; to: number },
+  wanted: readonly string[]): Promise<Tensors> {
   const B = to - from, T = batch.lookback, F = artifact.features.length;
-  const features = artifact.features.every((name, f) => name === batch.names[f]) && batch.names.length === F
-    ? batch.features.subarray(from * T * F, to * T * F) : chosen(batch, artifact.features, from, to);
-  const instrument = Float32Array.from({ length: B }, (_, b) => symbols[batch.instrument[from + b]]);
-  const feeds = { features: { shape: [B, T, F], values: features },
-    ...(model.inputs.some(({ name }) => name === "instrument")
-      ? { instrument: { shape: [B], values: instrument } } : {}) };
-  const wanted = ["position", "confidence"].filter((name) => model.outputs.some((one) => one.name === name));
-  const said = await model.run(feeds, wanted);
-  for (const name of wanted as ("position" | "confidence")[]) {
-    const { values } = said[name];
-    assert(values.length === B * T, `${name} is (B, T)`);
-    for (let b = 0; b < B; b++) decision[name][from + b] = values[(b + 1) * T - 1];
-  }
+  const had = wanted.filter((name) => model.outputs.some((one) => one.name === name));
+  if (had.length === 0) return {};
+  const isSame = batch.names.length === F && artifact.features.every((name, f) => name === batch.names[f]);
+  const features = isSame ? batch.features.subarray(from * T * F, to * T * F)
+    : chosen(batch, artifact.features, from, to);
+  // -1, an instrument that it does not know, is no row of the embedding: all zeros.
+  const instrument = Float32Array.from(batch.instrument.subarray(from, to), (i) =>
+    artifact.symbols.indexOf(batch.symbols[i]));
+  const all: Tensors = { features: { shape: [B, T, F], values: features },
+    instrument: { shape: [B], values: instrument } };
+  return model.run(Object.fromEntries(model.inputs.map(({ name }) => [name, all[name]])), had);
 }
+
+/** (B, T) -> (B): the decisions' own steps. */
+const lastSteps = (values: ArrayLike<number>, T: number): Float32Array =>
+  Float32Array.from({ length: values.length / T }, (_, b) => values[(b + 1) * T - 1]);
 
 /** (rows, T, names): some columns of the batch's features. */
 function chosen(batch: Batch, names: readonly string[], from: number, to: number): Float32Array {

@@ -11,6 +11,24 @@ export interface Decision {
   readonly confidence: Float32Array;
 }
 
+/** What a network looked at, for (B) decisions. */
+export interface Explanation {
+  /** Its inputs (F). */
+  readonly names: readonly string[];
+  /** (B, F) weight of each input at the decision, summing to 1; null without variable selection. */
+  readonly selection: Float32Array | null;
+  /** (B, T) attention paid to the row `lag` bars before the decision, by lag from 0; null without. */
+  readonly attention: Float32Array | null;
+  /** Annualised Sharpe ratio lost in validation when an input is shuffled; null when not measured. */
+  readonly importance: {
+    readonly folds: readonly string[];
+    /** [fold][input] */
+    readonly byFold: readonly (readonly number[])[];
+    /** Mean rank correlation between folds; null with fewer than two. */
+    readonly stability: number | null;
+  } | null;
+}
+
 export interface Strategy {
   readonly name: string;
   /** One sentence for help and reports. */
@@ -21,7 +39,14 @@ export interface Strategy {
   readonly features: readonly string[];
   /** Rows per window (T). */
   readonly lookback: number;
-  /** Earliest decision time, UTC ms: a network has seen what was before. Absent: any. */
+  /** Earliest decision time, UTC ms: a network has seen what was before. Absent: no matter when. */
   readonly decidesFrom?: number;
+  /** Panel.hash of the features it was trained on: others are refused. Absent: the name is enough. */
+  readonly recipeHash?: string;
+  /** Batches come in time order, dates whole; one that does not follow the last begins a new run. */
   decide(batch: Batch): Promise<Decision>;
+  /** Sentences that a reader of its decisions about these instruments must know. */
+  notes?(symbols: readonly string[]): string[];
+  /** Networks only. Leaves no trace in later decisions. */
+  explain?(batch: Batch): Promise<Explanation>;
 }

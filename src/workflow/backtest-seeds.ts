@@ -23,9 +23,11 @@ export async function findStrategies(root: string, name: string,
   return seeds.map((seed) => networkStrategy(root, { ...asked, seed }, options));
 }
 
-/** The result in the middle by average Sharpe ratio; of an even number, the lower one. */
+/** The result in the middle by average Sharpe ratio (none is the least); of an even number, the lower one. */
 export function medianBySharpe(results: readonly BacktestResult[]): BacktestResult {
-  const sorted = [...results].sort((a, b) => a.average.sharpe - b.average.sharpe);
+  const ratio = ({ average: { sharpe } }: BacktestResult): number =>
+    Number.isNaN(sharpe) ? -Number.MAX_VALUE : sharpe;
+  const sorted = [...results].sort((a, b) => ratio(a) - ratio(b));
   return sorted[Math.floor((sorted.length - 1) / 2)];
 }
 

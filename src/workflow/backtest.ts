@@ -2,18 +2,21 @@
 import * as path from "node:path";
 import { unionOfTimes } from "../backtest/align.ts";
 import { runEvent } from "../backtest/event.ts";
+import { explainRun } from "../backtest/explain.ts";
 import type { BacktestInput, BacktestSettings, InstrumentInput } from "../backtest/input.ts";
 import { periodsOf } from "../backtest/periods.ts";
 import type { BacktestResult } from "../backtest/result.ts";
 import { runVector } from "../backtest/vector.ts";
 import { chooseWindows } from "../backtest/windows.ts";
+import { commandLine } from "../base/command-line.ts";
 import type { Context } from "../base/context.ts";
 import { UserError } from "../base/error.ts";
 import { replaceWith } from "../base/file.ts";
 import { suggestion } from "../base/suggest.ts";
-import { day, dayOf, formatDay, parseDay, type Day } from "../base/units.ts";
+import { day, dayOf, formatDay, MS_PER_DAY, parseDay, type Day } from "../base/units.ts";
 import { joinFeatures } from "../dataset/join.ts";
 import type { Features } from "../features/feature.ts";
+import type { Panel } from "../features/panel.ts";
 import { calendar } from "../market/calendar.ts";
 import { readBars, readManifest, type Manifest } from "../market/store.ts";
 import { findStrategy } from "../strategy/find.ts";
@@ -88,28 +91,30 @@ export async function backtest(options: BacktestOptions, context: Context): Prom
   const [strategy] = strategies;
   const other = options.benchmark ?? benchmarkOf(options.strategy);
   const benchmark = other === null ? null : await findStrategy(context.root, other, asked);
-  const settings = settingsOf(options, manifest, strategy, limitsOf(context));
+  const settings = settingsOf(options, manifest, benchmark === null ? [strategy] : [strategy, benchmark],
+    limitsOf(context));
   const instruments = await readInstruments(manifest, strategy, benchmark, options.engine, context);
   const periodsPerYear = periodsOf(unionOfTimes(instruments.map((one) => one.features.time)), manifest);
+  const inputOf = (one: Strategy): BacktestInput => ({
+    dataset: { name: manifest.dataset, isSynthetic: manifest.isSynthetic, timeframe: manifest.timeframe,
+      calendar: manifest.calendar, adjustment: manifest.adjustment },
+    instruments, strategy: one, benchmark, settings: { ...settings, periodsPerYear }, signal: context.signal,
+  });
   const results: BacktestResult[] = [];
   for (const one of strategies) {
-    const input: BacktestInput = {
-      dataset: { name: manifest.dataset, isSynthetic: manifest.isSynthetic, timeframe: manifest.timeframe,
-        calendar: manifest.calendar, adjustment: manifest.adjustment },
-      instruments, strategy: one, benchmark, settings: { ...settings, periodsPerYear },
-      signal: context.signal,
-    };
-    results.push(options.engine === "vector" ? await runVector(input) : await runEvent(input));
+    const result = options.engine === "vector" ? await runVector(inputOf(one)) : await runEvent(inputOf(one));
+    const said = one.notes?.(instruments.map(({ instrument }) => instrument.symbol)) ?? [];
+    results.push({ ...result, notes: [...result.notes, ...said] });
   }
-  const shown = medianBySharpe(results);
-  const result = isLearned(options.strategy) ? withSeeds(shown, results) : shown;
+  const median = medianBySharpe(results);
   const report = options.report === null ? null : path.resolve(options.report);
-  if (report !== null) {
-    // Its charts are a good part of the code: loaded only when somebody wants the page.
-    const { reportPage } = await import("../backtest/page/report-page.ts");
-    const others = results.filter((one) => one !== shown);
-    await replaceWith(report, reportPage(result, { others }));
-  }
+  const shown = isLearned(options.strategy) ? withSeeds(median, results) : median;
+  if (report === null) return { result: shown, report };
+  const views = await explainRun(inputOf(strategies[results.indexOf(median)]));
+  const result = views === null ? shown : { ...shown, views };
+  // Its charts are a good part of the code: loaded only when somebody wants the page.
+  const { reportPage } = await import("../backtest/page/report-page.ts");
+  await replaceWith(report, reportPage(result, { others: results.filter((one) => one !== median) }));
   return { result, report };
 }
 
@@ -120,19 +125,20 @@ function limitsOf({ config }: Context): RiskLimits {
 }
 
 /** All but what has to be counted in the bars. */
-function settingsOf(options: BacktestOptions, manifest: Manifest, strategy: Strategy,
+function settingsOf(options: BacktestOptions, manifest: Manifest, asked: readonly Strategy[],
   limits: RiskLimits): Omit<BacktestSettings, "periodsPerYear"> {
   const asDay = (text: string | null): Day | null => text === null ? null : parseDay(text);
   const from = asDay(options.from);
   const start = dayOf(Math.min(...manifest.instruments.map((row) => row.from)));
-  const earliest = strategy.decidesFrom === undefined ? start : dayOf(strategy.decidesFrom);
-  // Nobody named a day: a network's first one is the first that it has not seen.
+  const latest = asked.reduce((a, b) => (b.decidesFrom ?? -Infinity) > (a.decidesFrom ?? -Infinity) ? b : a);
+  const earliest = dayOf(latest.decidesFrom ?? start * MS_PER_DAY);
+  // Nobody named a day: the networks' first one is the first that they have not seen.
   const first = options.windows.length === 0 && from === null ? day(Math.max(start, earliest)) : start;
   const last = dayOf(Math.max(...manifest.instruments.map((row) => row.to)));
   const choice = { years: options.windows, windowYears: options.windowYears, from, to: asDay(options.to) };
   const windows = chooseWindows(choice, manifest.dataset, first, last);
   if (windows[0].from < earliest) {
-    throw new UserError(`${strategy.name} was trained on days before ${formatDay(earliest)}: what it says `
+    throw new UserError(`${latest.name} was trained on days before ${formatDay(earliest)}: what it says `
       + `about ${formatDay(windows[0].from)} proves nothing`,
     `ask from ${formatDay(earliest)} on (--from, --windows), or say --in-sample to look all the same`);
   }
@@ -154,10 +160,10 @@ function settingsOf(options: BacktestOptions, manifest: Manifest, strategy: Stra
 async function readInstruments(manifest: Manifest, strategy: Strategy, benchmark: Strategy | null,
   engine: "vector" | "event", context: Context): Promise<InstrumentInput[]> {
   const features = await loadFeatures(context, manifest, strategy.recipe);
-  checkFeatures(strategy, features.names);
+  checkFeatures(strategy, features.panel, manifest.dataset);
   const others = benchmark === null || benchmark.recipe === strategy.recipe ? null
     : await loadFeatures(context, manifest, benchmark.recipe);
-  if (benchmark !== null) checkFeatures(benchmark, (others ?? features).names);
+  if (benchmark !== null) checkFeatures(benchmark, (others ?? features).panel, manifest.dataset);
   const task = context.progress.start("read bars", manifest.instruments.length, "instruments");
   const out: InstrumentInput[] = [];
   for (const row of manifest.instruments) {
@@ -177,10 +183,18 @@ async function readInstruments(manifest: Manifest, strategy: Strategy, benchmark
   return out;
 }
 
-function checkFeatures(strategy: Strategy, names: readonly string[]): void {
-  const missing = strategy.features.find((name) => !names.includes(name));
+/** A strategy reads columns that are there; a network only features made as those it was trained on. */
+function checkFeatures(strategy: Strategy, { names, hash }: Panel, dataset: string): void {
+  const { name, recipe, recipeHash } = strategy;
+  if (recipeHash !== undefined && recipeHash !== hash) {
+    throw new UserError(`${name} was trained on other features than recipe "${recipe}" makes of dataset `
+      + `"${dataset}" (hash ${recipeHash.slice(0, 12)}, here ${hash.slice(0, 12)})`,
+    "the recipe, its version, the calendar or the timeframe is another: restore it, or train on these: "
+      + commandLine(["dmn", "train-export", "--dataset", dataset, "--recipe", recipe, "--name", "NAME"]));
+  }
+  const missing = strategy.features.find((one) => !names.includes(one));
   if (missing === undefined) return;
-  throw new UserError(`strategy ${strategy.name} reads the feature "${missing}", `
-    + `which recipe "${strategy.recipe}" does not make`,
+  throw new UserError(`strategy ${name} reads the feature "${missing}", `
+    + `which recipe "${recipe}" does not make`,
     suggestion(missing, names));
 }
