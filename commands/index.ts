@@ -86,7 +86,8 @@ interface Call {
 }
 
 async function runVerb({ name, verb, options, argument, argv }: Call): Promise<void> {
-  const root = dataRoot(options["dataDir"] as string | undefined);
+  const { dataDir, ...own } = options;
+  const root = dataRoot(dataDir as string | undefined);
   const config = readConfig(root);
   const progress = openProgress(), clock = systemClock;
   const log = openLog(config.log).child({ verb: name });
@@ -96,7 +97,7 @@ async function runVerb({ name, verb, options, argument, argv }: Call): Promise<v
   log.info({ root, node: process.version }, "started");
   let result: string | object;
   try {
-    result = await verb.run(options, context, argument);
+    result = await verb.run(own, context, argument);
     log.info({ durationMs: clock.now() - startedAt }, "done");
   } catch (error) {
     log.info({ durationMs: clock.now() - startedAt, reason: messageOf(error) }, "stopped");

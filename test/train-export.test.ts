@@ -50,6 +50,14 @@ const networks = (name: string): Buffer[] => [0, 1].map((seed) =>
 /** The year of the last fifth of the days. */
 const FOLD = "2007";
 
+describe("where it writes", () => {
+  test("a training begun with --data-dir goes on with it: where the data are is no part of what is trained", () => {
+    const begun = train("--name", "elsewhere", ...TINY, "--data-dir", data.root);
+    assert.equal(begun.fits, 2);
+    assert.deepEqual([train("--name", "elsewhere", "--resume", "--data-dir", data.root).kept], [2]);
+  });
+});
+
 describe("what it writes", () => {
   before(() => { train("--name", "whole", ...TINY); });
 
