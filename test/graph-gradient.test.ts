@@ -211,6 +211,20 @@ describe("gradient", () => {
       [-1, 5]);
   });
 
+  test("of softplus at 0 is 1/2, and far away it is 0 and 1, with no overflow", async () => {
+    const slopes = await slopeOf((x) => ops.total(ops.softplus(x)), 0, Math.log(3), -1000, 1000);
+    // e^x / (1 + e^x): 1/2 and 3/4.
+    [0.5, 0.75, 0, 1].forEach((expected, k) => { assert(Math.abs(slopes[k] - expected) < 1e-15); });
+  });
+
+  test("of a block that is given one tensor twice counts it twice, not four times", async () => {
+    // The sum of x x over all entries: by x[i, j] it is the sum of row j and of column i.
+    const x = ops.input("x", [2, 2]);
+    const [slope] = gradient(ops.total(ops.linear(x, x, ops.zeros([2]))), [x]);
+    const found = await evaluate({ slope }, { x: dense([2, 2], 1, 2, 3, 4) });
+    assert.deepEqual([...found["slope"].values], [7, 11, 9, 13]);
+  });
+
   test("is shared by ties of reduceMax", async () => {
     assert.deepEqual(await slopeOf((x) => ops.mul(ops.reshape(ops.reduceMax(x), []), 6), 4, 1, 4), [3, 0, 3]);
   });

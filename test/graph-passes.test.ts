@@ -194,6 +194,17 @@ describe("verification", () => {
     }
   });
 
+  test("a node takes as many inputs as its op, block or primitive: one more or fewer is refused", () => {
+    const one = op.input("one", []), row = op.input("row", [3]), square = op.input("square", [3, 3]);
+    assert.throws(() => makeNode("add", [one], {}), /^AssertionError: add\(\(\)\) takes 2 inputs$/);
+    assert.throws(() => makeNode("transpose", [square, one], { permutation: [1, 0] }), /takes 1 inputs/);
+    assert.throws(() => makeNode("softmax", [row, row], {}), /takes 1 inputs/);
+    assert.throws(() => makeNode("linear", [square, square, row, row], {}), /takes 3 inputs/);
+    assert.throws(() => makeNode("adamw", [row, row, row, row, one, one], { beta1: 0, beta2: 0, epsilon: 0 }),
+      /takes 7 inputs/);
+    assert.throws(() => makeNode("concat", [], { axis: 0 }), /joins nothing/);
+  });
+
   const x = op.input("x", [2, 3]), stranger = op.input("stranger", [2, 3]);
   const graphOf = (y: Tensor, extra: Partial<Graph> = {}): Graph =>
     ({ name: "g", inputs: [{ name: "x", tensor: x }], state: [], outputs: [{ name: "y", tensor: y }], ...extra });

@@ -92,7 +92,7 @@ describe("a damaged text", () => {
     ["an output left unsaid", "%0.1, 0.1", "%0, 0.1", /^line 10 .*%0 has 2 outputs/],
     ["a wrong shape", "-> (3, 2)\noutput", "-> (2, 3)\noutput", /^line 10 .*says \(2, 3\); mul gives \(3, 2\)/],
     ["shapes that do not fit", "element element0 (2)", "element element0 (5)", /^line 7 .*do not broadcast/],
-    ["an input too many", "mul(%0.1, 0.1)", "mul(%0.1, 0.1, 0.1)", /^line 10 .*gives mul 3 inputs, not 2/],
+    ["an input too many", "mul(%0.1, 0.1)", "mul(%0.1, 0.1, 0.1)", /^line 10 .*mul\(\(3, 2\), \(\), \(\)\) takes 2 inputs/],
     ["a missing attribute", " isReverse=false", "", /^line 4 .*"->" where "isReverse" belongs/],
     ["a strange character", "input x", "input §", /^line 2 .*strange character/],
     ["a number that is none", "0.1)", "0.1.2)", /^line 10 .*strange character/],

@@ -15,7 +15,7 @@ export function numberText(value: number): string {
 
 /** A word as it is, all else quoted. */
 export const nameText = (name: string): string =>
-  /^[A-Za-z_][\w/.-]*$/.test(name) && name !== "inf" && name !== "nan" ? name : JSON.stringify(name);
+  (/^(?!(inf|nan)$)[A-Za-z_][\w/.-]*$/.test(name) ? name : JSON.stringify(name));
 
 const axesText = (axes: readonly number[]): string => `[${axes.join(", ")}]`;
 
@@ -38,10 +38,11 @@ const NONE = {} as const;
 
 /** Attributes of every op, in the order in which they are written. */
 export const ATTRIBUTES = {
-  input: { name: "name", shape: "shape" }, constant: { value: "number" }, iota: { size: "dimension" },
+  input: { name: "name", shape: "shape" }, constant: { value: "number" },
+  iota: { size: "dimension" },
   neg: NONE, exp: NONE, log: NONE, sqrt: NONE, sin: NONE, tanh: NONE, sigmoid: NONE, abs: NONE,
-  sign: NONE, floor: NONE, stop: NONE, add: NONE, sub: NONE, mul: NONE, div: NONE, max: NONE, greater: NONE,
-  where: NONE,
+  sign: NONE, floor: NONE, stop: NONE,
+  add: NONE, sub: NONE, mul: NONE, div: NONE, max: NONE, greater: NONE, where: NONE,
   sum: { axes: "axes" }, reduceMax: { axes: "axes" }, sort: NONE,
   matmul: { transposeA: "boolean", transposeB: "boolean" },
   reshape: { shape: "shape" }, transpose: { permutation: "axes" }, broadcast: { shape: "shape" },
@@ -53,7 +54,8 @@ export const ATTRIBUTES = {
   attention: { scale: "number", isCausal: "boolean" },
   adamw: { beta1: "number", beta2: "number", epsilon: "number" },
 } as const satisfies {
-  readonly [Op in OpName]: { readonly [Key in keyof Attributes[Op]]: KindOf<Attributes[Op][Key]> } };
+  readonly [Op in OpName]: {
+    readonly [Key in keyof Attributes[Op]]: KindOf<Attributes[Op][Key]> } };
 
 /** Names and kinds of an op's attributes that stand on its own line. */
 export const lineAttributes = (op: OpName): [string, Exclude<AttributeKind, "body">][] =>

@@ -1,10 +1,12 @@
 /**
- * Sizes of tensors. A dimension is a number, or a product of names whose sizes are known when the graph is run:
+ * Sizes of tensors. A dimension is a number, or a product of names whose sizes are known when the
+ * graph is run:
  *
  *   64      "B"      "B*T"      "4*B*T"
  *
- * Products are canonical (factor first, names sorted), so that equal dimensions are equal values (`===`).
- * Training graphs have numbers only; a graph that is exported has "B" (batch rows) and "T" (time steps).
+ * Products are canonical (factor first, names sorted), so that equal dimensions are equal values
+ * (`===`). Training graphs have numbers only; a graph that is exported has "B" (batch rows) and "T"
+ * (time steps).
  */
 import { assert } from "../base/assert.ts";
 
@@ -15,7 +17,8 @@ export type Shape = readonly Dimension[];
 function factorsOf(dimension: Dimension): { factor: number; names: string[] } {
   if (typeof dimension === "number") return { factor: dimension, names: [] };
   const names = dimension.split("*");
-  return /^\d/.test(names[0]) ? { factor: Number(names[0]), names: names.slice(1) } : { factor: 1, names };
+  const hasFactor = /^\d/.test(names[0]);
+  return hasFactor ? { factor: Number(names[0]), names: names.slice(1) } : { factor: 1, names };
 }
 
 function dimensionOf(factor: number, names: readonly string[]): Dimension {

@@ -1,15 +1,16 @@
 /**
- * Reverse-mode differentiation: a graph in, a bigger graph out. One row per primitive says how the adjoint of its
- * output becomes adjoints of its inputs; blocks bring their own or are differentiated through their definition.
+ * Reverse-mode differentiation: a graph in, a bigger graph out. One row per primitive says how the
+ * adjoint of its output becomes adjoints of its inputs; blocks bring their own or are
+ * differentiated through their definition.
  *
- *   forward   x ──> y = f(x) ──> loss          adjoint of x = sum over users of (adjoint of y) (dy/dx)
+ *   x ──> y = f(x) ──> loss          adjoint of x = sum over users of (adjoint of y) (dy/dx)
  */
 import { assert } from "../base/assert.ts";
 import type { BlockName } from "./block.ts";
 import { BLOCKS, type Block } from "./blocks/index.ts";
 import { isSameShape, multiply, type Shape } from "./dimension.ts";
-import { add, broadcast, concat, constant, div, equal, greater, matmul, mul, neg, reshape, sign, sin, slice,
-  split, sub, sum, transpose, where, zeros } from "./ops.ts";
+import { add, broadcast, concat, constant, div, equal, greater, matmul, mul, neg, reshape, sign,
+  sin, slice, split, sub, sum, transpose, where, zeros } from "./ops.ts";
 import type { PrimitiveAttributes, PrimitiveName } from "./op.ts";
 import { orderNodes } from "./order.ts";
 import { decompose } from "./rewrite.ts";
@@ -57,7 +58,8 @@ const GRADIENTS: { readonly [Name in Exclude<PrimitiveName, "scan">]: Gradient<N
     return [unbroadcast(mul(dy, isFirst), a.shape), unbroadcast(mul(dy, sub(1, isFirst)), b.shape)];
   },
   where: ([condition, a, b], _, dy) =>
-    [null, unbroadcast(where(condition, dy, 0), a.shape), unbroadcast(where(condition, 0, dy), b.shape)],
+    [null, unbroadcast(where(condition, dy, 0), a.shape),
+      unbroadcast(where(condition, 0, dy), b.shape)],
   sum: ([x], _, dy) => [broadcast(dy, x.shape)],
   // Ties share it.
   reduceMax: ([x], y, dy, { axes }) => {
@@ -72,7 +74,8 @@ const GRADIENTS: { readonly [Name in Exclude<PrimitiveName, "scan">]: Gradient<N
   // Slices are gathered by `gatherAdjoints`: several of one tensor make one concatenation.
   slice: none,
   pad: ([x], _, dy, { axis, before }) => [slice(dy, axis, before, x.shape[axis] as number)],
-  concat: (inputs, _, dy, { axis }) => split(dy, axis, inputs.map((input) => input.shape[axis] as number)),
+  concat: (inputs, _, dy, { axis }) =>
+    split(dy, axis, inputs.map((input) => input.shape[axis] as number)),
 };
 
 function matmulGradient([a, b]: readonly Tensor[], _: Tensor, dy: Tensor,
@@ -81,7 +84,8 @@ function matmulGradient([a, b]: readonly Tensor[], _: Tensor, dy: Tensor,
     : matmul(dy, b, { transposeB: !transposeB });
   // One matrix for all batches: its adjoint is one product over all rows, not a sum of many.
   if (b.shape.length === 2 && a.shape.length > 2 && !transposeA && !transposeB) {
-    const rows = (x: Tensor): Tensor => reshape(x, [multiply(...x.shape.slice(0, -1)), x.shape.at(-1)!]);
+    const rows = (x: Tensor): Tensor =>
+      reshape(x, [multiply(...x.shape.slice(0, -1)), x.shape.at(-1)!]);
     return [da, matmul(rows(a), rows(dy), { transposeA: true })];
   }
   const db = transposeB ? matmul(dy, a, { transposeA: true, transposeB: transposeA })
@@ -123,11 +127,11 @@ function gatherAdjoints(tensor: Tensor, { whole, parts }: Flow): Tensor {
 }
 
 /**
- * Vector-Jacobian product: adjoints of `wrt` when `outputs` have these adjoints (null: zero). Nothing flows past
- * `bounds`. Null where nothing arrives.
+ * Vector-Jacobian product: adjoints of `wrt` when `outputs` have these adjoints (null: zero).
+ * Nothing flows past `bounds` (by default to the leaves). Null where nothing arrives.
  */
-export function backpropagate(outputs: readonly Tensor[], adjoints: Adjoints, wrt: readonly Tensor[],
-  bounds: ReadonlySet<Tensor> = new Set()): (Tensor | null)[] {
+export function backpropagate(outputs: readonly Tensor[], adjoints: Adjoints,
+  wrt: readonly Tensor[], bounds: readonly Tensor[] = []): (Tensor | null)[] {
   const flows = new Map<Tensor, Flow>();
   const flowOf = (tensor: Tensor): Flow => {
     const flow = flows.get(tensor) ?? { whole: [], parts: [] };
@@ -146,49 +150,64 @@ export function backpropagate(outputs: readonly Tensor[], adjoints: Adjoints, wr
     done.set(tensor, adjoint);
     return adjoint;
   };
-  const needed = nodesToward(outputs, wrt);
-  for (const node of orderNodes(outputs).reverse()) {
+  const order = orderNodes(outputs, new Set(bounds.map(({ node }) => node)));
+  const needed = nodesToward(order, wrt);
+  for (const node of order.reverse()) {
     if (!needed.has(node)) continue;
-    const dys = node.outputs.map((output) => (bounds.has(output) ? null : arrived(output)));
+    const dys = node.outputs.map(arrived);
     if (dys.every((dy) => dy === null)) continue;
     if (node.op === "slice") {
       const { axis, start } = node.attributes;
       const size = node.inputs[0].shape[axis];
-      assert(start >= 0 || typeof size === "number", "the gradient of a slice needs the size of its axis");
-      flowOf(node.inputs[0]).parts.push({ axis, start: start < 0 ? start + Number(size) : start, adjoint: dys[0]! });
+      assert(typeof size === "number", "the gradient of a slice needs the size of its axis");
+      const first = start < 0 ? start + size : start;
+      flowOf(node.inputs[0]).parts.push({ axis, start: first, adjoint: dys[0]! });
       continue;
     }
     adjointsOf(node, dys).forEach((adjoint, k) => {
-      if (adjoint !== null && needed.has(node.inputs[k].node)) flowOf(node.inputs[k]).whole.push(adjoint);
+      const input = node.inputs[k];
+      if (adjoint !== null && needed.has(input.node)) flowOf(input).whole.push(adjoint);
     });
   }
   return wrt.map(arrived);
 }
 
-/** Nodes on a way from `outputs` back to one of `wrt` that no `stop` bars. */
-function nodesToward(outputs: readonly Tensor[], wrt: readonly Tensor[]): Set<Node> {
+/** Nodes from which a way that no `stop` bars leads back to one of `wrt`. `order`: inputs first. */
+function nodesToward(order: readonly Node[], wrt: readonly Tensor[]): Set<Node> {
   const needed = new Set(wrt.map(({ node }) => node));
-  for (const node of orderNodes(outputs)) {
+  for (const node of order) {
     if (node.op !== "stop" && node.inputs.some((input) => needed.has(input.node))) needed.add(node);
   }
   return needed;
 }
 
 function adjointsOf(node: Node, dys: Adjoints): Adjoints {
+  const { inputs, outputs } = node;
   if (isBlock(node.op)) {
     const block = BLOCKS[node.op] as Block<BlockName>;
     if (block.gradient !== undefined) {
-      return block.gradient(node.inputs, node.outputs, dys, node.attributes as Attributes[BlockName]);
+      return block.gradient(inputs, outputs, dys, node.attributes as Attributes[BlockName]);
     }
-    return backpropagate(decompose(node, node.inputs), dys, node.inputs, new Set(node.inputs));
+    // A tensor that is two inputs has the sum of both: said once.
+    const own = [...new Set(inputs)];
+    const found = backpropagate(decompose(node, inputs), dys, own, own);
+    return inputs.map((input, k) =>
+      (inputs.indexOf(input) === k ? found[own.indexOf(input)] : null));
   }
-  if (node.op === "scan") return scanGradient(node.inputs, node.outputs, dys, node.attributes, backpropagate);
+  if (node.op === "scan") {
+    return scanGradient(inputs, outputs, dys, node.attributes, backpropagate);
+  }
   const rule = GRADIENTS[node.op] as Gradient<PrimitiveName>;
-  return rule(node.inputs, node.outputs[0], dys[0]!, node.attributes as PrimitiveAttributes[PrimitiveName]);
+  const attributes = node.attributes as PrimitiveAttributes[PrimitiveName];
+  return rule(inputs, outputs[0], dys[0]!, attributes);
 }
 
-/** d loss / d each of `wrt`, shaped as they are; zeros where the loss does not depend on one. `loss` is a scalar (). */
+/**
+ * d loss / d each of `wrt`, shaped as they are; zeros where the loss does not depend on one. `loss`
+ * is a scalar ().
+ */
 export function gradient(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
   assert(loss.shape.length === 0, "the loss is a scalar");
-  return backpropagate([loss], [constant(1)], wrt).map((adjoint, k) => adjoint ?? zeros(wrt[k].shape));
+  const adjoints = backpropagate([loss], [constant(1)], wrt);
+  return adjoints.map((adjoint, k) => adjoint ?? zeros(wrt[k].shape));
 }

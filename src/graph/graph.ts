@@ -1,9 +1,12 @@
 /**
- * A graph is a pure function (inputs, state) -> (outputs, state). Inference has inputs and parameters; a training
- * step is the same idea, larger: parameters and moments are state with a next value, the loss is an output.
+ * A graph is a pure function (inputs, state) -> (outputs, state). Inference has inputs and
+ * parameters; a training step is the same idea, larger: parameters and moments are state with a
+ * next value, the loss is an output.
  *
- *   inputs  fed at every run          outputs  returned by every run
- *   state   kept by the program between runs: replaced by `next` after each, unless `next` is the state itself
+ *   inputs   fed at every run
+ *   outputs  returned by every run
+ *   state    kept by the program between runs: replaced by `next` after each, unless that is the
+ *            state itself
  */
 import { assert } from "../base/assert.ts";
 import { namesOf, type Sizes, type Shape } from "./dimension.ts";
@@ -34,8 +37,8 @@ export const resultsOf = (graph: Graph): Tensor[] =>
   [...graph.outputs.map(({ tensor }) => tensor), ...graph.state.map(({ next }) => next)];
 
 /**
- * Gathers a graph from its outputs: every `input` node they reach is fed, unless it is state. Inputs keep the
- * order in which `inputs` lists them (those that nothing reaches are left out).
+ * Gathers a graph from its outputs: every `input` node they reach is fed, unless it is state.
+ * Inputs keep the order in which `inputs` lists them (those that nothing reaches are left out).
  */
 export function makeGraph(name: string, { inputs, state = [], outputs }: {
   inputs: readonly Tensor[]; state?: readonly { tensor: Tensor; next?: Tensor }[];
@@ -53,9 +56,11 @@ export function makeGraph(name: string, { inputs, state = [], outputs }: {
   const reached = new Set(orderNodes(resultsOf(draft)));
   const kept = new Set(draft.state.map(({ tensor }) => tensor.node));
   const fed = inputs.filter(({ node }) => reached.has(node));
+  const declared = new Set([...kept, ...fed.map(({ node }) => node)]);
   for (const node of reached) {
-    assert(node.op !== "input" || kept.has(node) || fed.some((tensor) => tensor.node === node),
-      `graph ${name} reaches the input ${node.op === "input" ? node.attributes.name : ""}, which is not declared`);
+    if (node.op !== "input" || declared.has(node)) continue;
+    assert(false,
+      `graph ${name} reaches the input ${node.attributes.name}, which is not declared`);
   }
   const graph = { ...draft, inputs: fed.map((tensor) => ({ name: nameOf(tensor), tensor })) };
   const names = [...graph.inputs, ...graph.state].map((one) => one.name);
@@ -67,14 +72,17 @@ export function makeGraph(name: string, { inputs, state = [], outputs }: {
 export const openSizes = (graph: Graph): string[] =>
   namesOf([...graph.inputs, ...graph.state].flatMap(({ tensor }) => tensor.shape));
 
-/** The sizes that make `expected` the shapes that were found; asserts when there are none. */
+/**
+ * What found shapes say of the names in expected ones: the first axis that is just a name decides.
+ * Whether the shapes then agree, the caller tells in its own words (`sizesOf(expected, sizes)`).
+ */
 export function matchSizes(pairs: readonly { expected: Shape; found: readonly number[] }[]): Sizes {
   const sizes: Record<string, number> = {};
   for (const { expected, found } of pairs) {
     expected.forEach((dimension, axis) => {
-      if (typeof dimension === "string" && /^[A-Za-z]\w*$/.test(dimension)) sizes[dimension] ??= found[axis];
+      const isName = typeof dimension === "string" && /^[A-Za-z]\w*$/.test(dimension);
+      if (isName && axis < found.length) sizes[dimension] ??= found[axis];
     });
   }
   return sizes;
 }
-

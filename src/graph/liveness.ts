@@ -1,15 +1,15 @@
 /**
- * When tensors are needed, and where they may lie. A runtime that owns its memory takes one arena and
- * these offsets from it; the peak is what a graph needs beside its inputs, state and constants.
+ * When tensors are needed, and where they may lie. A runtime that owns its memory takes one arena
+ * and these offsets from it; the peak is what a graph needs beside its inputs, state and constants.
  *
- *     step   0  1  2  3  4       Intervals include the step that writes and the last that reads: no op
- *     %0     ########            writes where it reads. Results live to the end. Reshapes (and stop)
- *     %1        #####            share their input's place.
+ *     step   0  1  2  3  4     Intervals include the step that writes and the last that reads: no
+ *     %0     ########          op writes where it reads. Results live to the end. Reshapes (and
+ *     %1        #####          stop) share their input's place.
  *     %2           ########
  *
- * Offsets: the largest buffers are placed first, each into the smallest gap that is free through its
- * life (greedy by size: Pisarchyk and Lee 2020, "Efficient memory management for deep neural net
- * inference").
+ * Offsets: the largest buffers are placed first, each into the smallest gap that is free through
+ * its life (greedy by size: Pisarchyk and Lee 2020, "Efficient memory management for deep neural
+ * net inference").
  */
 import { sizeOf, countOf, type Sizes } from "./dimension.ts";
 import { resultsOf, type Graph } from "./graph.ts";
@@ -31,7 +31,9 @@ export interface MemoryPlan {
   /** Inputs before users. */
   readonly order: readonly Node[];
   readonly buffers: readonly Buffer[];
-  /** Whose buffer a tensor lies in; absent: in the feeds or the state, a constant, or never read. */
+  /**
+   * Whose buffer a tensor lies in; absent: in the feeds or the state, a constant, or never read.
+   */
   readonly homes: ReadonlyMap<Tensor, Tensor>;
   /** Outputs that are read by a node or returned; a runtime need not write others. */
   readonly used: ReadonlySet<Tensor>;
@@ -52,7 +54,8 @@ export interface MemoryOptions {
 }
 
 /** Plans a graph's memory. Sizes for its open dimensions ("B", "T") are needed. */
-export function planMemory(graph: Graph, sizes: Sizes = {}, options: MemoryOptions = {}): MemoryPlan {
+export function planMemory(graph: Graph, sizes: Sizes = {}, options: MemoryOptions = {}):
+MemoryPlan {
   return planResults(resultsOf(graph), sizes, options);
 }
 
@@ -124,7 +127,10 @@ function placeBuffers(intervals: readonly Interval[]): Buffer[] {
   return found;
 }
 
-/** The offset of the smallest gap that fits among buffers alive at the same time; else after them all. */
+/**
+ * The offset of the smallest gap that fits among buffers alive at the same time; else after them
+ * all.
+ */
 function bestGap({ first, last, bytes }: Interval, placed: readonly Buffer[]): number {
   let end = 0, best = -1, bestBytes = Infinity;
   for (const other of placed) {

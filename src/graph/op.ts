@@ -1,10 +1,12 @@
 /**
- * The primitives: everything a runtime must implement, and all that gradients are written in. One row per op:
- * what it computes and the rule from input shapes to output shapes, which is also the check.
+ * The primitives: everything a runtime must implement, and all that gradients are written in. One
+ * row per op: what it computes and the rule from input shapes to output shapes, which is also the
+ * check.
  *
  *   elementwise operands broadcast by NumPy's rule; reductions keep their axes with size 1
  *
- * What is missing is made of these in `ops.ts` (mean, minimum, equal, ...), or is a block (block.ts).
+ * What is missing is made of these in `ops.ts` (mean, minimum, equal, ...), or is a block
+ * (block.ts).
  */
 import { assert } from "../base/assert.ts";
 import { broadcastShapes, countOf, isSameShape, multiply, shapeText, type Dimension, type Shape }
@@ -12,8 +14,8 @@ import { broadcastShapes, countOf, isSameShape, multiply, shapeText, type Dimens
 import type { Tensor } from "./tensor.ts";
 
 /**
- * One step of a scan, a closed graph of its own: its tensors reach only these `input` nodes. The scan's inputs
- * are, in this order, initial states, sequences and captured tensors.
+ * One step of a scan, a closed graph of its own: its tensors reach only these `input` nodes. The
+ * scan's inputs are, in this order, initial states, sequences and captured tensors.
  */
 export interface ScanBody {
   /** Placeholders of the step's arguments, as `input` tensors. */
@@ -28,7 +30,8 @@ export interface ScanBody {
   readonly emits: readonly Tensor[];
 }
 
-type None = Readonly<Record<string, never>>;
+/** Attributes of an op that has none. */
+export type None = Readonly<Record<string, never>>;
 
 export interface PrimitiveAttributes {
   /** Fed, or state. Names are unique in a graph. */
@@ -52,7 +55,10 @@ export interface PrimitiveAttributes {
   reduceMax: { readonly axes: readonly number[] };
   /** Descending along the last axis. Has no gradient: reach it through `stop` only. */
   sort: None;
-  /** Of the last two axes; the axes before them broadcast. A is transposed (its last two axes) first if so said. */
+  /**
+   * Of the last two axes; the axes before them broadcast. A is transposed (its last two axes) first
+   * if so said.
+   */
   matmul: { readonly transposeA: boolean; readonly transposeB: boolean };
   reshape: { readonly shape: Shape };
   transpose: { readonly permutation: readonly number[] };
@@ -63,34 +69,30 @@ export interface PrimitiveAttributes {
   pad: { readonly axis: number; readonly before: number; readonly after: number };
   concat: { readonly axis: number };
   /**
-   * (states..., sequences..., captured...) -> (final states..., stacked emits...). Sequences and stacked emits
-   * have time on axis 0. Reversed: from the last element to the first; emits keep the place of their element.
+   * (states..., sequences..., captured...) -> (final states..., stacked emits...). Sequences and
+   * stacked emits have time on axis 0. Reversed: from the last element to the first; emits keep the
+   * place of their element.
    */
   scan: { readonly body: ScanBody; readonly isReverse: boolean };
 }
 export type PrimitiveName = keyof PrimitiveAttributes;
 
-export interface Primitive<Name extends PrimitiveName> {
-  /** How many inputs; null: any. */
+/** What an op takes and gives, whatever it computes. */
+export interface Signature<Attributes> {
+  /** How many inputs; null: as many as its attributes say. */
   readonly arity: number | null;
-  /** From input shapes to output shapes; asserts what must hold. */
-  shapes: (inputs: readonly Shape[], attributes: PrimitiveAttributes[Name]) => readonly Shape[];
+  /** From the shapes of that many inputs to output shapes; asserts what must hold. */
+  shapes: (inputs: readonly Shape[], attributes: Attributes) => readonly Shape[];
 }
 
-const elementwise = (arity: number):
-{ arity: number; shapes: (inputs: readonly Shape[]) => readonly Shape[] } => ({
-  arity,
-  shapes(inputs) {
-    assert(inputs.length === arity, `takes ${arity} inputs, got ${inputs.length}`);
-    return [broadcastShapes(...inputs)];
-  },
-});
+const elementwise = (arity: number): Signature<None> =>
+  ({ arity, shapes: (inputs) => [broadcastShapes(...inputs)] });
 const unary = elementwise(1);
 const binary = elementwise(2);
 
-const reduction = {
+const reduction: Signature<{ readonly axes: readonly number[] }> = {
   arity: 1,
-  shapes([x]: readonly Shape[], { axes }: { readonly axes: readonly number[] }): readonly Shape[] {
+  shapes([x], { axes }) {
     assert(axes.length > 0, "reduces at least one axis");
     axes.forEach((axis) => checkAxis(axis, x));
     return [x.map((dimension, axis) => (axes.includes(axis) ? 1 : dimension))];
@@ -98,15 +100,17 @@ const reduction = {
 };
 
 function checkAxis(axis: number, shape: Shape): void {
-  assert(Number.isInteger(axis) && axis >= 0 && axis < shape.length, `axis ${axis} of ${shapeText(shape)}`);
+  assert(Number.isInteger(axis) && axis >= 0 && axis < shape.length,
+    `axis ${axis} of ${shapeText(shape)}`);
 }
 
-export const PRIMITIVES: { readonly [Name in PrimitiveName]: Primitive<Name> } = {
+export const PRIMITIVES: {
+  readonly [Name in PrimitiveName]: Signature<PrimitiveAttributes[Name]> } = {
   input: { arity: 0, shapes: (_, { shape }) => [shape] },
   constant: { arity: 0, shapes: () => [[]] },
   iota: { arity: 0, shapes: (_, { size }) => [[size]] },
-  neg: unary, exp: unary, log: unary, sqrt: unary, sin: unary, tanh: unary, sigmoid: unary, abs: unary,
-  sign: unary, floor: unary, stop: unary,
+  neg: unary, exp: unary, log: unary, sqrt: unary, sin: unary, tanh: unary, sigmoid: unary,
+  abs: unary, sign: unary, floor: unary, stop: unary,
   add: binary, sub: binary, mul: binary, div: binary, max: binary, greater: binary,
   where: elementwise(3),
   sum: reduction,
@@ -132,7 +136,8 @@ export const PRIMITIVES: { readonly [Name in PrimitiveName]: Primitive<Name> } =
   transpose: {
     arity: 1,
     shapes([x], { permutation }) {
-      assert(permutation.length === x.length && [...permutation].sort((a, b) => a - b).every((p, k) => p === k),
+      const axes = [...permutation].sort((a, b) => a - b);
+      assert(axes.length === x.length && axes.every((axis, k) => axis === k),
         `${permutation.join()} is no permutation of its axes`);
       return [permutation.map((axis) => x[axis])];
     },
@@ -140,7 +145,8 @@ export const PRIMITIVES: { readonly [Name in PrimitiveName]: Primitive<Name> } =
   broadcast: {
     arity: 1,
     shapes([x], { shape }) {
-      assert(isSameShape(broadcastShapes(x, shape), shape), `does not broadcast to ${shapeText(shape)}`);
+      assert(isSameShape(broadcastShapes(x, shape), shape),
+        `does not broadcast to ${shapeText(shape)}`);
       return [shape];
     },
   },
@@ -173,7 +179,8 @@ export const PRIMITIVES: { readonly [Name in PrimitiveName]: Primitive<Name> } =
       let total = 0;
       for (const shape of inputs) {
         const size = shape[axis];
-        assert(typeof size === "number" && isSameShape(shape.with(axis, 0), inputs[0].with(axis, 0)),
+        const isSame = isSameShape(shape.with(axis, 0), inputs[0].with(axis, 0));
+        assert(typeof size === "number" && isSame,
           "joins shapes that differ elsewhere, or of unknown size");
         total += size;
       }
@@ -184,7 +191,9 @@ export const PRIMITIVES: { readonly [Name in PrimitiveName]: Primitive<Name> } =
     arity: null,
     shapes(inputs, { body }) {
       const { states, elements, captured, nextStates, emits } = body;
-      assert(inputs.length === states.length + elements.length + captured.length, "inputs of its body");
+      assert(inputs.length === states.length + elements.length + captured.length,
+        "inputs of its body");
+      assert(nextStates.length === states.length, "one next value per state");
       assert(elements.length > 0, "walks along at least one sequence");
       const sequences = inputs.slice(states.length, states.length + elements.length);
       const time = sequences[0][0];
@@ -193,10 +202,12 @@ export const PRIMITIVES: { readonly [Name in PrimitiveName]: Primitive<Name> } =
           `state ${k} changes its shape`);
       });
       elements.forEach((element, k) => {
-        assert(isSameShape([time, ...element.shape], sequences[k]), `sequence ${k} is not of its element's shape`);
+        assert(isSameShape([time, ...element.shape], sequences[k]),
+          `sequence ${k} is not of its element's shape`);
       });
-      captured.forEach((tensor, k) => {
-        assert(isSameShape(tensor.shape, inputs[states.length + elements.length + k]), `captured ${k}`);
+      const outer = inputs.slice(states.length + elements.length);
+      captured.forEach(({ shape }, k) => {
+        assert(isSameShape(shape, outer[k]), `captured ${k} changes its shape`);
       });
       return [...states.map((state) => state.shape), ...emits.map((emit) => [time, ...emit.shape])];
     },

@@ -1,6 +1,9 @@
-/** Functions that build tensors: one per op, and the small compositions that read better with a name. */
+/**
+ * Functions that build tensors: one per op, and the small compositions that read better with a
+ * name.
+ */
 import { assert } from "../base/assert.ts";
-import { broadcastShapes, isSameShape, type Dimension, type Shape } from "./dimension.ts";
+import { isSameShape, type Dimension, type Shape } from "./dimension.ts";
 import { flatShape, type ScanBody } from "./op.ts";
 import { makeNode, makeTensor, type Tensor } from "./tensor.ts";
 
@@ -8,9 +11,14 @@ import { makeNode, makeTensor, type Tensor } from "./tensor.ts";
 export type Operand = Tensor | number;
 
 export const constant = (value: number): Tensor => makeTensor("constant", [], { value });
-const tensorOf = (operand: Operand): Tensor => (typeof operand === "number" ? constant(operand) : operand);
+const tensorOf = (operand: Operand): Tensor =>
+  (typeof operand === "number" ? constant(operand) : operand);
+/** An elementwise op of two operands. */
+const binary = (op: "add" | "sub" | "mul" | "div" | "max" | "greater") =>
+  (a: Operand, b: Operand): Tensor => makeTensor(op, [tensorOf(a), tensorOf(b)], {});
 
-export const input = (name: string, shape: Shape): Tensor => makeTensor("input", [], { name, shape });
+export const input = (name: string, shape: Shape): Tensor =>
+  makeTensor("input", [], { name, shape });
 /** 0, 1, ..., size - 1 */
 export const iota = (size: Dimension): Tensor => makeTensor("iota", [], { size });
 
@@ -29,17 +37,16 @@ export const stop = (x: Tensor): Tensor => makeTensor("stop", [x], {});
 /** Descending along the last axis. */
 export const sort = (x: Tensor): Tensor => makeTensor("sort", [x], {});
 
-export const add = (a: Operand, b: Operand): Tensor => makeTensor("add", [tensorOf(a), tensorOf(b)], {});
-export const sub = (a: Operand, b: Operand): Tensor => makeTensor("sub", [tensorOf(a), tensorOf(b)], {});
-export const mul = (a: Operand, b: Operand): Tensor => makeTensor("mul", [tensorOf(a), tensorOf(b)], {});
-export const div = (a: Operand, b: Operand): Tensor => makeTensor("div", [tensorOf(a), tensorOf(b)], {});
-export const maximum = (a: Operand, b: Operand): Tensor => makeTensor("max", [tensorOf(a), tensorOf(b)], {});
+export const add = binary("add");
+export const sub = binary("sub");
+export const mul = binary("mul");
+export const div = binary("div");
+export const maximum = binary("max");
 export const minimum = (a: Operand, b: Operand): Tensor =>
   neg(maximum(neg(tensorOf(a)), neg(tensorOf(b))));
 /** 1 where a > b, else 0. */
-export const greater = (a: Operand, b: Operand): Tensor =>
-  makeTensor("greater", [tensorOf(a), tensorOf(b)], {});
-/** 1 where a = b, else 0. */
+export const greater = binary("greater");
+/** 1 where a = b, else 0; where one is not a number, 1. */
 export const equal = (a: Operand, b: Operand): Tensor => sub(1, add(greater(a, b), greater(b, a)));
 export const where = (condition: Operand, a: Operand, b: Operand): Tensor =>
   makeTensor("where", [tensorOf(condition), tensorOf(a), tensorOf(b)], {});
@@ -62,7 +69,8 @@ export function mean(x: Tensor, axes: readonly number[] = everyAxis(x)): Tensor 
   return mul(sum(x, axes), 1 / count);
 }
 
-export const matmul = (a: Tensor, b: Tensor, { transposeA = false, transposeB = false } = {}): Tensor =>
+export const matmul = (a: Tensor, b: Tensor,
+  { transposeA = false, transposeB = false } = {}): Tensor =>
   makeTensor("matmul", [a, b], { transposeA, transposeB });
 
 export const reshape = (x: Tensor, shape: Shape): Tensor =>
@@ -96,8 +104,14 @@ export function split(x: Tensor, axis: number, lengths: readonly number[]): Tens
 export const oneHot = (indices: Tensor, size: number): Tensor =>
   equal(reshape(indices, [...indices.shape, 1]), iota(size));
 
-/** log(1 + e^x), without overflow: max(x, 0) + log(1 + e^-|x|). */
-export const softplus = (x: Tensor): Tensor => add(maximum(x, 0), log(add(1, exp(neg(abs(x))))));
+/**
+ * log(1 + e^x) as p + log(1 + e^(x - 2p)) with p = max(x, 0): nothing overflows, and the slope at 0
+ * is 1/2 whichever slope p has there.
+ */
+export function softplus(x: Tensor): Tensor {
+  const positive = maximum(x, 0);
+  return add(positive, log(add(1, exp(sub(x, mul(positive, 2))))));
+}
 
 export interface ScanStep {
   readonly nextStates: readonly Tensor[];
@@ -129,7 +143,8 @@ export function scan({ states, sequences, captured = [], isReverse = false, step
   return { finals: outputs.slice(0, states.length), stacked: outputs.slice(states.length) };
 }
 
-export const linear = (x: Tensor, w: Tensor, bias: Tensor): Tensor => makeTensor("linear", [x, w, bias], {});
+export const linear = (x: Tensor, w: Tensor, bias: Tensor): Tensor =>
+  makeTensor("linear", [x, w, bias], {});
 export const softmax = (x: Tensor): Tensor => makeTensor("softmax", [x], {});
 export const layerNorm = (x: Tensor, scale: Tensor, bias: Tensor, epsilon = 1e-5): Tensor =>
   makeTensor("layerNorm", [x, scale, bias], { epsilon });
@@ -141,7 +156,8 @@ export interface LstmOutputs {
   readonly lastCell: Tensor;
 }
 /** Shapes: see the block's row in block.ts. */
-export function lstm(x: Tensor, wx: Tensor, wh: Tensor, bias: Tensor, h0: Tensor, c0: Tensor): LstmOutputs {
+export function lstm(x: Tensor, wx: Tensor, wh: Tensor, bias: Tensor, h0: Tensor, c0: Tensor):
+LstmOutputs {
   const [hidden, lastHidden, lastCell] = makeNode("lstm", [x, wx, wh, bias, h0, c0], {});
   return { hidden, lastHidden, lastCell };
 }
@@ -151,9 +167,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, { isCausal = true } =
 { output: Tensor; weights: Tensor } {
   const width = q.shape.at(-1);
   assert(typeof width === "number", "attention has a known width");
-  const [output, weights] = makeNode("attention", [q, k, v], { scale: 1 / Math.sqrt(width), isCausal });
+  const scale = 1 / Math.sqrt(width);
+  const [output, weights] = makeNode("attention", [q, k, v], { scale, isCausal });
   return { output, weights };
 }
-
-/** The shape two operands have together. */
-export const jointShape = (a: Tensor, b: Tensor): Shape => broadcastShapes(a.shape, b.shape);

@@ -1,10 +1,13 @@
 /** Topological order. */
 import type { Node, Tensor } from "./tensor.ts";
 
-/** Every node that `results` reach, inputs before users, in a fixed order. Iterative: graphs may be deep. */
-export function orderNodes(results: readonly Tensor[]): Node[] {
+/**
+ * Every node that `results` reach, inputs before users, in a fixed order; `known` nodes, and what
+ * is reached through them only, are left out. Iterative: graphs may be deep.
+ */
+export function orderNodes(results: readonly Tensor[], known: Iterable<Node> = []): Node[] {
   const ordered: Node[] = [];
-  const seen = new Set<Node>();
+  const seen = new Set(known);
   const stack: { node: Node; next: number }[] = [];
   for (const { node } of results) {
     if (seen.has(node)) continue;

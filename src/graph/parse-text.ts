@@ -1,6 +1,7 @@
 /**
- * Reads the text form of a graph (layout: text.ts) by recursive descent, one line at a time. The text
- * may come from a file that somebody else wrote: what is wrong with it is a UserError with the line.
+ * Reads the text form of a graph (layout: text.ts) by recursive descent, one line at a time. The
+ * text may come from a file that somebody else wrote: what is wrong with it is a UserError with the
+ * line.
  */
 import { messageOf, UserError } from "../base/error.ts";
 import { ATTRIBUTES, lineAttributes, nameText, TEXT_FORMAT, type AttributeKind }
@@ -8,8 +9,8 @@ import { ATTRIBUTES, lineAttributes, nameText, TEXT_FORMAT, type AttributeKind }
 import { isSameShape, multiply, shapeText, type Dimension, type Shape } from "./dimension.ts";
 import type { Graph, Named } from "./graph.ts";
 import { constant, input } from "./ops.ts";
-import { PRIMITIVES, type ScanBody } from "./op.ts";
-import { isBlock, makeNode, type OpName, type Tensor } from "./tensor.ts";
+import type { ScanBody } from "./op.ts";
+import { makeNode, type OpName, type Tensor } from "./tensor.ts";
 
 const HINT = "export the model again: dmn train-export --help";
 const NUMBER = /^(-?\d+(\.\d+)?(e[+-]?\d+)?|-?inf|nan)$/;
@@ -97,7 +98,9 @@ class Line {
     do parts.push(this.matching(/^(\d+|[A-Za-z]\w*)$/, "a size")); while (this.takeIf("*"));
     if (parts.length === 1 && /^\d/.test(parts[0])) return Number(parts[0]);
     const text = parts.join("*");
-    if (multiply(text) !== text) this.refuse(`has the size ${text}, which is not written as sizes are`);
+    if (multiply(text) !== text) {
+      this.refuse(`has the size ${text}, which is not written as sizes are`);
+    }
     return text;
   }
 
@@ -203,8 +206,9 @@ function readNodes(source: Source, depth: number, scope: Scope): void {
     source.advance();
     if (op === "scan") attributes["body"] = readBody(source, depth + 1);
     const outputs = tryNode(line, op as OpName, inputs, attributes);
-    const isSame = outputs.every(({ shape }, k) => k < shapes.length && isSameShape(shape, shapes[k]));
-    if (outputs.length !== shapes.length || !isSame) {
+    const isSame = outputs.length === shapes.length
+      && outputs.every(({ shape }, k) => isSameShape(shape, shapes[k]));
+    if (!isSame) {
       line.refuse(`says ${shapes.map(shapeText).join(", ")}; `
         + `${op} gives ${outputs.map(({ shape }) => shapeText(shape)).join(", ")}`);
     }
@@ -212,13 +216,9 @@ function readNodes(source: Source, depth: number, scope: Scope): void {
   });
 }
 
-/** A node whose shape rule may refuse what the text says. */
+/** A node whose op may refuse what the text says. */
 function tryNode(line: Line, op: OpName, inputs: readonly Tensor[],
   attributes: object): readonly Tensor[] {
-  const arity = isBlock(op) ? null : PRIMITIVES[op].arity;
-  if (arity !== null && inputs.length !== arity) {
-    line.refuse(`gives ${op} ${inputs.length} inputs, not ${arity}`);
-  }
   try { return makeNode(op, inputs, attributes as never); } catch (error) {
     return line.refuse(`does not fit together: ${messageOf(error)}`);
   }
@@ -277,22 +277,31 @@ export function parseGraph(text: string): Graph {
   line.take("format");
   line.take("=");
   const format = line.whole();
-  if (format !== TEXT_FORMAT) line.refuse(`has format ${format}; this version reads format ${TEXT_FORMAT}`);
+  if (format !== TEXT_FORMAT) {
+    line.refuse(`has format ${format}; this version reads format ${TEXT_FORMAT}`);
+  }
   source.advance();
   const scope: Scope = new Map();
-  const inputs = readDeclared(source, 0, "input", scope), state = readDeclared(source, 0, "state", scope);
+  const inputs = readDeclared(source, 0, "input", scope);
+  const state = readDeclared(source, 0, "state", scope);
   readNodes(source, 0, scope);
-  const outputs = readResults(source, 0, "output", scope), next = readResults(source, 0, "next", scope);
+  const outputs = readResults(source, 0, "output", scope);
+  const next = readResults(source, 0, "next", scope);
   if (source.line.depth > 0) source.line.refuse("is indented, but belongs to no scan");
   source.line.take("end");
   source.line.end();
   if (!source.isLast) source.line.refuse("ends the graph, but more lines follow");
   const kept = state.map((tensor) => {
     const after = next.find((one) => one.name === labelOf(tensor))?.tensor ?? tensor;
-    if (!isSameShape(after.shape, tensor.shape)) source.line.refuse(`${labelOf(tensor)} changes its shape`);
+    if (!isSameShape(after.shape, tensor.shape)) {
+      source.line.refuse(`${labelOf(tensor)} changes its shape`);
+    }
     return { name: labelOf(tensor), tensor, next: after };
   });
   const stray = next.find((one) => kept.every(({ name: known }) => known !== one.name));
-  if (stray !== undefined) source.line.refuse(`follows a next value of ${stray.name}, which is no state`);
-  return { name, inputs: inputs.map((tensor) => ({ name: labelOf(tensor), tensor })), state: kept, outputs };
+  if (stray !== undefined) {
+    source.line.refuse(`follows a next value of ${stray.name}, which is no state`);
+  }
+  return { name, inputs: inputs.map((tensor) => ({ name: labelOf(tensor), tensor })),
+    state: kept, outputs };
 }

@@ -1,12 +1,14 @@
 /**
  * What a node may be replaced by, once its inputs are as simple as they get. A rule answers with a
- * tensor of the same shape and, but for rounding, of the same values, or null. Every answer is smaller
- * or nearer to the leaves, so that applying rules ends.
+ * tensor of the same shape and, but for rounding, of the same values, or null. Every answer is
+ * smaller or nearer to the leaves, so that applying rules ends.
  *
- *   uniform   one value everywhere: a constant, or a broadcast of one. Arithmetic of uniforms is done
- *             here, unless it overflows: infinities are the runtime's.
+ *   uniform   one value everywhere: a constant, or a broadcast of one. Arithmetic of uniforms is
+ *             done here, unless it overflows: infinities are the runtime's.
  *
- * Zero times x is zero here even where x is not finite.
+ * Zero times x is zero here even where x is not finite: a zero that is written in the graph means
+ * "does not depend on x" (padding, what a gradient does not reach). Zeros that are fed (weights of
+ * rows, masks) are no constants, so that a NaN behind them does reach the loss and its guard.
  */
 import { broadcastShapes, isSameShape, type Shape } from "./dimension.ts";
 import { add, broadcast, concat, mul, neg, pad, reduceMax, reshape, slice, sub, sum, transpose,
@@ -48,8 +50,9 @@ const asFactor = (x: Tensor): { of: Tensor; factor: number } | null => {
 const FOLD: { readonly [Name in PrimitiveName]?: (...values: number[]) => number } = {
   neg: (x) => -x, exp: Math.exp, log: Math.log, sqrt: Math.sqrt, sin: Math.sin, tanh: Math.tanh,
   sigmoid: (x) => 1 / (1 + Math.exp(-x)), abs: Math.abs, sign: Math.sign, floor: Math.floor,
-  add: (a, b) => a + b, sub: (a, b) => a - b, mul: (a, b) => a * b, div: (a, b) => a / b, max: Math.max,
-  greater: (a, b) => (a > b ? 1 : 0), where: (condition, a, b) => (condition === 0 ? b : a),
+  add: (a, b) => a + b, sub: (a, b) => a - b, mul: (a, b) => a * b, div: (a, b) => a / b,
+  max: Math.max, greater: (a, b) => (a > b ? 1 : 0),
+  where: (condition, a, b) => (condition === 0 ? b : a),
 };
 
 /** Elementwise ops: arithmetic of uniforms, and operands that are broadcast for nothing. */
@@ -137,9 +140,9 @@ const sliceRule: Rule<"slice"> = ([x], shape, { axis, start, length }) => {
 
 const concatRule: Rule<"concat"> = (inputs, shape, { axis }) => {
   if (inputs.length === 1) return inputs[0];
-  const values = inputs.map(uniformOf);
-  if (values[0] !== null && isKnown(shape) && values.every((value) => Object.is(value, values[0]))) {
-    return broadcast(values[0], shape);
+  const [value, ...others] = inputs.map(uniformOf);
+  if (value !== null && isKnown(shape) && others.every((other) => Object.is(other, value))) {
+    return broadcast(value, shape);
   }
   const parts: Tensor[] = [];
   const flat = inputs.flatMap((part) =>

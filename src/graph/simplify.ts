@@ -1,7 +1,7 @@
 /**
- * Makes a graph smaller without changing what it computes, but for rounding: what is computed twice is
- * computed once, arithmetic of constants is done now, and moves that cancel go away. Bodies of scans
- * too; nothing moves out of a body or into it.
+ * Makes a graph smaller without changing what it computes, but for rounding: what is computed twice
+ * is computed once, arithmetic of constants is done now, and moves that cancel go away. Bodies of
+ * scans too; nothing moves out of a body or into it.
  *
  * The last step before a runtime: gradients are taken first, because `stop` goes away as well.
  */
@@ -27,7 +27,8 @@ class Simplifier {
   readonly #numbers = new Map<Node, number>();
 
   run(results: readonly Tensor[]): Tensor[] {
-    // Inputs come first in this order, so that `formOf` goes deep only into what the rules have made.
+    // Inputs come first in this order, so that `formOf` goes deep only into what the rules have
+    // made.
     for (const node of orderNodes(results)) this.#settle(node);
     return results.map((result) => this.#formOf(result));
   }
@@ -42,7 +43,8 @@ class Simplifier {
     const inputs = node.inputs.map((input) => this.#formOf(input));
     const made = simpler(node, inputs);
     if (made !== null) {
-      assert(isSameShape(made.shape, node.outputs[0].shape), `simplifying ${node.op} changed its shape`);
+      assert(isSameShape(made.shape, node.outputs[0].shape),
+        `simplifying ${node.op} changed its shape`);
       this.#forms.set(node.outputs[0], this.#formOf(made));
       return;
     }
@@ -81,7 +83,9 @@ function withSimpleBody(node: Node, inputs: readonly Tensor[]): Node {
   return makeNode<OpName>(node.op, inputs, node.attributes)[0].node;
 }
 
-/** The same function with fewer nodes. Inputs, state and outputs keep their names, order and shapes. */
+/**
+ * The same function with fewer nodes. Inputs, state and outputs keep their names, order and shapes.
+ */
 export function simplify(graph: Graph): Graph {
   const results = new Simplifier().run(resultsOf(graph));
   const { length } = graph.outputs;

@@ -1,16 +1,17 @@
 /**
- * The nodes of a graph. A node is an op with inputs and attributes; a tensor is one of its outputs. Nodes are
- * immutable values that point backwards, so a graph is whatever its outputs reach:
+ * The nodes of a graph. A node is an op with inputs and attributes; a tensor is one of its outputs.
+ * Nodes are immutable values that point backwards, so a graph is whatever its outputs reach:
  *
- *     Tensor ──node──> Node { op, inputs: Tensor[], attributes }      Node.outputs[tensor.index] === tensor
+ *   Tensor ──node──> Node { op, inputs: Tensor[], attributes }     node.outputs[index] === tensor
  *
- * All elements are real numbers. Which float they are is the runtime's choice (float64 in `reference`).
+ * All elements are real numbers. Which float they are is the runtime's choice (float64 in
+ * `reference`).
  */
 import { assert } from "../base/assert.ts";
-import { BLOCK_SHAPES, type BlockAttributes, type BlockName } from "./block.ts";
+import { messageOf } from "../base/error.ts";
+import { BLOCK_SIGNATURES, type BlockAttributes, type BlockName } from "./block.ts";
 import { shapeText, type Shape } from "./dimension.ts";
-import { PRIMITIVES } from "./op.ts";
-import type { PrimitiveAttributes, PrimitiveName } from "./op.ts";
+import { PRIMITIVES, type PrimitiveAttributes, type PrimitiveName, type Signature } from "./op.ts";
 
 export type OpName = PrimitiveName | BlockName;
 export type Attributes = PrimitiveAttributes & BlockAttributes;
@@ -31,19 +32,24 @@ export interface Tensor {
   readonly shape: Shape;
 }
 
-export const isBlock = (op: OpName): op is BlockName => Object.hasOwn(BLOCK_SHAPES, op);
+const SIGNATURES: { readonly [Op in OpName]: Signature<Attributes[Op]> } =
+  { ...PRIMITIVES, ...BLOCK_SIGNATURES };
 
-const shapesOfPrimitive = Object.fromEntries(
-  Object.entries(PRIMITIVES).map(([name, primitive]) => [name, primitive.shapes]));
+export const isBlock = (op: OpName): op is BlockName => Object.hasOwn(BLOCK_SIGNATURES, op);
 
-/** A new node, its shapes checked by the op's rule. Everything that builds graphs ends here. */
+/**
+ * A new node, its inputs counted and their shapes checked by the op's signature. Everything that
+ * builds graphs ends here.
+ */
 export function makeNode<Op extends OpName>(op: Op, inputs: readonly Tensor[],
   attributes: Attributes[Op]): readonly Tensor[] {
-  const rule = (isBlock(op) ? BLOCK_SHAPES[op] : shapesOfPrimitive[op]) as
-    (shapes: readonly Shape[], attributes: Attributes[Op]) => readonly Shape[];
+  const given = inputs.map((input) => input.shape);
+  const call = (): string => `${op}(${given.map(shapeText).join(", ")})`;
+  const { arity, shapes: shapesOf } = SIGNATURES[op];
+  if (arity !== null && given.length !== arity) assert(false, `${call()} takes ${arity} inputs`);
   let shapes: readonly Shape[];
-  try { shapes = rule(inputs.map((input) => input.shape), attributes); } catch (error) {
-    assert(false, `${op}(${inputs.map((input) => shapeText(input.shape)).join(", ")}): ${String(error)}`);
+  try { shapes = shapesOf(given, attributes); } catch (error) {
+    assert(false, `${call()}: ${messageOf(error)}`);
   }
   const outputs: Tensor[] = [];
   const node = { op, inputs, attributes, outputs } as unknown as Node;

@@ -1,6 +1,6 @@
 /**
- * The text form of a graph: read by people, stored in exported models so that no runtime has to find
- * an LSTM again among its products, and compared where graphs must be equal.
+ * The text form of a graph: read by people, stored in exported models so that no runtime has to
+ * find an LSTM again among its products, and compared where graphs must be equal.
  *
  *     graph demo format=1                                first line: name, version of this layout
  *     input features (B, T, 8)                           fed
@@ -13,10 +13,11 @@
  *     next w = %7 (8, 4)                                 there is one. Next: where a state changes
  *     end
  *
- * One line per node in the order of `orderNodes`; constants are written where they are used. Numbers
- * are the shortest decimals that give the same double back (and `-0`, `inf`, `-inf`, `nan`). A name
- * that is no plain word is a JSON string. Shapes after `->` are what the shape rules say: checked when
- * the text is read. attribute-text.ts has the table of attributes, parse-text.ts is the way back.
+ * One line per node in the order of `orderNodes`; constants are written where they are used.
+ * Numbers are the shortest decimals that give the same double back (and `-0`, `inf`, `-inf`,
+ * `nan`). A name that is no plain word is a JSON string. Shapes after `->` are what the shape rules
+ * say: checked when the text is read. attribute-text.ts has the table of attributes, parse-text.ts
+ * is the way back.
  */
 import { assert } from "../base/assert.ts";
 import { attributesText, nameText, numberText, TEXT_FORMAT } from "./attribute-text.ts";
@@ -28,7 +29,9 @@ import type { Node, Tensor } from "./tensor.ts";
 
 export { parseGraph } from "./parse-text.ts";
 
-/** What the tensors of one scope (a graph or a body) are called: "features", "0.5", "%12", "%12.1". */
+/**
+ * What the tensors of one scope (a graph or a body) are called: "features", "0.5", "%12", "%12.1".
+ */
 export class Labels {
   readonly #nodes = new Map<Node, string>();
 

@@ -6,15 +6,15 @@ import { assert } from "../base/assert.ts";
 import { messageOf } from "../base/error.ts";
 import { isSameShape, shapeText, type Shape } from "./dimension.ts";
 import { resultsOf, type Graph } from "./graph.ts";
-import { PRIMITIVES, type ScanBody } from "./op.ts";
+import type { ScanBody } from "./op.ts";
 import { orderNodes } from "./order.ts";
-import { isBlock, makeNode, type Node, type OpName, type Tensor } from "./tensor.ts";
+import { makeNode, type Node, type OpName, type Tensor } from "./tensor.ts";
 import { Labels } from "./text.ts";
 
 /**
- * Asserts that the shape rules hold at every node, in scan bodies too; that nothing uses itself; that
- * inputs are declared, once, under their own name; that bodies reach only their placeholders; and that
- * states keep their shape. What nothing reaches is not looked at.
+ * Asserts that the shape rules hold at every node, in scan bodies too; that nothing uses itself;
+ * that inputs are declared, once, under their own name; that bodies reach only their placeholders;
+ * and that states keep their shape. What nothing reaches is not looked at.
  */
 export function verify(graph: Graph): void {
   const declared = [...graph.inputs, ...graph.state];
@@ -27,9 +27,9 @@ export function verify(graph: Graph): void {
     assert(twice === undefined, `graph ${graph.name} has two ${what}s named ${twice?.name}`);
   }
   verifyNodes(`graph ${graph.name}`, resultsOf(graph), declared.map(({ tensor }) => tensor));
-  for (const { name, tensor, next } of graph.state) {
-    assert(isSameShape(tensor.shape, next.shape),
-      `graph ${graph.name}: state ${name} ${shapeText(tensor.shape)} becomes ${shapeText(next.shape)}`);
+  for (const { name, tensor: { shape }, next } of graph.state) {
+    assert(isSameShape(shape, next.shape),
+      `graph ${graph.name}: state ${name} ${shapeText(shape)} becomes ${shapeText(next.shape)}`);
   }
 }
 
@@ -39,7 +39,8 @@ function verifyNodes(place: string, results: readonly Tensor[], inputs: readonly
   const own = new Set(inputs.map(({ node }) => node));
   const done = new Set<Node>();
   for (const node of nodes) {
-    const fault = node.inputs.every((input) => done.has(input.node)) ? faultOf(node, own) : "uses itself";
+    const isAfterInputs = node.inputs.every((input) => done.has(input.node));
+    const fault = isAfterInputs ? faultOf(node, own) : "uses itself";
     assert(fault === null, `${place}: ${fault}: ${labels.line(node)}`);
     done.add(node);
     if (node.op === "scan") verifyBody(`${place}, in ${labels.line(node)}`, node.attributes.body);
@@ -50,9 +51,9 @@ function verifyNodes(place: string, results: readonly Tensor[], inputs: readonly
 function faultOf(node: Node, own: ReadonlySet<Node>): string | null {
   if (node.op === "input" && !own.has(node)) return "an input that is not declared";
   const isOwn = (tensor: Tensor): boolean => tensor.node.outputs[tensor.index] === tensor;
-  if (![...node.inputs, ...node.outputs].every(isOwn)) return "a tensor that is no output of its node";
-  const arity = isBlock(node.op) ? null : PRIMITIVES[node.op].arity;
-  if (arity !== null && node.inputs.length !== arity) return `takes ${arity} inputs`;
+  if (![...node.inputs, ...node.outputs].every(isOwn)) {
+    return "a tensor that is no output of its node";
+  }
   let expected: readonly Shape[];
   try {
     expected = makeNode<OpName>(node.op, node.inputs, node.attributes).map(({ shape }) => shape);
@@ -62,7 +63,8 @@ function faultOf(node: Node, own: ReadonlySet<Node>): string | null {
   return isSame ? null : `gives ${expected.map(shapeText).join(", ")}`;
 }
 
-function verifyBody(place: string, { states, elements, captured, nextStates, emits }: ScanBody): void {
+function verifyBody(place: string, body: ScanBody): void {
+  const { states, elements, captured, nextStates, emits } = body;
   const placeholders = [...states, ...elements, ...captured];
   const names = placeholders.map(({ node }) => (node.op === "input" ? node.attributes.name : null));
   assert(!names.includes(null), `${place}: a placeholder is no input node`);

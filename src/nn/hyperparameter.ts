@@ -1,4 +1,7 @@
-/** What a person or a search may choose about a network. Declared once: checking, help and search spaces follow. */
+/**
+ * What a person or a search may choose about a network. Declared once: checking, help and search
+ * spaces follow.
+ */
 import { UserError } from "../base/error.ts";
 import { suggestion } from "../base/suggest.ts";
 
@@ -15,7 +18,10 @@ export type Chosen<Declared extends Hyperparameters> = {
   readonly [Name in keyof Declared]: Declared[Name] extends { kind: "choice" } ? string : number };
 export type Settings = Readonly<Record<string, number | string>>;
 
-/** Defaults overlaid with what was said. UserError for an unknown name, a wrong kind, or a value out of range. */
+/**
+ * Defaults overlaid with what was said. UserError for an unknown name, a wrong kind, or a value out
+ * of range.
+ */
 export function chooseSettings(owner: string, declared: Hyperparameters, said: Settings): Settings {
   for (const name of Object.keys(said)) {
     if (!Object.hasOwn(declared, name)) {

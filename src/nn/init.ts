@@ -13,7 +13,10 @@ export const uniformInit = (bound: number): Initialiser => (values, _shape, stre
   for (let k = 0; k < values.length; k++) values[k] = (2 * stream.uniform() - 1) * bound;
 };
 
-/** Uniform in +-sqrt(6 / (fan in + fan out)) (Glorot and Bengio 2010); the last two axes are fan in, fan out. */
+/**
+ * Uniform in +-sqrt(6 / (fan in + fan out)) (Glorot and Bengio 2010); the last two axes are fan in,
+ * fan out.
+ */
 export const glorotInit: Initialiser = (values, shape, stream) => {
   assert(shape.length >= 2, "fans need two axes");
   uniformInit(Math.sqrt(6 / (shape.at(-2)! + shape.at(-1)!)))(values, shape, stream);

@@ -1,7 +1,7 @@
 /**
- * What an architecture is (models/*.ts fulfil it): a name, its hyperparameters, and a pure function from inputs to
- * heads. The same function builds the training graph, the exported graph and the tests' graphs; the scope decides
- * what a parameter and a dropout mask are there.
+ * What an architecture is (models/*.ts fulfil it): a name, its hyperparameters, and a pure function
+ * from inputs to heads. The same function builds the training graph, the exported graph and the
+ * tests' graphs; the scope decides what a parameter and a dropout mask are there.
  *
  *     features (B, T, F) ─┐
  *     instrument (B)     ─┴─ build(scope, inputs, settings) ─> position, volatility, confidence (B, T) each
@@ -17,16 +17,24 @@ export interface ParameterSpec {
   readonly name: string;
   readonly shape: readonly number[];
   readonly init: Initialiser;
-  /** After each update the Euclidean norm of the parameter is cut to this (the papers' max-norm). */
+  /**
+   * After each update the Euclidean norm of the parameter is cut to this (the papers' max-norm).
+   */
   readonly maxNorm?: number;
 }
 
 /** What the layers ask for while a model is built. */
 export interface Scope {
   parameter(name: string, shape: readonly number[], init: Initialiser, options?: { maxNorm?: number }): Tensor;
-  /** x with dropout in training (its mask is fed as `dropout/NAME`, shaped as x), x itself elsewhere. */
+  /**
+   * x with dropout in training (its mask is fed as `dropout/NAME`, shaped as x), x itself
+   * elsewhere.
+   */
   dropout(name: string, x: Tensor): Tensor;
-  /** Initial recurrent state (B, H): zero in training and replay, fed as `state/NAME` where state is carried. */
+  /**
+   * Initial recurrent state (B, H): zero in training and replay, fed as `state/NAME` where state is
+   * carried.
+   */
   initialState(name: string, shape: Shape): Tensor;
   /** Says what that state is after the last step. */
   finalState(name: string, value: Tensor): void;
@@ -55,7 +63,10 @@ export interface ModelSize {
 export interface Heads {
   /** In [-1, 1]: tanh(score). */
   readonly position: Tensor;
-  /** The position before its tanh: what regression and classification losses read as their prediction. */
+  /**
+   * The position before its tanh: what regression and classification losses read as their
+   * prediction.
+   */
   readonly score: Tensor;
   /** > 0, of the target (the volatility-scaled next return). */
   readonly volatility: Tensor | null;

@@ -9,15 +9,15 @@ export interface Values {
 export type Tensors = Readonly<Record<string, Values>>;
 
 export interface Runtime {
-  readonly name: "reference" | "ort" | "cuda";
+  readonly name: "reference" | "ort" | "native" | "cuda";
   compile(graph: Graph): Promise<Program>;
 }
 
 /** A graph ready to run, with its state. Two programs share nothing. */
 export interface Program extends AsyncDisposable {
   /**
-   * One call of the function: feeds by input name, outputs by name; state is replaced by its next value. Outputs
-   * are the program's own buffers: valid until the next run.
+   * One call of the function: feeds by input name, outputs by name; state is replaced by its next
+   * value. Outputs are the program's own buffers: valid until the next run.
    */
   run(feeds: Tensors): Promise<Tensors>;
   /** Copies state out. */

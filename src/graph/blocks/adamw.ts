@@ -1,4 +1,7 @@
-/** Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2; decay 0 is Kingma and Ba's Adam). */
+/**
+ * Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2; decay 0 is Kingma and
+ * Ba's Adam).
+ */
 import { add, div, mul, sqrt, sub, tanh } from "../ops.ts";
 import type { Block } from "./index.ts";
 import type { Tensor } from "../tensor.ts";
@@ -15,8 +18,9 @@ export const adamw: Block<"adamw"> = {
 };
 
 /**
- * 1 - e^x by -2 t / (1 - t) with t = tanh(x / 2): at the first steps x is about -0.001, where 1 - e^x
- * as written would keep four digits in float32 and every early update would be off by 3e-5 of itself.
+ * 1 - e^x by -2 t / (1 - t) with t = tanh(x / 2): at the first steps x is about -0.001, where
+ * 1 - e^x as written would keep four digits in float32 and every early update would be off by 3e-5
+ * of itself.
  */
 function oneMinusExp(x: Tensor): Tensor {
   const t = tanh(mul(x, 0.5));

@@ -1,4 +1,6 @@
-/** Gaussian error linear unit, tanh approximation: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). */
+/**
+ * Gaussian error linear unit, tanh approximation: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
+ */
 import { add, mul, sigmoid, sub, tanh } from "../ops.ts";
 import type { Block } from "./index.ts";
 
@@ -8,8 +10,8 @@ export const gelu: Block<"gelu"> = {
     return [mul(mul(x, 0.5), add(tanh(inner), 1))];
   },
   /**
-   * The same function is y = x s with s = sigmoid(u), u = 2 sqrt(2/pi) (x + 0.044715 x^3); its slope
-   * s + (y - y s) u' takes fewer passes over x than the tanh's.
+   * The same function is y = x s with s = sigmoid(u), u = 2 sqrt(2/pi) (x + 0.044715 x^3); its
+   * slope s + (y - y s) u' takes fewer passes over x than the tanh's.
    */
   gradient([x], [y], [dy]) {
     if (dy === null) return [null];

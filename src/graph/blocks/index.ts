@@ -14,11 +14,13 @@ export interface Block<Name extends BlockName> {
   /** The definition: one tensor per output. */
   decompose: (inputs: readonly Tensor[], attributes: BlockAttributes[Name]) => readonly Tensor[];
   /**
-   * Vector-Jacobian product, where it beats the decomposition's: per input its adjoint, null where none
-   * flows. `outputs` are the block's own, `adjoints` of them are null where nothing flows back.
+   * Vector-Jacobian product, where it beats the decomposition's: per input its adjoint, null where
+   * none flows. `outputs` are the block's own, `adjoints` of them are null where nothing flows
+   * back.
    */
   gradient?: (inputs: readonly Tensor[], outputs: readonly Tensor[],
-    adjoints: readonly (Tensor | null)[], attributes: BlockAttributes[Name]) => readonly (Tensor | null)[];
+    adjoints: readonly (Tensor | null)[], attributes: BlockAttributes[Name]) =>
+  readonly (Tensor | null)[];
 }
 
 export const BLOCKS: { readonly [Name in BlockName]: Block<Name> } =

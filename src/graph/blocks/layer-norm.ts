@@ -1,4 +1,7 @@
-/** Layer normalisation over the last axis (Ba, Kiros and Hinton 2016): biased variance, then scale and bias. */
+/**
+ * Layer normalisation over the last axis (Ba, Kiros and Hinton 2016): biased variance, then scale
+ * and bias.
+ */
 import { add, div, mean, mul, reshape, sqrt, sub, sum } from "../ops.ts";
 import type { Block } from "./index.ts";
 import type { Tensor } from "../tensor.ts";
@@ -12,8 +15,11 @@ function standardise(x: Tensor, epsilon: number): { xhat: Tensor; deviation: Ten
 }
 
 export const layerNorm: Block<"layerNorm"> = {
-  decompose: ([x, scale, bias], { epsilon }) => [add(mul(standardise(x, epsilon).xhat, scale), bias)],
-  /** dx = (g - mean(g) - xhat mean(g xhat)) / deviation with g = dy scale; x is standardised again. */
+  decompose: ([x, scale, bias], { epsilon }) =>
+    [add(mul(standardise(x, epsilon).xhat, scale), bias)],
+  /**
+   * dx = (g - mean(g) - xhat mean(g xhat)) / deviation with g = dy scale; x is standardised again.
+   */
   gradient([x, scale], _, [dy], { epsilon }) {
     if (dy === null) return [null, null, null];
     const { xhat, deviation } = standardise(x, epsilon);

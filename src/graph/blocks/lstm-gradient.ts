@@ -1,17 +1,20 @@
 /**
- * Backpropagation through an LSTM layer. All that does not depend on the future is computed for all steps at
- * once; the loop, backwards in time, keeps seven ops, and the weight gradients are one product each:
+ * Backpropagation through an LSTM layer. All that does not depend on the future is computed for all
+ * steps at once; the loop, backwards in time, keeps seven ops, and the weight gradients are one
+ * product each:
  *
  *   dh = dy_t + dh_{t+1}    dc = dc_{t+1} + dh u_t     u = o (1 - tanh^2 c)
  *   da = (dc, dc, dh, dc) k_t     k = (g i(1-i), c_{t-1} f(1-f), tanh c o(1-o), i(1-g^2))
  *   dh_t = da Wh^T          dc_t = dc f_t
  *   dx = da Wx^T            dWx = x^T da               dWh = h_{t-1}^T da         db = sum da
  *
- * A block of its own, because a runtime that runs the layer in its own way runs this in its own way too.
+ * A block of its own, because a runtime that runs the layer in its own way runs this in its own way
+ * too.
  */
 import { assert } from "../../base/assert.ts";
 import { multiply } from "../dimension.ts";
-import { add, concat, matmul, mul, reshape, scan, slice, split, sub, sum, tanh, transpose } from "../ops.ts";
+import { add, concat, matmul, mul, reshape, scan, slice, split, sub, sum, tanh, transpose }
+  from "../ops.ts";
 import type { Block } from "./index.ts";
 import type { Tensor } from "../tensor.ts";
 

@@ -1,12 +1,14 @@
 /**
- * Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate of Gers et al. 2000), one layer.
+ * Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate of Gers et al. 2000), one
+ * layer.
  *
- *   a_t = x_t Wx + h_{t-1} Wh + b        gates in the order i, f, o, g: one sigmoid covers three of them
+ *   a_t = x_t Wx + h_{t-1} Wh + b        gates i, f, o, g: one sigmoid covers three
  *   i, f, o = sigmoid   g = tanh         c_t = f c_{t-1} + i g        h_t = o tanh(c_t)
  */
 import { assert } from "../../base/assert.ts";
 import { multiply } from "../dimension.ts";
-import { add, concat, matmul, mul, reshape, scan, sigmoid, slice, split, tanh, zeros } from "../ops.ts";
+import { add, concat, matmul, mul, reshape, scan, sigmoid, slice, split, tanh, zeros }
+  from "../ops.ts";
 import { makeNode } from "../tensor.ts";
 import type { Block } from "./index.ts";
 
@@ -28,9 +30,10 @@ export const lstm: Block<"lstm"> = {
     return [stacked[0], finals[0], finals[1], stacked[1], stacked[2]];
   },
 
-  gradient([x, wx, wh, , h0, c0], [hidden, , , cells, gates], [dHidden, dLastHidden, dLastCell, ...kept]) {
-    assert(kept.every((adjoint) => adjoint === null), "cells and gates are kept for this gradient only");
+  gradient([x, wx, wh, , h0, c0], [hidden, , , cells, gates], [dHidden, dLastH, dLastC, ...kept]) {
+    assert(kept.every((adjoint) => adjoint === null),
+      "cells and gates are kept for this gradient only");
     return makeNode("lstmGradient", [x, wx, wh, h0, c0, hidden, cells, gates,
-      dHidden ?? zeros(hidden.shape), dLastHidden ?? zeros(h0.shape), dLastCell ?? zeros(c0.shape)], {});
+      dHidden ?? zeros(hidden.shape), dLastH ?? zeros(h0.shape), dLastC ?? zeros(c0.shape)], {});
   },
 };

@@ -1,7 +1,7 @@
 /**
- * The primitives in float64, one kernel each. A kernel is given the arrays it reads and writes, whose
- * shapes are numbers by now, and returns the loop that computes one from the other: positions are worked
- * out once, a run is loops only.
+ * The primitives in float64, one kernel each. A kernel is given the arrays it reads and writes,
+ * whose shapes are numbers by now, and returns the loop that computes one from the other: positions
+ * are worked out once, a run is loops only.
  *
  * Everything that moves elements is one idea, a view: element (i, j, ...) of a shape lies at
  *

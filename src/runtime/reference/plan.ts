@@ -1,6 +1,6 @@
 /**
- * A plan computes tensors from tensors whose values are given, node by node. Graphs, steps of a scan and
- * blocks (by their decomposition) are all plans.
+ * A plan computes tensors from tensors whose values are given, node by node. Graphs, steps of a
+ * scan and blocks (by their decomposition) are all plans.
  */
 import { assert } from "../../base/assert.ts";
 import { isSameShape, sizesOf, type Sizes } from "../../graph/dimension.ts";
@@ -17,7 +17,9 @@ export interface Plan {
   readonly results: readonly Dense[];
 }
 
-/** Plans `results`, which reach no `input` but the given. No array is written but by its own node. */
+/**
+ * Plans `results`, which reach no `input` but the given. No array is written but by its own node.
+ */
 export function makePlan(given: readonly (readonly [Tensor, Dense])[], results: readonly Tensor[],
   sizes: Sizes): Plan {
   const values = new Map(given);
