@@ -7,6 +7,7 @@
  */
 import { themeScript, stillScript } from "../backtest/page/client.ts";
 import { documentOf, sectionsOf } from "../backtest/page/document.ts";
+import { barsPicture } from "../backtest/page/bars.ts";
 import { formatRatio } from "../backtest/page/format.ts";
 import { html, type Markup } from "../backtest/page/html.ts";
 import type { Section } from "../backtest/page/sections.ts";
@@ -14,8 +15,7 @@ import { table } from "../backtest/page/table.ts";
 import { styleSheet } from "../backtest/page/theme.ts";
 import { mean } from "../metrics/moments.ts";
 import type { Artifact, FoldArtifact, SeedArtifact } from "../train/artifact.ts";
-import { colorOf, curvePicture, importancePicture, PICTURE_STYLE, scalesOf, type Line, type Scales }
-  from "./train-pictures.ts";
+import { colorOf, curvePicture, PICTURE_STYLE, scalesOf, type Line, type Scales } from "./train-pictures.ts";
 
 /** Epochs of one seed of one fold, from epoch 1. */
 export interface Curve {
@@ -123,9 +123,12 @@ function foldsBody({ folds }: Artifact): Markup {
 }
 
 function importanceBody({ features, folds, importanceStability }: Artifact): Markup {
-  const rows = features.map((feature, k) => ({ feature,
-    byFold: folds.map((fold) => fold.importance[k] ?? NaN) }))
-    .map((row) => ({ ...row, mean: mean(row.byFold) })).sort((a, b) => b.mean - a.mean);
+  const rows = features.map((name, k) => ({ name,
+    values: folds.map((fold) => fold.importance[k] ?? NaN) }))
+    .map((row) => ({ ...row, mean: mean(row.values) })).sort((a, b) => b.mean - a.mean);
+  if (!rows.some((row) => Number.isFinite(row.mean))) {
+    return html`<p class="caption">n/a: importance was not measured.</p>`;
+  }
   const stability = importanceStability === null ? ""
     : ` Rank correlation between folds: ${formatRatio(importanceStability, 2)} `
       + "(1: the same order in every fold).";
@@ -133,7 +136,9 @@ function importanceBody({ features, folds, importanceStability }: Artifact): Mar
   const rest = left > 0 ? ` ${left} of lesser weight are not drawn.` : "";
   return html`<p class="caption">How much the validation Sharpe ratio falls when one feature is
 shuffled: the bar is the mean over folds, a dot one fold.${stability}${rest}</p>${
-  importancePicture(rows.slice(0, FEATURES_DRAWN_MAX), folds.map((fold) => fold.name))}`;
+  barsPicture(rows.slice(0, FEATURES_DRAWN_MAX), { id: "importance-picture",
+    label: "Importance of each feature, mean over folds and each fold",
+    parts: folds.map((fold) => `fold ${fold.name}`) })}`;
 }
 
 function trialsBody({ folds }: Artifact): Markup {

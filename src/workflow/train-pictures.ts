@@ -1,8 +1,7 @@
-/** Still pictures of a training, in SVG: curves by epoch, and what the network relies on. */
+/** Still pictures of a training, in SVG: curves by epoch. */
 import { digitsOf, formatRatio } from "../backtest/page/format.ts";
 import { ticks } from "../backtest/page/graphics.ts";
 import { html, type Markup } from "../backtest/page/html.ts";
-import { mean } from "../metrics/moments.ts";
 
 const WIDTH = 480;
 const HEIGHT = 232;
@@ -91,50 +90,9 @@ function piecesOf(values: readonly number[]): [number, number][][] {
   return pieces;
 }
 
-/** One feature: its importance in each fold. */
-export interface ImportanceRow {
-  readonly feature: string;
-  readonly byFold: readonly number[];
-}
-
-const ROW = 22;
-const NAMES = 150;
-
-/** A bar a feature: the mean over folds, and a dot for each fold, so that what is stable shows. */
-export function importancePicture(rows: readonly ImportanceRow[], folds: readonly string[]): Markup {
-  const known = rows.flatMap((row) => [...row.byFold]).filter(Number.isFinite);
-  if (known.length === 0) return html`<p class="caption">n/a: importance was not measured.</p>`;
-  const low = Math.min(0, ...known), high = Math.max(1e-9, ...known);
-  const width = 2 * WIDTH, right = width - 24;
-  const x = (value: number): number => NAMES + ((value - low) / (high - low)) * (right - NAMES);
-  const bottom = rows.length * ROW + 6;
-  const levels = ticks(low, high, 6), digits = digitsOf(levels.length > 1 ? levels[1] - levels[0] : high);
-  const grid = levels.map((value) => html`<path class="${Math.abs(value) < 1e-12 ? "zero" : "rule"}"
-d="M${at(x(value))} 2V${bottom}"/><text x="${at(x(value))}" y="${bottom + 18}" text-anchor="middle">${
-  formatRatio(value, digits)}</text>`);
-  const bars = rows.map(({ feature, byFold }, k) => {
-    const average = mean(byFold), middle = k * ROW + ROW / 2 + 2;
-    const from = Math.min(x(0), x(average)), length = Math.abs(x(average) - x(0));
-    const dots = byFold.map((value, fold) => Number.isFinite(value)
-      ? html`<circle class="dot" r="3.5" cx="${at(x(value))}" cy="${at(middle)}"><title>${
-        `${feature}, fold ${folds[fold]}: ${formatRatio(value, digits + 1)}`}</title></circle>` : null);
-    return html`<text class="strong" x="${NAMES - 8}" y="${at(middle + 4)}"
-text-anchor="end">${short(feature)}<title>${
-      feature}</title></text><rect class="bar" x="${at(from)}" y="${at(middle - 6)}" width="${at(length)}"
-height="12"/><g class="c-benchmark">${dots}</g>`;
-  });
-  return html`<svg class="figure wide" id="importance-picture" role="img"
-viewBox="0 0 ${width} ${bottom + 26}"
-aria-label="Importance of each feature, mean over folds and each fold">${grid}${bars}</svg>`;
-}
-
-const short = (name: string): string => name.length > 22 ? `${name.slice(0, 21)}…` : name;
-
 /** What these pictures add to theme.ts. */
 export const PICTURE_STYLE = `
-svg.figure.wide{max-width:none}
 svg .line.thin{stroke-width:1.5}
-svg .bar{fill:var(--strategy);opacity:.3}
 .fold{margin-top:22px}
 .fold .head{justify-content:flex-start}
 .fold .two{gap:0 40px}

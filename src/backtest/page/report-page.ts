@@ -52,6 +52,6 @@ ${bodyOf(sections(result, others, drawn, rows?.length ?? null))}
 }
 
 function bodyOf(parts: readonly Section[]): Markup {
-  return sectionsOf(parts, html`Made by dmn from the numbers of one backtest. Times are UTC. A backtest says what
-would have happened under its assumptions, not what will.`);
+  return sectionsOf(parts, html`Made by dmn from the numbers of one backtest. Times are UTC. A
+backtest says what would have happened under its assumptions, not what will.`);
 }

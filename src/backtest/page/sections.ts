@@ -10,6 +10,7 @@ import { comparedWith, type Chart, type Compared, type Series } from "./series.t
 import {
   comparisonTable, costTable, differencesTable, drawdownTable, formulaTable, groupTable, windowsTable,
 } from "./tables.ts";
+import { viewsBody } from "./views.ts";
 import { RISK_KEYS, RISK_WORDS } from "./words.ts";
 
 export interface Section {
@@ -50,6 +51,9 @@ export function sections(
       body: groupsBody(result.classes, "Asset classes", false) },
     { id: "instruments", title: "Instruments", short: "Instruments",
       body: groupsBody(result.instruments, "Instruments", true) },
+    result.views === undefined ? null
+      : { id: "views", title: "What the network looked at", short: "Network",
+          body: viewsBody(result.views) },
     result.engine !== "event" ? null
       : { id: "differences", title: "Why the two engines differ", short: "Engines",
           body: differencesBody(result) },

@@ -185,6 +185,8 @@ svg .line{fill:none;stroke:var(--line);stroke-width:2}
 svg .dot{fill:var(--line);stroke:var(--paper);stroke-width:1.5}
 svg .up{fill:var(--strategy)}
 svg .down{fill:var(--benchmark)}
+svg .bar{fill:var(--strategy);opacity:.3}
+h3.below{margin-top:26px}
 `;
 
 const TABLES = `
@@ -221,6 +223,8 @@ margin-right:7px}
 .heat td.total{font-weight:650;border-left:10px solid var(--paper)}
 .heat tbody tr:hover td{background:none}
 .heat td.empty{color:var(--muted)}
+.heat.names table{table-layout:auto;min-width:0;width:auto}
+.heat.names th:first-child{width:auto;padding-right:12px}
 details{margin-top:10px}
 summary{cursor:pointer;font-weight:600}
 ul.notes{margin:8px 0 0;padding-left:1.2em;max-width:80ch}
