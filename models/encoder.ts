@@ -7,7 +7,7 @@
  */
 import { add, mul } from "../src/graph/ops.ts";
 import { encoderLayer, learnedPositions, sinusoidalPositions } from "../src/nn/attention.ts";
-import { chosenHeads, heads } from "../src/nn/heads.ts";
+import { heads } from "../src/nn/heads.ts";
 import { dense, normalise } from "../src/nn/layers.ts";
 import { numberOf, type Architecture } from "../src/nn/model.ts";
 
@@ -44,6 +44,6 @@ export const encoder: Architecture = {
       x = encoderLayer(scope.within("layer"), String(layer), x, shape);
     }
     const trunk = scope.dropout("dropout", normalise(scope, "norm", x));
-    return heads(scope, trunk, chosenHeads(settings));
+    return heads(scope, trunk, settings);
   },
 };

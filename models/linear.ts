@@ -7,7 +7,7 @@
  * otherwise; with more, u is these rows side by side. Rows before the window's start
  * count as zeros.
  */
-import { chosenHeads, heads } from "../src/nn/heads.ts";
+import { heads } from "../src/nn/heads.ts";
 import { withLags } from "../src/nn/layers.ts";
 import { numberOf, type Architecture } from "../src/nn/model.ts";
 
@@ -21,6 +21,6 @@ export const linear: Architecture = {
   lookback: 63,
   hasState: false,
   build(scope, { features }, _size, settings) {
-    return heads(scope, withLags(features, numberOf(settings, "rows")), chosenHeads(settings));
+    return heads(scope, withLags(features, numberOf(settings, "rows")), settings);
   },
 };

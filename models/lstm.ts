@@ -9,7 +9,7 @@
  * same rate, with one mask per sequence and gate.
  */
 import { transpose } from "../src/graph/ops.ts";
-import { chosenHeads, heads } from "../src/nn/heads.ts";
+import { heads } from "../src/nn/heads.ts";
 import { numberOf, type Architecture } from "../src/nn/model.ts";
 import { lstmLayers } from "../src/nn/recurrent.ts";
 
@@ -30,6 +30,6 @@ export const lstm: Architecture = {
     const hidden = lstmLayers(scope, x,
       { hidden: numberOf(settings, "hidden"), layers: numberOf(settings, "layers") });
     const trunk = scope.dropout("dropout", hidden);
-    return heads(scope, trunk, chosenHeads(settings), { isTimeMajor: true });
+    return heads(scope, trunk, settings, { isTimeMajor: true });
   },
 };

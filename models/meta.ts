@@ -17,7 +17,7 @@
  */
 import { assert } from "../src/base/assert.ts";
 import { mul, reshape, slice, softmax, sum } from "../src/graph/ops.ts";
-import { auxiliaryHeads, chosenHeads } from "../src/nn/heads.ts";
+import { auxiliaryHeads } from "../src/nn/heads.ts";
 import { zerosInit } from "../src/nn/init.ts";
 import { dense, elu, widthOf } from "../src/nn/layers.ts";
 import { numberOf, type Architecture } from "../src/nn/model.ts";
@@ -45,7 +45,7 @@ export const meta: Architecture = {
     const hidden = scope.dropout("dropout", gate);
     const mixture = softmax(dense(scope, "mixture", hidden, M, zerosInit));
     const position = reshape(sum(mul(mixture, positions), [2]), [B, T]);
-    return { position, score: position, ...auxiliaryHeads(scope, hidden, chosenHeads(settings)),
+    return { position, score: position, ...auxiliaryHeads(scope, hidden, settings),
       views: { mixture } };
   },
 };

@@ -4,7 +4,7 @@
  * linear.ts.
  */
 import { tanh } from "../src/graph/ops.ts";
-import { chosenHeads, heads } from "../src/nn/heads.ts";
+import { heads } from "../src/nn/heads.ts";
 import { dense, withLags } from "../src/nn/layers.ts";
 import { numberOf, type Architecture } from "../src/nn/model.ts";
 
@@ -24,6 +24,6 @@ export const mlp: Architecture = {
   build(scope, { features }, _size, settings) {
     const seen = withLags(features, numberOf(settings, "rows"));
     const hidden = tanh(dense(scope, "hidden", seen, numberOf(settings, "hidden")));
-    return heads(scope, scope.dropout("dropout", hidden), chosenHeads(settings));
+    return heads(scope, scope.dropout("dropout", hidden), settings);
   },
 };

@@ -16,7 +16,7 @@
  * selects among static inputs, of which there is one, so that its weight is 1. An instrument the
  * network never saw has the embedding zero.
  */
-import { chosenHeads, heads } from "../src/nn/heads.ts";
+import { heads } from "../src/nn/heads.ts";
 import { interpretableAttention } from "../src/nn/attention.ts";
 import { gatedResidual, gatedSkip, selectVariables, stackedContexts } from "../src/nn/gating.ts";
 import { embed } from "../src/nn/layers.ts";
@@ -52,7 +52,7 @@ export const transformer: Architecture = {
     const attentive = gatedSkip(scope, "attentive", attended.output, enriched);
     const trunk = gatedSkip(scope, "trunk", gatedResidual(scope, "decoder", attentive), temporal,
       { hasDropout: false });
-    return heads(scope, trunk, chosenHeads(settings),
+    return heads(scope, trunk, settings,
       { isTimeMajor: true, views: { selection, attention: attended.weights } });
   },
 };

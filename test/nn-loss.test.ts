@@ -116,6 +116,20 @@ describe("losses", () => {
     assert.ok(found["slope"].values.every(Number.isFinite));
   });
 
+  test("another target of volatility: daily returns of deviation 2 % are 20 % a year of 100 days", async () => {
+    const aim = { annual: 0.15, periods: 100 }, row = (name: string): Tensor => input(name, [1, 2]);
+    const parts = lossParts({ position: row("position"), score: row("score"), target: row("target"), weight: row("weight"),
+      scale: row("scale"), costBps: constant(0), volatility: null, confidence: null }, aim);
+    const values = (a: number, b: number): Values => double([1, 2], [a, b]);
+    const found = await evaluate({ sharpe: LOSS_TERMS.sharpe.of(parts), mse: LOSS_TERMS.mse.of(parts),
+      deviation: LOSS_TERMS.volatilityDeviation.of(parts) }, { position: values(1, 1), target: values(0.03, -0.01),
+      weight: values(1, 1), scale: values(1, 1), score: values(3, 0) });
+    // Mean 0.01, deviation 0.02: a ratio of 5 a year, 5 % above 15 %; the target is 2 and -2/3 deviations of 1.5 %.
+    assertClose(found["sharpe"].values, [-5], 1e-5, "Sharpe");
+    assertClose(found["deviation"].values, [0.05], 1e-5, "deviation");
+    assertClose(found["mse"].values, [(1 + 4 / 9) / 2], 1e-12, "mse");
+  });
+
   test("a batch of padding only has losses that are numbers", async () => {
     for (const name of LOSS_NAMES) {
       const feeds = { ...feedsOf(PEER), weight: double([PEER.B, PEER.T], PEER.inputs.weight.map(() => 0)) };

@@ -137,6 +137,10 @@ describe("the LSTM's training step", () => {
     assert.deepEqual(await program.read(["parameters", "m", "v", "step"]), before);
   });
 
+  test("a term of a head that the settings leave out is refused with what to say", () => {
+    assert.throws(() => trainGraph(lstm, SIZE, SETTINGS, { terms: ["sharpe", "volatilityHead"] }), /heads=all/);
+  });
+
   test("terms that are not listed are not in the graph: nothing of them is fed", () => {
     const plain = trainGraph(lstm, SIZE, SETTINGS, { terms: ["mse"] });
     const names = plain.graph.inputs.map(({ name }) => name);
@@ -162,8 +166,8 @@ describe("the LSTM's training step", () => {
   });
 
   test("auxiliary heads learn and leave the position's parameters as they would be, to the bit", async () => {
-    const all = trainGraph(lstm, SIZE, SETTINGS, { terms: [...TERMS, "volatilityHead", "confidenceHead"],
-      heads: ["position", "volatility", "confidence"] });
+    const all = trainGraph(lstm, SIZE, { ...SETTINGS, heads: "all" },
+      { terms: [...TERMS, "volatilityHead", "confidenceHead"] });
     const flat = initialiseParameters(all.specs, 3);
     await using alone = await reference.compile(built.graph);
     await using together = await reference.compile(all.graph);

@@ -8,8 +8,8 @@
  */
 import { UserError } from "../base/error.ts";
 import type { Dimension } from "../graph/dimension.ts";
-import { add, attention, broadcast, equal, exp, floor, gelu, iota, linear, matmul, mean, mul, reshape,
-  sin, slice, sub, transpose } from "../graph/ops.ts";
+import { add, attention, broadcast, equal, exp, floor, gelu, iota, linear, matmul, mean, mul,
+  reshape, sin, slice, sub, transpose } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { uniformInit, zerosInit } from "./init.ts";
 import { dense, normalise, onRows, project, widthOf } from "./layers.ts";

@@ -16,8 +16,8 @@
  * before each GLU, as in the authors' code.
  */
 import { multiply } from "../graph/dimension.ts";
-import { add, broadcast, concat, layerNorm, linear, matmul, mul, reshape, sigmoid, slice, softmax, sum,
-  transpose, zeros } from "../graph/ops.ts";
+import { add, broadcast, concat, layerNorm, linear, matmul, mul, reshape, sigmoid, slice, softmax,
+  sum, transpose, zeros } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { onesInit, uniformInit, zerosInit, type Initialiser } from "./init.ts";
 import { dense, elu, normalise, onRows, project, sharedDropout, widthOf } from "./layers.ts";

@@ -26,13 +26,13 @@ export const isAuxiliary = (parameter: string): boolean =>
   /^head\/(volatility|confidence)\//.test(parameter);
 
 /** What the setting `heads` may say. */
-export const HEADS = {
+const HEADS = {
   position: ["position"],
   all: ["position", "volatility", "confidence"],
 } as const satisfies Record<string, readonly HeadName[]>;
 
 /** The heads that settings ask for; the position alone when they do not say. */
-export function chosenHeads(settings: Settings): readonly HeadName[] {
+function chosenHeads(settings: Settings): readonly HeadName[] {
   const said = String(settings.heads ?? "position");
   assert(Object.hasOwn(HEADS, said), `heads is ${said}`);
   return HEADS[said as keyof typeof HEADS];
@@ -41,16 +41,34 @@ export function chosenHeads(settings: Settings): readonly HeadName[] {
 /** The papers' cap on the norm of the position's weights. */
 const MAX_NORM = 3;
 
-/**
- * Deviation of the target when volatility is what it was expected to be: 15 % a year of 252 days,
- * per day.
- */
-export const TARGET_DEVIATION = 0.15 / Math.sqrt(252);
+/** The volatility that weights are scaled to. */
+export interface VolatilityTarget {
+  /** Fraction a year. */
+  readonly annual: number;
+  /** Rows a year. */
+  readonly periods: number;
+}
 
-/** softplus(z + this) is 1 at z = 0: the first guess is that deviation. */
+/** The papers': 15 % a year, of 252 days. */
+export const PAPER_TARGET: VolatilityTarget = { annual: 0.15, periods: 252 };
+
+/** The settings `volatilityTarget` and `periods`; the papers' where they do not say. */
+export function volatilityTargetOf(settings: Settings): VolatilityTarget {
+  const annual = settings.volatilityTarget ?? PAPER_TARGET.annual;
+  const periods = settings.periods ?? PAPER_TARGET.periods;
+  assert(typeof annual === "number" && typeof periods === "number" && annual > 0 && periods > 0,
+    `a volatility target of ${annual} a year of ${periods} rows`);
+  return { annual, periods };
+}
+
+/** Per row: the deviation of the scaled next return when volatility is as expected. */
+export const targetDeviation = ({ annual, periods }: VolatilityTarget): number =>
+  annual / Math.sqrt(periods);
+
+/** softplus(z + this) is 1 at z = 0: the first guess is the target deviation. */
 const SOFTPLUS_ONE = Math.log(Math.E - 1);
 
-/** In those deviations: keeps volatility and its logarithm finite where softplus underflows. */
+/** In target deviations: keeps volatility and its logarithm finite where softplus underflows. */
 const VOLATILITY_FLOOR = 1e-3;
 
 export interface TrunkShape {
@@ -71,24 +89,26 @@ function rowNumber(scope: Scope, name: HeadName, trunk: Tensor, isTimeMajor: boo
   return transpose(reshape(rows, trunk.shape.slice(0, 2)), isTimeMajor ? [1, 0] : [0, 1]);
 }
 
-const deviation = (raw: Tensor): Tensor =>
-  mul(add(softplus(add(raw, SOFTPLUS_ONE)), VOLATILITY_FLOOR), TARGET_DEVIATION);
+/** > 0, of any number: (B, T) -> (B, T). */
+const deviation = (raw: Tensor, unit: number): Tensor =>
+  mul(add(softplus(add(raw, SOFTPLUS_ONE)), VOLATILITY_FLOOR), unit);
 
-/** The heads that the position does not need, (B, T) each; null where they are not asked for. */
-export function auxiliaryHeads(scope: Scope, trunk: Tensor, which: readonly HeadName[],
+/** The heads that the position does not need, (B, T) each; null where settings do not ask. */
+export function auxiliaryHeads(scope: Scope, trunk: Tensor, settings: Settings,
   { isTimeMajor = false }: TrunkShape = {}): Pick<Heads, "volatility" | "confidence"> {
+  const which = chosenHeads(settings), unit = targetDeviation(volatilityTargetOf(settings));
   const seen = stop(trunk);
   const say = (name: HeadName): Tensor => rowNumber(scope, name, seen, isTimeMajor);
   return {
-    volatility: which.includes("volatility") ? deviation(say("volatility")) : null,
+    volatility: which.includes("volatility") ? deviation(say("volatility"), unit) : null,
     confidence: which.includes("confidence") ? sigmoid(say("confidence")) : null,
   };
 }
 
-/** Heads (B, T) on a trunk (B, T, D), or (T, B, D) when `isTimeMajor`. */
-export function heads(scope: Scope, trunk: Tensor, which: readonly HeadName[],
+/** Those heads (B, T) that settings ask for, on a trunk (B, T, D), (T, B, D) when `isTimeMajor`. */
+export function heads(scope: Scope, trunk: Tensor, settings: Settings,
   { views = {}, isTimeMajor = false }: TrunkShape & { views?: Heads["views"] } = {}): Heads {
   const score = rowNumber(scope, "position", trunk, isTimeMajor);
-  const others = auxiliaryHeads(scope, trunk, which, { isTimeMajor });
+  const others = auxiliaryHeads(scope, trunk, settings, { isTimeMajor });
   return { score, position: tanh(score), ...others, views };
 }

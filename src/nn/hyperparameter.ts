@@ -6,7 +6,8 @@ import { UserError } from "../base/error.ts";
 import { suggestion } from "../base/suggest.ts";
 
 export type Hyperparameter =
-  | { readonly kind: "integer" | "number"; readonly default: number; readonly min: number; readonly max: number;
+  | { readonly kind: "integer" | "number"; readonly default: number;
+    readonly min: number; readonly max: number;
     /** Search on a logarithmic scale. */
     readonly isLog?: boolean; readonly describe: string }
   | { readonly kind: "choice"; readonly default: string; readonly choices: readonly string[];
@@ -25,14 +26,16 @@ export type Settings = Readonly<Record<string, number | string>>;
 export function chooseSettings(owner: string, declared: Hyperparameters, said: Settings): Settings {
   for (const name of Object.keys(said)) {
     if (!Object.hasOwn(declared, name)) {
-      throw new UserError(`${owner} has no hyperparameter "${name}"`, suggestion(name, Object.keys(declared)));
+      throw new UserError(`${owner} has no hyperparameter "${name}"`,
+        suggestion(name, Object.keys(declared)));
     }
   }
   return Object.fromEntries(Object.entries(declared).map(([name, one]) =>
     [name, checkSetting(owner, name, one, said[name] ?? one.default)]));
 }
 
-function checkSetting(owner: string, name: string, one: Hyperparameter, value: number | string): number | string {
+function checkSetting(owner: string, name: string, one: Hyperparameter, value: number | string):
+number | string {
   if (one.kind === "choice") {
     if (one.choices.includes(String(value))) return String(value);
     throw new UserError(`${owner}: ${name} is ${value}; it is one of ${one.choices.join(", ")}`,
@@ -41,6 +44,7 @@ function checkSetting(owner: string, name: string, one: Hyperparameter, value: n
   const found = typeof value === "string" ? Number(value) : value;
   const isWhole = one.kind === "number" || Number.isInteger(found);
   if (value !== "" && isWhole && found >= one.min && found <= one.max) return found;
-  throw new UserError(`${owner}: ${name} is ${value}; it is a ${one.kind === "integer" ? "whole number" : "number"} `
-    + `from ${one.min} to ${one.max}`, `--set ${name}=${one.default}`);
+  const kind = one.kind === "integer" ? "whole number" : "number";
+  const problem = `${name} is ${value}; it is a ${kind} from ${one.min} to ${one.max}`;
+  throw new UserError(`${owner}: ${problem}`, `--set ${name}=${one.default}`);
 }

@@ -23,4 +23,5 @@ export const glorotInit: Initialiser = (values, shape, stream) => {
 };
 
 /** The stream of one parameter: by seed and name, so that adding a parameter changes no other. */
-export const parameterStream = (seed: number, name: string): Random => random(seed, "parameter", name);
+export const parameterStream = (seed: number, name: string): Random =>
+  random(seed, "parameter", name);

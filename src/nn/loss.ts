@@ -13,12 +13,9 @@ import { assert } from "../base/assert.ts";
 import { abs, add, div, equal, flatten, floor, greater, iota, log, maximum, mul, neg, pad, slice,
   softplus, sort, sqrt, stop, sub, total, where } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { TARGET_DEVIATION } from "./heads.ts";
+import { PAPER_TARGET, targetDeviation, type VolatilityTarget } from "./heads.ts";
 import type { Heads } from "./model.ts";
 
-/** Days a year, in Sharpe ratio and volatility. */
-const PERIODS = 252;
-const VOLATILITY_TARGET = 0.15;
 /**
  * Added to variances (the papers' code): constant returns have a finite ratio and a finite
  * gradient.
@@ -32,7 +29,7 @@ const PROBABILITY_FLOOR = 1e-7;
 const NEVER = -1e30;
 
 export interface LossInputs extends Omit<Heads, "views"> {
-  /** (B, T), volatility-scaled next return, fraction. */
+  /** (B, T), volatility-scaled next return, fraction; a number in padding too (0 x NaN is NaN). */
   readonly target: Tensor;
   /** (B, T), 1, or 0 for padding. */
   readonly weight: Tensor;
@@ -44,6 +41,7 @@ export interface LossInputs extends Omit<Heads, "views"> {
 
 /** What terms share; built once per graph. */
 export interface LossParts extends LossInputs {
+  readonly aim: VolatilityTarget;
   /** (), rows of weight 1, at least 1. */
   readonly count: Tensor;
   /**
@@ -64,8 +62,8 @@ export interface LossParts extends LossInputs {
 const pooled = (x: Tensor, { weight, count }: Pick<LossParts, "weight" | "count">): Tensor =>
   div(total(mul(x, weight)), count);
 
-/** Shapes: LossInputs. */
-export function lossParts(inputs: LossInputs): LossParts {
+/** Shapes: LossInputs. `aim` is what the target was scaled to. */
+export function lossParts(inputs: LossInputs, aim = PAPER_TARGET): LossParts {
   const { position, target, weight, scale, costBps } = inputs;
   const T = weight.shape[1];
   assert(typeof T === "number", "losses need the number of steps");
@@ -81,19 +79,22 @@ export function lossParts(inputs: LossInputs): LossParts {
   // would leave of it.
   const centred = sub(captured, stop(mean));
   return {
-    ...inputs, ...rows, change, changeCount: maximum(total(isChange), 1), captured, mean,
+    ...inputs, ...rows, aim, change, changeCount: maximum(total(isChange), 1), captured, mean,
     // Centred: E[R^2] - E[R]^2, the same number, cancels in float32 and may be negative.
     variance: add(pooled(mul(centred, centred), rows), VARIANCE_FLOOR),
   };
 }
 
-/** -mean / deviation x sqrt(252) of captured returns (Lim, Zohren, Roberts 2019, equation 14). */
-const sharpeLoss = ({ mean, variance }: LossParts): Tensor =>
-  mul(div(mean, sqrt(variance)), -Math.sqrt(PERIODS));
+/**
+ * -mean / deviation x sqrt(periods a year) of captured returns (Lim, Zohren, Roberts 2019,
+ * equation 14).
+ */
+const sharpeLoss = ({ mean, variance, aim }: LossParts): Tensor =>
+  mul(div(mean, sqrt(variance)), -Math.sqrt(aim.periods));
 
-/** |annualised deviation of captured returns - 15 %|. */
-const volatilityDeviation = ({ variance }: LossParts): Tensor =>
-  abs(sub(mul(sqrt(variance), Math.sqrt(PERIODS)), VOLATILITY_TARGET));
+/** |annualised deviation of captured returns - the target|. */
+const volatilityDeviation = ({ variance, aim }: LossParts): Tensor =>
+  abs(sub(mul(sqrt(variance), Math.sqrt(aim.periods)), aim.annual));
 
 /**
  * Mean of the worst 5 % of captured returns, as a loss (Rockafellar and Uryasev 2000): with losses
@@ -123,7 +124,7 @@ function conditionalValueAtRisk({ captured, weight, count }: LossParts): Tensor 
  * Squared error of the score as a forecast of the next return in units of its expected deviation.
  */
 function squaredError(parts: LossParts): Tensor {
-  const error = sub(parts.score, div(parts.target, TARGET_DEVIATION));
+  const error = sub(parts.score, div(parts.target, targetDeviation(parts.aim)));
   return pooled(mul(error, error), parts);
 }
 
@@ -136,10 +137,10 @@ const binaryCrossEntropy = (parts: LossParts): Tensor =>
 
 /** Negative log-likelihood of the target under N(0, volatility^2), without its constant. */
 function volatilityLikelihood(parts: LossParts): Tensor {
-  const { volatility, target } = parts;
-  assert(volatility !== null, "the term volatilityHead needs the head volatility");
+  const { volatility, target, aim } = parts;
+  assert(volatility !== null, "the term volatilityHead needs the head volatility: heads=all");
   const z = div(target, volatility);
-  return pooled(add(log(div(volatility, TARGET_DEVIATION)), mul(mul(z, z), 0.5)), parts);
+  return pooled(add(log(div(volatility, targetDeviation(aim))), mul(mul(z, z), 0.5)), parts);
 }
 
 /**
@@ -148,7 +149,7 @@ function volatilityLikelihood(parts: LossParts): Tensor {
  */
 function confidenceLoss(parts: LossParts): Tensor {
   const { confidence, position, target } = parts;
-  assert(confidence !== null, "the term confidenceHead needs the head confidence");
+  assert(confidence !== null, "the term confidenceHead needs the head confidence: heads=all");
   const isRight = greater(mul(stop(position), target), 0);
   const surprise = (p: Tensor): Tensor => neg(log(maximum(p, PROBABILITY_FLOOR)));
   return pooled(where(isRight, surprise(confidence), surprise(sub(1, confidence))), parts);
@@ -169,7 +170,7 @@ export const LOSS_TERMS = {
   cvar: { trains: "position", of: conditionalValueAtRisk,
     describe: "mean of the worst 5 % of captured returns, as a loss" },
   volatilityDeviation: { trains: "position", of: volatilityDeviation,
-    describe: "distance of the annual deviation of captured returns from 15 %" },
+    describe: "distance of the annual deviation of captured returns from the target, 15 %" },
   mse: { trains: "score", of: squaredError,
     describe: "squared error of the forecast of the next return" },
   binary: { trains: "score", of: binaryCrossEntropy,

@@ -3,8 +3,8 @@
  * from inputs to heads. The same function builds the training graph, the exported graph and the
  * tests' graphs; the scope decides what a parameter and a dropout mask are there.
  *
- *     features (B, T, F) ─┐
- *     instrument (B)     ─┴─ build(scope, inputs, settings) ─> position, volatility, confidence (B, T) each
+ *   features (B, T, F) ─┐
+ *   instrument (B)     ─┴─ build(scope, inputs, settings) ─> position, volatility, confidence (B, T)
  */
 import { assert } from "../base/assert.ts";
 import type { Dimension, Shape } from "../graph/dimension.ts";
@@ -25,7 +25,8 @@ export interface ParameterSpec {
 
 /** What the layers ask for while a model is built. */
 export interface Scope {
-  parameter(name: string, shape: readonly number[], init: Initialiser, options?: { maxNorm?: number }): Tensor;
+  parameter(name: string, shape: readonly number[], init: Initialiser,
+    options?: { maxNorm?: number }): Tensor;
   /**
    * x with dropout in training (its mask is fed as `dropout/NAME`, shaped as x), x itself
    * elsewhere.
@@ -90,7 +91,8 @@ export interface Architecture {
 }
 
 /** A parameter's number of elements. */
-export const sizeOfParameter = (spec: ParameterSpec): number => spec.shape.reduce((a, b) => a * b, 1);
+export const sizeOfParameter = ({ shape }: ParameterSpec): number =>
+  shape.reduce((a, b) => a * b, 1);
 
 /** A setting that is known to be a number. */
 export function numberOf(settings: Settings, name: string): number {

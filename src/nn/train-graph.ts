@@ -14,7 +14,7 @@ import { makeGraph, type Graph } from "../graph/graph.ts";
 import { add, input, mul, sign } from "../graph/ops.ts";
 import { simplify } from "../graph/simplify.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import type { HeadName } from "./heads.ts";
+import { volatilityTargetOf } from "./heads.ts";
 import type { Settings } from "./hyperparameter.ts";
 import { LOSS_TERMS, lossParts, positionKindOf, type LossName, type PositionKind } from "./loss.ts";
 import type { Architecture, Heads, ModelSize, ParameterSpec } from "./model.ts";
@@ -26,8 +26,6 @@ import { collect, countParameters, evaluationScope, inferenceScope, modelInputs,
 export interface TrainOptions {
   /** What the loss is made of; each has a fed `lossWeight/TERM`. */
   readonly terms: readonly LossName[];
-  /** Heads besides the position; those that the settings say when not given. */
-  readonly heads?: readonly HeadName[];
   /**
    * Gradients of several runs are averaged; fed `apply` (1: update now). Adds state `gradientSum`
    * and `gradientCount`. A pooled loss (Sharpe) is then the mean of its micro-batches' losses, not
@@ -55,20 +53,13 @@ export interface TrainGraph {
   readonly positionKind: PositionKind;
 }
 
-/** Settings with the heads that a caller names. */
-function withHeads(settings: Settings, heads: readonly HeadName[] | undefined): Settings {
-  if (heads === undefined) return settings;
-  return { ...settings, heads: heads.some((name) => name !== "position") ? "all" : "position" };
-}
-
 const positionOf = (heads: Heads, kind: PositionKind): Tensor =>
   (kind === "sign" ? sign(heads.score) : heads.position);
 
-/** Builds the training step of an architecture at fixed B and T. */
+/** Builds the training step of an architecture at fixed B and T, with the heads that settings say. */
 export function trainGraph(architecture: Architecture, size: ModelSize, settings: Settings,
   options: TrainOptions): TrainGraph {
-  const chosen = withHeads(settings, options.heads);
-  const { specs, dropouts } = collect(architecture, size, chosen);
+  const { specs, dropouts } = collect(architecture, size, settings);
   const P = countParameters(specs);
   const vector = (name: string): Tensor => input(name, [P]);
   const scalarInput = (name: string): Tensor => input(name, []);
@@ -83,11 +74,11 @@ export function trainGraph(architecture: Architecture, size: ModelSize, settings
   const parameters = sliceParameters(specs, state.parameters);
   const masks: Tensor[] = [];
   const inputs = modelInputs(size);
-  const heads = architecture.build(trainingScope(parameters, masks), inputs, size, chosen);
+  const heads = architecture.build(trainingScope(parameters, masks), inputs, size, settings);
   const positionKind = positionKindOf(options.terms);
   const position = positionOf(heads, positionKind);
 
-  const parts = lossParts({ ...heads, position, ...given });
+  const parts = lossParts({ ...heads, position, ...given }, volatilityTargetOf(settings));
   const { loss, terms, weights } = weighLosses(options.terms, parts);
   const flat = flattenGradients(gradient(loss, specs.map(({ name }) => parameters.get(name)!)));
   const isAccumulated = options.accumulate === true;
@@ -135,7 +126,6 @@ function updateStep(state: OptimizerState, feeds: OptimizerFeeds, specs: readonl
 }
 
 export interface EvaluationOptions {
-  readonly heads?: readonly HeadName[];
   readonly positionKind?: PositionKind;
   /** Also output `view/NAME`. */
   readonly hasViews?: boolean;
@@ -147,13 +137,12 @@ export interface EvaluationOptions {
  * volatility and confidence when asked for, and `view/NAME`.
  */
 export function evaluationGraph(architecture: Architecture, size: ModelSize, settings: Settings,
-  { heads: which, positionKind = "tanh", hasViews = false }: EvaluationOptions = {}): Graph {
-  const chosen = withHeads(settings, which);
-  const { specs } = collect(architecture, size, chosen);
+  { positionKind = "tanh", hasViews = false }: EvaluationOptions = {}): Graph {
+  const { specs } = collect(architecture, size, settings);
   const parameters = input("parameters", [countParameters(specs)]);
   const inputs = modelInputs(size);
   const scope = evaluationScope(sliceParameters(specs, parameters));
-  const heads = architecture.build(scope, inputs, size, chosen);
+  const heads = architecture.build(scope, inputs, size, settings);
   return simplify(makeGraph(`${architecture.name} evaluation`, {
     inputs: [inputs.features, inputs.instrument], state: [{ tensor: parameters }],
     outputs: answersOf(heads, positionKind, hasViews),
@@ -172,7 +161,6 @@ function answersOf(heads: Heads, kind: PositionKind, hasViews: boolean): Record<
 }
 
 export interface InferenceOptions {
-  readonly heads?: readonly HeadName[];
   readonly positionKind?: PositionKind;
   /**
    * Recurrent state is fed as `state/NAME` and returned as `final/NAME` (one name cannot be both in
@@ -187,14 +175,13 @@ export interface InferenceOptions {
  * state is carried.
  */
 export function inferenceGraph(architecture: Architecture, size: Omit<ModelSize, "B" | "T">,
-  settings: Settings,
-  { heads: which, positionKind = "tanh", carry = false }: InferenceOptions = {}): Graph {
+  settings: Settings, { positionKind = "tanh", carry = false }: InferenceOptions = {}): Graph {
   assert(!carry || architecture.hasState, `${architecture.name} has no state to carry`);
   const open: ModelSize = { ...size, B: "B", T: "T" };
   const parts: InferenceParts = { parameters: [], initial: [], final: {} };
   const inputs = modelInputs(open);
   const scope = inferenceScope(parts, carry);
-  const heads = architecture.build(scope, inputs, open, withHeads(settings, which));
+  const heads = architecture.build(scope, inputs, open, settings);
   const finals = Object.fromEntries(!carry ? []
     : Object.entries(parts.final).map(([name, value]) => [`final/${name}`, value]));
   return simplify(makeGraph(architecture.name, {
