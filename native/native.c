@@ -1,0 +1,148 @@
+/*
+ * What TypeScript calls: the door of the library. One team per program; its threads sleep between runs.
+ *
+ *   dmn_version()                          of the tape format
+ *   dmn_width()                            floats per vector on this machine: 16, 8, or 0 (cannot run here)
+ *   dmn_misaligned(floats)                 floats to skip to the next cache line
+ *   dmn_advise(floats, count)              asks for large pages
+ *   dmn_scratch(tape, threads)             floats of scratch per thread
+ *   dmn_open(threads) / dmn_close(team)    NULL when a thread cannot be started
+ *   dmn_run(team, tape, arena, scratch, scratchFloats)
+ */
+#define _GNU_SOURCE
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "team.h"
+
+#define EXPORT __attribute__((visibility("default")))
+#define VERSION 1
+/* How long a thread that waits stays awake: about 50 microseconds; another core is that close to done. */
+#define SPINS 20000
+
+void run_tape_16(const worker *, const int *);
+void run_tape_8(const worker *, const int *);
+long scratch_of_16(const int *, int);
+long scratch_of_8(const int *, int);
+
+typedef struct team {
+  meeting meet;
+  int threads;
+  atomic_int job, done;
+  int isClosing;
+  worker work;
+  const int *tape;
+  pthread_t handles[16];
+  int members[16];
+  struct team *self;
+} team;
+
+static void wait_while(atomic_int *at, int value) {
+  for (int k = 0; k < SPINS; k++) {
+    if (atomic_load_explicit(at, memory_order_acquire) != value) return;
+    __builtin_ia32_pause();
+  }
+  while (atomic_load_explicit(at, memory_order_acquire) == value)
+    syscall(SYS_futex, at, FUTEX_WAIT_PRIVATE, value, 0, 0, 0);
+}
+static void wake(atomic_int *at) { syscall(SYS_futex, at, FUTEX_WAKE_PRIVATE, INT_MAX, 0, 0, 0); }
+
+void dmn_meet(meeting *meet) {
+  const int round = atomic_load(&meet->round);
+  if (atomic_fetch_add(&meet->arrived, 1) + 1 == meet->threads) {
+    atomic_store(&meet->arrived, 0);
+    atomic_store(&meet->round, round + 1);
+    wake(&meet->round);
+  } else wait_while(&meet->round, round);
+}
+
+EXPORT int dmn_version(void) { return VERSION; }
+
+EXPORT int dmn_width(void) {
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")
+    && __builtin_cpu_supports("avx512vl")) return 16;
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 8 : 0;
+}
+
+/* DMN_WIDTH=8 tries the narrower half on a machine that has both. */
+static int width(void) {
+  const char *asked = getenv("DMN_NATIVE_WIDTH");
+  const int has = dmn_width();
+  return asked && asked[0] == '8' && has == 16 ? 8 : has;
+}
+
+EXPORT long dmn_scratch(const int *tape, int threads) {
+  return width() == 16 ? scratch_of_16(tape, threads) : scratch_of_8(tape, threads);
+}
+
+/* Floats from `at` to the next whole cache line. */
+EXPORT int dmn_misaligned(const float *at) { return (int)((64 - ((unsigned long)at & 63)) & 63) / 4; }
+
+/* Asks for large pages under an array that is about to be used: fewer misses of the address cache. */
+EXPORT void dmn_advise(float *at, long floats) {
+  const unsigned long large = 2ul << 20, start = ((unsigned long)at + large - 1) & ~(large - 1);
+  const unsigned long end = ((unsigned long)at + (unsigned long)floats * 4) & ~(large - 1);
+  if (start < end) madvise((void *)start, end - start, MADV_HUGEPAGE);
+}
+
+static void run_as(team *t, int thread) {
+  worker w = t->work;
+  w.thread = thread;
+  w.scratch = w.scratches + thread * w.scratchFloats;
+  if (width() == 16) run_tape_16(&w, t->tape);
+  else run_tape_8(&w, t->tape);
+}
+
+typedef struct { team *t; int thread; } member;
+
+static void *live(void *given) {
+  const member m = *(member *)given;
+  free(given);
+  for (int job = 0;; job++) {
+    wait_while(&m.t->job, job);
+    if (m.t->isClosing) return 0;
+    run_as(m.t, m.thread);
+    if (atomic_fetch_add(&m.t->done, 1) + 2 == m.t->threads) wake(&m.t->done);
+  }
+}
+
+EXPORT void dmn_close(team *t) {
+  t->isClosing = 1;
+  atomic_fetch_add(&t->job, 1);
+  wake(&t->job);
+  for (int k = 1; k < t->threads; k++) pthread_join(t->handles[k], 0);
+  free(t);
+}
+
+EXPORT team *dmn_open(int threads) {
+  team *t = calloc(1, sizeof *t);
+  if (!t || threads < 1 || threads > 16) { free(t); return 0; }
+  t->threads = 1;
+  for (int k = 1; k < threads; k++) {
+    member *m = malloc(sizeof *m);
+    if (!m) { dmn_close(t); return 0; }
+    *m = (member){t, k};
+    if (pthread_create(&t->handles[k], 0, live, m)) { free(m); dmn_close(t); return 0; }
+    t->threads = k + 1;
+  }
+  t->meet.threads = threads;
+  return t;
+}
+
+EXPORT void dmn_run(team *t, const int *tape, float *arena, float *scratch, long scratchFloats) {
+  t->work = (worker){arena, 0, scratch, scratchFloats, 0, t->threads, &t->meet};
+  t->tape = tape;
+  atomic_store(&t->done, 0);
+  if (t->threads > 1) {
+    atomic_fetch_add(&t->job, 1);
+    wake(&t->job);
+  }
+  run_as(t, 0);
+  for (int done; (done = atomic_load(&t->done)) < t->threads - 1;) wait_while(&t->done, done);
+}
