@@ -16,10 +16,10 @@
  * Live, the mixture may also be learned as it goes: `updateMixture`, which needs no network.
  */
 import { assert } from "../src/base/assert.ts";
-import { mul, reshape, slice, softmax, sum } from "../src/graph/ops.ts";
+import { elu, mul, reshape, slice, softmax, sum } from "../src/graph/ops.ts";
 import { auxiliaryHeads } from "../src/nn/heads.ts";
 import { zerosInit } from "../src/nn/init.ts";
-import { dense, elu, widthOf } from "../src/nn/layers.ts";
+import { dense, widthOf } from "../src/nn/layers.ts";
 import { numberOf, type Architecture } from "../src/nn/model.ts";
 
 /** The columns a meta-learner over these models reads, in its order. */

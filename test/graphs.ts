@@ -11,7 +11,7 @@ export function everyOpGraph(): Graph {
   const x = op.input("x", [3, 4]), w = op.input("w", [4, 4]), bias = op.input("bias", [4]);
   const step = op.input("step", []), rate = op.input("rate", []);
   const unary = ["neg", "exp", "log", "sqrt", "sin", "tanh", "sigmoid", "abs", "sign", "floor", "stop", "sort",
-    "softmax", "gelu"] as const satisfies OpName[];
+    "softmax", "gelu", "elu"] as const satisfies OpName[];
   const outputs: Record<string, Tensor> = Object.fromEntries(unary.map((name) => [name, makeNode(name, [x], {})[0]]));
   for (const name of ["add", "sub", "mul", "div", "max", "greater"] as const) {
     outputs[name] = makeNode(name, [x, bias], {})[0];

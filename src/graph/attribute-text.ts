@@ -49,8 +49,8 @@ export const ATTRIBUTES = {
   slice: { axis: "number", start: "number", length: "number" },
   pad: { axis: "number", before: "number", after: "number" }, concat: { axis: "number" },
   scan: { body: "body", isReverse: "boolean" },
-  linear: NONE, softmax: NONE, layerNorm: { epsilon: "number" }, gelu: NONE, lstm: NONE,
-  lstmGradient: NONE,
+  linear: NONE, softmax: NONE, layerNorm: { epsilon: "number" }, gelu: NONE, elu: NONE,
+  lstm: NONE, lstmGradient: NONE,
   attention: { scale: "number", isCausal: "boolean" },
   adamw: { beta1: "number", beta2: "number", epsilon: "number" },
 } as const satisfies {

@@ -7,7 +7,7 @@
  *   linear      x (..., K), w (K, N), bias (N) -> (..., N)
  *   softmax     x -> x, along the last axis
  *   layerNorm   x (..., D), scale (D), bias (D) -> (..., D)
- *   gelu        x -> x
+ *   gelu, elu   x -> x
  *   lstm        x (T, B, F), wx (F, 4H), wh (H, 4H), bias (4H), h0 (B, H), c0 (B, H)
  *               -> hidden (T, B, H); lastHidden, lastCell (B, H); cells (T, B, H); gates (T, B, 4H)
  *   lstmGradient  x, wx, wh, h0, c0, hidden, cells, gates; adjoints of hidden, lastHidden, lastCell
@@ -25,6 +25,7 @@ export interface BlockAttributes {
   layerNorm: { readonly epsilon: number };
   /** The tanh approximation (Hendrycks and Gimpel 2016). */
   gelu: None;
+  elu: None;
   /** Gates in the order i, f, o, g, activated in `gates`. One bias (the sum of PyTorch's two). */
   lstm: None;
   lstmGradient: None;
@@ -56,6 +57,7 @@ export const BLOCK_SIGNATURES: {
     },
   },
   gelu: { arity: 1, shapes: ([x]) => [x] },
+  elu: { arity: 1, shapes: ([x]) => [x] },
   lstm: {
     arity: 6,
     shapes([x, wx, wh, bias, h0, c0]) {

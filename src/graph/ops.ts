@@ -149,6 +149,7 @@ export const softmax = (x: Tensor): Tensor => makeTensor("softmax", [x], {});
 export const layerNorm = (x: Tensor, scale: Tensor, bias: Tensor, epsilon = 1e-5): Tensor =>
   makeTensor("layerNorm", [x, scale, bias], { epsilon });
 export const gelu = (x: Tensor): Tensor => makeTensor("gelu", [x], {});
+export const elu = (x: Tensor): Tensor => makeTensor("elu", [x], {});
 
 export interface LstmOutputs {
   readonly hidden: Tensor;

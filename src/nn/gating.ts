@@ -16,11 +16,11 @@
  * before each GLU, as in the authors' code.
  */
 import { multiply } from "../graph/dimension.ts";
-import { add, broadcast, concat, layerNorm, linear, matmul, mul, reshape, sigmoid, slice, softmax,
-  sum, transpose, zeros } from "../graph/ops.ts";
+import { add, broadcast, concat, elu, layerNorm, linear, matmul, mul, reshape, sigmoid, slice,
+  softmax, sum, transpose, zeros } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { onesInit, uniformInit, zerosInit, type Initialiser } from "./init.ts";
-import { dense, elu, normalise, onRows, project, sharedDropout, widthOf } from "./layers.ts";
+import { dense, normalise, onRows, project, sharedDropout, widthOf } from "./layers.ts";
 import type { Scope } from "./model.ts";
 
 /** Glorot and Bengio's bound for matrices (from, to), however many of them are side by side. */

@@ -4,8 +4,8 @@
  */
 import { assert } from "../base/assert.ts";
 import { multiply, type Shape } from "../graph/dimension.ts";
-import { add, broadcast, concat, equal, exp, iota, layerNorm, linear, matmul, maximum, mul, oneHot,
-  reshape, sub } from "../graph/ops.ts";
+import { broadcast, concat, equal, iota, layerNorm, linear, matmul, mul, oneHot, reshape, sub }
+  from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { glorotInit, onesInit, zerosInit, type Initialiser } from "./init.ts";
 import type { Scope } from "./model.ts";
@@ -52,15 +52,6 @@ export function normalise(scope: Scope, name: string, x: Tensor): Tensor {
   const own = scope.within(name), width = widthOf(x);
   const scale = own.parameter("scale", [width], onesInit);
   return layerNorm(x, scale, own.parameter("bias", [width], zerosInit));
-}
-
-/**
- * Exponential linear unit (Clevert et al. 2016): x above 0, e^x - 1 below, written as p + e^(x - p)
- * - 1 with p = max(x, 0), so that nothing overflows and the slope at 0 is 1 from both sides.
- */
-export function elu(x: Tensor): Tensor {
-  const positive = maximum(x, 0);
-  return sub(add(positive, exp(sub(x, positive))), 1);
 }
 
 /**

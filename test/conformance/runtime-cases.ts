@@ -218,6 +218,11 @@ export const BLOCK_CASES: Readonly<Record<BlockName, readonly RuntimeCase[]>> = 
     row("(2, 3)", { x: normal(2, 3) }, ({ x }) => ops.gelu(x)),
     row("open sizes", { x: normal("B", "T") }, ({ x }) => ops.gelu(x)),
   ],
+  elu: [
+    row("(2, 3)", { x: normal(2, 3) }, ({ x }) => ops.elu(x)),
+    row("open sizes", { x: normal("B", "T") }, ({ x }) => ops.elu(x)),
+    row("far from 0", { x: normal(2, 3) }, ({ x }) => ops.elu(ops.mul(x, 1000))),
+  ],
   lstm: [lstmCase("a window", 5, 2, 3, 4), lstmCase("one step", 1, 3, 2, 2), lstmCase("open sizes", "T", "B", 3, 2)],
   lstmGradient: [lstmGradientCase("a window", 4, 2, 3, 2), lstmGradientCase("one step", 1, 2, 2, 2)],
   attention: [attentionCase("causal", [5], true), attentionCase("of everything, two heads", [2, 3], false),

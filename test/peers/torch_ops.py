@@ -165,6 +165,8 @@ row("layerNorm: rows", lambda x, scale, bias: F.layer_norm(x, [5], scale, bias, 
 row("layerNorm: open sizes", lambda x, scale, bias: F.layer_norm(x, [4], scale, bias, 1e-3),
     x=(B, T, 4), scale=(4,), bias=(4,))
 row("gelu: (2, 3)", lambda x: F.gelu(x, approximate="tanh"), x=(2, 3))
+row("elu: (2, 3)", F.elu, x=(2, 3))
+row("elu: far from 0", lambda x: F.elu(1000 * x), x=(2, 3))
 row("lstm: a window", lstm, **lstm_shapes(5, 2, 3, 4))
 row("lstm: one step", lstm, **lstm_shapes(1, 3, 2, 2))
 row("lstm: open sizes", lstm, **lstm_shapes(T, B, 3, 2))

@@ -3,6 +3,7 @@ import type { BlockAttributes, BlockName } from "../block.ts";
 import type { Tensor } from "../tensor.ts";
 import { adamw } from "./adamw.ts";
 import { attention } from "./attention.ts";
+import { elu } from "./elu.ts";
 import { gelu } from "./gelu.ts";
 import { layerNorm } from "./layer-norm.ts";
 import { linear } from "./linear.ts";
@@ -24,4 +25,4 @@ export interface Block<Name extends BlockName> {
 }
 
 export const BLOCKS: { readonly [Name in BlockName]: Block<Name> } =
-  { adamw, attention, gelu, layerNorm, linear, lstm, lstmGradient, softmax };
+  { adamw, attention, elu, gelu, layerNorm, linear, lstm, lstmGradient, softmax };

@@ -8,6 +8,7 @@ import { real, type Precision } from "./onnx.ts";
 export const BLOCK_LOWERINGS: { readonly [Op in BlockName]: Lowering<Op> | null } = {
   adamw: null,
   attention: null,
+  elu: null,
   gelu: (_, [x], { emit }) => [emit("Gelu", [x], { approximate: "tanh" })],
   layerNorm: ({ attributes: { epsilon } }, inputs, { emit }) =>
     [emit("LayerNormalization", inputs, { axis: -1, epsilon: real(epsilon) })],
