@@ -63,6 +63,13 @@ describe("simplification", () => {
       "%0 = add(a, row) -> (4, 6)\noutput y = %0 (4, 6)"],
     ["a broadcast that makes the shape stays", op.add(op.broadcast(row, [4, 6]), op.broadcast(row, [4, 6])),
       "%0 = broadcast(row) shape=(4, 6) -> (4, 6)\n%1 = add(row, %0) -> (4, 6)\noutput y = %1 (4, 6)"],
+    ["a product of repeated matrices is a repeated product",
+      op.matmul(op.broadcast(wide, [2, 4, 1, 6]), op.broadcast(wide, [2, 4, 1, 6]), { transposeB: true }),
+      "%0 = matmul(wide, wide) transposeA=false transposeB=true -> (4, 1, 1)\n"
+        + "%1 = broadcast(%0) shape=(2, 4, 1, 1) -> (2, 4, 1, 1)\noutput y = %1 (2, 4, 1, 1)"],
+    ["a repeated row is no repeated matrix", op.matmul(op.broadcast(row, [4, 6]), a, { transposeB: true }),
+      "%0 = broadcast(row) shape=(4, 6) -> (4, 6)\n"
+        + "%1 = matmul(%0, a) transposeA=false transposeB=true -> (4, 4)\noutput y = %1 (4, 4)"],
     ["a sum over an axis of size 1 is no sum", op.sum(wide, [1]), "output y = wide (4, 1, 6)"],
     ["a sum of repeats is a product", op.sum(op.broadcast(row, [4, 6]), [0]),
       "%0 = broadcast(row) shape=(1, 6) -> (1, 6)\n%1 = mul(%0, 4) -> (1, 6)\noutput y = %1 (1, 6)"],

@@ -11,7 +11,7 @@
  * rows, masks) are no constants, so that a NaN behind them does reach the loss and its guard.
  */
 import { broadcastShapes, isSameShape, type Shape } from "./dimension.ts";
-import { add, broadcast, concat, mul, neg, pad, reduceMax, reshape, slice, sub, sum, transpose,
+import { add, broadcast, concat, matmul, mul, neg, pad, reduceMax, reshape, slice, sub, sum, transpose,
   zeros } from "./ops.ts";
 import type { PrimitiveAttributes, PrimitiveName } from "./op.ts";
 import { makeTensor, type Node, type Tensor } from "./tensor.ts";
@@ -178,6 +178,21 @@ const transposeRule: Rule<"transpose"> = ([x], shape, { permutation }) => {
   return isStill && isKnown(shape) ? reshape(x, shape) : null;
 };
 
+/** A tensor without the repeats of matrices that a product makes anyway; itself if there are none. */
+function withoutRepeats(x: Tensor): Tensor {
+  if (x.node.op !== "broadcast") return x;
+  const [inner] = x.node.inputs;
+  const isMatrix = inner.shape.length >= 2 && isSameShape(inner.shape.slice(-2), x.shape.slice(-2));
+  return isMatrix ? inner : x;
+}
+
+/** A product of repeated matrices is a repeated product. */
+const matmulRule: Rule<"matmul"> = ([a, b], shape, attributes) => {
+  const narrowA = withoutRepeats(a), narrowB = withoutRepeats(b);
+  if (narrowA === a && narrowB === b) return null;
+  return fit(matmul(narrowA, narrowB, attributes), shape);
+};
+
 const RULES: { readonly [Name in PrimitiveName]?: Rule<Name> } = {
   stop: ([x]) => x,
   neg([{ node }]) {
@@ -228,6 +243,7 @@ const RULES: { readonly [Name in PrimitiveName]?: Rule<Name> } = {
     if (wide === null) return null;
     return wide.length === 0 ? x : reduceMax(x, wide);
   },
+  matmul: matmulRule,
   reshape([x], shape) {
     const value = uniformOf(x);
     if (value !== null) return broadcast(value, shape);
