@@ -44,10 +44,17 @@ class Lowering {
   readonly #copies = new Map<Tensor, View>();
   readonly #given: (tensor: Tensor) => Source | null;
   readonly #used: ReadonlySet<Tensor>;
+  /** Who reads a tensor; null: it is a result. */
+  readonly #readers = new Map<Tensor, (Node | null)[]>();
 
   constructor(given: (tensor: Tensor) => Source | null, order: readonly Node[], results: readonly Tensor[]) {
     this.#given = given;
     this.#used = new Set([...results, ...order.flatMap(({ inputs }) => inputs)]);
+    const read = (tensor: Tensor, by: Node | null): void => {
+      this.#readers.set(tensor, [...this.#readers.get(tensor) ?? [], by]);
+    };
+    for (const node of order) for (const input of node.inputs) read(input, node);
+    for (const result of results) read(result, null);
   }
 
   viewOf(tensor: Tensor): View {
@@ -195,7 +202,20 @@ class Lowering {
     const places = node.op === "lstm" ? [x, wx, wh, fourth, fifth, ...rest, ...made, ...none(9)]
       : [x, wx, wh, null, fourth, fifth, rest[0], null, null, rest[1], rest[2], ...rest.slice(3), ...made];
     assert(places.length === 20, "as many places as native/lstm.h has");
-    this.#push({ kind: node.op as "lstm" | "lstmGradient", size: [T, B, F, H], places }, inputs);
+    const forward = node.op === "lstm" ? node : node.inputs[6].node;
+    this.#push({ kind: node.op as "lstm" | "lstmGradient", size: [T, B, F, H], places,
+      isPrivate: H % 16 === 0 && this.#isPrivate(forward, node) }, inputs);
+  }
+
+  /** Whether cells and gates of an lstm go to its gradient only, which `node` must read from where they are. */
+  #isPrivate(forward: Node, node: Node): boolean {
+    const [, , , cells, gates] = forward.outputs;
+    const isOnly = (tensor: Tensor, at: number): boolean => (this.#readers.get(tensor) ?? [])
+      .every((reader) => reader?.op === "lstmGradient" && reader.inputs[at] === tensor
+        && reader.inputs.filter((input) => input === tensor).length === 1
+        && reader.inputs[6] === cells && reader.inputs[7] === gates);
+    return forward.op === "lstm" && isOnly(cells, 6) && isOnly(gates, 7)
+      && (node === forward || (node.inputs[6] === cells && node.inputs[7] === gates));
   }
 
   #reduce(isSum: boolean, x: Tensor, output: Tensor, axes: readonly number[]): void {

@@ -79,6 +79,8 @@ export interface Recurrence {
   readonly kind: "lstm" | "lstmGradient";
   readonly size: readonly [T: number, B: number, F: number, H: number];
   readonly places: readonly (View | null)[];
+  /** Cells and gates lie as the kernels like it: nobody else reads them. */
+  readonly isPrivate: boolean;
 }
 
 export type Stage = Group | Product | Copy | Reduction | Recurrence;

@@ -122,8 +122,8 @@ class TapeWriter {
     this.op("reduce", [isSum ? 1 : 0, this.#range(to, 0, to.floats), this.#view(from), ...table(false), ...table(true)]);
   }
 
-  recurrence({ kind, size, places }: Recurrence): void {
-    this.op(kind, [...size, ...places.map((view) => (view === null ? -1 : this.#dense(view)))]);
+  recurrence({ kind, size, places, isPrivate }: Recurrence): void {
+    this.op(kind, [...size, ...places.map((view) => (view === null ? -1 : this.#dense(view))), isPrivate ? 1 : 0]);
   }
 
   rows(group: Group): void {
