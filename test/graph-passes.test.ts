@@ -278,6 +278,22 @@ function assertSound(plan: MemoryPlan, results: readonly Tensor[], alignment: nu
       assert.ok(buffer.first < step && step <= buffer.last, `step ${step} reads what is gone`);
     }
   });
+  // Whose value each buffer holds: every read, and every result, finds its own.
+  const held = new Map<Tensor, Tensor>();
+  const writerOf = (tensor: Tensor): Tensor =>
+    (tensor.node.op === "reshape" || tensor.node.op === "stop" ? writerOf(tensor.node.inputs[0]) : tensor);
+  const reads = (tensor: Tensor): void => {
+    const home = plan.homes.get(tensor);
+    if (home !== undefined) assert.equal(held.get(home), writerOf(tensor), `a ${tensor.node.op} was overwritten`);
+  };
+  for (const { inputs, outputs } of plan.order) {
+    inputs.forEach(reads);
+    for (const output of outputs) {
+      const home = plan.homes.get(output);
+      if (home !== undefined && writerOf(output) === output) held.set(home, output);
+    }
+  }
+  results.forEach(reads);
   assert.ok(plan.liveBytes <= plan.peakBytes && plan.peakBytes <= plan.sumBytes);
   for (const [node, body] of plan.bodies) {
     assert.equal(node.op, "scan");
@@ -286,12 +302,23 @@ function assertSound(plan: MemoryPlan, results: readonly Tensor[], alignment: nu
 }
 
 describe("the memory plan", () => {
-  test("of a chain of five ops on 1,000 floats: two buffers of 4,096 bytes instead of five", () => {
+  test("of a chain of five ops on 1,000 floats: one buffer of 4,096 bytes instead of five", () => {
     const x = op.input("x", [1000]);
     let y = x;
     for (let k = 0; k < 5; k++) y = op.tanh(y);
     const plan = planMemory(makeGraph("chain", { inputs: [x], outputs: { y } }));
-    assert.deepEqual([plan.peakBytes, plan.liveBytes, plan.sumBytes], [2 * 4096, 2 * 4096, 5 * 4096]);
+    assert.deepEqual([plan.peakBytes, plan.liveBytes, plan.sumBytes], [4096, 4096, 5 * 4096]);
+  });
+
+  test("writes over no operand that is read again, returned, fed, or of another shape", () => {
+    const x = op.input("x", [1000]), row = op.input("row", [1, 1000]);
+    const bytes = (...outputs: Tensor[]): number => planMemory(makeGraph("g", { inputs: [x, row],
+      outputs: Object.fromEntries(outputs.map((output, k) => [`y${k}`, output])) })).peakBytes;
+    const y = op.exp(x), z = op.tanh(y);
+    assert.equal(bytes(op.add(z, y)), 2 * 4096);
+    assert.equal(bytes(y, z), 2 * 4096);
+    assert.equal(bytes(y), 4096);
+    assert.equal(bytes(op.add(op.exp(row), op.broadcast(1, [2, 1]))), 4096 + 8192 + 256);
   });
 
   test("takes the bytes of an element and the sizes of open dimensions", () => {

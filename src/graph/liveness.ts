@@ -2,17 +2,18 @@
  * When tensors are needed, and where they may lie. A runtime that owns its memory takes one arena
  * and these offsets from it; the peak is what a graph needs beside its inputs, state and constants.
  *
- *     step   0  1  2  3  4     Intervals include the step that writes and the last that reads: no
- *     %0     ########          op writes where it reads. Results live to the end. Reshapes (and
- *     %1        #####          stop) share their input's place.
- *     %2           ########
+ *     step   0  1  2  3  4     Intervals include the step that writes and the last that reads.
+ *     %0     ########          Results live to the end. Reshapes (and stop) share their input's
+ *     %1        #####          place; an elementwise op takes that of an operand of its shape which
+ *     %2           ########    nobody reads after it. No other op writes where it reads.
  *
  * Offsets: the largest buffers are placed first, each into the smallest gap that is free through
  * its life (greedy by size: Pisarchyk and Lee 2020, "Efficient memory management for deep neural
  * net inference").
  */
-import { sizeOf, countOf, type Sizes } from "./dimension.ts";
+import { countOf, isSameShape, sizeOf, type Sizes } from "./dimension.ts";
 import { resultsOf, type Graph } from "./graph.ts";
+import { isElementwise } from "./op.ts";
 import { orderNodes } from "./order.ts";
 import type { Node, Tensor } from "./tensor.ts";
 
@@ -76,21 +77,24 @@ function planResults(results: readonly Tensor[], sizes: Sizes, options: MemoryOp
     if (home !== undefined) lastOf.set(home, step);
   };
   order.forEach(({ inputs }, step) => { inputs.forEach((input) => { read(input, step); }); });
-  results.forEach((result) => { read(result, order.length - 1); });
+  results.forEach((result) => { read(result, order.length); });
 
-  const aligned = (bytes: number): number => Math.ceil(bytes / alignment) * alignment;
+  const bytesOf = ({ shape }: Tensor): number =>
+    Math.ceil(sizeOf(countOf(shape), sizes) * elementBytes / alignment) * alignment;
+  const sumBytes = [...new Set(homes.values())].reduce((sum, home) => sum + bytesOf(home), 0)
+    + [...bodies.values()].reduce((sum, body) => sum + body.peakBytes, 0);
+  writeInPlace(order, homes, lastOf);
   const intervals = order.flatMap((node, first): Interval[] => {
     const own = node.outputs.filter((output) => homes.get(output) === output).map((tensor) => ({
-      tensor, first, last: lastOf.get(tensor) ?? first,
-      bytes: aligned(sizeOf(countOf(tensor.shape), sizes) * elementBytes) }));
+      tensor, first, last: Math.min(lastOf.get(tensor) ?? first, order.length - 1),
+      bytes: bytesOf(tensor) }));
     const scratch = bodies.get(node)?.peakBytes ?? 0;
     return scratch === 0 ? own : [...own, { tensor: null, first, last: first, bytes: scratch }];
   });
   const buffers = placeBuffers(intervals);
   return {
     order, buffers, homes, used, bodies, liveBytes: mostAlive(intervals, order.length),
-    peakBytes: Math.max(0, ...buffers.map(({ offset, bytes }) => offset + bytes)),
-    sumBytes: intervals.reduce((sum, { bytes }) => sum + bytes, 0),
+    peakBytes: Math.max(0, ...buffers.map(({ offset, bytes }) => offset + bytes)), sumBytes,
   };
 }
 
@@ -106,6 +110,20 @@ function findHomes(order: readonly Node[], used: ReadonlySet<Tensor>): Map<Tenso
     }
   }
   return homes;
+}
+
+/** Elementwise results move to where an operand of their shape is read for the last time. */
+function writeInPlace(order: readonly Node[], homes: Map<Tensor, Tensor>,
+  lastOf: Map<Tensor, number>): void {
+  order.forEach(({ op, inputs, outputs: [output] }, step) => {
+    if (!isElementwise(op) || homes.get(output) !== output) return;
+    const home = inputs.filter(({ shape }) => isSameShape(shape, output.shape))
+      .map((input) => homes.get(input))
+      .find((place) => place !== undefined && lastOf.get(place) === step);
+    if (home === undefined) return;
+    for (const [tensor, place] of homes) if (place === output) homes.set(tensor, home);
+    lastOf.set(home, lastOf.get(output) ?? step);
+  });
 }
 
 type Interval = Omit<Buffer, "offset">;

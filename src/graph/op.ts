@@ -87,8 +87,7 @@ export interface Signature<Attributes> {
 
 const elementwise = (arity: number): Signature<None> =>
   ({ arity, shapes: (inputs) => [broadcastShapes(...inputs)] });
-const unary = elementwise(1);
-const binary = elementwise(2);
+const unary = elementwise(1), binary = elementwise(2), ternary = elementwise(3);
 
 const reduction: Signature<{ readonly axes: readonly number[] }> = {
   arity: 1,
@@ -112,7 +111,7 @@ export const PRIMITIVES: {
   neg: unary, exp: unary, log: unary, sqrt: unary, sin: unary, tanh: unary, sigmoid: unary,
   abs: unary, sign: unary, floor: unary, stop: unary,
   add: binary, sub: binary, mul: binary, div: binary, max: binary, greater: binary,
-  where: elementwise(3),
+  where: ternary,
   sum: reduction,
   reduceMax: reduction,
   sort: { arity: 1, shapes([x]) { assert(x.length > 0, "sorts an axis"); return [x]; } },
@@ -213,6 +212,10 @@ export const PRIMITIVES: {
     },
   },
 };
+
+/** Whether each element of an op's result needs its own place of the operands only. */
+export const isElementwise = (op: string): boolean => Object.hasOwn(PRIMITIVES, op)
+  && [unary, binary, ternary].some((signature) => PRIMITIVES[op as PrimitiveName] === signature);
 
 /** Elements of a shape as one axis. */
 export const flatShape = (shape: Shape): Shape => [multiply(...shape)];
