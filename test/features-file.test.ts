@@ -54,6 +54,11 @@ describe("round trip", () => {
       const read = file.read(symbol, "");
       assertSameBits(read.time, rows.time, symbol);
       assertSameBits(read.values, rows.values, symbol);
+      const F = NAMES.length, [last, first] = [NAMES[F - 1], NAMES[0]];
+      const two = file.read(symbol, "", [last, first]);
+      assertSameBits(two.time, rows.time, symbol);
+      assertSameBits(two.values, Float32Array.from({ length: rows.time.length * 2 },
+        (_, k) => rows.values[(k >> 1) * F + (k % 2 === 0 ? F - 1 : 0)]), symbol);
     }
   });
 

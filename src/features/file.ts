@@ -177,13 +177,13 @@ export class FeaturesFile {
   has(symbol: string): boolean { return this.#instruments.has(symbol); }
 
   /**
-   * Reads the rows of one instrument, and no other bytes than theirs. Throws UserError when they
-   * are damaged.
+   * Reads the rows of one instrument, and no other bytes than theirs: the columns `names` in that
+   * order, or all. Throws UserError when they are damaged.
    */
-  read(symbol: string, remedy: string): Rows {
+  read(symbol: string, remedy: string,
+    names: readonly string[] = this.header.columns.map(({ name }) => name)): Rows {
     const instrument = this.#instruments.get(symbol);
     assert(instrument !== undefined, `${this.place} has ${symbol}`);
-    const names = this.header.columns.map((column) => column.name);
     return guard(this.place, remedy, () => {
       const rows = { time: new Float64Array(instrument.rows),
         values: new Float32Array(instrument.rows * names.length) };

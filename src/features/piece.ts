@@ -73,11 +73,11 @@ function repeated(text: string, rows: number): arrow.Vector {
 }
 
 /**
- * Writes the rows of a piece into `into` from row `row` on. Throws when the bytes are not such a
- * piece.
+ * Writes the columns `names` of a piece into `into` from row `row` on, and decodes no others. Throws
+ * when the bytes are not such a piece.
  */
 export function decodePiece(file: Uint8Array, names: readonly string[], into: Rows, row: number): void {
-  const decoded = parquet.readParquet(file, { batchSize: 1 << 20 });
+  const decoded = parquet.readParquet(file, { batchSize: 1 << 20, columns: ["time", ...names] });
   const F = names.length;
   let start = row;
   for (const batch of arrow.tableFromIPC(decoded.intoIPCStream()).batches) {

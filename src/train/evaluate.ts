@@ -79,8 +79,11 @@ export interface Evaluator extends AsyncDisposable {
   positions(set: SequenceSet, visit?: Visit): Promise<Float32Array>;
 }
 
-/** Sequences per call: enough to keep the machine busy, few enough for its caches. */
-const EVALUATION_BATCH = 128;
+/**
+ * Sequences per call: enough to keep the machine busy, few enough for its caches and for its memory
+ * (128 through attention over 252 steps are 130 MB).
+ */
+const EVALUATION_BATCH = 32;
 
 /** Compiles it for sets that are `like` this one: the same inputs, lookback and instruments. */
 export async function makeEvaluator(runtime: Runtime, architecture: Architecture,

@@ -77,21 +77,10 @@ export function readSource({ manifest, panel, features, volatilityTarget }: Trai
   const rows = manifest.instruments.filter((row) => file.has(row.symbol));
   return {
     symbols: rows.map((row) => row.symbol), names: features, target: TARGET, volatility: VOLATILITY,
-    panels: rows.map((row) => narrow(
-      { ...file.read(row.symbol, command), names: panel.names, warmup: panel.warmup }, names)),
+    panels: rows.map((row) =>
+      ({ ...file.read(row.symbol, command, names), names, warmup: panel.warmup })),
     volatilityTarget, periodsPerYear: calendar(manifest.calendar).periodsPerYear(manifest.timeframe),
   };
-}
-
-/** Some columns of a panel. */
-function narrow(features: Features, names: readonly string[]): Features {
-  const columns = names.map((name) => features.names.indexOf(name)), width = features.names.length;
-  const values = new Float32Array(features.time.length * names.length);
-  let at = 0;
-  for (let row = 0; row < values.length / names.length; row++) {
-    for (const column of columns) values[at++] = features.values[row * width + column];
-  }
-  return { names, time: features.time, values, warmup: features.warmup };
 }
 
 /** What a fold may see, for cutFold. */
