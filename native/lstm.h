@@ -252,10 +252,20 @@ static void back_product(const lstm *l, const float *dz, long chunk, long rows, 
   }
 }
 
-/* dW (M of U rows, in panels [group panel][U][NR]) += A^T dz, k of A going over steps and rows. */
+/*
+ * dW (M of U rows, in panels [group panel][U][NR]) += A^T dz, k of A going over steps and rows: as many steps at a
+ * time as leave their part of a panel in the first cache.
+ */
 static void add_weights(const lstm *l, left a, long M, const float *dz, long chunk, float *dw) {
-  for (long p = 0; p < l->groups * PANELS; p++)
-    multiply_panel(M, a, dz + p * chunk * NR, NR, dw + p * l->U * NR, NR, FROM_C, 0);
+  const long most = KC / a.length > 1 ? KC / a.length : 1, segments = a.segments;
+  for (long p = 0; p < l->groups * PANELS; p++) {
+    for (long s = 0; s < segments; s += most) {
+      left part = a;
+      part.at = a.at + s * a.segment;
+      part.segments = segments - s < most ? segments - s : most;
+      multiply_panel(M, part, dz + p * chunk * NR + s * a.length * NR, NR, dw + p * l->U * NR, NR, FROM_C, 0);
+    }
+  }
 }
 
 static void sum_weights(const worker *w, const lstm *l, const float *dw, const float *bias) {
