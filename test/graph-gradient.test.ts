@@ -207,6 +207,9 @@ describe("gradient", () => {
     assert.deepEqual(await slopeOf((x) => ops.total(ops.abs(x)), -2, 0, 3), [-1, 0, 1]);
     assert.deepEqual(await slopeOf((x) => ops.total(ops.maximum(x, 0)), -2, 0, 3), [0, 0, 1]);
     assert.deepEqual(await slopeOf((x) => ops.total(ops.minimum(x, 1)), -2, 1, 3), [1, 0, 0]);
+    // Of two that are equal one has it, and only one.
+    assert.deepEqual(await slopeOf((x) => ops.total(ops.maximum(0, x)), -2, 0, 3), [0, 1, 1]);
+    assert.deepEqual(await slopeOf((x) => ops.total(ops.maximum(x, x)), 4), [1]);
     assert.deepEqual(await slopeOf((x) => ops.total(ops.where(ops.greater(x, 1), ops.mul(x, 5), ops.neg(x))), 1, 2),
       [-1, 5]);
   });

@@ -48,6 +48,8 @@ describe("simplification", () => {
     ["2 * 3 + 1 is 7", op.add(op.mul(op.constant(2), 3), 1), "output y = 7 ()"],
     ["factors gather: -(x * 2 * 3) is x * -6", op.neg(op.mul(op.mul(a, 2), 3)),
       "%0 = mul(a, -6) -> (4, 6)\noutput y = %0 (4, 6)"],
+    ["factors stay apart where float32 would lose their product", op.mul(op.mul(a, 1e-20), 1e-20),
+      "%0 = mul(a, 1e-20) -> (4, 6)\n%1 = mul(%0, 1e-20) -> (4, 6)\noutput y = %1 (4, 6)"],
     ["x * 0 is zeros where the shape is known", op.mul(a, 0),
       "%0 = broadcast(0) shape=(4, 6) -> (4, 6)\noutput y = %0 (4, 6)"],
     ["x * 0 stays where it is open", op.mul(open, 0), "%0 = mul(open, 0) -> (B, 6)\noutput y = %0 (B, 6)"],

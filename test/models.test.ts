@@ -19,7 +19,7 @@ import { chooseSettings } from "../src/nn/hyperparameter.ts";
 import { LOSS_TERMS, lossParts } from "../src/nn/loss.ts";
 import type { Architecture, ModelSize } from "../src/nn/model.ts";
 import { orthogonalInit } from "../src/nn/recurrent.ts";
-import { collect, initialiseParameters, type Collected } from "../src/nn/scope.ts";
+import { collect, initialiseParameters, unflatten, type Collected } from "../src/nn/scope.ts";
 import { inferenceGraph } from "../src/nn/train-graph.ts";
 import { reference } from "../src/runtime/reference.ts";
 import type { Tensors, Values } from "../src/runtime/runtime.ts";
@@ -263,6 +263,21 @@ describe("recurrent state", () => {
     }
   });
 
+  test("a new LSTM remembers: biases are 1 for the forget gates, the second of i, f, o, g", () => {
+    const { specs } = collect(ARCHITECTURES["lstm"], SIZE, settingsOf(ARCHITECTURES["lstm"], { hidden: 5, layers: 1 }));
+    const bias = unflatten(specs, initialiseParameters(specs, 1))["lstm/0/b"].values;
+    assert.deepEqual([...bias], [0, 1, 0, 0].flatMap((value) => Array<number>(5).fill(value)));
+  });
+
+  test("the Transformer drops before each gate but the last, the features with one mask for all rows", () => {
+    const { dropouts } = build(ARCHITECTURES["transformer"]), D = 6, { B, T, features: F } = SIZE;
+    assert.deepEqual(Object.fromEntries(dropouts.map(({ name, shape }) => [name, shape])), {
+      "static/gated/dropout": [B, D], "contexts/dropout": [4, B, D],
+      "selection/weights/gated/dropout": [T * B, D], "selection/features/dropout": [F, 1, B, D],
+      "temporal/dropout": [T, B, D], "enrichment/gated/dropout": [T, B, D], "attentive/dropout": [T, B, D],
+      "decoder/gated/dropout": [T, B, D] });
+  });
+
   test("orthogonal rows: their products are the identity to float32's precision", () => {
     const rows = 40, columns = 160, values = new Float32Array(rows * columns);
     orthogonalInit(values, [rows, columns], random(3, "orthogonal"));
@@ -340,12 +355,7 @@ describe("transformer", () => {
 describe("meta", () => {
   test("an untrained gate is the average of its models", async () => {
     const built = build(ARCHITECTURES["meta"]), flat = initialiseParameters(built.specs, 4);
-    let start = 0;
-    const weights = Object.fromEntries(built.specs.map(({ name, shape }) => {
-      const count = shape.reduce((a, b) => a * b, 1);
-      return [name, { shape, values: flat.slice(start, start += count) }];
-    }));
-    const values = { ...fedTo(built), ...weights };
+    const values = { ...fedTo(built), ...unflatten(built.specs, flat) };
     const { position } = await evaluate({ position: built.heads.position }, values);
     const features = values["features"].values;
     position.values.forEach((value, row) => {

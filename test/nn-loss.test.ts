@@ -12,7 +12,7 @@ import type { Tensor } from "../src/graph/tensor.ts";
 import { zerosInit } from "../src/nn/init.ts";
 import { LOSS_NAMES, LOSS_TERMS, lossParts, positionKindOf, type LossName } from "../src/nn/loss.ts";
 import type { ParameterSpec } from "../src/nn/model.ts";
-import { accumulate, isFinite, updateParameters } from "../src/nn/optimizer.ts";
+import { accumulate, clipGradient, isFinite, updateParameters } from "../src/nn/optimizer.ts";
 import { rateAt } from "../src/nn/schedule.ts";
 import { sliceParameters } from "../src/nn/scope.ts";
 import { reference } from "../src/runtime/reference.ts";
@@ -219,6 +219,18 @@ describe("the optimizer", () => {
     assert.equal(found.shouldUpdate.values[0], 1);
     assert.deepEqual([...(await run([5, 5], 1)).mean.values], [5, 5]);
     assert.equal((await run([NaN, 5], 1)).shouldUpdate.values[0], 0);
+  });
+
+  test("auxiliary heads are clipped by their own norm, and an infinity of theirs stops the update too", async () => {
+    const specs = [...SPECS, { name: "head/volatility/w", shape: [2], init: zerosInit }];
+    const slope = input("slope", [7]), { clipped, norm, isSound } = clipGradient(slope, specs, constant(1));
+    const run = async (...values: number[]): Promise<Tensors> =>
+      evaluate({ clipped, norm, isSound }, { slope: double([7], values) });
+    const found = await run(3, 0, 0, 4, 0, 0.6, 0.8e-3);
+    assertClose(found["clipped"].values, [0.6, 0, 0, 0.8, 0, 0.6, 0.8e-3], 1e-6, "clipped");
+    assert.deepEqual([found["norm"].values[0], found["isSound"].values[0]], [5, 1]);
+    assert.equal((await run(3, 0, 0, 4, 0, Infinity, 0))["isSound"].values[0], 0);
+    assert.equal((await run(3, 0, NaN, 4, 0, 0, 0))["isSound"].values[0], 0);
   });
 
   test("weight norms within the limit are not touched, to the bit", async () => {

@@ -227,6 +227,13 @@ describe("graphs of one architecture", () => {
     assert.ok(position.values.every((x) => Math.abs(x) === 1) && new Set(position.values).size === 2);
   });
 
+  test("a volatility is never less than a thousandth of 15 % a year, however sure the network is", async () => {
+    await using program = await reference.compile(inferenceGraph(lstm, size, settings));
+    await program.write({ ...unflatten(specs, flat), "head/volatility/b": double([1], [-1e4]) });
+    const { volatility } = await program.run({ features });
+    volatility.values.forEach((x) => { assert.ok(Math.abs(x / (0.15e-3 / Math.sqrt(252)) - 1) < 1e-12); });
+  });
+
   test("two halves with carried state are the whole window", async () => {
     await using whole = await reference.compile(inferenceGraph(lstm, size, settings));
     await using carried = await reference.compile(inferenceGraph(lstm, size, settings, { carry: true }));

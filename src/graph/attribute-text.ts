@@ -20,7 +20,7 @@ export const nameText = (name: string): string =>
 const axesText = (axes: readonly number[]): string => `[${axes.join(", ")}]`;
 
 /** How each kind of attribute is written; parse-text.ts has the table of how it is read. */
-export const ATTRIBUTE_TEXT = {
+const ATTRIBUTE_TEXT = {
   name: nameText, number: numberText, boolean: (value: boolean) => String(value), axes: axesText,
   shape: shapeText, dimension: (size: Dimension) => String(size),
   /** Written as indented lines below its node. */

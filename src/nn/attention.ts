@@ -42,7 +42,7 @@ export function interpretableAttention(scope: Scope, name: string, x: Tensor, he
 }
 
 /** x (B, T, D) -> (B, T, D). Parameters NAME/qkv/{w (D, 3D), b}, NAME/out/{w (D, D), b}. */
-export function multiHeadAttention(scope: Scope, name: string, x: Tensor, heads: number): Tensor {
+function multiHeadAttention(scope: Scope, name: string, x: Tensor, heads: number): Tensor {
   const D = widthOf(x), [B, T] = x.shape, d = headWidth("width", D, heads);
   const own = scope.within(name);
   const joint = own.within("qkv");

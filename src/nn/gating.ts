@@ -42,7 +42,7 @@ function gate(w: Tensor, bias: Tensor, multiplyBy: (w: Tensor, bias: Tensor) => 
  * Gated linear unit: (..., D) -> (..., width). Parameters NAME/w (D, 2 width), W4 and W5 side by
  * side; NAME/b.
  */
-export function gatedLinear(scope: Scope, name: string, x: Tensor, width: number): Tensor {
+function gatedLinear(scope: Scope, name: string, x: Tensor, width: number): Tensor {
   const own = scope.within(name), D = widthOf(x);
   const w = own.parameter("w", [D, 2 * width], fanInit(D, width));
   const bias = own.parameter("b", [2 * width], zerosInit);

@@ -14,7 +14,7 @@ import { sizeOfParameter, type ParameterSpec } from "./model.ts";
 import { countParameters } from "./scope.ts";
 
 /** Kingma and Ba's own values, PyTorch's and Keras's defaults. */
-export const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;
+const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;
 /** In the denominator of the clip, as in PyTorch's clip_grad_norm_. */
 const CLIP_EPSILON = 1e-6;
 /** What is not below it is not a number that can be trained with; NaN is not below anything. */
@@ -64,7 +64,7 @@ export function clipGradient(gradient: Tensor, specs: readonly ParameterSpec[], 
  * Cuts each parameter that has a `maxNorm` to that Euclidean norm (Srivastava et al. 2014): (P) ->
  * (P).
  */
-export function projectMaxNorm(flat: Tensor, specs: readonly ParameterSpec[]): Tensor {
+function projectMaxNorm(flat: Tensor, specs: readonly ParameterSpec[]): Tensor {
   const parts: Tensor[] = [];
   let start = 0, done = 0;
   for (const spec of specs) {

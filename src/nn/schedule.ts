@@ -23,7 +23,7 @@ export interface ScheduleShape {
  */
 type Shape = (step: number, shape: Required<ScheduleShape>) => number;
 
-export const SCHEDULES = {
+const SCHEDULES = {
   constant: () => 1,
   /** Half a cosine from 1 to 0 (Loshchilov and Hutter 2017, one cycle), 0 from the last step on. */
   cosine: (step, { steps, warmupSteps }) =>

@@ -94,6 +94,11 @@ const scans: RuntimeCase[] = [leaky(false), leaky(true),
     ops.scan({ states: [h], sequences: [x], captured: [w], isReverse: true,
       step: ([state], [element], [weights]) =>
         ({ nextStates: [ops.sin(ops.add(ops.matmul(state, weights), element))], emits: [] }) }).finals),
+  row("in reverse, emitting its state", { h: normal(2), x: normal(4, 2), w: normal(2) }, ({ h, x, w }) =>
+    ops.scan({ states: [h], sequences: [x], captured: [w], isReverse: true, step: ([state], [element], [weight]) => {
+      const next = ops.tanh(ops.add(ops.mul(state, weight), element));
+      return { nextStates: [next], emits: [next] };
+    } }).stacked),
   row("no state", { x: normal(3, 2) }, ({ x }) => ops.scan({ states: [], sequences: [x],
     step: (_, [element]) => ({ nextStates: [], emits: [ops.exp(element)] }) }).stacked),
   row("a loop in a loop", { h: normal(2), x: normal(3, 4, 2) }, ({ h, x }) => ops.scan({ states: [h], sequences: [x],
