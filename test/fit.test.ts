@@ -5,7 +5,7 @@ import { architectureNamed } from "../models/index.ts";
 import { FakeClock } from "../src/base/clock.ts";
 import { UserError } from "../src/base/error.ts";
 import { dayOf, formatDay } from "../src/base/units.ts";
-import type { SequenceSet } from "../src/dataset/sequence.ts";
+import { SCALE_MAX, type SequenceSet } from "../src/dataset/sequence.ts";
 import { ortRuntime } from "../src/runtime/ort/program.ts";
 import { reference } from "../src/runtime/reference.ts";
 import type { Runtime } from "../src/runtime/runtime.ts";
@@ -228,8 +228,11 @@ describe("what cannot be trained on is refused with one sentence", () => {
   const refused = (pattern: RegExp, over: Partial<FitOptions>): Promise<void> =>
     assert.rejects(train(over), (error: unknown) => error instanceof UserError && pattern.test(error.problem));
   test("returns that never vary", () =>
-    refused(/^the returns of the training set are constant \(1920 rows, variance 0\): there is nothing to learn$/,
+    refused(/^the returns of the training set are constant, so there is nothing to learn from its 1920 rows: TOY0, .*/,
       { training: { ...training, target: new Float32Array(training.target.length).fill(0.001) } }));
+  test("returns that vary by rounding alone, in every row", () =>
+    refused(/^the returns of the validation set hardly vary \(volatility under 0.6 % a year\), so there is nothing to learn/,
+      { validation: { ...validation, scale: validation.scale.map(() => SCALE_MAX) } }));
   test("a set without a row", () =>
     refused(/nothing in the validation set: too few bars for one sequence of 10/,
       { validation: { ...validation, weight: new Float32Array(validation.weight.length) } }));

@@ -99,7 +99,11 @@ describe("the rows of a fold", () => {
     assert.deepEqual([...new Set(fold.training.instrument)], [0]);
     assert.deepEqual(fold.training.symbols, ["S0", "S1"]);
     assert.throws(() => cutFold(source, choice, { lookback: 63 }), (error: unknown) => error instanceof UserError
-      && error.problem === "too few bars for one sequence of 63: the longest complete stretch to train on has 52 (S0)");
+      && error.problem === "too few bars for one sequence of 63: the longest complete stretch to train on has 52 (S0)"
+      && error.hint.endsWith("or --set lookback=52 at most"));
+    const warming = sourceOf(panel(60, { holes: Array.from({ length: 60 }, (_, r) => r) }));
+    assert.throws(() => cutFold(warming, choice, { lookback: 20 }), (error: unknown) => error instanceof UserError
+      && error.problem === "too few bars for one sequence of 20: no row to train on has all inputs, which warm up first");
   });
 
   test("a stride that leaves rows out is refused", () => {

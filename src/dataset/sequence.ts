@@ -228,11 +228,7 @@ export function cutFold(source: SequenceSource, choice: FoldChoice,
   const only = (ranges: readonly Range[]): Range[] =>
     ranges.map((range, i) => longest[i] < lookback ? EMPTY : range);
   if (!longest.some((length) => length >= lookback)) {
-    const most = Math.max(0, ...longest), best = source.symbols[longest.indexOf(most)] ?? "none";
-    throw new UserError(
-      `too few bars for one sequence of ${lookback}: the longest complete stretch to train on has `
-      + `${most} (${best})`,
-      "choose a shorter --set lookback=N, a later test, or an earlier start of the data");
+    throw tooFewBars(lookback, longest, source.symbols);
   }
   const validation = cutSequences(source, only(rows.validation), { lookback });
   if (validation.count === 0) {
@@ -243,4 +239,17 @@ export function cutFold(source: SequenceSource, choice: FoldChoice,
     training: cutSequences(source, only(rows.training), { lookback, stride }), validation,
     leftOut: source.symbols.filter((_, i) => longest[i] < lookback),
   };
+}
+
+/** `longest`: rows of each instrument's longest complete stretch. */
+function tooFewBars(lookback: number, longest: readonly number[],
+  symbols: readonly string[]): UserError {
+  const problem = `too few bars for one sequence of ${lookback}`, most = Math.max(0, ...longest);
+  const later = "choose a later test, or an earlier start of the data";
+  if (most === 0) {
+    return new UserError(`${problem}: no row to train on has all inputs, which warm up first`, later);
+  }
+  const best = symbols[longest.indexOf(most)];
+  return new UserError(`${problem}: the longest complete stretch to train on has ${most} (${best})`,
+    `${later}, or --set lookback=${most} at most`);
 }

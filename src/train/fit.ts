@@ -18,7 +18,7 @@ import { assert } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import { Interrupted, UserError } from "../base/error.ts";
 import { random } from "../base/random.ts";
-import type { SequenceSet } from "../dataset/sequence.ts";
+import { SCALE_MAX, type SequenceSet } from "../dataset/sequence.ts";
 import { deviation } from "../metrics/moments.ts";
 import type { Settings } from "../nn/hyperparameter.ts";
 import { LOSS_NAMES, type LossName, type PositionKind } from "../nn/loss.ts";
@@ -152,12 +152,15 @@ function checkSets(training: SequenceSet, validation: SequenceSet): void {
         `there is nothing in the ${name} set: too few bars for one sequence of ${set.lookback}`,
         "choose a shorter --set lookback=N or an earlier start of the data");
     }
-    if (deviation(returns) > 0) continue;
-    const rows = `${returns.length} rows, variance 0`;
-    throw new UserError(
-      `the returns of the ${name} set are constant (${rows}): there is nothing to learn`,
-      `check the prices of ${set.symbols.slice(0, 3).join(", ")}: `
-      + "dmn features --recipe dmn --dataset NAME");
+    const isConstant = !(deviation(returns) > 0);
+    // Volatility that is rounding alone makes returns of any size of it.
+    const isRounding = set.scale.every((one, at) => set.weight[at] === 0 || one >= SCALE_MAX);
+    if (!isConstant && !isRounding) continue;
+    const kind = isConstant ? "are constant" : "hardly vary (volatility under 0.6 % a year)";
+    const rows = describeBatch(set, [...Array(set.count).keys()]);
+    throw new UserError(`the returns of the ${name} set ${kind}, so there is nothing to learn `
+      + `from its ${returns.length} rows: ${rows}`,
+    "look at the prices: dmn fetch --dataset NAME --check");
   }
 }
 
