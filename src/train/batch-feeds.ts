@@ -17,6 +17,10 @@ export interface BatchFeeds {
   set(name: string, value: number): void;
 }
 
+/**
+ * Arrays for batches of B sequences of `set`, one for each input of the training graph. Masks are 1
+ * and scalars 0 until they are set.
+ */
 export function batchFeeds(train: TrainGraph, set: SequenceSet, B: number): BatchFeeds {
   const { lookback: T } = set, F = set.names.length;
   const values: Record<string, { shape: number[]; values: Float32Array }> = {};

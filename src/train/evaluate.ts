@@ -58,6 +58,7 @@ export function dailyReturns(set: SequenceSet, positions: ArrayLike<number>,
     net: Float64Array.from(days, ([, { net, count }]) => net / count) };
 }
 
+/** Of positions (S, T): the ratio of the days' means. See `dailyReturns` for what a set must be. */
 export function diversifiedSharpe(set: SequenceSet, positions: ArrayLike<number>,
   costBps = 0): ValidationSharpe {
   const { gross, net } = dailyReturns(set, positions, costBps);

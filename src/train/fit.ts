@@ -226,7 +226,7 @@ async function trainEpoch(run: Run, start: Checkpoint): Promise<Checkpoint> {
     if (signal?.aborted === true) {
       await store?.save({ ...start, step,
         sums: { ...sums, seconds: (clock.now() - startedMs) / 1000 },
-        state: await readState(run) });
+        state: await stateOf(run) });
       throw new Interrupted(resume ?? "the same command");
     }
     const indices = order.slice(step * B, (step + 1) * B), isLast = step === run.stepsPerEpoch - 1;
@@ -271,14 +271,14 @@ function notANumber({ options, settings }: Run, { epoch }: Checkpoint, step: num
     unsound === null ? carefully : `look at the prices: ${unsound}`);
 }
 
-const readState = (run: Run): Promise<Tensors> =>
+const stateOf = (run: Run): Promise<Tensors> =>
   run.program.read(run.train.graph.state.map(({ name }) => name));
 
 /** Validates, writes the history row, and keeps the parameters when they are the best so far. */
 async function closeEpoch(run: Run, start: Checkpoint, sums: EpochSums, startedMs: number):
 Promise<Checkpoint> {
   const { options: { validation, clock }, settings, evaluator, stepsPerEpoch } = run;
-  const state = await readState(run), epoch = start.epoch + 1;
+  const state = await stateOf(run), epoch = start.epoch + 1;
   await evaluator.load(state.parameters);
   const positions = await evaluator.positions(validation);
   const sharpe = diversifiedSharpe(validation, positions, settings.costBps);

@@ -51,6 +51,10 @@ const sharpeOf = (set: SequenceSet, positions: Float32Array): number => {
   return Number.isNaN(gross) ? 0 : gross;
 };
 
+/**
+ * What each of the F inputs is worth to a network, on sequences that it was not trained on. F x
+ * `repeats` passes over them.
+ */
 export async function measureImportance(options: ImportanceOptions): Promise<Importance> {
   const { architecture, parameters, positionKind, validation, seed, runtime,
     repeats = 3 } = options;
