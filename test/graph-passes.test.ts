@@ -214,6 +214,13 @@ describe("verification", () => {
     assert.throws(() => makeNode("concat", [], { axis: 0 }), /joins nothing/);
   });
 
+  test("a graph with two inputs of one name is refused when it is made", () => {
+    const [one, other] = [op.input("x", [2]), op.input("x", [2])];
+    assert.throws(() => makeGraph("g", { inputs: [one, other], outputs: { y: op.add(one, other) } }),
+      /two inputs of one name/);
+    assert.throws(() => makeGraph("g", { inputs: [one], outputs: { y: op.add(one, other) } }), /input x, which is not declared/);
+  });
+
   const x = op.input("x", [2, 3]), stranger = op.input("stranger", [2, 3]);
   const graphOf = (y: Tensor, extra: Partial<Graph> = {}): Graph =>
     ({ name: "g", inputs: [{ name: "x", tensor: x }], state: [], outputs: [{ name: "y", tensor: y }], ...extra });

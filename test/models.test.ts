@@ -378,6 +378,14 @@ describe("meta", () => {
   });
 });
 
+test("a setting that is empty, a fraction where a whole number belongs, or out of range is refused", () => {
+  const declared = { hidden: { kind: "integer", default: 5, min: 0, max: 9, describe: "" } } as const;
+  assert.deepEqual(chooseSettings("x", declared, { hidden: "7" }), { hidden: 7 });
+  for (const hidden of ["", "7.5", 10, -1, NaN, "many"]) {
+    assert.throws(() => chooseSettings("x", declared, { hidden }), /x: hidden is .*; it is a whole number from 0 to 9/);
+  }
+});
+
 test("an unknown architecture is one sentence with the nearest name", () => {
   assert.equal(architectureNamed("lstm"), ARCHITECTURES["lstm"]);
   assert.throws(() => architectureNamed("lsmt"), (error: unknown) => error instanceof UserError

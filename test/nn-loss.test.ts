@@ -130,6 +130,21 @@ describe("losses", () => {
     assertClose(found["mse"].values, [(1 + 4 / 9) / 2], 1e-12, "mse");
   });
 
+  test("CVaR of gains only is the least gain with its sign turned, whatever lies in the padding", async () => {
+    const { loss } = lossOf("cvar", 1, 4), row = (...values: number[]): Values => double([1, 4], values);
+    const found = await evaluate({ loss }, { score: row(20, 20, 20, 20), target: row(0.03, 0.01, 0.02, -9), weight: row(1, 1, 1, 0),
+      scale: row(1, 1, 1, 1), costBps: number(0) });
+    assertClose(found["loss"].values, [-0.01], 1e-12, "CVaR");
+  });
+
+  test("a confidence of exactly 1 in the wrong sign costs -log(1e-7), not infinity", async () => {
+    const { inputs, loss } = lossOf("confidenceHead", 1, 2), row = (a: number, b: number): Values => double([1, 2], [a, b]);
+    const found = await evaluate({ loss, slope: gradient(loss, [inputs.confidence])[0] }, { score: row(1, 1), target: row(-0.1, 0.1),
+      weight: row(1, 1), confidence: row(1, 1), scale: row(1, 1), costBps: number(0) });
+    assertClose(found["loss"].values, [-Math.log(1e-7) / 2], 1e-12, "loss");
+    assert.ok(found["slope"].values.every(Number.isFinite));
+  });
+
   test("a batch of padding only has losses that are numbers", async () => {
     for (const name of LOSS_NAMES) {
       const feeds = { ...feedsOf(PEER), weight: double([PEER.B, PEER.T], PEER.inputs.weight.map(() => 0)) };

@@ -234,6 +234,18 @@ describe("graphs of one architecture", () => {
     volatility.values.forEach((x) => { assert.ok(Math.abs(x / (0.15e-3 / Math.sqrt(252)) - 1) < 1e-12); });
   });
 
+  test("settings say the target of volatility: 10 % a year of 100 rows is 1 % a row, in heads and losses", async () => {
+    const aimed = { rows: 1, heads: "all", volatilityTarget: 0.1, periods: 100 };
+    const built = trainGraph(ARCHITECTURES["linear"], size, aimed, { terms: ["mse"] });
+    await using program = await reference.compile(built.graph);
+    const feeds = Object.fromEntries(built.graph.inputs.map(({ name, tensor }) =>
+      [name, fill(tensor.shape as number[], () => (name === "target" ? 0.02 : 1))]));
+    assert.ok(Math.abs((await program.run(feeds))["term/mse"].values[0] - 4) < 1e-12);
+    await using inference = await reference.compile(evaluationGraph(ARCHITECTURES["linear"], size, aimed));
+    const { volatility } = await inference.run({ features });
+    assert.ok(volatility.values.every((x) => Math.abs(x / 0.01 - 1.001) < 1e-12));
+  });
+
   test("two halves with carried state are the whole window", async () => {
     await using whole = await reference.compile(inferenceGraph(lstm, size, settings));
     await using carried = await reference.compile(inferenceGraph(lstm, size, settings, { carry: true }));

@@ -188,11 +188,9 @@ function adjointsOf(node: Node, dys: Adjoints): Adjoints {
     if (block.gradient !== undefined) {
       return block.gradient(inputs, outputs, dys, node.attributes as Attributes[BlockName]);
     }
-    // A tensor that is two inputs has the sum of both: said once.
-    const own = [...new Set(inputs)];
-    const found = backpropagate(decompose(node, inputs), dys, own, own);
-    return inputs.map((input, k) =>
-      (inputs.indexOf(input) === k ? found[own.indexOf(input)] : null));
+    const found = backpropagate(decompose(node, inputs), dys, inputs, inputs);
+    // A tensor that is two inputs has found the sum of both: said once.
+    return found.map((adjoint, k) => (inputs.indexOf(inputs[k]) === k ? adjoint : null));
   }
   if (node.op === "scan") {
     return scanGradient(inputs, outputs, dys, node.attributes, backpropagate);

@@ -42,7 +42,8 @@ function programOf(graph: Graph): Program {
       if (bound === null || !isSameSizes(bound.sizes, sizes)) bound = bindGraph(graph, sizes);
       const { given, plan } = bound;
       for (const [name, { values: array }] of given) {
-        if (Object.hasOwn(values, name)) array.set(values[name].values); else array.fill(0);
+        // State that was never written stays as it was made: zero.
+        if (Object.hasOwn(values, name)) array.set(values[name].values);
       }
       plan.run();
       const results = plan.results.map(copyOf);
