@@ -4,7 +4,7 @@ import { command } from "./command.ts";
 export default command({
   summary: "train networks walk-forward on a dataset's features and write them as ONNX: models/NAME",
   flags: ["dataset", "recipe", "model", "name", "set", "features", "windows", "windowYears", "from",
-    "to", "seeds", "trials", "embargo", "mode", "workers", "resume", "force", "json"],
+    "to", "seeds", "trials", "embargo", "workers", "resume", "force", "json"],
   required: ["name"],
   examples: [
     ["dmn train-export --dataset demo --name first", "an LSTM, tested on the last fifth of the days"],

@@ -142,14 +142,6 @@ print(json.dumps([len(table), int(table.is_kept.sum()), sorted(table.fold.unique
     // What the user set is not searched.
     assert.ok(fold.trials.every(({ settings }) => settings.hidden === 5 && settings.batch === 16));
   });
-
-  test("carried state is an input and an output of its own", async () => {
-    train("--name", "carried", ...TINY, "--mode", "carry", "--seeds", "1");
-    const model = await openOnnx(place("carried", "model.onnx"));
-    assert.ok(model.inputs.some(({ name }) => name.startsWith("state/")));
-    assert.ok(model.outputs.some(({ name }) => name.startsWith("final/")));
-    await model.close();
-  });
 });
 
 /** Long enough to be stopped in the middle: epochs of a few milliseconds. */
@@ -236,7 +228,6 @@ describe("what it refuses", () => {
     ["constant returns", ["--dataset", "flat"], /returns to train on are constant \(zero variance\)/],
     ["windows outside of the data", [...TINY, "--windows", "2031"], /2031 has no bars; market ends/],
     ["windows with nothing before them", [...TINY, "--windows", "2005"], /too few bars|nothing to train on/],
-    ["carrying the state of a model without one", [...TINY, "--model", "mlp", "--mode", "carry"], /no state to carry/],
     ["--resume of nothing", ["--resume"], /no training of model "x" to go on with/],
     ["more trials than there are settings", [...TINY, "--trials", "1000"], /only 180 different settings/],
     ["no dataset", [], /which dataset/],

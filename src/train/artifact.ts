@@ -24,10 +24,6 @@ import type { Settings } from "../nn/hyperparameter.ts";
 export const ARTIFACT_FILE = "model.json";
 const ARTIFACT_VERSION = 1;
 
-/** How a network is fed from bar to bar: its whole window again, or its state from the bar before. */
-export const MODES = ["replay", "carry"] as const;
-export type Mode = (typeof MODES)[number];
-
 /** One network: a fold and a seed. */
 export interface SeedArtifact {
   readonly seed: number;
@@ -82,7 +78,11 @@ export interface Artifact {
   readonly settings: Settings;
   /** T: rows of the window a network was trained on. */
   readonly lookback: number;
-  readonly mode: Mode;
+  /**
+   * A network is fed its whole window at each bar, as it was trained. Carrying its state from bar to bar
+   * would be another mode, and another training.
+   */
+  readonly mode: "replay";
   readonly dataset: { readonly name: string; readonly fingerprint: string; readonly isSynthetic: boolean };
   /** `hash` is Panel.hash: recipe, versions, calendar and timeframe. */
   readonly recipe: { readonly name: string; readonly hash: string };
@@ -129,7 +129,7 @@ const foldSchema: z.ZodType<FoldArtifact> = z.strictObject({
 
 const artifactSchema: z.ZodType<Artifact> = z.strictObject({
   version: z.literal(ARTIFACT_VERSION), name: z.string(), architecture: z.string(), settings,
-  lookback: z.int().min(1), mode: z.enum(MODES),
+  lookback: z.int().min(1), mode: z.literal("replay"),
   dataset: z.strictObject({ name: z.string(), fingerprint: z.string(), isSynthetic: z.boolean() }),
   recipe: z.strictObject({ name: z.string(), hash: z.string() }),
   features: z.array(z.string()).min(1), symbols: z.array(z.string()).min(1),

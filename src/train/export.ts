@@ -38,8 +38,6 @@ export interface ExportOptions {
   readonly positionKind: PositionKind;
   /** T of the sample. */
   readonly lookback: number;
-  /** Recurrent state is fed and returned: a network that goes from bar to bar instead of over windows. */
-  readonly isCarried: boolean;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
@@ -54,8 +52,8 @@ export interface ExportedNetwork {
 
 /** Encodes and verifies both files. Asserts that float32 answers as the training graph does. */
 export async function exportNetwork(options: ExportOptions): Promise<ExportedNetwork> {
-  const { architecture, settings, size, specs, parameters, positionKind, isCarried } = options;
-  const graph = inferenceGraph(architecture, size, settings, { positionKind, carry: isCarried });
+  const { architecture, settings, size, specs, parameters, positionKind } = options;
+  const graph = inferenceGraph(architecture, size, settings, { positionKind });
   const metadata = { "dmn.format": "1", ...options.metadata, "dmn.graph": printGraph(graph) };
   const encode = (precision: "float32" | "float16"): Uint8Array =>
     encodeOnnx(graph, { precision, parameters: unflatten(specs, parameters), metadata });
@@ -99,13 +97,8 @@ async function askTrained(options: ExportOptions): Promise<{ feeds: Tensors; exp
 async function difference(bytes: Uint8Array, feeds: Tensors, expected: Tensors): Promise<number> {
   const model = await openOnnx(bytes, { threads: 1 });
   try {
-    const B = feeds.features.shape[0];
-    const states = model.inputs.filter(({ name }) => name.startsWith("state/")).map(({ name, shape }) => {
-      const sizes = shape.map((one) => typeof one === "number" ? one : B);
-      return [name, { shape: sizes, values: new Float32Array(sizes.reduce((a, b) => a * b, 1)) }] as const;
-    });
     const names = Object.keys(expected);
-    const found = await model.run({ ...feeds, ...Object.fromEntries(states) }, names);
+    const found = await model.run(feeds, names);
     let worst = 0;
     for (const name of names) {
       expected[name].values.forEach((value, k) => {

@@ -59,7 +59,7 @@ export async function finishTraining(options: FinishOptions): Promise<Artifact> 
   const { rank } = importanceStability(measured);
   const draft: Artifact = {
     version: 1, name, architecture: request.model, settings: plan.settings, lookback: plan.lookback,
-    mode: request.mode,
+    mode: "replay",
     dataset: { name: request.dataset, fingerprint: plan.fingerprint, isSynthetic: plan.isSynthetic },
     recipe: { name: request.recipe, hash: plan.recipeHash }, features: plan.features, symbols: plan.symbols,
     timeframe: plan.timeframe, calendar: plan.calendar, periodsPerYear: plan.periodsPerYear,

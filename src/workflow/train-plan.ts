@@ -8,14 +8,13 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { z } from "zod";
 import { gridFor, gridSize, drawSettings, settingsOf } from "../train/settings.ts";
-import { ARCHITECTURES, architectureNamed } from "../../models/index.ts";
+import { architectureNamed } from "../../models/index.ts";
 import { quoted } from "../base/command-line.ts";
 import { places } from "../base/data-root.ts";
 import { messageOf, UserError } from "../base/error.ts";
 import { hashOf, replaceWith } from "../base/file.ts";
 import { suggestion } from "../base/suggest.ts";
 import type { Settings } from "../nn/hyperparameter.ts";
-import { MODES, type Mode } from "../train/artifact.ts";
 
 export const PLAN_FILE = "plan.json";
 
@@ -37,7 +36,6 @@ export interface TrainRequest {
   readonly trials: number;
   /** Rows left out between training and test. */
   readonly embargo: number;
-  readonly mode: Mode;
 }
 
 /**
@@ -120,11 +118,6 @@ export function checkSettings(request: TrainRequest): { settings: Settings; look
     throw new UserError(`there are only ${size} different settings to try, not ${request.trials}`,
       `--trials ${size}, or leave more of them open in --set`);
   }
-  if (request.mode === "carry" && !architecture.hasState) {
-    const able = Object.values(ARCHITECTURES).filter((one) => one.hasState).map((one) => one.name).join(", ");
-    throw new UserError(`model ${architecture.name} has no state to carry from bar to bar`,
-      `leave out --mode carry, or choose one of: ${able}`);
-  }
   return { settings, lookback };
 }
 
@@ -143,7 +136,7 @@ const planSchema: z.ZodType<Plan> = z.strictObject({
     dataset: z.string(), recipe: z.string(), model: z.string(), set: settingsSchema,
     windows: z.array(z.int()),
     windowYears: z.int().nullable(), from: z.string().nullable(), to: z.string().nullable(),
-    features: z.array(z.string()), seeds: z.int(), trials: z.int(), embargo: z.int(), mode: z.enum(MODES),
+    features: z.array(z.string()), seeds: z.int(), trials: z.int(), embargo: z.int(),
   }),
   settings: settingsSchema, lookback: z.int(), fingerprint: z.string(), recipeHash: z.string(),
   features: z.array(z.string()), symbols: z.array(z.string()), timeframe: z.string(), calendar: z.string(),

@@ -160,10 +160,10 @@ async function finishSeed({ plan, unit, settings, codeVersion }: UnitWork, folde
   const fold = plan.folds[unit.fold];
   const { float32, float16, float16Error, opset } = await exportNetwork({
     architecture, settings, size: { features, instruments: plan.symbols.length }, specs, parameters,
-    positionKind, lookback: plan.lookback, isCarried: plan.request.mode === "carry",
+    positionKind, lookback: plan.lookback,
     metadata: {
       "dmn.architecture": architecture.name, "dmn.settings": JSON.stringify(settings),
-      "dmn.lookback": String(plan.lookback), "dmn.mode": plan.request.mode,
+      "dmn.lookback": String(plan.lookback), "dmn.mode": "replay",
       "dmn.features": JSON.stringify(plan.features), "dmn.symbols": JSON.stringify(plan.symbols),
       "dmn.recipe": plan.request.recipe, "dmn.recipeHash": plan.recipeHash,
       "dmn.dataset": plan.request.dataset, "dmn.fingerprint": plan.fingerprint,
