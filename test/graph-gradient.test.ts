@@ -1,6 +1,7 @@
 /**
- * Ops, blocks and their gradients against numbers that are not ours: PyTorch in float64 (test/peers/torch_ops.py), finite
- * differences, backpropagation through time from the textbook, and arithmetic on paper.
+ * Ops, blocks and their gradients against numbers that are not ours: PyTorch in float64
+ * (test/peers/torch_ops.py), finite differences, backpropagation through time from the textbook,
+ * and arithmetic on paper.
  */
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
@@ -93,8 +94,9 @@ describe("a block's own gradient is its decomposition's, to 1e-12", () => {
 });
 
 /**
- * One LSTM layer and its gradients, one number at a time: forward as Graves (2013, equations 7-11 without peepholes),
- * backward as Greff et al. (2017, section II.B). Gates lie in the order i, f, o, g. `weights` are d loss / d hidden (T, B, H).
+ * One LSTM layer and its gradients, one number at a time: forward as Graves (2013, equations 7-11
+ * without peepholes), backward as Greff et al. (2017, section II.B). Gates lie in the order i, f,
+ * o, g. `weights` are d loss / d hidden (T, B, H).
  */
 function lstmByHand(size: { T: number; B: number; F: number; H: number }, x: Float64Array, wx: Float64Array,
   wh: Float64Array, bias: Float64Array, h0: Float64Array, c0: Float64Array, weights: Float64Array,

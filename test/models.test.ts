@@ -1,6 +1,7 @@
 /**
- * Every architecture keeps the contract of src/nn/model.ts; Transformer and encoder equal PyTorch's, to the last
- * gradient (test/fixtures/torch-transformer.json, made by test/peers/torch_transformer.py). All in float64.
+ * Every architecture keeps the contract of src/nn/model.ts; Transformer and encoder equal
+ * PyTorch's, to the last gradient (test/fixtures/torch-transformer.json, made by
+ * test/peers/torch_transformer.py). All in float64.
  */
 import assert from "node:assert/strict";
 import * as fs from "node:fs";

@@ -1,4 +1,7 @@
-/** Losses, clip and AdamW against PyTorch in float64 (test/peers/torch_losses.py), and against their definitions. */
+/**
+ * Losses, clip and AdamW against PyTorch in float64 (test/peers/torch_losses.py), and against their
+ * definitions.
+ */
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -124,7 +127,8 @@ describe("losses", () => {
     const found = await evaluate({ sharpe: LOSS_TERMS.sharpe.of(parts), mse: LOSS_TERMS.mse.of(parts),
       deviation: LOSS_TERMS.volatilityDeviation.of(parts) }, { position: values(1, 1), target: values(0.03, -0.01),
       weight: values(1, 1), scale: values(1, 1), score: values(3, 0) });
-    // Mean 0.01, deviation 0.02: a ratio of 5 a year, 5 % above 15 %; the target is 2 and -2/3 deviations of 1.5 %.
+    // Mean 0.01, deviation 0.02: a ratio of 5 a year, 5 % above 15 %; the target is 2 and -2/3
+    // deviations of 1.5 %.
     assertClose(found["sharpe"].values, [-5], 1e-5, "Sharpe");
     assertClose(found["deviation"].values, [0.05], 1e-5, "deviation");
     assertClose(found["mse"].values, [(1 + 4 / 9) / 2], 1e-12, "mse");
@@ -132,15 +136,15 @@ describe("losses", () => {
 
   test("CVaR of gains only is the least gain with its sign turned, whatever lies in the padding", async () => {
     const { loss } = lossOf("cvar", 1, 4), row = (...values: number[]): Values => double([1, 4], values);
-    const found = await evaluate({ loss }, { score: row(20, 20, 20, 20), target: row(0.03, 0.01, 0.02, -9), weight: row(1, 1, 1, 0),
-      scale: row(1, 1, 1, 1), costBps: number(0) });
+    const found = await evaluate({ loss }, { score: row(20, 20, 20, 20), target: row(0.03, 0.01, 0.02, -9),
+      weight: row(1, 1, 1, 0), scale: row(1, 1, 1, 1), costBps: number(0) });
     assertClose(found["loss"].values, [-0.01], 1e-12, "CVaR");
   });
 
   test("a confidence of exactly 1 in the wrong sign costs -log(1e-7), not infinity", async () => {
     const { inputs, loss } = lossOf("confidenceHead", 1, 2), row = (a: number, b: number): Values => double([1, 2], [a, b]);
-    const found = await evaluate({ loss, slope: gradient(loss, [inputs.confidence])[0] }, { score: row(1, 1), target: row(-0.1, 0.1),
-      weight: row(1, 1), confidence: row(1, 1), scale: row(1, 1), costBps: number(0) });
+    const found = await evaluate({ loss, slope: gradient(loss, [inputs.confidence])[0] }, { score: row(1, 1),
+      target: row(-0.1, 0.1), weight: row(1, 1), confidence: row(1, 1), scale: row(1, 1), costBps: number(0) });
     assertClose(found["loss"].values, [-Math.log(1e-7) / 2], 1e-12, "loss");
     assert.ok(found["slope"].values.every(Number.isFinite));
   });

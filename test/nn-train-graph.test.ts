@@ -1,4 +1,7 @@
-/** The whole training step of the LSTM against PyTorch (test/peers/torch_lstm_steps.py), and the graphs among themselves. */
+/**
+ * The whole training step of the LSTM against PyTorch (test/peers/torch_lstm_steps.py), and the
+ * graphs among themselves.
+ */
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";

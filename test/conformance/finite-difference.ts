@@ -1,7 +1,8 @@
 /**
- * Gradients against central finite differences, both in float64 (the reference runtime). With a step of 1e-5 the
- * truncation error is about 1e-10 of the third derivative and the rounding error about 1e-11 of the loss, so 1e-6 of
- * the largest entry leaves room and still finds a wrong sign, factor, axis or missing term.
+ * Gradients against central finite differences, both in float64 (the reference runtime). With a
+ * step of 1e-5 the truncation error is about 1e-10 of the third derivative and the rounding error
+ * about 1e-11 of the loss, so 1e-6 of the largest entry leaves room and still finds a wrong sign,
+ * factor, axis or missing term.
  */
 import assert from "node:assert/strict";
 import { random } from "../../src/base/random.ts";
@@ -28,8 +29,9 @@ export const nameOf = (tensor: Tensor): string => {
 };
 
 /**
- * Fails at the first coordinate where `gradient(loss, wrt)` is not what finite differences of `loss` () say. `wrt`
- * are `input` nodes of known size; `values` has a value for every input that the loss reaches, by name.
+ * Fails at the first coordinate where `gradient(loss, wrt)` is not what finite differences of
+ * `loss` () say. `wrt` are `input` nodes of known size; `values` has a value for every input that
+ * the loss reaches, by name.
  */
 export async function checkGradient(loss: Tensor, wrt: readonly Tensor[], values: Tensors,
   { tolerance = 1e-6, step = 1e-5, coordinates = 24, seed = 0 }: GradientCheck = {}): Promise<void> {
@@ -71,7 +73,10 @@ function chooseCoordinates(count: number, limit: number, seed: number, name: str
   return count <= limit ? every : random(seed, "coordinates", name).shuffle(every).slice(0, limit);
 }
 
-/** Fails when two arrays differ by more than `tolerance` of the expected one's largest element (or of 1). */
+/**
+ * Fails when two arrays differ by more than `tolerance` of the expected one's largest element (or
+ * of 1).
+ */
 export function assertClose(found: Values, expected: Values, tolerance: number, name: string): void {
   assert.deepEqual([...found.shape], [...expected.shape], `shape of ${name}`);
   assert.equal(found.values.length, expected.values.length, `size of ${name}`);

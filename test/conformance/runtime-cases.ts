@@ -1,6 +1,7 @@
 /**
- * What every runtime is asked to compute: every primitive and every block, with seeded inputs. One row is a name, the
- * inputs, and the function that builds the outputs from them. Open sizes ("B", "T") are tried at two sizes.
+ * What every runtime is asked to compute: every primitive and every block, with seeded inputs. One
+ * row is a name, the inputs, and the function that builds the outputs from them. Open sizes ("B",
+ * "T") are tried at two sizes.
  */
 import assert from "node:assert/strict";
 import { random, type Random } from "../../src/base/random.ts";
@@ -13,8 +14,9 @@ import { makeNode, type Tensor } from "../../src/graph/tensor.ts";
 import type { Tensors, Values } from "../../src/runtime/runtime.ts";
 
 /**
- * How an input is drawn. `apart`: no two values of a case closer than 0.01, none closer to a whole number: away from the
- * kinks of abs, max, floor and from ties. `positive`: 0.5 to 2. `bit`: 0 or 1.
+ * How an input is drawn. `apart`: no two values of a case closer than 0.01, none closer to a whole
+ * number: away from the kinks of abs, max, floor and from ties. `positive`: 0.5 to 2. `bit`: 0 or
+ * 1.
  */
 type Draw = "normal" | "apart" | "positive" | "bit";
 interface Drawn { readonly shape: Shape; readonly draw: Draw }
@@ -249,8 +251,8 @@ export function graphOf(one: RuntimeCase): Graph {
 }
 
 /**
- * A scalar that every output of the graph enters with weights of its own, sin(1), sin(2), ..., so that no two errors
- * cancel. All its sizes are known.
+ * A scalar that every output of the graph enters with weights of its own, sin(1), sin(2), ..., so
+ * that no two errors cancel. All its sizes are known.
  */
 export function projectionOf({ outputs }: Graph): Tensor {
   let used = 0;
@@ -277,7 +279,8 @@ const DRAWS: Readonly<Record<Draw, (values: Float64Array, stream: Random, place:
   normal: (values, stream) => { fill(values, () => stream.normal()); },
   positive: (values, stream) => { fill(values, () => 0.5 + 1.5 * stream.uniform()); },
   bit: (values, stream) => { fill(values, (k) => (k < 2 ? k : stream.below(2))); },
-  // A grid of odd multiples of 0.05 (so never whole, 0 or 0.7), the second input's shifted; shuffled.
+  // A grid of odd multiples of 0.05 (so never whole, 0 or 0.7), the second input's shifted;
+  // shuffled.
   apart: (values, stream, place) => {
     const grid = stream.shuffle(Array.from(values, (_, k) => k - Math.floor(values.length / 2)));
     fill(values, (k) => 0.1 * grid[k] + 0.05 + 0.02 * place);

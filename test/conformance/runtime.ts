@@ -1,6 +1,7 @@
 /**
- * The suite of the contract `Runtime`: an implementation joins by one line. Its numbers are those of `reference`, which
- * is held to other people's numbers elsewhere (test/graph-gradient.test.ts: PyTorch, textbook, finite differences).
+ * The suite of the contract `Runtime`: an implementation joins by one line. Its numbers are those
+ * of `reference`, which is held to other people's numbers elsewhere (test/graph-gradient.test.ts:
+ * PyTorch, textbook, finite differences).
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -13,7 +14,10 @@ import type { Program, Runtime, Tensors, Values } from "../../src/runtime/runtim
 import { assertClose } from "./finite-difference.ts";
 import { graphOf, projectionOf, RUNTIME_CASES, SIZES, timedCases, valuesOf, type RuntimeCase } from "./runtime-cases.ts";
 
-/** Declares the tests that hold a runtime to its contract. `tolerance`: of the largest element of each output. */
+/**
+ * Declares the tests that hold a runtime to its contract. `tolerance`: of the largest element of
+ * each output.
+ */
 export function checkRuntime(name: string, runtime: Runtime, tolerance: number): void {
   describe(`${name} computes what the reference computes, to ${tolerance}`, () => {
     for (const one of RUNTIME_CASES) test(one.name, async () => { await checkEval(runtime, one, tolerance); });
@@ -65,7 +69,10 @@ async function checkGradients(runtime: Runtime, one: RuntimeCase, tolerance: num
 const values = (shape: readonly number[], ...numbers: number[]): Values => ({ shape, values: Float64Array.from(numbers) });
 const numbersOf = ({ values: found }: Values): number[] => [...found];
 
-/** total <- total + x; the output is the total before this run, and a parameter that never changes scales x. */
+/**
+ * total <- total + x; the output is the total before this run, and a parameter that never changes
+ * scales x.
+ */
 const accumulator = (): Graph => {
   const total = ops.input("total", [2]), factor = ops.input("factor", []), x = ops.input("x", [2]);
   return makeGraph("accumulator", { inputs: [x], outputs: { before: total },
