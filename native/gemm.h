@@ -109,8 +109,8 @@ static void multiply_panel(long M, left A, const float *b, long n, float *c, lon
   const long whole = n / VL * VL;
   float edge[12 * NR], padded[NR];
   if (from == FROM_BIAS && bias && whole != n) {
-    memset(padded, 0, sizeof padded);
-    memcpy(padded, bias, (size_t)n * 4);
+    zero_floats(padded, NR);
+    copy_floats(padded, bias, n);
     bias = padded;
   }
   const choice *pick = CHOICES[vectors];
@@ -127,11 +127,11 @@ static void multiply_panel(long M, left A, const float *b, long n, float *c, lon
     } else {
       /* The last vector is not full: by way of a tile of our own. */
       if (from == FROM_C) {
-        for (long r = 0; r < rows; r++) for (long j = 0; j < n; j++) edge[r * NR + j] = c[r * ldc + j];
+        for (long r = 0; r < rows; r++) copy_floats(edge + r * NR, c + r * ldc, n);
         for (long r = 0; r < rows; r++) for (long j = n; j < vectors * VL; j++) edge[r * NR + j] = 0;
       }
       pick->run(&A, b, edge, NR, from, bias);
-      for (long r = 0; r < rows; r++) memcpy(c + r * ldc, edge + r * NR, (size_t)n * 4);
+      for (long r = 0; r < rows; r++) copy_floats(c + r * ldc, edge + r * NR, n);
     }
     A.at += rows * A.row;
     c += rows * ldc;
@@ -151,7 +151,7 @@ static void pack_panel(const float *b, long row, long column, long K, long n, fl
     }
     return;
   }
-  if (n < NR) memset(to, 0, (size_t)(K * NR) * 4);
+  if (n < NR) zero_floats(to, K * NR);
   /* Sixteen k at a time, so that a cache line of a transposed B is used as a whole. */
   for (long k0 = 0; k0 < K; k0 += 16) {
     const long k1 = k0 + 16 < K ? k0 + 16 : K;

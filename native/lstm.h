@@ -119,7 +119,7 @@ INLINE void cell_row(const float *z, const float *c, float *gates, float *cells,
 
 /* Each row's `n` values from rows `from` apart to rows `to` apart. */
 static void copy_rows(long rows, long n, const float *a, long from, float *b, long to) {
-  for (long r = 0; r < rows; r++) memcpy(b + r * to, a + r * from, (size_t)n * 4);
+  for (long r = 0; r < rows; r++) copy_floats(b + r * to, a + r * from, n);
 }
 
 static void run_lstm(const worker *w, const int *ints) {
@@ -177,7 +177,7 @@ static void run_lstm(const worker *w, const int *ints) {
   }
   const long last = ((l.T - 1) * B + start) * H, size = rows * H;
   if (l.at[LAST_HIDDEN] >= 0)
-    memcpy(A + l.at[LAST_HIDDEN] + start * H, A + l.at[HIDDEN] + last, (size_t)size * 4);
+    copy_floats(A + l.at[LAST_HIDDEN] + start * H, A + l.at[HIDDEN] + last, size);
   if (l.at[LAST_CELL] < 0) return;
   for (long g = 0; g < l.groups; g++)
     copy_rows(rows, H - g * UNITS < UNITS ? H - g * UNITS : UNITS, A + cells_at(&l, l.T - 1, start, g), l.cellRow,
@@ -302,16 +302,16 @@ static void run_lstm_gradient(const worker *w, const int *ints) {
     if (p < hPanels) pack_back(&l, A + l.at[WH], H, p, packed + p * wide * NR);
     else pack_back(&l, A + l.at[WX], F, p - hPanels, packed + p * wide * NR);
   }
-  memset(dw, 0, (size_t)(l.U * wide) * 4);
-  memset(bias, 0, (size_t)wide * 4);
+  zero_floats(dw, l.U * wide);
+  zero_floats(bias, wide);
   barrier(w);
   long start, end;
   share(w, B, 1, &start, &end);
   const long rows = end - start, steps = rows > 0 ? steps_of(&l, rows) : 1, chunk = rows * steps;
   if (rows > 0) {
-    memset(dz, 0, (size_t)(chunk * wide) * 4); /* columns of units that are not there stay zero */
-    memset(dh, 0, (size_t)(rows * units) * 4);
-    memset(dc, 0, (size_t)(rows * units) * 4);
+    zero_floats(dz, chunk * wide); /* columns of units that are not there stay zero */
+    zero_floats(dh, rows * units);
+    zero_floats(dc, rows * units);
     copy_rows(rows, H, A + l.at[D_LAST_HIDDEN] + start * H, H, dh, units);
     copy_rows(rows, H, A + l.at[D_LAST_CELL] + start * H, H, dc, units);
     for (long top = l.T - 1; top >= 0; top -= steps) {

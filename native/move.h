@@ -25,7 +25,7 @@ static void run_copy(const worker *w, const int *ints) {
       to += at * st[k];
       from += at * sf[k];
     }
-    if (a == 1 && b == 1) memcpy(to, from, (size_t)n * 4);
+    if (a == 1 && b == 1) copy_floats(to, from, n);
     else for (long j = 0; j < n; j++) to[j * a] = from[j * b];
   }
 }

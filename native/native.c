@@ -10,6 +10,7 @@
  *   dmn_run(team, tape, arena, scratch, scratchFloats)
  */
 #define _GNU_SOURCE
+#include <cpuid.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -63,14 +64,17 @@ void dmn_meet(meeting *meet) {
 
 EXPORT int dmn_version(void) { return VERSION; }
 
+/* By CPUID, and by XGETBV whether the system saves the wide registers. */
 EXPORT int dmn_width(void) {
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")
-    && __builtin_cpu_supports("avx512vl")) return 16;
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 8 : 0;
+  unsigned a, b, c, d, low, high;
+  if (!__get_cpuid_count(1, 0, &a, &b, &c, &d) || !(c & bit_FMA) || !(c & bit_OSXSAVE)) return 0;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (low & 6) != 6 || !(b & bit_AVX2)) return 0;
+  const unsigned wide = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
+  return (b & wide) == wide && (low & 0xe6) == 0xe6 ? 16 : 8;
 }
 
-/* DMN_WIDTH=8 tries the narrower half on a machine that has both. */
+/* DMN_NATIVE_WIDTH=8 tries the narrower half on a machine that has both. */
 static int width(void) {
   const char *asked = getenv("DMN_NATIVE_WIDTH");
   const int has = dmn_width();

@@ -148,7 +148,7 @@ static void run_rows(const worker *w, const int *ints) {
   const long size = (strip * W + 31) / 16 * 16;
   float *const sum = w->scratch, *const splats = sum + (sums + 15) / 16 * 16,
     *const file = splats + 16L * operands;
-  if (sums > 0) memset(sum, 0, (size_t)sums * 4);
+  if (sums > 0) zero_floats(sum, sums);
   place places[64];
   for (int k = 0; k < operands; k++) {
     const int *o = operand + 3 * k;
@@ -183,7 +183,7 @@ static void run_rows(const worker *w, const int *ints) {
           const long count0 = div == 0 ? (end - start < strip ? end - start : strip) : n;
           for (long q = 0; q < count0; q++) {
             const float *from = w->arena + i[8] + (div == 0 ? 0 : (r + q) / div % mod * i[4]);
-            memcpy(to + q * width, from, (size_t)width * 4);
+            copy_floats(to + q * width, from, width);
           }
           break;
         }

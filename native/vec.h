@@ -8,7 +8,6 @@
 #ifndef DMN_VEC_H
 #define DMN_VEC_H
 #include <immintrin.h>
-#include <string.h>
 
 typedef float vf __attribute__((vector_size(VL * 4)));
 typedef float vfu __attribute__((vector_size(VL * 4), aligned(4), may_alias));
@@ -31,6 +30,18 @@ INLINE __m256i first(long n) {
 INLINE void store_first(float *at, vf x, long n) { _mm256_maskstore_ps(at, first(n), (__m256)x); }
 INLINE vf load_first(const float *at, long n) { return (vf)_mm256_maskload_ps(at, first(n)); }
 #endif
+
+/* Copies and zeros. Not memcpy and memset: a binary that runs on every libc brings its own, and those are slow. */
+INLINE void copy_floats(float *to, const float *from, long n) {
+  long k = 0;
+  for (; k + VL <= n; k += VL) store(to + k, load(from + k));
+  if (k < n) store_first(to + k, load_first(from + k, n - k), n - k);
+}
+INLINE void zero_floats(float *to, long n) {
+  long k = 0;
+  for (; k + VL <= n; k += VL) store(to + k, (vf){0});
+  if (k < n) store_first(to + k, (vf){0}, n - k);
+}
 
 /* mask ? a : b, element by element; mask is all ones or all zeros. */
 INLINE vf choose(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }

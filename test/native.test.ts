@@ -1,4 +1,166 @@
-import { nativeRuntime } from "../src/runtime/native/program.ts";
+/**
+ * The fused CPU runtime: the suite of its contract, whole training steps against the other runtimes, the same bits run
+ * after run, and that the committed binary is the one its sources make.
+ */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import * as fs from "node:fs";
+import * as os from "node:os";
+import * as path from "node:path";
+import { describe, test } from "node:test";
+import { ARCHITECTURES } from "../models/index.ts";
+import * as ops from "../src/graph/ops.ts";
+import { makeGraph } from "../src/graph/graph.ts";
+import type { Settings } from "../src/nn/hyperparameter.ts";
+import { initialiseParameters } from "../src/nn/scope.ts";
+import { trainGraph, type TrainGraph } from "../src/nn/train-graph.ts";
+import { isNativeAvailable, openLibrary } from "../src/runtime/native/library.ts";
+import { nativeRuntime, nativeSupports } from "../src/runtime/native/program.ts";
+import { ortRuntime } from "../src/runtime/ort/program.ts";
+import { reference } from "../src/runtime/reference.ts";
+import type { Runtime, Tensors, Values } from "../src/runtime/runtime.ts";
+import { assertClose } from "./conformance/finite-difference.ts";
 import { checkRuntime } from "./conformance/runtime.ts";
 
-checkRuntime("native, 1 thread", nativeRuntime(), 1e-5);
+const ROOT = path.dirname(import.meta.dirname);
+const SOURCES = path.join(ROOT, "native");
+const skip = isNativeAvailable() ? false : "no native library for this platform, or a processor without AVX2";
+
+/** Sizes that are no multiple of a vector, so that every edge of a kernel is walked. */
+const CASES: Readonly<Record<string, { name: string; settings: Settings }>> = {
+  "LSTM, 21 units": { name: "lstm", settings: { hidden: 21, layers: 2, dropout: 0.2 } },
+  "LSTM, 32 units": { name: "lstm", settings: { hidden: 32, layers: 1, dropout: 0 } },
+  "Transformer encoder": { name: "encoder", settings: { width: 20, attentionHeads: 2, layers: 2, feedForward: 4,
+    positions: "sinusoidal", dropout: 0.1 } },
+};
+const B = 7, T = 11, F = 5;
+
+function built({ name, settings }: { name: string; settings: Settings }): TrainGraph {
+  return trainGraph(ARCHITECTURES[name], { B, T, features: F, instruments: 1 }, settings, { terms: ["sharpe", "turnover"] });
+}
+
+/** Feeds by formula: features and targets like waves, all weights 1. */
+function feedsOf({ graph }: TrainGraph, step: number): Tensors {
+  const scalars: Readonly<Record<string, number>> =
+    { rate: 0.01, decay: 0.001, clip: 0.5, costBps: 1, "lossWeight/turnover": 0.05 };
+  const wave = (name: string, k: number): number => {
+    if (name.startsWith("dropout/")) return (k * 7 + step) % 5 === 0 ? 0 : 1.25;
+    if (name === "features") return Math.sin(0.37 * k + step);
+    return name === "target" ? 0.01 * Math.cos(1.3 * k + step) + 0.001 : scalars[name] ?? 1;
+  };
+  return Object.fromEntries(graph.inputs.map(({ name, tensor }) => {
+    const shape = tensor.shape as readonly number[], count = shape.reduce((a, b) => a * b, 1);
+    return [name, { shape, values: Float32Array.from({ length: count }, (_, k) => wave(name, k)) }];
+  }));
+}
+
+/** Three steps from the seeded start: losses, and Adam's mean of their gradients. */
+async function train(runtime: Runtime, one: TrainGraph): Promise<{ losses: number[]; m: Values }> {
+  await using program = await runtime.compile(one.graph);
+  await program.write({ parameters: { shape: [one.count], values: initialiseParameters(one.specs, 3) } });
+  const losses: number[] = [];
+  for (let step = 0; step < 3; step++) losses.push((await program.run(feedsOf(one, step)))["loss"].values[0]);
+  return { losses, m: (await program.read(["m"]))["m"] };
+}
+
+/**
+ * Losses to 1e-4, mean gradients to 3e-4 of the largest. Not parameters: Adam makes full steps of gradients that are
+ * nothing but rounding (softmax does not see the bias of its keys).
+ */
+function assertSameTraining(found: Awaited<ReturnType<typeof train>>, expected: Awaited<ReturnType<typeof train>>): void {
+  found.losses.forEach((loss, k) => { assert.ok(Math.abs(loss - expected.losses[k]) < 1e-4, `${k}: ${loss}, ${expected.losses[k]}`); });
+  assertClose(found.m, expected.m, 3e-4, "m");
+}
+
+if (skip === false) {
+  // float32: as ONNX Runtime's, 24-bit rounding over the longest chain of ops.
+  checkRuntime("native", nativeRuntime(), 1e-5);
+  checkRuntime("native with 2 threads", nativeRuntime({ threads: 2 }), 1e-5);
+}
+
+describe("a training step by native kernels", { skip }, () => {
+  for (const [what, one] of Object.entries(CASES)) {
+    test(`${what}: 3 steps as the reference (float64) and ONNX Runtime (float32) take them`, async () => {
+      const step = built(one);
+      assert.ok(nativeSupports(step.graph));
+      const found = await train(nativeRuntime(), step);
+      assertSameTraining(found, await train(reference, step));
+      assertSameTraining(found, await train(ortRuntime(), step));
+    });
+
+    test(`${what}: the same bits twice, with 1 thread and with 2; those two agree to rounding`, async () => {
+      const step = built(one);
+      const runs = [];
+      for (const threads of [1, 1, 2, 2]) runs.push(await train(nativeRuntime({ threads }), step));
+      assert.deepEqual(runs[0], runs[1]);
+      assert.deepEqual(runs[2], runs[3]);
+      assertSameTraining(runs[2], runs[0]);
+    });
+  }
+
+  test("a graph with a sort is not covered; the runtime answers by way of ONNX Runtime: 3, 2, 1", async () => {
+    const x = ops.input("x", [3]);
+    const graph = makeGraph("sorted", { inputs: [x], outputs: { y: ops.sort(x) } });
+    assert.equal(nativeSupports(graph), false);
+    await using program = await nativeRuntime().compile(graph);
+    const { y } = await program.run({ x: { shape: [3], values: Float32Array.of(2, 3, 1) } });
+    assert.deepEqual([...y.values], [3, 2, 1]);
+  });
+
+  test("e^x, tanh and sigmoid are within 3e-7 of float64, relatively, from -80 to 80", async () => {
+    const count = 16_001, x = ops.input("x", [count]);
+    const numbers = Float32Array.from({ length: count }, (_, k) => (k - 8000) / 100 + 0.00123);
+    await using program = await nativeRuntime().compile(makeGraph("functions",
+      { inputs: [x], outputs: { exp: ops.exp(x), tanh: ops.tanh(x), sigmoid: ops.sigmoid(x) } }));
+    const found = await program.run({ x: { shape: [count], values: numbers } });
+    const exact = { exp: Math.exp, tanh: Math.tanh, sigmoid: (v: number) => 1 / (1 + Math.exp(-v)) };
+    for (const [name, compute] of Object.entries(exact)) {
+      const worst = Math.max(...numbers.map((value, k) => {
+        // Sigmoid stops at e^-60, far below what float32 adds to 1.
+        if (name === "sigmoid" && value < -59) return 0;
+        return Math.abs(found[name].values[k] / compute(value) - 1);
+      }));
+      assert.ok(worst < 3e-7, `${name}: ${worst}`);
+    }
+  });
+
+  test("not a number goes through, and infinity where it should: exp 0 and inf, max NaN, row maximum NaN", async () => {
+    const x = ops.input("x", [3]);
+    await using program = await nativeRuntime().compile(makeGraph("edge",
+      { inputs: [x], outputs: { exp: ops.exp(x), max: ops.maximum(x, 0), most: ops.reduceMax(x) } }));
+    const { exp, max, most } = await program.run({ x: { shape: [3], values: Float32Array.of(-Infinity, NaN, Infinity) } });
+    assert.deepEqual([[...exp.values], [...max.values], [...most.values]], [[0, NaN, Infinity], [0, NaN, Infinity], [NaN]]);
+  });
+});
+
+describe("the native library", () => {
+  test("is built from the sources beside it: their SHA-256 is the one that was written with it", () => {
+    const headers = fs.readdirSync(SOURCES).filter((name) => name.endsWith(".h")).sort();
+    const hash = createHash("sha256");
+    for (const name of ["build.sh", "native.c", "engine.c", ...headers]) hash.update(fs.readFileSync(path.join(SOURCES, name)));
+    const noted = fs.readFileSync(path.join(ROOT, "src", "runtime", "native", "linux-x64.sha256"), "utf8").trim();
+    assert.equal(hash.digest("hex"), noted, "run sh native/build.sh");
+  });
+
+  test("is small: under 200 kB", () => {
+    assert.ok(fs.statSync(path.join(ROOT, "src", "runtime", "native", "linux-x64.so")).size < 200_000);
+  });
+
+  const hasGcc = spawnSync("gcc", ["--version"]).status === 0;
+  test("built afresh by gcc it trains as the committed one does", { skip: skip || (hasGcc ? false : "no gcc") }, async () => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-native-"));
+    try {
+      const file = path.join(folder, "fresh.so");
+      const build = spawnSync("sh", [path.join(SOURCES, "build.sh"), file], { encoding: "utf8" });
+      assert.equal(build.status, 0, build.stderr);
+      assert.equal(build.stderr, "");
+      const library = openLibrary(file);
+      assert.ok(library !== null);
+      for (const one of Object.values(CASES)) {
+        const step = built(one);
+        assertSameTraining(await train(nativeRuntime({ library }), step), await train(nativeRuntime(), step));
+      }
+    } finally { fs.rmSync(folder, { recursive: true }); }
+  });
+});

@@ -2,7 +2,7 @@
 import type { BlockName } from "../../graph/block.ts";
 import { countOf } from "../../graph/dimension.ts";
 import { resultsOf, type Graph } from "../../graph/graph.ts";
-import { add, matmul, mul, reshape, sigmoid, sum } from "../../graph/ops.ts";
+import { add, div, matmul, mul, reshape, sigmoid, sum } from "../../graph/ops.ts";
 import { orderNodes } from "../../graph/order.ts";
 import { expandBlocks } from "../../graph/rewrite.ts";
 import { simplify } from "../../graph/simplify.ts";
@@ -41,6 +41,12 @@ export const isCovered = (graph: Graph): boolean =>
  */
 function rewritten(node: Node, inputs: readonly Tensor[]): readonly Tensor[] | null {
   if (node.op === "gelu") return [geluBySigmoid(inputs[0])];
+  if (node.op === "div") {
+    // A division costs as much as ten products: one per row (or in all) instead of one per element.
+    const [a, b] = inputs, width = a.shape.at(-1);
+    const isNarrow = b.shape.length === 0 || (b.shape.at(-1) === 1 && width !== 1);
+    return isNarrow && a.shape.length > 0 ? [mul(a, div(1, b))] : null;
+  }
   if (node.op === "linear") {
     const [x, w, bias] = inputs;
     return w.shape[1] === 1 ? [add(matmulThin(x, w) ?? matmul(x, w), bias)] : null;
