@@ -167,6 +167,14 @@ assert.ok(history[0].validationSharpe > 0.75 * bestOf(validation), `${Object.key
     assert.deepEqual(bits(await train({ settings: short, terms, runtime })), bits(kept));
     assert.equal(compiled, 2);
   });
+
+  test("onnxruntime's programs are as good as new when they are used again, with other moments and gradients left in them",
+    async () => {
+    await using runtime = keepPrograms(ortRuntime());
+    const given = { settings: { ...SETTINGS, accumulate: 4, epochs: 2 }, architecture: architectureNamed("lstm") };
+    const once = await train({ ...given, runtime: ortRuntime() });
+    for (let k = 0; k < 2; k++) assert.deepEqual(bits(await train({ ...given, runtime })), bits(once), String(k));
+  });
 });
 
 describe("what a step is fed", () => {

@@ -1,6 +1,6 @@
 /**
- * A runtime that does not compile what it has compiled before: rates, dropout and the weights of the
- * loss are fed, so the fits of a population share their graphs.
+ * A runtime that does not compile what it has compiled before: rates, dropout and the loss's
+ * weights are fed, so the fits of a population share their graphs.
  *
  *   fit ── compile(graph) ──> idle program of this graph, or a new one ── disposed of ──> idle again
  */
