@@ -35,7 +35,7 @@ export const TRAINING = {
   clip: { kind: "number", default: 1, min: 1e-6, max: 1e9, isLog: true,
     describe: "largest Euclidean norm of the gradient" },
   decay: { kind: "number", default: 0, min: 0, max: 1, describe: "weight decay (AdamW)" },
-  epochs: { kind: "integer", default: 100, min: 1, max: 10_000,
+  epochs: { kind: "integer", default: 300, min: 1, max: 10_000,
     describe: "passes over the training set at most" },
   patience: { kind: "integer", default: 25, min: 1, max: 10_000,
     describe: "epochs without a better validation Sharpe before it stops" },
