@@ -69,7 +69,9 @@ async function train(runtime: Runtime, one: TrainGraph): Promise<{ losses: numbe
  * nothing but rounding (softmax does not see the bias of its keys).
  */
 function assertSameTraining(found: Awaited<ReturnType<typeof train>>, expected: Awaited<ReturnType<typeof train>>): void {
-  found.losses.forEach((loss, k) => { assert.ok(Math.abs(loss - expected.losses[k]) < 1e-4, `${k}: ${loss}, ${expected.losses[k]}`); });
+  found.losses.forEach((loss, k) => {
+    assert.ok(Math.abs(loss - expected.losses[k]) < 1e-4, `${k}: ${loss}, ${expected.losses[k]}`);
+  });
   assertClose(found.m, expected.m, 3e-4, "m");
 }
 

@@ -58,11 +58,10 @@ export function openLibrary(file: string): Library | null {
   return {
     scratch: (tape, threads) => Number(scratch(tape, threads)),
     misaligned: call("int dmn_misaligned(const float *at)") as Library["misaligned"],
-    advise: call("void dmn_advise(float *at, long floats)") as Library["advise"],
+    advise: call("void dmn_advise(float *at, long floats)"),
     open: call("void *dmn_open(int threads)") as Library["open"],
-    close: call("void dmn_close(void *team)") as Library["close"],
-    run: call("void dmn_run(void *team, const int *tape, float *arena, float *scratch, long floats)") as
-      Library["run"],
+    close: call("void dmn_close(void *team)"),
+    run: call("void dmn_run(void *team, const int *tape, float *arena, float *scratch, long floats)"),
   };
 }
 

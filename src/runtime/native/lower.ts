@@ -1,6 +1,7 @@
 /**
- * Graph -> stages. Nodes are taken in order; an elementwise node, or a reduction that rows can do, joins a group
- * that runs when its operands are there, if there is one over the same elements; else it starts a new one.
+ * Graph -> stages. Nodes are taken in order; an elementwise node, or a reduction that rows can do,
+ * joins a group that runs when its operands are there, if there is one over the same elements; else
+ * it starts a new one.
  *
  *     add mul ── sum(last axis) ── mul ── sub ── matmul ── add tanh
  *     [         one group, one pass         ]  [product]  [ group ]
@@ -9,15 +10,15 @@ import { assert } from "../../base/assert.ts";
 import type { PrimitiveName } from "../../graph/op.ts";
 import { constant } from "../../graph/ops.ts";
 import type { Node, Tensor } from "../../graph/tensor.ts";
-import type { Code, Group, Operand, Stage, Step, Value } from "./stage.ts";
+import type { BatchAxis, Code, Group, Operand, Stage, Step, Value } from "./stage.ts";
 import { broadcastView, countOf, denseView, isDense, readingOf, reshapeView, sliceView, transposeView,
   type Reading, type Source, type View } from "./view.ts";
 
 /** Limits of native/rows.h: 64 places per group. A step may add four. */
 const MOST_STEPS = 40, MOST_PLACES = 56;
 
-const ELEMENTWISE: ReadonlySet<string> = new Set<PrimitiveName>(["neg", "exp", "log", "sqrt", "sin", "tanh", "sigmoid",
-  "abs", "sign", "floor", "add", "sub", "mul", "div", "max", "greater", "where"]);
+const ELEMENTWISE: ReadonlySet<string> = new Set<PrimitiveName>(["neg", "exp", "log", "sqrt", "sin",
+  "tanh", "sigmoid", "abs", "sign", "floor", "add", "sub", "mul", "div", "max", "greater", "where"]);
 
 /** What pads are made of. */
 const ZERO = constant(0);
@@ -79,7 +80,9 @@ class Lowering {
       case "stop": this.#views.set(output, this.viewOf(x)); break;
       case "reshape": this.#views.set(output, reshapeView(this.viewOf(x), shapeOf(output))
         ?? reshapeView(this.#dense(x), shapeOf(output))!); break;
-      case "transpose": this.#views.set(output, transposeView(this.viewOf(x), node.attributes.permutation)); break;
+      case "transpose":
+        this.#views.set(output, transposeView(this.viewOf(x), node.attributes.permutation));
+        break;
       case "slice": {
         const { axis, start, length } = node.attributes;
         this.#views.set(output, sliceView(this.viewOf(x), axis, start, length));
@@ -157,8 +160,8 @@ class Lowering {
     { transposeA, transposeB }: { transposeA: boolean; transposeB: boolean }): void {
     const shape = shapeOf(output), [M, N] = shape.slice(-2);
     const flip = (view: View): View => {
-      const last = view.shape.length - 1;
-      return transposeView(view, view.shape.map((_, k) => (k === last ? last - 1 : k === last - 1 ? last : k)));
+      const axes = view.shape.map((_, axis) => axis);
+      return transposeView(view, [...axes.slice(0, -2), axes.length - 1, axes.length - 2]);
     };
     const read = (tensor: Tensor, isFlipped: boolean): View =>
       (isFlipped ? flip(this.viewOf(tensor)) : this.viewOf(tensor));
@@ -207,7 +210,7 @@ class Lowering {
       isPrivate: H % 16 === 0 && this.#isPrivate(forward, node) }, inputs);
   }
 
-  /** Whether cells and gates of an lstm go to its gradient only, which `node` must read from where they are. */
+  /** Whether cells and gates of an lstm go to its gradient only; `node` is one of the two. */
   #isPrivate(forward: Node, node: Node): boolean {
     const [, , , cells, gates] = forward.outputs;
     const isOnly = (tensor: Tensor, at: number): boolean => (this.#readers.get(tensor) ?? [])
@@ -227,7 +230,7 @@ class Lowering {
     const set = (source: Source): void => { this.#views.set(output, denseView(source, shapeOf(output))); };
     if (cut.length === 1 && cut[0] === last && kept.length > 0) {
       const squeezed = reshapeView(view, wide.map((axis) => shape[axis]))!;
-      const found = this.#joinWith([squeezed], [squeezed.shape], { width: W, perRow: true });
+      const found = this.#joinWith([squeezed], squeezed.shape, W);
       const [operand] = found.operands;
       set(this.#step(found.group, isSum ? "rowSum" : "rowMax", true, [operand]));
       return;
@@ -235,7 +238,7 @@ class Lowering {
     if (isSum && (kept.length === 0 || (kept.length === 1 && kept[0] === last))) {
       const squeezed = reshapeView(view, wide.length === 0 ? [1] : wide.map((axis) => shape[axis]))!;
       const isTotal = kept.length === 0;
-      const found = this.#joinWith([squeezed], [squeezed.shape], { width: isTotal ? null : W, perRow: false });
+      const found = this.#joinWith([squeezed], squeezed.shape, isTotal ? null : W);
       const source = this.#array(shapeOf(output), found.group.stage);
       found.group.steps.push({ code: isTotal ? "total" : "columns", isPerRow: found.isPerRow,
         operands: found.operands, value: null, sum: { source, floats: source.floats } });
@@ -254,7 +257,7 @@ class Lowering {
       return readingOf(view) === null ? broadcastView(this.#dense(input), shape) : view;
     });
     const safe = views.map((view) => (readingOf(view) === null ? this.#copyOf(view) : view));
-    const { group, operands, isPerRow } = this.#joinWith(safe, safe.map(() => shape), { width: null, perRow: false });
+    const { group, operands, isPerRow } = this.#joinWith(safe, shape, null);
     const source = this.#step(group, node.op as Code, isPerRow, operands);
     this.#views.set(output, denseView(source, shape));
   }
@@ -269,20 +272,22 @@ class Lowering {
     return source;
   }
 
-  /** The group that a step over these operands joins, and the operands as that group reads them. */
-  #joinWith(views: readonly View[], shapes: readonly (readonly number[])[],
-    need: { width: number | null; perRow: boolean }):
+  /**
+   * The group that a step over these operands, all of one shape, joins, and the operands as that group
+   * reads them. `rows`: the width of rows that the step itself needs.
+   */
+  #joinWith(views: readonly View[], shape: readonly number[], rows: number | null):
     { group: Group; operands: Operand[]; isPerRow: boolean } {
     const readings = views.map((view) => readingOf(view)
       ?? assert(false, "operands are readable") as never);
-    const shape = shapes[0] ?? [], count = countOf(shape);
+    const count = countOf(shape);
     const hasRows = readings.some(({ kind }) => kind === "row" || kind === "repeat");
-    const width = need.width ?? (hasRows ? shape.at(-1)! : null);
+    const width = rows ?? (hasRows ? shape.at(-1)! : null);
     const place = { count, width };
     let best: { group: Group; isPerRow: boolean; score: number } | null = null;
     for (const stage of this.stages) {
       if (stage.kind !== "rows") continue;
-      const fit = this.#fit(stage, views, readings, place, need.width !== null);
+      const fit = this.#fit(stage, views, readings, place, rows !== null);
       if (fit !== null && (best === null || fit.score > best.score)) best = { group: stage, ...fit };
     }
     const isNew = best === null;
@@ -329,24 +334,18 @@ class Lowering {
       group.reads.add(source);
       this.#touch(view, group.stage);
     }
-    switch (reading.kind) {
-      case "dense": return own === undefined ? { kind: "memory", source, offset, isPerRow } : { kind: "value", value: own };
-      case "splat": return { kind: "splat", source, offset };
-      case "row": {
-        const from: Operand = own === undefined ? { kind: "memory", source, offset, isPerRow: true }
-          : { kind: "value", value: own };
-        return this.#made(group, ["expand", source, offset], { code: "expand", isPerRow: false, operands: [from] });
-      }
-      case "repeat": {
-        const { width, div, mod, step } = reading;
-        const isNarrow = width === 1 && group.width !== 1;
-        const load = { source, offset, div, mod, step };
-        const loaded = this.#made(group, ["load", source, offset, width, div, mod, step],
-          { code: "load", isPerRow: isNarrow, operands: [], load });
-        return !isNarrow ? loaded : this.#made(group, ["expand load", source, offset, div, mod, step],
-          { code: "expand", isPerRow: false, operands: [loaded] });
-      }
-    }
+    const inStep = (perRow: boolean): Operand => (own === undefined
+      ? { kind: "memory", source, offset, isPerRow: perRow } : { kind: "value", value: own });
+    const expand = (operand: Operand, key: readonly (string | number | Source)[]): Operand =>
+      this.#made(group, key, { code: "expand", isPerRow: false, operands: [operand] });
+    if (reading.kind === "dense") return inStep(isPerRow);
+    if (reading.kind === "splat") return { kind: "splat", source, offset };
+    if (reading.kind === "row") return expand(inStep(true), ["expand", source, offset]);
+    const { width, div, mod, step } = reading;
+    const isNarrow = width === 1 && group.width !== 1;
+    const loaded = this.#made(group, ["load", source, offset, width, div, mod, step],
+      { code: "load", isPerRow: isNarrow, operands: [], load: { source, offset, div, mod, step } });
+    return isNarrow ? expand(loaded, ["expand load", source, offset, div, mod, step]) : loaded;
   }
 
   readonly #numbers = new Map<Source, number>();
@@ -371,9 +370,8 @@ class Lowering {
 const placesOf = (group: Group): number => group.steps.length + group.reads.size;
 
 /** Neighbouring axes that walk as one. */
-function mergeBatch(batch: readonly { size: number; a: number; b: number; c: number }[]):
-{ size: number; a: number; b: number; c: number }[] {
-  const merged: { size: number; a: number; b: number; c: number }[] = [];
+function mergeBatch(batch: readonly BatchAxis[]): BatchAxis[] {
+  const merged: BatchAxis[] = [];
   for (const axis of batch) {
     const before = merged.at(-1);
     const isEven = before !== undefined && (["a", "b", "c"] as const)

@@ -71,8 +71,8 @@ function matmulThin(x: Tensor, column: Tensor): Tensor | null {
 }
 
 /**
- * x sigmoid(u), which is x/2 (1 + tanh(u/2)): the gradient of the block is written with this sigmoid, so that the
- * two share it.
+ * x sigmoid(u), which is x/2 (1 + tanh(u/2)): the gradient of the block is written with this sigmoid,
+ * so that the two share it.
  */
 function geluBySigmoid(x: Tensor): Tensor {
   const linear = 2 * Math.sqrt(2 / Math.PI);

@@ -5,8 +5,8 @@
  *
  *   arena   [ constants | state | inputs | what stages write, laid over each other as they live ]
  *
- * Linux on x64 with AVX2 or AVX-512; elsewhere, and for graphs with ops that have no kernel here (scan, sort),
- * ONNX Runtime does the work. float32. The same bits again for the same number of threads.
+ * Linux on x64 with AVX2 or AVX-512; elsewhere, and for graphs with ops that have no kernel here
+ * (scan, sort), ONNX Runtime does the work. float32. The same bits again for the same number of threads.
  */
 import { assert } from "../../base/assert.ts";
 import { isSameShape, shapeText, sizesOf, type Sizes } from "../../graph/dimension.ts";
@@ -71,7 +71,8 @@ function makeProgram(graph: Graph, library: Library, threads: number): Program {
     if (!isOpen) return bound!;
     const given = { ...Object.fromEntries(kept), ...feeds };
     const named = [...graph.inputs, ...graph.state].filter(({ name }) => Object.hasOwn(given, name));
-    const sizes = matchSizes(named.map(({ name, tensor }) => ({ expected: tensor.shape, found: given[name].shape })));
+    const sizes = matchSizes(named.map(({ name, tensor }) =>
+      ({ expected: tensor.shape, found: given[name].shape })));
     const key = JSON.stringify(sizes);
     if (bound?.key !== key) {
       if (bound !== null) for (const { name } of graph.state) kept.set(name, stateOf(name, bound));
@@ -88,7 +89,7 @@ function makeProgram(graph: Graph, library: Library, threads: number): Program {
 
   function stateOf(name: string, from: Bound): Values {
     const values = from.state.get(name)!;
-    return { shape: sizesOf(shapes.get(name)!, JSON.parse(from.key || "{}") as Sizes), values: values.slice() };
+    return { shape: sizesOf(shapes.get(name)!, sizesIn(from)), values: values.slice() };
   }
 
   return {
@@ -96,7 +97,7 @@ function makeProgram(graph: Graph, library: Library, threads: number): Program {
       assert(!isClosed, "the program is closed");
       checkNames(graph, feeds);
       const now = boundFor(feeds);
-      const sizes = JSON.parse(now.key || "{}") as Sizes;
+      const sizes = sizesIn(now);
       for (const { name, tensor } of graph.inputs) {
         const { shape, values } = feeds[name], expected = sizesOf(tensor.shape, sizes);
         assert(isSameShape(shape, expected) && values.length === countOf(expected),
@@ -126,8 +127,10 @@ function makeProgram(graph: Graph, library: Library, threads: number): Program {
         const isFit = shape.length === expected.length && values.length === countOf(shape)
           && expected.every((size, axis) => typeof size === "string" || size === shape[axis]);
         assert(isFit, `state ${name} is ${shapeText(expected)}, not ${shapeText(shape)}`);
-        if (bound !== null && bound.state.get(name)!.length === values.length) bound.state.get(name)!.set(values);
-        else {
+        const own = bound?.state.get(name);
+        if (own?.length === values.length) {
+          own.set(values);
+        } else {
           if (bound !== null) for (const one of graph.state) kept.set(one.name, stateOf(one.name, bound));
           bound = null;
           kept.set(name, { shape: [...shape], values: Float32Array.from(values) });
@@ -141,6 +144,9 @@ function makeProgram(graph: Graph, library: Library, threads: number): Program {
     },
   };
 }
+
+/** The sizes that a graph was compiled for. */
+const sizesIn = ({ key }: Bound): Sizes => JSON.parse(key || "{}") as Sizes;
 
 function checkNames(graph: Graph, feeds: Tensors): void {
   for (const name of Object.keys(feeds)) {
@@ -265,7 +271,8 @@ function finishResults(graph: Graph, views: readonly View[], stages: Stage[], fi
     return to;
   };
   const isOwn = (view: View): boolean =>
-    isDense(view) && view.offset === 0 && view.source.stage >= 0 && view.source.floats === countOf(view.shape);
+    isDense(view) && view.offset === 0 && view.source.stage >= 0
+    && view.source.floats === countOf(view.shape);
   const outputs = graph.outputs.map((_, k) => (isOwn(views[k]) ? touch(views[k]) : copy(views[k])));
   const parts = graph.state.flatMap(({ tensor, next }, k) => {
     if (next === tensor) return [];

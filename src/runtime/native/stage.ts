@@ -27,8 +27,8 @@ export interface Step {
   readonly operands: readonly Operand[];
   /** Null for sums into accumulators. */
   readonly value: Value | null;
-  readonly load?: { readonly source: Source; readonly offset: number; readonly div: number; readonly mod: number;
-    readonly step: number };
+  readonly load?: { readonly source: Source; readonly offset: number; readonly div: number;
+    readonly mod: number; readonly step: number };
   readonly sum?: { readonly source: Source; readonly floats: number };
 }
 
@@ -50,11 +50,19 @@ export interface Group {
 
 export interface Matrix { readonly view: View; readonly row: number; readonly column: number }
 
+/** How many matrices lie along an axis, and how far apart in each array. */
+export interface BatchAxis {
+  readonly size: number;
+  readonly a: number;
+  readonly b: number;
+  readonly c: number;
+}
+
 export interface Product {
   readonly kind: "product";
   readonly size: readonly [M: number, N: number, K: number];
   /** At most two axes of matrices. */
-  readonly batch: readonly { readonly size: number; readonly a: number; readonly b: number; readonly c: number }[];
+  readonly batch: readonly BatchAxis[];
   readonly a: Matrix;
   readonly b: Matrix;
   readonly c: Matrix;

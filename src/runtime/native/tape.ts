@@ -1,10 +1,10 @@
 /**
- * Stages -> the ints that native/engine.c reads, once every array has its place in the arena. Every range that
- * an op will touch is asserted to lie in the arena here, because C asks nothing.
+ * Stages -> the ints that native/engine.c reads, once every array has its place in the arena. Every
+ * range that an op will touch is asserted to lie in the arena here, because C asks nothing.
  */
 import { assert } from "../../base/assert.ts";
-import { CODES, type Copy, type Group, type Operand, type Product, type Recurrence, type Reduction, type Stage,
-  type Value } from "./stage.ts";
+import { CODES, type Copy, type Group, type Operand, type Product, type Recurrence, type Reduction,
+  type Stage, type Value } from "./stage.ts";
 import { countOf, isDense, type Source, type Storage, type View } from "./view.ts";
 
 /** Codes of native/engine.c, in its order. */
@@ -67,7 +67,9 @@ class TapeWriter {
   constructor(floats: number) { this.#floats = floats; }
 
   op(name: (typeof OPS)[number], ints: readonly number[]): void {
-    for (const value of ints) assert(Number.isInteger(value) && Math.abs(value) < 2 ** 31, `${name} of ${value}`);
+    for (const value of ints) {
+      assert(Number.isInteger(value) && Math.abs(value) < 2 ** 31, `${name} of ${value}`);
+    }
     this.ints.push(OPS.indexOf(name), ints.length, ...ints);
   }
 
@@ -110,7 +112,8 @@ class TapeWriter {
   }
 
   reduction({ isSum, from, axes, to }: Reduction): void {
-    const all = from.shape.map((size, axis) => ({ size, stride: from.strides[axis], isCut: axes.includes(axis) }))
+    const all = from.shape
+      .map((size, axis) => ({ size, stride: from.strides[axis], isCut: axes.includes(axis) }))
       .filter(({ size }) => size > 1);
     const table = (isCut: boolean): number[] => {
       const chosen = all.filter((axis) => axis.isCut === isCut);
@@ -119,11 +122,13 @@ class TapeWriter {
       return [...Array.from({ length: none }, () => 1), ...chosen.map(({ size }) => size),
         ...Array.from({ length: none }, () => 0), ...chosen.map(({ stride }) => stride)];
     };
-    this.op("reduce", [isSum ? 1 : 0, this.#range(to, 0, to.floats), this.#view(from), ...table(false), ...table(true)]);
+    const places = [this.#range(to, 0, to.floats), this.#view(from)];
+    this.op("reduce", [isSum ? 1 : 0, ...places, ...table(false), ...table(true)]);
   }
 
   recurrence({ kind, size, places, isPrivate }: Recurrence): void {
-    this.op(kind, [...size, ...places.map((view) => (view === null ? -1 : this.#dense(view))), isPrivate ? 1 : 0]);
+    const offsets = places.map((view) => (view === null ? -1 : this.#dense(view)));
+    this.op(kind, [...size, ...offsets, isPrivate ? 1 : 0]);
   }
 
   rows(group: Group): void {
@@ -155,7 +160,8 @@ class TapeWriter {
     const accumulators: number[] = [];
     const code = group.steps.flatMap((step) => {
       const [a = 0, b = 0, c = 0] = step.operands.map(operandOf);
-      const head = [CODES.indexOf(step.code), step.isPerRow ? 1 : 0, step.value === null ? 0 : placeOf(step.value)];
+      const target = step.value === null ? 0 : placeOf(step.value);
+      const head = [CODES.indexOf(step.code), step.isPerRow ? 1 : 0, target];
       if (step.sum !== undefined) {
         const { source, floats } = step.sum;
         accumulators.push(sums, floats, this.#range(source, 0, floats));

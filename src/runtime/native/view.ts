@@ -72,12 +72,14 @@ export function reshapeView(view: View, shape: readonly number[]): View | null {
   return { ...view, shape, strides };
 }
 
-export const transposeView = ({ shape, strides, ...rest }: View, permutation: readonly number[]): View =>
-  ({ ...rest, shape: permutation.map((axis) => shape[axis]), strides: permutation.map((axis) => strides[axis]) });
+export const transposeView = (view: View, permutation: readonly number[]): View => ({ ...view,
+  shape: permutation.map((axis) => view.shape[axis]),
+  strides: permutation.map((axis) => view.strides[axis]) });
 
 export function sliceView(view: View, axis: number, start: number, length: number): View {
   const from = start < 0 ? start + view.shape[axis] : start;
-  assert(from >= 0 && from + length <= view.shape[axis], `slices ${length} from ${start} of ${view.shape[axis]}`);
+  assert(from >= 0 && from + length <= view.shape[axis],
+    `slices ${length} from ${start} of ${view.shape[axis]}`);
   return { ...view, offset: view.offset + from * view.strides[axis], shape: view.shape.with(axis, length) };
 }
 
