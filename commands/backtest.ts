@@ -15,7 +15,8 @@ export default command({
       "walk-forward windows, net"],
     ["dmn backtest --dataset demo --strategy tsmom --report tsmom.html", "and the report as a page"],
     ["dmn backtest --dataset demo --strategy model:demo-lstm", "a trained network, all its seeds"],
-    ["dmn backtest --dataset demo --strategy ensemble:model:demo-lstm,tsmom", "several as one"],
+    ["dmn backtest --dataset demo --strategy ensemble:model:demo-lstm,tsmom",
+      "several as one; +adaptive at its end: more of what does better"],
     ["dmn backtest --formulas", "what each number means"],
   ],
   async run({ json, formulas, fractional, halfSpread, inSample, lag, ...flags }, context) {

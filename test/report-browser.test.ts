@@ -367,6 +367,30 @@ describe("the report in Chromium", { skip: CHROMIUM === null && NO_CHROMIUM }, (
     });
   });
 
+  test("what a network looked at is drawn within 390 px, a hundred inputs by the 24 greatest, long names cut", async () => {
+    const features = Array.from({ length: 100 }, (_, f) => `input_with_a_long_name_${f}`);
+    // Input f has a share in proportion to f: the greatest is the last.
+    const mean = features.map((_, f) => f / 4950);
+    const views = {
+      rows: 2000, features, attention: [0.5, 0.3, 0.2],
+      selection: { mean, byYear: [1995, 1996].map((year) => ({ year, rows: 1000, mean })) },
+      importance: { folds: ["1995", "2000"], byFold: [mean, mean.map((one) => -one)], stability: -1 },
+    };
+    await see(reportPage(makeResult({ change: { views } })), { width: 390 }, async (page) => {
+      assert.equal(await page.locator("#selection-picture .bar").count(), 24);
+      assert.equal(await page.locator("#selection-picture .dot").count(), 48);
+      assert.match((await page.locator("#selection-picture text").first().textContent())!, /^0(\.0)?%$/);
+      assert.equal(await textOf(page, "#views tbody th"), "input_with_a_long_name_99");
+      assert.equal(await textOf(page, "#views tbody td"), "2.0%");
+      assert.match(await textOf(page, "#views"), /2,000 decisions[^]*76 of lesser weight[^]*folds: -1.00/);
+      const points = await page.locator("#attention-picture polyline").getAttribute("points");
+      assert.equal(points!.split(" ").length, 3);
+      const cut = await page.evaluate("[...document.querySelectorAll('#views svg text')].filter((one) => "
+        + "one.getBoundingClientRect().left < 0).length");
+      assert.equal(cut, 0);
+    });
+  });
+
   const nothing = {
     annualReturn: NaN,
     volatility: NaN,
