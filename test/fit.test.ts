@@ -269,7 +269,7 @@ describe("validation Sharpe", () => {
   test("two instruments, three days: means over those present, costs on every change but the first", () => {
     const set: SequenceSet = {
       names: ["x"], lookback: 2, count: 3, symbols: ["A", "B"], features: new Float32Array(6),
-      instrument: Int32Array.of(0, 0, 1),
+      instrument: Int32Array.of(0, 0, 1), follows: Uint8Array.of(0, 1, 0),
       target: Float32Array.of(0.01, 0.02, -0.01, 9, 0.03, 0.01), weight: Float32Array.of(1, 1, 1, 0, 1, 1),
       scale: Float32Array.of(1, 2, 2, 1, 1, 1), time: Float64Array.of(1, 2, 3, NaN, 2, 3) };
     const { time, gross, net } = dailyReturns(set, Float32Array.of(1, -0.5, 1, 1, 1, -1), 100);

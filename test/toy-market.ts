@@ -34,6 +34,7 @@ export function toyMarket(toy: Toy = {}): SequenceSet {
     names: ["signal", "noise_1", "noise_2"], lookback: T, count: S, features, target,
     weight: new Float32Array(S * T).fill(1), scale: new Float32Array(S * T).fill(1),
     instrument: Int32Array.from({ length: S }, (_, s) => Math.floor(s / sequences)), time,
+    follows: Uint8Array.from({ length: S }, (_, s) => Number(s % sequences > 0)),
     symbols: Array.from({ length: instruments }, (_, i) => `TOY${i}`),
   };
 }

@@ -36,6 +36,11 @@ export interface SequenceSet {
   readonly scale: Float32Array;
   /** (S) index into `symbols`. */
   readonly instrument: Int32Array;
+  /**
+   * (S) 1 where the first row is the one behind the last row of the sequence before: state may be
+   * carried over. 0 at an instrument's start, after a gap and where sequences overlap.
+   */
+  readonly follows: Uint8Array;
   /** (S, T) the decision's close, UTC ms; NaN for padding. */
   readonly time: Float64Array;
   /**
@@ -141,6 +146,8 @@ export function cutSequences(source: SequenceSource, ranges: readonly Range[],
     features: new Float32Array(S * T * F), target: new Float32Array(S * T),
     weight: new Float32Array(S * T),
     scale: new Float32Array(S * T), time: new Float64Array(S * T).fill(NaN),
+    follows: Uint8Array.from(cuts, ({ i, row }, s) =>
+      s > 0 && cuts[s - 1].i === i && cuts[s - 1].row + cuts[s - 1].length === row ? 1 : 0),
   };
   const annual = volatilityTarget / Math.sqrt(periodsPerYear);
   cuts.forEach(({ i, row, length }, s) => {
@@ -215,12 +222,24 @@ export interface FoldSequences {
   readonly leftOut: readonly string[];
 }
 
+export interface FoldCut {
+  /** T */
+  readonly lookback: number;
+  /** Rows from one training sequence to the next; default `lookback`. */
+  readonly stride?: number;
+  /**
+   * Validation begins with all of an instrument's training rows, at weight 0: a network that
+   * carries its state comes to the validation rows as it would live.
+   */
+  readonly isWarmed?: boolean;
+}
+
 /**
  * Training sequences every `stride` rows, and validation sequences without overlap, of the
  * instruments that have at least one whole training sequence. UserError when none has.
  */
 export function cutFold(source: SequenceSource, choice: FoldChoice,
-  { lookback, stride = lookback }: { lookback: number; stride?: number }): FoldSequences {
+  { lookback, stride = lookback, isWarmed = false }: FoldCut): FoldSequences {
   const rows = foldRows(source, choice);
   const longest = source.panels.map((_, i) =>
     cutInstrument(source, i, rows.training[i], lookback, lookback)
@@ -230,8 +249,10 @@ export function cutFold(source: SequenceSource, choice: FoldChoice,
   if (!longest.some((length) => length >= lookback)) {
     throw tooFewBars(lookback, longest, source.symbols);
   }
-  const validation = cutSequences(source, only(rows.validation), { lookback });
-  if (validation.count === 0) {
+  const validated = only(rows.validation);
+  const validation = isWarmed ? cutWarmed(source, only(rows.training), validated, lookback)
+    : cutSequences(source, validated, { lookback });
+  if (!validation.weight.includes(1)) {
     throw new UserError("too few bars for one sequence of validation",
       "choose a later test, or an earlier start of the data");
   }
@@ -239,6 +260,17 @@ export function cutFold(source: SequenceSource, choice: FoldChoice,
     training: cutSequences(source, only(rows.training), { lookback, stride }), validation,
     leftOut: source.symbols.filter((_, i) => longest[i] < lookback),
   };
+}
+
+/** Sequences from an instrument's first row of training on; weight 0 before its validation. */
+function cutWarmed(source: SequenceSource, training: readonly Range[],
+  validation: readonly Range[], lookback: number): SequenceSet {
+  const set = cutSequences(source, validation.map(({ from, to }, i) =>
+    (from < to ? { from: Math.min(training[i].from, from), to } : EMPTY)), { lookback });
+  const starts = validation.map(({ from, to }, i) =>
+    (from < to ? source.panels[i].time[from] : Infinity));
+  return { ...set, weight: set.weight.map((one, at) =>
+    (set.time[at] >= starts[set.instrument[Math.floor(at / lookback)]] ? one : 0)) };
 }
 
 /** `longest`: rows of each instrument's longest complete stretch. */

@@ -33,8 +33,7 @@ export interface Scope {
    */
   dropout(name: string, x: Tensor): Tensor;
   /**
-   * Initial recurrent state (B, H): zero in training and replay, fed as `state/NAME` where state is
-   * carried.
+   * Initial recurrent state (B, H): zero, or where state is carried what `state/NAME` holds.
    */
   initialState(name: string, shape: Shape): Tensor;
   /** Says what that state is after the last step. */

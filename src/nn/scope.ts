@@ -4,13 +4,13 @@
  *
  *                   parameter                            dropout              initial state
  *     collecting    a placeholder; its spec is kept      its shape is kept    zero
- *     training      a slice of the flat `parameters`     a fed mask           zero
- *     evaluation    a slice of the flat `parameters`     none                 zero
+ *     training      a slice of the flat `parameters`     a fed mask           zero, or carried
+ *     evaluation    a slice of the flat `parameters`     none                 zero, or carried
  *     inference     a state input of its own name        none                 zero, or fed
  */
 import { assert } from "../base/assert.ts";
 import type { Shape } from "../graph/dimension.ts";
-import { input, mul, reshape, slice, zeros } from "../graph/ops.ts";
+import { input, mul, reshape, slice, where, zeros } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { isAuxiliary } from "./heads.ts";
 import type { Settings } from "./hyperparameter.ts";
@@ -100,9 +100,9 @@ ReadonlyMap<string, Tensor> {
 }
 
 /** Parameters from the flat vector; dropout by fed masks. `masks` gathers the inputs it makes. */
-export const trainingScope = (parameters: ReadonlyMap<string, Tensor>,
-  masks: Tensor[]): Scope => scopeOf({
-  ...fixedScope(parameters),
+export const trainingScope = (parameters: ReadonlyMap<string, Tensor>, masks: Tensor[],
+  carried: Carried | null): Scope => scopeOf({
+  ...fixedScope(parameters, carried),
   dropout(name, x) {
     const mask = input(`dropout/${name}`, x.shape);
     masks.push(mask);
@@ -111,18 +111,32 @@ export const trainingScope = (parameters: ReadonlyMap<string, Tensor>,
 });
 
 /** Parameters from the flat vector, no dropout: what validation runs. */
-export const evaluationScope = (parameters: ReadonlyMap<string, Tensor>): Scope =>
-  scopeOf(fixedScope(parameters));
+export const evaluationScope = (parameters: ReadonlyMap<string, Tensor>,
+  carried: Carried | null): Scope => scopeOf(fixedScope(parameters, carried));
 
-const fixedScope = (parameters: ReadonlyMap<string, Tensor>): Meaning => ({
+/** Recurrent states that a program keeps from one run to the next, as its state `state/NAME`. */
+export interface Carried {
+  /** (B, 1), fed: not 0 where a row goes on from what it held in the run before; 0 starts anew. */
+  readonly keep: Tensor;
+  readonly initial: Map<string, Tensor>;
+  readonly final: Map<string, Tensor>;
+}
+
+const fixedScope = (parameters: ReadonlyMap<string, Tensor>,
+  carried: Carried | null): Meaning => ({
   parameter({ name }) {
     const tensor = parameters.get(name);
     assert(tensor !== undefined, `parameter ${name} was not asked for when they were collected`);
     return tensor;
   },
   dropout: (_name, x) => x,
-  initialState: (_name, shape) => zeros(shape),
-  finalState() { /* sequences start anew */ },
+  initialState(name, shape) {
+    if (carried === null) return zeros(shape);
+    const tensor = input(`state/${name}`, shape);
+    carried.initial.set(name, tensor);
+    return where(carried.keep, tensor, zeros(shape));
+  },
+  finalState(name, value) { carried?.final.set(name, value); },
 });
 
 /** What an inference scope gathers while a model is built. */

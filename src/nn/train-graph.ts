@@ -21,7 +21,7 @@ import type { Architecture, Heads, ModelSize, ParameterSpec } from "./model.ts";
 import { accumulate, flattenGradients, isFinite, updateParameters, type Accumulated,
   type OptimizerFeeds, type OptimizerState } from "./optimizer.ts";
 import { collect, countParameters, evaluationScope, inferenceScope, modelInputs, sliceParameters,
-  trainingScope, type InferenceParts, type NamedShape } from "./scope.ts";
+  trainingScope, type Carried, type InferenceParts, type NamedShape } from "./scope.ts";
 
 export interface TrainOptions {
   /** What the loss is made of; each has a fed `lossWeight/TERM`. */
@@ -32,15 +32,18 @@ export interface TrainOptions {
    * the loss of them joined.
    */
   readonly accumulate?: boolean;
+  /** See `carriedStates`. */
+  readonly carry?: boolean;
 }
 
 /**
  * A training step.
  *
  * Fed: features (B, T, F), target, weight, scale (B, T), instrument (B), `dropout/NAME` masks (0 or
- * 1 / (1 - rate)), and the scalars rate, decay, clip, costBps and `lossWeight/TERM`. What a graph
- * does not use is not among its `inputs`. State: parameters, m, v (P), step (). Outputs: loss,
- * `term/TERM`, position (B, T), gradientNorm.
+ * 1 / (1 - rate)), keep (B, 1) where state is carried, and the scalars rate, decay, clip, costBps
+ * and `lossWeight/TERM`. What a graph does not use is not among its `inputs`. State: parameters, m,
+ * v (P), step (), and `state/NAME` (B, H) where it is carried. Outputs: loss, `term/TERM`, position
+ * (B, T), gradientNorm.
  */
 export interface TrainGraph {
   readonly graph: Graph;
@@ -55,6 +58,26 @@ export interface TrainGraph {
 
 const positionOf = (heads: Heads, kind: PositionKind): Tensor =>
   (kind === "sign" ? sign(heads.score) : heads.position);
+
+/**
+ * Truncated backpropagation through time (Williams and Peng 1990): row b of a run goes on from the
+ * state in which row b of the run before ended, unless the fed `keep` is 0 there. No gradient flows
+ * from a run into the one before.
+ */
+const carriedStates = (architecture: Architecture, { B }: ModelSize): Carried => {
+  assert(architecture.hasState, `${architecture.name} has no state to carry`);
+  return { keep: input("keep", [B, 1]), initial: new Map(), final: new Map() };
+};
+
+/** Nothing, or each carried state with what it is after the run. */
+function statePairs(carried: Carried | null): { tensor: Tensor; next: Tensor }[] {
+  if (carried === null) return [];
+  return [...carried.initial].map(([name, tensor]) => {
+    const next = carried.final.get(name);
+    assert(next !== undefined, `state ${name} is known after the last step`);
+    return { tensor, next };
+  });
+}
 
 /** Builds the training step of an architecture at fixed B and T, with the heads that settings say. */
 export function trainGraph(architecture: Architecture, size: ModelSize, settings: Settings,
@@ -74,7 +97,9 @@ export function trainGraph(architecture: Architecture, size: ModelSize, settings
   const parameters = sliceParameters(specs, state.parameters);
   const masks: Tensor[] = [];
   const inputs = modelInputs(size);
-  const heads = architecture.build(trainingScope(parameters, masks), inputs, size, settings);
+  const carried = options.carry === true ? carriedStates(architecture, size) : null;
+  const heads =
+    architecture.build(trainingScope(parameters, masks, carried), inputs, size, settings);
   const positionKind = positionKindOf(options.terms);
   const position = positionOf(heads, positionKind);
 
@@ -85,8 +110,9 @@ export function trainGraph(architecture: Architecture, size: ModelSize, settings
   const step = updateStep(state, feeds, specs, { loss, flat, isAccumulated });
   const graph = simplify(makeGraph(`${architecture.name} training`, {
     inputs: [inputs.features, inputs.instrument, given.target, given.weight, given.scale, ...masks,
-      feeds.rate, feeds.decay, feeds.clip, given.costBps, ...weights, ...step.inputs],
-    state: step.state,
+      feeds.rate, feeds.decay, feeds.clip, given.costBps, ...weights, ...step.inputs,
+      ...(carried === null ? [] : [carried.keep])],
+    state: [...step.state, ...statePairs(carried)],
     outputs: { loss, ...terms, position, gradientNorm: step.gradientNorm },
   }));
   return { graph, specs, count: P, dropouts, positionKind };
@@ -129,6 +155,8 @@ export interface EvaluationOptions {
   readonly positionKind?: PositionKind;
   /** Also output `view/NAME`. */
   readonly hasViews?: boolean;
+  /** State goes from run to run: fed `keep`, state `state/NAME`, as in training. */
+  readonly carry?: boolean;
 }
 
 /**
@@ -137,14 +165,16 @@ export interface EvaluationOptions {
  * volatility and confidence when asked for, and `view/NAME`.
  */
 export function evaluationGraph(architecture: Architecture, size: ModelSize, settings: Settings,
-  { positionKind = "tanh", hasViews = false }: EvaluationOptions = {}): Graph {
+  { positionKind = "tanh", hasViews = false, carry = false }: EvaluationOptions = {}): Graph {
   const { specs } = collect(architecture, size, settings);
   const parameters = input("parameters", [countParameters(specs)]);
   const inputs = modelInputs(size);
-  const scope = evaluationScope(sliceParameters(specs, parameters));
+  const carried = carry ? carriedStates(architecture, size) : null;
+  const scope = evaluationScope(sliceParameters(specs, parameters), carried);
   const heads = architecture.build(scope, inputs, size, settings);
   return simplify(makeGraph(`${architecture.name} evaluation`, {
-    inputs: [inputs.features, inputs.instrument], state: [{ tensor: parameters }],
+    inputs: [inputs.features, inputs.instrument, ...(carried === null ? [] : [carried.keep])],
+    state: [{ tensor: parameters }, ...statePairs(carried)],
     outputs: answersOf(heads, positionKind, hasViews),
   }));
 }

@@ -24,6 +24,14 @@ import type { Settings } from "../nn/hyperparameter.ts";
 export const ARTIFACT_FILE = "model.json";
 const ARTIFACT_VERSION = 1;
 
+/**
+ * How a network goes from bar to bar, in training and in use:
+ * replay: each decision sees its whole window, from a state of zeros;
+ * carry: its recurrent state goes on from an instrument's first row.
+ */
+export const MODES = ["replay", "carry"] as const;
+export type Mode = (typeof MODES)[number];
+
 /** One network: a fold and a seed. */
 export interface SeedArtifact {
   readonly seed: number;
@@ -78,11 +86,9 @@ export interface Artifact {
   readonly settings: Settings;
   /** T: rows of the window a network was trained on. */
   readonly lookback: number;
-  /**
-   * A network is fed its whole window at each bar, as it was trained. Carrying its state from bar to bar
-   * would be another mode, and another training.
-   */
-  readonly mode: "replay";
+  readonly mode: Mode;
+  /** Rows that bring the state of a carried network from zero to where it is as good as known. */
+  readonly warmup?: number;
   readonly dataset: { readonly name: string; readonly fingerprint: string; readonly isSynthetic: boolean };
   /** `hash` is Panel.hash: recipe, versions, calendar and timeframe. */
   readonly recipe: { readonly name: string; readonly hash: string };
@@ -129,7 +135,7 @@ const foldSchema: z.ZodType<FoldArtifact> = z.strictObject({
 
 const artifactSchema: z.ZodType<Artifact> = z.strictObject({
   version: z.literal(ARTIFACT_VERSION), name: z.string(), architecture: z.string(), settings,
-  lookback: z.int().min(1), mode: z.literal("replay"),
+  lookback: z.int().min(1), mode: z.enum(MODES), warmup: z.int().min(1).optional(),
   dataset: z.strictObject({ name: z.string(), fingerprint: z.string(), isSynthetic: z.boolean() }),
   recipe: z.strictObject({ name: z.string(), hash: z.string() }),
   features: z.array(z.string()).min(1), symbols: z.array(z.string()).min(1),

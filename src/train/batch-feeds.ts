@@ -6,10 +6,14 @@ import type { TrainGraph } from "../nn/train-graph.ts";
 import type { Tensors } from "../runtime/runtime.ts";
 import { sizesOf } from "../graph/dimension.ts";
 import { fillMask } from "./dropout.ts";
+import { NO_SEQUENCE } from "./streams.ts";
 
 export interface BatchFeeds {
   readonly feeds: Tensors;
-  /** Copies sequences `indices` (at most B); the rest of the batch has weight 0. */
+  /**
+   * Copies sequences `indices` (at most B); the rest of the batch, and a row of NO_SEQUENCE, is
+   * zeros of weight 0.
+   */
   fill(indices: ArrayLike<number>): void;
   /** New dropout masks for a step; at rate 0 they stay 1. */
   drop(rate: number, seed: number, epoch: number, step: number): void;
@@ -34,6 +38,8 @@ export function batchFeeds(train: TrainGraph, set: SequenceSet, B: number): Batc
     { features: T * F, target: T, weight: T, scale: T };
   const columns = (Object.keys(widths) as (keyof typeof widths)[])
     .filter((name) => Object.hasOwn(values, name));
+  const perSequence = Object.entries({ instrument: set.instrument, keep: set.follows })
+    .filter(([name]) => Object.hasOwn(values, name));
   return {
     feeds: values,
     fill(indices) {
@@ -41,14 +47,17 @@ export function batchFeeds(train: TrainGraph, set: SequenceSet, B: number): Batc
       for (const name of columns) {
         const width = widths[name], out = values[name].values;
         for (let b = 0; b < indices.length; b++) {
-          out.set(set[name].subarray(indices[b] * width, (indices[b] + 1) * width), b * width);
+          const s = indices[b], from = b * width;
+          if (s === NO_SEQUENCE) out.fill(0, from, from + width);
+          else out.set(set[name].subarray(s * width, (s + 1) * width), from);
         }
         out.fill(0, indices.length * width);
       }
-      const instrument = values.instrument?.values;
-      if (instrument !== undefined) {
-        instrument.fill(0);
-        for (let b = 0; b < indices.length; b++) instrument[b] = set.instrument[indices[b]];
+      for (const [name, column] of perSequence) {
+        const out = values[name].values.fill(0);
+        for (let b = 0; b < indices.length; b++) {
+          if (indices[b] !== NO_SEQUENCE) out[b] = column[indices[b]];
+        }
       }
     },
     drop(rate, seed, epoch, step) {

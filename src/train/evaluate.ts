@@ -14,6 +14,7 @@ import type { PositionKind } from "../nn/loss.ts";
 import type { Architecture, ModelSize } from "../nn/model.ts";
 import { evaluationGraph } from "../nn/train-graph.ts";
 import type { Program, Runtime, Tensors, Values } from "../runtime/runtime.ts";
+import { chainsOf, cutSteps, dealChains, NO_SEQUENCE } from "./streams.ts";
 
 export interface ValidationSharpe {
   /** Annualised; NaN when positions or returns do not vary. */
@@ -67,15 +68,15 @@ export function diversifiedSharpe(set: SequenceSet, positions: ArrayLike<number>
   return { gross: sharpe(gross), net: costBps === 0 ? sharpe(gross) : sharpe(net) };
 }
 
-type Visit = (outputs: Tensors, from: number, size: number) => void;
+type Visit = (outputs: Tensors, indices: readonly number[]) => void;
 
 /** A compiled forward pass, without dropout, at one fixed batch size. */
 export interface Evaluator extends AsyncDisposable {
   /** Takes over a network's flat parameters (P). */
   load(parameters: Values): Promise<void>;
   /**
-   * (S, T) of every sequence; `visit` also sees each batch's outputs (views), its first sequence
-   * and its size.
+   * (S, T) of every sequence; `visit` also sees each batch's outputs (views) and which sequence
+   * stands in each row, NO_SEQUENCE for none.
    */
   positions(set: SequenceSet, visit?: Visit): Promise<Float32Array>;
 }
@@ -86,18 +87,25 @@ export interface Evaluator extends AsyncDisposable {
  */
 const EVALUATION_BATCH = 32;
 
+export interface EvaluatorOptions {
+  readonly positionKind: PositionKind;
+  readonly hasViews?: boolean;
+  /** A sequence goes on from the state in which the one that it follows ended. */
+  readonly carry?: boolean;
+}
+
 /** Compiles it for sets that are `like` this one: the same inputs, lookback and instruments. */
 export async function makeEvaluator(runtime: Runtime, architecture: Architecture,
   settings: Settings, like: SequenceSet,
-  { positionKind, hasViews = false }: { positionKind: PositionKind; hasViews?: boolean }):
-  Promise<Evaluator> {
+  { positionKind, hasViews = false, carry = false }: EvaluatorOptions): Promise<Evaluator> {
   const T = like.lookback, F = like.names.length;
-  const B = Math.min(EVALUATION_BATCH, Math.max(1, like.count));
+  const B = Math.max(1, Math.min(EVALUATION_BATCH, carry ? chainsOf(like).length : like.count));
   const size: ModelSize = { B, T, features: F, instruments: like.symbols.length };
-  const graph = evaluationGraph(architecture, size, settings, { positionKind, hasViews });
+  const graph = evaluationGraph(architecture, size, settings, { positionKind, hasViews, carry });
   const program: Program = await runtime.compile(graph);
   const all = { features: { shape: [B, T, F], values: new Float32Array(B * T * F) },
-    instrument: { shape: [B], values: new Float32Array(B) } };
+    instrument: { shape: [B], values: new Float32Array(B) },
+    keep: { shape: [B, 1], values: new Float32Array(B) } };
   const feeds: Tensors = Object.fromEntries(graph.inputs.map(({ name }) => {
     assert(Object.hasOwn(all, name), `evaluation feeds ${name}`);
     return [name, all[name as keyof typeof all]];
@@ -107,14 +115,21 @@ export async function makeEvaluator(runtime: Runtime, architecture: Architecture
     async positions(set, visit) {
       assert(set.lookback === T && set.names.length === F, "sets have one shape");
       const positions = new Float32Array(set.count * T);
-      for (let from = 0; from < set.count; from += B) {
-        const here = Math.min(B, set.count - from);
-        all.features.values.fill(0, here * T * F);
-        all.features.values.set(set.features.subarray(from * T * F, (from + here) * T * F));
-        for (let b = 0; b < here; b++) all.instrument.values[b] = set.instrument[from + b];
+      const steps = carry ? dealChains(chainsOf(set), B) : cutSteps([...set.instrument.keys()], B);
+      for (const indices of steps) {
+        all.features.values.fill(0);
+        indices.forEach((s, b) => {
+          if (s === NO_SEQUENCE) return;
+          all.features.values.set(set.features.subarray(s * T * F, (s + 1) * T * F), b * T * F);
+          all.instrument.values[b] = set.instrument[s];
+          all.keep.values[b] = set.follows[s];
+        });
         const outputs = await program.run(feeds);
-        positions.set(outputs.position.values.subarray(0, here * T), from * T);
-        visit?.(outputs, from, here);
+        indices.forEach((s, b) => {
+          if (s === NO_SEQUENCE) return;
+          positions.set(outputs.position.values.subarray(b * T, (b + 1) * T), s * T);
+        });
+        visit?.(outputs, indices);
       }
       return positions;
     },

@@ -9,6 +9,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { random } from "../base/random.ts";
+import { sizesOf } from "../graph/dimension.ts";
 import { printGraph } from "../graph/text.ts";
 import type { Settings } from "../nn/hyperparameter.ts";
 import type { PositionKind } from "../nn/loss.ts";
@@ -16,7 +17,7 @@ import type { Architecture, ParameterSpec } from "../nn/model.ts";
 import { unflatten } from "../nn/scope.ts";
 import { evaluationGraph, inferenceGraph } from "../nn/train-graph.ts";
 import { encodeOnnx } from "../runtime/ort/encode.ts";
-import { openOnnx } from "../runtime/ort/model.ts";
+import { openOnnx, type OnnxModel } from "../runtime/ort/model.ts";
 import { readModel } from "../runtime/ort/onnx.ts";
 import { ortRuntime } from "../runtime/ort/program.ts";
 import type { Tensors } from "../runtime/runtime.ts";
@@ -38,6 +39,8 @@ export interface ExportOptions {
   readonly positionKind: PositionKind;
   /** T of the sample. */
   readonly lookback: number;
+  /** Recurrent state is fed (`state/NAME`) and returned (`final/NAME`). */
+  readonly isCarried: boolean;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
@@ -52,8 +55,9 @@ export interface ExportedNetwork {
 
 /** Encodes and verifies both files. Asserts that float32 answers as the training graph does. */
 export async function exportNetwork(options: ExportOptions): Promise<ExportedNetwork> {
-  const { architecture, settings, size, specs, parameters, positionKind } = options;
-  const graph = inferenceGraph(architecture, size, settings, { positionKind });
+  const { architecture, settings, size, specs, parameters, positionKind, isCarried } = options;
+  const graph = inferenceGraph(architecture, size, settings,
+    { positionKind, carry: isCarried });
   const metadata = { "dmn.format": "1", ...options.metadata, "dmn.graph": printGraph(graph) };
   const encode = (precision: "float32" | "float16"): Uint8Array =>
     encodeOnnx(graph, { precision, parameters: unflatten(specs, parameters), metadata });
@@ -94,11 +98,20 @@ async function askTrained(options: ExportOptions): Promise<{ feeds: Tensors; exp
   return { feeds, expected };
 }
 
+/** Fed where state is carried: every network starts from zeros. */
+function zeroStates({ inputs }: OnnxModel, B: number): Tensors {
+  return Object.fromEntries(inputs.filter(({ name }) => name.startsWith("state/"))
+    .map(({ name, shape }) => {
+      const sizes = sizesOf(shape, { B });
+      return [name, { shape: sizes, values: new Float32Array(sizes.reduce((a, b) => a * b, 1)) }];
+    }));
+}
+
 async function difference(bytes: Uint8Array, feeds: Tensors, expected: Tensors): Promise<number> {
   const model = await openOnnx(bytes, { threads: 1 });
   try {
-    const names = Object.keys(expected);
-    const found = await model.run(feeds, names);
+    const names = Object.keys(expected), B = feeds.features.shape[0];
+    const found = await model.run({ ...feeds, ...zeroStates(model, B) }, names);
     let worst = 0;
     for (const name of names) {
       expected[name].values.forEach((value, k) => {

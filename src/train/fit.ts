@@ -34,6 +34,7 @@ import { diversifiedSharpe, makeEvaluator, type Evaluator } from "./evaluate.ts"
 import { identityOf } from "./identity.ts";
 import { zeroState } from "./keep-programs.ts";
 import { lossWeights, settingsOf, type Training } from "./settings.ts";
+import { chainsOf, cutSteps, dealChains, NO_SEQUENCE } from "./streams.ts";
 
 export interface FitOptions {
   readonly architecture: Architecture;
@@ -57,6 +58,12 @@ export interface FitOptions {
    * tanh(score), whatever its weight.
    */
   readonly terms?: readonly LossName[];
+  /**
+   * State goes from each sequence to the one that follows it, in training and validation, instead
+   * of starting at zero (architectures that have one; sequences do not overlap). A batch then walks
+   * at most as many sequences as there are chains of them.
+   */
+  readonly carry?: boolean;
   /** Where checkpoints go after each epoch, and where training goes on from when there is one. */
   readonly store?: CheckpointStore;
   readonly clock: Clock;
@@ -90,9 +97,9 @@ interface Run {
   readonly program: Program;
   readonly evaluator: Evaluator;
   readonly batch: BatchFeeds;
-  /** Sequences per step. */
-  readonly B: number;
   readonly stepsPerEpoch: number;
+  /** Sequences of each step of an epoch, at most B; NO_SEQUENCE for none. */
+  stepsOf(epoch: number): number[][];
 }
 
 const NO_SUMS: EpochSums = { loss: 0, terms: {}, gradientNorm: 0, rate: 0, seconds: 0 };
@@ -103,23 +110,29 @@ const NO_SUMS: EpochSums = { loss: 0, terms: {}, gradientNorm: 0, rate: 0, secon
  * number. Interrupted when the signal aborts, after a checkpoint was written.
  */
 export async function fit(options: FitOptions): Promise<FitResult> {
-  const { architecture, training, validation, runtime, store } = options;
+  const { architecture, training, validation, runtime, store, carry = false } = options;
   const settings = settingsOf(architecture, options.settings);
   checkSets(training, validation);
-  const B = Math.min(settings.batch, training.count);
+  const chains = carry ? chainsOf(training) : [...training.instrument.keys()].map((s) => [s]);
+  const B = Math.min(settings.batch, chains.length);
   const size = { B, T: training.lookback, features: training.names.length,
     instruments: training.symbols.length };
   const train = trainGraph(architecture, size, settings,
     { terms: [...lossWeights(settings, options.terms).keys()],
-      accumulate: settings.accumulate > 1 });
+      accumulate: settings.accumulate > 1, carry });
   const identity = identityOf(options, settings, train.graph);
   let now = store?.load(identity) ?? beginning(train, identity, settings, options);
   if (!isFinished(now, settings)) {
     await using program = await runtime.compile(train.graph);
-    await using evaluator = await makeEvaluator(runtime, architecture, settings, validation, train);
+    await using evaluator = await makeEvaluator(runtime, architecture, settings, validation,
+      { positionKind: train.positionKind, carry });
     const batch = batchFeeds(train, training, B);
-    const run = { options, settings, train, program, evaluator, batch, B,
-      stepsPerEpoch: Math.ceil(training.count / B) };
+    const stepsOf = (epoch: number): number[][] => {
+      const order = random(options.seed, "epoch", epoch).shuffle([...chains]);
+      return carry ? dealChains(order, B) : cutSteps(order.flat(), B);
+    };
+    const run = { options, settings, train, program, evaluator, batch, stepsOf,
+      stepsPerEpoch: stepsOf(0).length };
     await program.write(now.state);
     setConstants(batch, settings, options.terms);
     while (!isFinished(now, settings)) {
@@ -215,10 +228,9 @@ function rateOf({ settings, stepsPerEpoch }: Run, epoch: number, step: number): 
 
 /** From a checkpoint to the end of its epoch. */
 async function trainEpoch(run: Run, start: Checkpoint): Promise<Checkpoint> {
-  const { options, settings, program, batch, B } = run;
-  const { training, seed, signal, store, clock, resume } = options;
-  const { epoch } = start, order = Array.from({ length: training.count }, (_, s) => s);
-  random(seed, "epoch", epoch).shuffle(order);
+  const { options, settings, program, batch } = run;
+  const { seed, signal, store, clock, resume } = options;
+  const { epoch } = start, steps = run.stepsOf(epoch);
   const startedMs = clock.now() - start.sums.seconds * 1000;
   let sums = start.sums;
   for (let step = start.step; step < run.stepsPerEpoch; step++) {
@@ -229,7 +241,7 @@ async function trainEpoch(run: Run, start: Checkpoint): Promise<Checkpoint> {
         state: await stateOf(run) });
       throw new Interrupted(resume ?? "the same command");
     }
-    const indices = order.slice(step * B, (step + 1) * B), isLast = step === run.stepsPerEpoch - 1;
+    const indices = steps[step], isLast = step === run.stepsPerEpoch - 1;
     const rate = rateOf(run, epoch, step);
     batch.fill(indices);
     batch.drop(Number(settings.dropout ?? 0), seed, epoch, step);
@@ -238,7 +250,7 @@ async function trainEpoch(run: Run, start: Checkpoint): Promise<Checkpoint> {
     const outputs = await program.run(batch.feeds);
     sums = addStep(sums, outputs, rate);
     if (!Number.isFinite(sums.loss + sums.gradientNorm)) {
-      throw notANumber(run, start, step, indices);
+      throw notANumber(run, start, step, indices.filter((s) => s !== NO_SEQUENCE));
     }
   }
   return closeEpoch(run, start, sums, startedMs);

@@ -17,7 +17,8 @@ export function hashSequences(...sets: readonly SequenceSet[]): string {
   const hash = createHash("sha256");
   for (const set of sets) {
     hash.update(JSON.stringify([set.names, set.symbols, set.lookback]));
-    for (const name of ["features", "target", "weight", "scale", "instrument", "time"] as const) {
+    for (const name of ["features", "target", "weight", "scale", "instrument", "follows",
+      "time"] as const) {
       hash.update(bytesOf(set[name]));
     }
   }

@@ -15,6 +15,7 @@ import type { Architecture } from "../nn/model.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { diversifiedSharpe, makeEvaluator } from "./evaluate.ts";
 import { settingsOf } from "./settings.ts";
+import { NO_SEQUENCE } from "./streams.ts";
 
 /** A trained network and the sequences to ask it about. */
 export interface ImportanceOptions {
@@ -28,6 +29,8 @@ export interface ImportanceOptions {
   readonly runtime: Runtime;
   /** Shuffles per input, whose mean is taken. */
   readonly repeats?: number;
+  /** As it was trained: see `FitOptions`. */
+  readonly carry?: boolean;
 }
 
 export interface Importance {
@@ -57,24 +60,25 @@ const sharpeOf = (set: SequenceSet, positions: Float32Array): number => {
  */
 export async function measureImportance(options: ImportanceOptions): Promise<Importance> {
   const { architecture, parameters, positionKind, validation, seed, runtime,
-    repeats = 3 } = options;
+    repeats = 3, carry = false } = options;
   const settings = settingsOf(architecture, options.settings), F = validation.names.length;
   await using evaluator =
     await makeEvaluator(runtime, architecture, settings, validation,
-      { positionKind, hasViews: true });
+      { positionKind, hasViews: true, carry });
   await evaluator.load({ shape: [parameters.length], values: parameters });
   const sums = new Float64Array(F);
   let rows = 0;
-  const positions = await evaluator.positions(validation, (outputs, from, size) => {
-    const view = outputs[SELECTION];
+  const positions = await evaluator.positions(validation, (outputs, indices) => {
+    const view = outputs[SELECTION], T = validation.lookback;
     if (view === undefined) return;
-    assert(view.shape[1] === validation.lookback && view.shape[2] === F,
-      `${SELECTION} is (B, T, F)`);
-    for (let at = 0; at < size * validation.lookback; at++) {
-      if (validation.weight[from * validation.lookback + at] === 0) continue;
-      rows++;
-      for (let f = 0; f < F; f++) sums[f] += view.values[at * F + f];
-    }
+    assert(view.shape[1] === T && view.shape[2] === F, `${SELECTION} is (B, T, F)`);
+    indices.forEach((s, b) => {
+      for (let t = 0; t < T; t++) {
+        if (s === NO_SEQUENCE || validation.weight[s * T + t] === 0) continue;
+        rows++;
+        for (let f = 0; f < F; f++) sums[f] += view.values[(b * T + t) * F + f];
+      }
+    });
   });
   const sharpe = sharpeOf(validation, positions);
   const permutation: number[] = [];

@@ -40,7 +40,7 @@ export interface TrainOptions {
 
 export const TRAIN_DEFAULTS = {
   recipe: "dmn", model: "lstm", set: {}, windows: [], windowYears: null, from: null, to: null,
-  features: [], seeds: 3, trials: 0, embargo: 0,
+  features: [], seeds: 3, trials: 0, embargo: 0, mode: "replay",
 } as const satisfies Omit<TrainRequest, "dataset">;
 
 export interface TrainReport {
@@ -221,7 +221,8 @@ export function commandOf(name: string, request: TrainRequest): string {
     request.model, "--name", name];
   for (const [key, value] of Object.entries(request.set)) words.push("--set", `${key}=${value}`);
   const plain = { windows: "--windows", windowYears: "--window-years", from: "--from", to: "--to",
-    features: "--features", seeds: "--seeds", trials: "--trials", embargo: "--embargo" } as const;
+    features: "--features", seeds: "--seeds", trials: "--trials", embargo: "--embargo",
+    mode: "--mode" } as const;
   for (const [key, flag] of Object.entries(plain) as [keyof typeof plain, string][]) {
     const isDefault = JSON.stringify(request[key]) === JSON.stringify(TRAIN_DEFAULTS[key]);
     if (!isDefault) words.push(flag, String(request[key]));

@@ -11,6 +11,9 @@ import { curvesPage, type Curve } from "./train-page.ts";
 import { unitFolder, unitsOf, type Plan, type Unit } from "./train-plan.ts";
 import type { UnitResult } from "./train-unit.ts";
 
+/** Sequences whose rows warm up a carried state: a year of days for the papers' LSTM. */
+const WARMUPS = 4;
+
 export interface Finished {
   readonly unit: Unit;
   readonly result: UnitResult;
@@ -59,7 +62,7 @@ export async function finishTraining(options: FinishOptions): Promise<Artifact> 
   const { rank } = importanceStability(measured);
   const draft: Artifact = {
     version: 1, name, architecture: request.model, settings: plan.settings, lookback: plan.lookback,
-    mode: "replay",
+    mode: request.mode, ...(request.mode === "carry" ? { warmup: WARMUPS * plan.lookback } : {}),
     dataset: { name: request.dataset, fingerprint: plan.fingerprint, isSynthetic: plan.isSynthetic },
     recipe: { name: request.recipe, hash: plan.recipeHash }, features: plan.features, symbols: plan.symbols,
     timeframe: plan.timeframe, calendar: plan.calendar, periodsPerYear: plan.periodsPerYear,

@@ -8,13 +8,15 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { z } from "zod";
 import { gridFor, gridSize, drawSettings, settingsOf } from "../train/settings.ts";
-import { architectureNamed } from "../../models/index.ts";
+import { ARCHITECTURES, architectureNamed } from "../../models/index.ts";
 import { quoted } from "../base/command-line.ts";
 import { places } from "../base/data-root.ts";
 import { messageOf, UserError } from "../base/error.ts";
 import { hashOf, replaceWith } from "../base/file.ts";
 import { suggestion } from "../base/suggest.ts";
 import type { Settings } from "../nn/hyperparameter.ts";
+import type { Architecture } from "../nn/model.ts";
+import { MODES, type Mode } from "../train/artifact.ts";
 
 export const PLAN_FILE = "plan.json";
 
@@ -36,6 +38,7 @@ export interface TrainRequest {
   readonly trials: number;
   /** Rows left out between training and test. */
   readonly embargo: number;
+  readonly mode: Mode;
 }
 
 /**
@@ -108,7 +111,7 @@ function openGrid({ model, set }: Pick<TrainRequest, "model" | "set">): ReturnTy
   return Object.fromEntries(Object.entries(grid).filter(([name]) => !Object.hasOwn(set, name)));
 }
 
-/** UserError for an unknown architecture or setting, and for more trials than there are settings. */
+/** UserError for an unknown architecture or setting, more trials than settings, and no state to carry. */
 export function checkSettings(request: TrainRequest): { settings: Settings; lookback: number } {
   const architecture = architectureNamed(request.model);
   const settings = settingsOf(architecture, request.set);
@@ -118,7 +121,21 @@ export function checkSettings(request: TrainRequest): { settings: Settings; look
     throw new UserError(`there are only ${size} different settings to try, not ${request.trials}`,
       `--trials ${size}, or leave more of them open in --set`);
   }
+  if (request.mode === "carry") checkCarried(architecture, settings, lookback);
   return { settings, lookback };
+}
+
+function checkCarried({ name, hasState }: Architecture, { stride }: Settings,
+  lookback: number): void {
+  if (!hasState) {
+    const able = Object.values(ARCHITECTURES).filter((one) => one.hasState).map((one) => one.name);
+    throw new UserError(`model ${name} has no state to carry from bar to bar`,
+      `leave out --mode carry, or choose --model ${able.join(" or ")}`);
+  }
+  if (stride !== 0 && stride !== lookback) {
+    throw new UserError(`a state is not carried between sequences that overlap (stride ${stride})`,
+      "leave out --set stride, or --mode carry");
+  }
 }
 
 export const planHash = (plan: Plan): string => hashOf(canonical(plan));
@@ -136,7 +153,7 @@ const planSchema: z.ZodType<Plan> = z.strictObject({
     dataset: z.string(), recipe: z.string(), model: z.string(), set: settingsSchema,
     windows: z.array(z.int()),
     windowYears: z.int().nullable(), from: z.string().nullable(), to: z.string().nullable(),
-    features: z.array(z.string()), seeds: z.int(), trials: z.int(), embargo: z.int(),
+    features: z.array(z.string()), seeds: z.int(), trials: z.int(), embargo: z.int(), mode: z.enum(MODES),
   }),
   settings: settingsSchema, lookback: z.int(), fingerprint: z.string(), recipeHash: z.string(),
   features: z.array(z.string()), symbols: z.array(z.string()), timeframe: z.string(), calendar: z.string(),

@@ -102,7 +102,8 @@ function dayStart(text: string): number {
 export function cutPlanned(source: SequenceSource, fold: Pick<PlannedFold, "name" | "testFrom">,
   request: TrainRequest, { lookback, stride }: { lookback: number; stride: number }): FoldSequences {
   const cut = (): FoldSequences => cutFold(source, choiceOf(fold, request),
-    { lookback, ...(stride > 0 ? { stride: Math.min(stride, lookback) } : {}) });
+    { lookback, isWarmed: request.mode === "carry",
+      ...(stride > 0 ? { stride: Math.min(stride, lookback) } : {}) });
   let sequences: FoldSequences;
   try { sequences = cut(); } catch (error) {
     if (!(error instanceof UserError)) throw error;

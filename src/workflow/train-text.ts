@@ -12,7 +12,8 @@ const FEATURES_SHOWN = 5;
 
 export function trainText(report: TrainReport): string {
   const { artifact, fits, kept, leftOut, remarks, seconds } = report;
-  const { name, architecture, dataset, features, symbols, folds, lookback } = artifact;
+  const { name, architecture, dataset, features, symbols, folds, lookback,
+    mode } = artifact;
   const near = path.relative(process.cwd(), report.folder);
   const folder = near.startsWith("..") ? report.folder : near;
   const count = formatCount(folds[0].seeds[0].parameters);
@@ -21,7 +22,8 @@ export function trainText(report: TrainReport): string {
   const market = dataset.isSynthetic ? "the SYNTHETIC dataset" : "dataset";
   return [
     `${name}: ${architecture} with ${count} parameters on ${market} ${dataset.name}, `
-      + `${features.length} inputs, ${symbols.length} instruments, lookback ${lookback}`,
+      + `${features.length} inputs, ${symbols.length} instruments, lookback ${lookback}`
+      + (mode === "carry" ? ", state carried from bar to bar" : ""),
     what,
     "", foldTable(folds), "",
     "Sharpe: of the kept epoch on validation days, diversified; mean over seeds, lowest to highest.",

@@ -114,7 +114,8 @@ export async function runUnit(work: UnitWork): Promise<void> {
   const runtime = ortRuntime({ threads: plan.threads[unit.kind] });
   const seed = unit.kind === "seed" ? unit.index : TRIAL_SEED + unit.index;
   const checkpoints = path.join(folder, "checkpoints");
-  const fitted = await fit({ architecture, settings, training, validation, seed, runtime, clock: work.clock,
+  const carry = plan.request.mode === "carry";
+  const fitted = await fit({ architecture, carry, settings, training, validation, seed, runtime, clock: work.clock,
     signal: work.signal, store: openCheckpoints(checkpoints),
     onEpoch: (row) => { work.onEpoch(epochOf(row)); } });
   const made = unit.kind === "trial" ? NOTHING : await finishSeed(work, folder, fitted, validation);
@@ -154,16 +155,16 @@ async function finishSeed({ plan, unit, settings, codeVersion }: UnitWork, folde
   validation: FoldSequences["validation"]): Promise<typeof NOTHING> {
   const architecture = architectureNamed(plan.request.model);
   const { parameters, specs, positionKind } = fitted, features = validation.names.length;
-  const runtime = ortRuntime({ threads: plan.threads.seed });
-  const { permutation } = await measureImportance({ architecture, settings, parameters, positionKind,
+  const runtime = ortRuntime({ threads: plan.threads.seed }), carry = plan.request.mode === "carry";
+  const { permutation } = await measureImportance({ architecture, carry, settings, parameters, positionKind,
     validation, seed: unit.index, runtime, repeats: features > REPEATS_FEATURES_MAX ? 1 : REPEATS });
   const fold = plan.folds[unit.fold];
   const { float32, float16, float16Error, opset } = await exportNetwork({
     architecture, settings, size: { features, instruments: plan.symbols.length }, specs, parameters,
-    positionKind, lookback: plan.lookback,
+    positionKind, lookback: plan.lookback, isCarried: carry,
     metadata: {
       "dmn.architecture": architecture.name, "dmn.settings": JSON.stringify(settings),
-      "dmn.lookback": String(plan.lookback), "dmn.mode": "replay",
+      "dmn.lookback": String(plan.lookback), "dmn.mode": plan.request.mode,
       "dmn.features": JSON.stringify(plan.features), "dmn.symbols": JSON.stringify(plan.symbols),
       "dmn.recipe": plan.request.recipe, "dmn.recipeHash": plan.recipeHash,
       "dmn.dataset": plan.request.dataset, "dmn.fingerprint": plan.fingerprint,
