@@ -8,7 +8,8 @@
 import { assert } from "../../base/assert.ts";
 import { multiply, type Shape } from "../../graph/dimension.ts";
 import type { Tensor } from "../../graph/tensor.ts";
-import { floatTensor, integerTensor, makeOnnxNode, type NodeAttributes, type Precision } from "./onnx.ts";
+import { DATA_TYPE, floatTensor, integerTensor, makeOnnxNode, type NodeAttributes, type Precision }
+  from "./onnx.ts";
 import type { NodeProto, TensorProto } from "./onnx-pb.ts";
 
 export interface EmitOptions {
@@ -19,7 +20,8 @@ export interface EmitOptions {
 }
 
 export interface Emitter {
-  readonly precision: Precision;
+  /** What is computed in. */
+  readonly precision: Exclude<Precision, "float16">;
   /** Whether ONNX Runtime's own ops may be used (never in files that leave us). */
   readonly isOwn: boolean;
   readonly nodes: NodeProto[];
@@ -37,6 +39,8 @@ export interface Emitter {
   readonly scalar: (value: number) => string;
   /** A constant of this shape; not shared. */
   readonly floats: (shape: readonly number[], values: ArrayLike<number>) => string;
+  /** Trained numbers: a constant in the precision that they are stored in, as one to compute with. */
+  readonly trained: (shape: readonly number[], values: ArrayLike<number>, name?: string) => string;
   /** int64 constant (). */
   readonly integer: (value: number) => string;
   /** int64 constant of one axis. */
@@ -51,8 +55,10 @@ export interface Emitter {
 }
 
 /** `opens` says where a size can be read: "B" -> the name of an input and the axis. */
-export function makeEmitter({ precision, isOwn, baked, opens }:
+export function makeEmitter({ precision, stored, isOwn, baked, opens }:
 Pick<Emitter, "precision" | "isOwn" | "baked"> & {
+  /** What trained numbers are stored in. */
+  readonly stored: Precision;
   readonly opens: ReadonlyMap<string, { input: string; axis: number }>;
 }): Emitter {
   const initialisers = new Map<string, TensorProto>();
@@ -85,6 +91,11 @@ Pick<Emitter, "precision" | "isOwn" | "baked"> & {
       scalar: (value) => once(`scalar ${value}`, () =>
         keep(floatTensor(fresh("constant"), [], [value], precision))),
       floats: (shape, values) => keep(floatTensor(fresh("constant"), shape, values, precision)),
+      trained(shape, values, name = fresh("trained")) {
+        const tensor = keep(floatTensor(name, shape, values, stored));
+        return stored === precision ? tensor
+          : emitter.emit("Cast", [tensor], { to: DATA_TYPE[precision] });
+      },
       integer: (value) => once(`integer ${value}`, () =>
         keep(integerTensor(fresh("integer"), [], [value]))),
       integers: (values) => once(`integers ${values.join()}`, () =>

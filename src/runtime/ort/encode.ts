@@ -7,7 +7,10 @@
  *   state NAME, not baked -> input NAME                 its next value, if it changes -> output next/NAME
  *   state NAME, baked in -> initialiser NAME
  *
- * In float16 the model computes in half precision but is fed and read in float32.
+ * In float16 the parameters that are baked in are stored in half precision, and cast to float32 once,
+ * when the model is opened: it computes, is fed and is read in float32. Half precision in between (gates,
+ * hidden states, inputs) made answers no faster on the CPU, whose LSTM has no such kernel, and worse: up
+ * to twice the error of the weights' rounding alone in 15 networks of the papers' search.
  */
 import { assert } from "../../base/assert.ts";
 import { isSameShape, shapeText } from "../../graph/dimension.ts";
@@ -21,8 +24,7 @@ import { rewriteTraining } from "./lstm-training.ts";
 import { makeEmitter, type Emitter } from "./emitter.ts";
 import { hasLowering, isPlainLstm } from "./lower-block.ts";
 import { lowerNodes, nameResults } from "./lower.ts";
-import { DATA_TYPE, floatTensor, makeOnnxGraph, makeOnnxNode, valueInfo, writeModel, type Precision }
-  from "./onnx.ts";
+import { makeOnnxGraph, valueInfo, writeModel, type Precision } from "./onnx.ts";
 import type { GraphProto, NodeProto } from "./onnx-pb.ts";
 import { tileGraph } from "./tile.ts";
 
@@ -44,23 +46,22 @@ export function encodeOnnx(graph: Graph,
   const prepared = isOwn ? tileGraph(expanded) : expanded;
   const isBaked = ({ name }: Named): boolean => Object.hasOwn(parameters, name);
   const places = [...prepared.inputs, ...prepared.state.filter((one) => !isBaked(one))];
-  const emitter = makeEmitter({ precision, isOwn, opens: opensOf(places),
-    baked: new Map(Object.entries(parameters)) });
-  const isHalf = precision === "float16", outer: Precision = isHalf ? "float32" : precision;
-  for (const { name, tensor } of places) {
-    emitter.names.set(tensor, isHalf ? emitter.emit("Cast", [name], { to: DATA_TYPE.float16 }) : name);
-  }
+  const computed = precision === "float16" ? "float32" : precision;
+  const emitter = makeEmitter({ precision: computed, stored: precision, isOwn,
+    opens: opensOf(places), baked: new Map(Object.entries(parameters)) });
+  for (const { name, tensor } of places) emitter.names.set(tensor, name);
   for (const { name, tensor } of prepared.state.filter(isBaked)) {
     bake(name, tensor, parameters[name], emitter);
   }
   const results = [...prepared.outputs, ...prepared.state.filter(({ tensor, next }) => next !== tensor)
     .map(({ name, next }) => ({ name: nextName(name), tensor: next }))];
   lowerNodes(results.map(({ tensor }) => tensor), emitter);
-  finish(results, emitter);
+  nameResults(results.map(({ tensor }) => tensor), results.map(({ name }) => name), emitter);
   const infos = (named: readonly Named[]): GraphProto["input"] =>
-    named.map(({ name, tensor }) => valueInfo(name, tensor.shape, outer));
-  const used = namesUsed(emitter.nodes);
-  return writeModel(makeOnnxGraph(graph.name, { node: emitter.nodes,
+    named.map(({ name, tensor }) => valueInfo(name, tensor.shape, computed));
+  // A weight that a lowering re-ordered is not read as it was.
+  const { read, used } = readNodes(emitter.nodes, results.map(({ name }) => name));
+  return writeModel(makeOnnxGraph(graph.name, { node: read,
     input: infos(places), output: infos(results),
     initializer: [...emitter.initialisers.values()].filter(({ name }) => used.has(name)) }), metadata);
 }
@@ -68,8 +69,7 @@ export function encodeOnnx(graph: Graph,
 function bake(name: string, tensor: Tensor, { shape, values }: Values, emitter: Emitter): void {
   assert(isSameShape(shape, tensor.shape),
     `${name} is ${shapeText(tensor.shape)}, not ${shapeText(shape)}`);
-  emitter.names.set(tensor, name);
-  emitter.initialisers.set(name, floatTensor(name, shape, values, emitter.precision));
+  emitter.names.set(tensor, emitter.trained(shape, values, name));
 }
 
 /** Blocks for which ONNX has no op in this precision become primitives. */
@@ -93,25 +93,18 @@ function opensOf(places: readonly Named[]): Map<string, { input: string; axis: n
   return opens;
 }
 
-/** Results under their names, and in float32 if the model is in half precision. */
-function finish(results: readonly Named[], emitter: Emitter): void {
-  if (emitter.precision !== "float16") {
-    nameResults(results.map(({ tensor }) => tensor), results.map(({ name }) => name), emitter);
-    return;
-  }
-  for (const { name, tensor } of results) {
-    emitter.nodes.push(makeOnnxNode("Cast", [emitter.nameOf(tensor)], [name], { to: DATA_TYPE.float32 }));
-  }
-}
-
-function namesUsed(nodes: readonly NodeProto[]): Set<string> {
-  const used = new Set<string>();
-  const walk = (graph: Pick<GraphProto, "node">): void => {
-    for (const node of graph.node) {
-      for (const name of node.input) used.add(name);
-      for (const { g } of node.attribute) if (g !== undefined) walk(g);
-    }
+/** The nodes that results need, in their order, and all names that are read. */
+function readNodes(nodes: readonly NodeProto[], results: readonly string[]):
+{ read: NodeProto[]; used: ReadonlySet<string> } {
+  const used = new Set(results);
+  const take = (node: NodeProto): void => {
+    for (const name of node.input) used.add(name);
+    for (const { g } of node.attribute) g?.node.forEach(take);
   };
-  walk({ node: [...nodes] });
-  return used;
+  const read = nodes.toReversed().filter((node) => {
+    const isRead = node.output.some((name) => used.has(name));
+    if (isRead) take(node);
+    return isRead;
+  });
+  return { read: read.reverse(), used };
 }

@@ -59,7 +59,7 @@ function lowerLstm({ inputs }: NodeOf<"lstm">, [x, , , , h0, c0]: readonly strin
 
 /** (K, 4H) -> (1, 4H, K), a bias (4H) -> (1, 4H), in ONNX's order; here and now if it is baked in. */
 function reorderGates(tensor: Tensor, emitter: Emitter): string {
-  const { emit, emitAll, integers, nameOf, floats } = emitter;
+  const { emit, emitAll, integers, nameOf, trained } = emitter;
   const H = (tensor.shape.at(-1) as number) / 4;
   const baked = tensor.node.op === "input" ? emitter.baked.get(tensor.node.attributes.name) : undefined;
   if (baked !== undefined) {
@@ -71,7 +71,7 @@ function reorderGates(tensor: Tensor, emitter: Emitter): string {
         for (let k = 0; k < K; k++) made[to + k] = baked.values[k * columns + from];
       }
     });
-    return floats(tensor.shape.length === 2 ? [1, columns, K] : [1, columns], made);
+    return trained(tensor.shape.length === 2 ? [1, columns, K] : [1, columns], made);
   }
   const axis = tensor.shape.length - 1;
   const gates = emitAll("Split", [nameOf(tensor), integers([H, H, H, H])],
