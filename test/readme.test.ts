@@ -26,7 +26,18 @@ function shownIn(text: string): Shown[] {
 }
 
 /** What differs from run to run: seconds, file sizes' last digits, the folder. */
-const settle = (line: string): string => line.replaceAll(home, "HOME").replaceAll(/\d+(\.\d+)? s\b/g, "# s").trimEnd();
+const settle = (line: string): string => settleTrained(
+  line.replaceAll(home, "HOME").replaceAll(/\d+(\.\d+)? s\b/g, "# s").trimEnd());
+
+/**
+ * Networks round differently on other processors, and so learn differently: of a line that tells what they did the
+ * words are compared, not the numbers and the blocks.
+ */
+const settleTrained = (line: string): string => (TRAINED.test(line)
+  ? line.replaceAll(/-?\d[\d.,]*%?/g, "#").replaceAll(/[▁-█]+/g, "▁").replaceAll(/ +/g, " ")
+    .replace(/^(Sharpe lost when shuffled:).*/, "$1") : line);
+const TRAINED = new RegExp(["model:", "^\\d{4}  \\d{4}-", "^Sharpe", "networks of", "^average", "^\\d{4}-\\d\\d-\\d\\d \\.\\. ",
+  "^p-value", "^Rank corr", "fits in", "^return ", "-{4}  -{4}"].join("|"));
 
 /** Shown lines match printed ones; a line "..." stands for any number of lines. */
 function matches(shown: readonly string[], printed: readonly string[]): string | null {

@@ -18,6 +18,8 @@ const share = (meaning: string) => z.number().positive().max(1).nullable().defau
 export const configSchema = z.strictObject({
   log: z.enum(LOG_LEVELS).default("warn").describe("least severe log line written to stderr"),
   workers: z.int().min(0).max(256).default(0).describe("worker threads; 0 means one per core"),
+  engine: z.enum(["auto", "native", "ort"]).default("auto")
+    .describe("what trains: our own kernels where they run (auto, native), or ONNX Runtime"),
   massive: z.strictObject({
     baseUrl: z.url().default("https://api.massive.com").describe("REST host"),
     callsPerMinute: z.int().min(1).max(100_000).default(5).describe("rate of the plan; the free plan has 5"),
@@ -50,6 +52,7 @@ export type Config = z.infer<typeof configSchema>;
 export const CONFIG_ENVIRONMENT: Readonly<Record<string, readonly string[]>> = {
   DMN_LOG: ["log"],
   DMN_WORKERS: ["workers"],
+  DMN_ENGINE: ["engine"],
   DMN_MASSIVE_URL: ["massive", "baseUrl"],
   DMN_MASSIVE_CALLS_PER_MINUTE: ["massive", "callsPerMinute"],
   DMN_ALPACA_DATA_URL: ["alpaca", "dataUrl"],

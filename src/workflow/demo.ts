@@ -89,8 +89,8 @@ export function demoText(report: DemoReport): string {
     `LSTM: ${report.model.networks} networks of ${formatCount(report.model.parameters)} parameters `
       + `(${WINDOWS.length} windows x ${SEEDS} seeds, the median seed is shown), trained in `
       + `${Math.ceil(report.model.seconds)} s.`,
-    `Averages of ${WINDOWS.length} windows of ${WINDOW_YEARS} years from ${WINDOWS[0]}, no costs but where said. `
-      + "They say nothing about any real market.",
+    `Averages of ${WINDOWS.length} windows of ${WINDOW_YEARS} years from ${WINDOWS[0]}, no costs but where `
+      + "said. They say nothing about any real market.",
     "", table, "",
     "next: dmn fetch --source csv --path prices.csv --dataset mine",
     "      dmn features --dataset mine --recipe dmn",

@@ -7,6 +7,7 @@ import type { Context } from "../base/context.ts";
 import { messageOf, UserError } from "../base/error.ts";
 import { alpacaKeys, massiveKeys, NoKeyError } from "../market/sources/keys.ts";
 import { listDatasets } from "../market/store.ts";
+import { isNativeAvailable } from "../runtime/native/library.ts";
 import { peerPython } from "./bench/peer.ts";
 
 export interface Finding {
@@ -26,6 +27,7 @@ export async function doctor({ root }: Context): Promise<readonly Finding[]> {
     nodeVersion(),
     machine(),
     ...await Promise.all(NATIVE.map((name) => nativePackage(name))),
+    kernels(),
     dataRootFinding(root),
     datasetsFinding(root),
     keysFinding("Massive key", ["MASSIVE_API_KEY"], () => massiveKeys(root)),
@@ -57,6 +59,13 @@ async function nativePackage(name: string): Promise<Finding> {
   } catch (error) {
     return { what: name, state: "missing", found: messageOf(error).split("\n")[0], remedy: "npm ci" };
   }
+}
+
+function kernels(): Finding {
+  return isNativeAvailable()
+    ? { what: "native engine", state: "ok", found: "our own kernels train networks", remedy: "" }
+    : { what: "native engine", state: "absent", remedy: "",
+      found: "not for this platform or processor: ONNX Runtime trains networks" };
 }
 
 /** The version in the package.json above a resolved file. */

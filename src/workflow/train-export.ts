@@ -16,6 +16,7 @@ import type { Context } from "../base/context.ts";
 import { dataRoot, places } from "../base/data-root.ts";
 import { Interrupted, UserError } from "../base/error.ts";
 import { readManifest } from "../market/store.ts";
+import { isNativeAvailable } from "../runtime/native/library.ts";
 import { takeLock } from "../market/writer-lock.ts";
 import { readArtifact, readArtifactFile, ARTIFACT_FILE, type Artifact } from "../train/artifact.ts";
 import { bestSettings, finishTraining, inOrder, type Finished } from "./train-finish.ts";
@@ -69,6 +70,7 @@ export async function trainExport(options: TrainOptions, context: Context): Prom
   if (options.isForced) clear(folder);
   // Threads are those it was begun with: a fit resumed on another machine makes the same sums.
   const kept = begun ?? plan;
+  checkEngine(name, kept);
   if (begun === null) await writePlan(root, name, plan);
   const command = commandOf(name, kept.request);
   const results = new Map<string, UnitResult>();
@@ -104,6 +106,12 @@ function checkName({ name, isResume, isForced }: TrainOptions, isBegun: boolean,
   }
   throw new UserError(`${folder} has files that are not of a training`,
     "choose another --name, or throw them away: add --force");
+}
+
+function checkEngine(name: string, { engine }: Plan): void {
+  if (engine !== "native" || isNativeAvailable()) return;
+  throw new UserError(`model "${name}" was begun with the native engine, which this machine cannot run`,
+    "go on where it was begun, or train anew with ONNX Runtime: add --force");
 }
 
 function requestOf({ said, isResume }: TrainOptions, begun: Plan | null): TrainRequest {

@@ -74,8 +74,12 @@ export interface Plan {
   readonly volatilityTarget: number;
   readonly isSynthetic: boolean;
   readonly folds: readonly PlannedFold[];
-  /** Threads of one fit: part of the plan, because sums may be taken in another order by more of them. */
+  /**
+   * Threads of one fit, and what runs it: part of the plan, because others take sums in another order. Who
+   * goes on elsewhere keeps to them.
+   */
   readonly threads: { readonly trial: number; readonly seed: number };
+  readonly engine: "native" | "ort";
 }
 
 /** One call of `fit`. */
@@ -162,7 +166,7 @@ const planSchema: z.ZodType<Plan> = z.strictObject({
     name: z.string(), trainFrom: z.string(), trainTo: z.string(), testFrom: z.string(), testTo: z.string(),
     trainDays: z.int(), trainRows: z.int(), validationRows: z.int(), leftOut: z.array(z.string()),
   })),
-  threads: z.strictObject({ trial: z.int(), seed: z.int() }),
+  threads: z.strictObject({ trial: z.int(), seed: z.int() }), engine: z.enum(["native", "ort"]),
 });
 
 /** The plan of a training that was begun under this name; null when there is none. */
@@ -187,7 +191,8 @@ export async function writePlan(root: string, name: string, plan: Plan): Promise
 }
 
 /** Refuses to go on with a training that was begun as something else: says the first difference. */
-export function checkSamePlan(name: string, begun: Plan, now: Plan): void {
+export function checkSamePlan(name: string, begun: Plan, asked: Plan): void {
+  const now = { ...asked, threads: begun.threads, engine: begun.engine };
   if (planHash(begun) === planHash(now)) return;
   const anew = `or train anew and lose what is there: add --force`;
   if (begun.recipeHash !== now.recipeHash && begun.request.recipe === now.request.recipe) {

@@ -18,6 +18,7 @@ import { readRecipe } from "../features/recipe.ts";
 import type { Panel } from "../features/panel.ts";
 import { calendar } from "../market/calendar.ts";
 import type { Manifest } from "../market/store.ts";
+import { cpuEngine } from "../runtime/cpu.ts";
 import { foldsOf, type FoldDays } from "../train/walk-forward.ts";
 import { bindTo } from "./feature-pieces.ts";
 import { chooseFeatures, type Plan, type PlannedFold, type TrainRequest } from "./train-plan.ts";
@@ -143,6 +144,7 @@ export function planOf(request: TrainRequest, chosen: Pick<Plan, "settings" | "l
     symbols: source.symbols, timeframe: manifest.timeframe, calendar: manifest.calendar,
     periodsPerYear: source.periodsPerYear!, volatilityTarget, isSynthetic: manifest.isSynthetic, folds,
     threads: { trial: threadsOf(request.trials), seed: threadsOf(request.seeds) },
+    engine: cpuEngine(context.config.engine),
   };
 }
 

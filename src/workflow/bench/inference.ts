@@ -1,6 +1,6 @@
 /**
- * How long an exported network takes to answer on the CPU: a batch of windows, one window, and one streamed step
- * with its state carried. One thread, ONNX Runtime, buffers reused; each run is timed by itself.
+ * How long an exported network takes to answer on the CPU: a batch of windows, one window, and one streamed
+ * step with its state carried. One thread, ONNX Runtime, buffers reused; each run is timed by itself.
  */
 import { random } from "../../base/random.ts";
 import { architectureNamed } from "../../../models/index.ts";
@@ -37,8 +37,8 @@ export async function run(bench: Bench): Promise<BenchRow[]> {
       const { name, ...sizes } = network;
       const peer = bench.hasPeers ? figureOf(bench,
         askPeer("torch_inference.py", [JSON.stringify({ ...sizes, ...asked, runs })])) : null;
-      rows.push(benchRow({ suite: SUITE, name: `${name}: ${asked.name}, 1 thread`, unit: "ms", better: "lower",
-        values, note: `T${asked.T}, float32, ${runs} runs` }, {}, peer));
+      rows.push(benchRow({ suite: SUITE, name: `${name}: ${asked.name}, 1 thread`, unit: "ms",
+        better: "lower", values, note: `T${asked.T}, float32, ${runs} runs` }, {}, peer));
       bench.context.signal.throwIfAborted();
     }
   }

@@ -1,12 +1,12 @@
 /**
- * A process that trains a made-up network and says how long its steps took: what `dmn bench training` starts, one
- * or two at a time, because memory and threads are a process's. Prints one JSON object.
+ * A process that trains a made-up network and says how long its steps took: what `dmn bench training`
+ * starts, one or two at a time, because memory and threads are a process's. Prints one JSON object.
  */
 import { random } from "../../base/random.ts";
 import { architectureNamed } from "../../../models/index.ts";
 import { trainGraph } from "../../nn/train-graph.ts";
 import { initialiseParameters } from "../../nn/scope.ts";
-import { ortRuntime } from "../../runtime/ort/program.ts";
+import { cpuRuntime, type CpuEngine } from "../../runtime/cpu.ts";
 import type { Values } from "../../runtime/runtime.ts";
 import { settingsOf } from "../../train/settings.ts";
 import { quantile } from "./row.ts";
@@ -23,8 +23,8 @@ export interface TrainingFigures {
   readonly loss: number;
 }
 
-const { size, threads, steps } = JSON.parse(process.argv[2]) as
-  { size: TrainingSize; threads: number; steps: number };
+const { size, threads, engine, steps } = JSON.parse(process.argv[2]) as
+  { size: TrainingSize; threads: number; engine: CpuEngine; steps: number };
 
 const { B, T, features, model, said } = size;
 const architecture = architectureNamed(model);
@@ -47,7 +47,7 @@ for (const { name, tensor } of train.graph.inputs) {
 }
 
 const before = performance.now();
-await using program = await ortRuntime({ threads }).compile(train.graph);
+await using program = await cpuRuntime({ threads, engine }).compile(train.graph);
 const compileMs = performance.now() - before;
 await program.write({ parameters: { shape: [train.count], values: initialiseParameters(train.specs, 0) } });
 const times: number[] = [];
@@ -58,6 +58,8 @@ for (let step = -5; step < steps; step++) {
   if (step >= 0) times.push(performance.now() - start);
   loss = out.loss.values[0];
 }
-const figures: TrainingFigures = { steps: [quantile(times, 0.25), quantile(times, 0.5), quantile(times, 0.75)],
-  compileMs, peakMib: process.resourceUsage().maxRSS / 1024, loss };
+const figures: TrainingFigures = {
+  steps: [0.25, 0.5, 0.75].map((share) => quantile(times, share)),
+  compileMs, peakMib: process.resourceUsage().maxRSS / 1024, loss,
+};
 process.stdout.write(`${JSON.stringify(figures)}\n`);

@@ -1,11 +1,12 @@
 /**
- * How long a training step takes (forward, backward, clip, Adam): alone with two threads, alone with one, and two
- * trainings side by side with one each, which is how folds and seeds are trained. The peer is PyTorch with the
- * settings that are best for it, in turn with ours in the same run.
+ * How long a training step takes (forward, backward, clip, Adam): alone with two threads, alone with one,
+ * and two trainings side by side with one each, which is how folds and seeds are trained. The peer is
+ * PyTorch with the settings that are best for it, in turn with ours in the same run.
  */
 import { spawn } from "node:child_process";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
+import { cpuEngine, type CpuEngine } from "../../runtime/cpu.ts";
 import type { Settings } from "../../nn/hyperparameter.ts";
 import type { Bench } from "../bench.ts";
 import { peerCommand, type PeerAnswer } from "./peer.ts";
@@ -59,12 +60,17 @@ export async function run(bench: Bench): Promise<BenchRow[]> {
 /** Ours, the peer, ours, the peer. */
 async function compare(bench: Bench, size: TrainingSize, way: Way): Promise<BenchRow[]> {
   const seconds = bench.isQuick ? 0.2 : 4, rounds = bench.isQuick ? 1 : 2;
-  const own: TrainingFigures[] = [], { signal } = bench.context;
+  const { signal, config } = bench.context, engine = cpuEngine(config.engine);
+  const own: TrainingFigures[] = [], others: TrainingFigures[] = [];
   const theirs: { peer: string; values: readonly number[]; peakMib: number }[] = [];
   for (let round = 0; round < rounds; round++) {
-    own.push(...await train(size, way, stepsIn(seconds, own), signal));
+    own.push(...await train(size, way, engine, stepsIn(seconds, own), signal));
+    if (engine === "native") {
+      others.push(...await train(size, way, "ort", stepsIn(seconds, others), signal));
+    }
     if (!bench.hasPeers) continue;
-    const answers = await Promise.all(Array.from({ length: way.processes }, () => trainPeer(size, way, seconds, signal)));
+    const answers = await Promise.all(Array.from({ length: way.processes },
+      () => trainPeer(size, way, seconds, signal)));
     for (const answer of answers) {
       if ("missing" in answer) bench.note(answer.missing);
       else theirs.push(answer);
@@ -74,9 +80,12 @@ async function compare(bench: Bench, size: TrainingSize, way: Way): Promise<Benc
     : { peer: theirs[0].peer, values: theirs.flatMap(({ values }) => values) };
   const peerMib = theirs.length === 0 ? null
     : { peer: theirs[0].peer, values: theirs.map(({ peakMib }) => peakMib) };
-  const facts = { suite: SUITE, better: "lower", note: `B${size.B} T${size.T}, a step is forward to Adam` } as const;
-  const rows = [benchRow({ ...facts, name: `${size.name}: step, ${way.name}`, unit: "ms",
-    values: own.flatMap(({ steps }) => steps) }, {}, peer)];
+  const facts = { suite: SUITE, better: "lower",
+    note: `B${size.B} T${size.T}, a step is forward to Adam` } as const;
+  const stepRow = (by: string, figures: readonly TrainingFigures[]): BenchRow => benchRow({
+    ...facts, unit: "ms", name: `${size.name}: step, ${way.name}, ${by}`,
+    values: figures.flatMap(({ steps }) => steps) }, {}, peer);
+  const rows = [stepRow(engine, own), ...(others.length > 0 ? [stepRow("ort", others)] : [])];
   if (way.processes === 1 && way.threads === 1) {
     const isSmall = size.said.hidden === 64;
     rows.push(
@@ -96,13 +105,14 @@ function stepsIn(seconds: number, before: readonly TrainingFigures[]): number {
 
 const WORKER = fileURLToPath(new URL(`./training-worker${extname(import.meta.filename)}`, import.meta.url));
 
-function train(size: TrainingSize, { threads, processes }: Way, steps: number,
+function train(size: TrainingSize, { threads, processes }: Way, engine: CpuEngine, steps: number,
   signal: AbortSignal): Promise<TrainingFigures[]> {
-  return Promise.all(Array.from({ length: processes }, async () => JSON.parse(
-    await outputOf(process.execPath, [WORKER, JSON.stringify({ size, threads, steps })], {}, signal)) as TrainingFigures));
+  const said = JSON.stringify({ size, threads, engine, steps });
+  return Promise.all(Array.from({ length: processes }, async () =>
+    JSON.parse(await outputOf(process.execPath, [WORKER, said], {}, signal)) as TrainingFigures));
 }
 
-/** PyTorch must not give its memory back to the system on every step: 1.4 to 1.9 times faster (see BENCHMARKS.md). */
+/** PyTorch must not give its memory back to the system on every step: 1.4 to 1.9 times faster. */
 const PEER_MEMORY = { MALLOC_MMAP_THRESHOLD_: "4294967296", MALLOC_TRIM_THRESHOLD_: "4294967296",
   MALLOC_TOP_PAD_: "268435456" };
 
@@ -125,7 +135,8 @@ Promise<(PeerAnswer & { missing: string }) | { peer: string; values: number[]; p
 function outputOf(file: string, args: readonly string[], environment: Readonly<Record<string, string>>,
   signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { env: { ...process.env, ...environment }, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(file, args,
+      { env: { ...process.env, ...environment }, stdio: ["ignore", "pipe", "pipe"] });
     let out = "", said = "";
     child.stdout.on("data", (chunk: Buffer) => { out += chunk.toString(); });
     child.stderr.on("data", (chunk: Buffer) => { said += chunk.toString(); });
