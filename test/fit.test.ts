@@ -12,7 +12,7 @@ import type { Runtime } from "../src/runtime/runtime.ts";
 import type { HistoryRow } from "../src/train/checkpoint.ts";
 import { fillMask, fillMaskFrom } from "../src/train/dropout.ts";
 import { dailyReturns, diversifiedSharpe } from "../src/train/evaluate.ts";
-import { fit, type FitOptions, type FitResult } from "../src/train/fit.ts";
+import { Diverged, fit, type FitOptions, type FitResult } from "../src/train/fit.ts";
 import { keepPrograms } from "../src/train/keep-programs.ts";
 import { drawSettings, gridFor, gridSize, lossWeights, PAPER_GRID, settingsOf } from "../src/train/settings.ts";
 import { attainableSharpe, toyMarket } from "./toy-market.ts";
@@ -262,6 +262,52 @@ describe("what cannot be trained on is refused with one sentence", () => {
       training: { ...training, target: training.target.map((one) => one * 1e30) } });
     assert.deepEqual([wild.problem, wild.hint],
       [problem, "train more carefully: --set learningRate=0.007 --set clip=1"]);
+  });
+});
+
+/** Says of some steps that their gradient overflowed, and keeps the state as the optimizer then does. */
+function overflowing(isAt: (step: number) => boolean): Runtime {
+  return { name: "reference", async compile(graph) {
+    const program = await reference.compile(graph), names = graph.state.map(({ name }) => name);
+    let step = 0;
+    return { ...program, [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
+      async run(feeds) {
+        if (!Object.hasOwn(feeds, "rate") || !isAt(++step)) return program.run(feeds);
+        const before = await program.read(names), outputs = await program.run(feeds);
+        await program.write(before);
+        return { ...outputs, gradientNorm: { shape: [], values: Float64Array.of(Infinity) } };
+      } };
+  } };
+}
+
+describe("a gradient that is not finite, of a loss that is a number", () => {
+  // 192 sequences in batches of 32: 6 steps an epoch.
+  const settings = { ...SETTINGS, epochs: 3 };
+
+  test("skips its step and is counted: steps 2 and 3 of 6 in epoch 1, and the mean norm is that of the other four", async () => {
+    const norms: number[] = [];
+    const watched: Runtime = { name: "reference", async compile(graph) {
+      const program = await overflowing((step) => step === 2 || step === 3).compile(graph);
+      return { ...program, [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](), async run(feeds) {
+        const outputs = await program.run(feeds);
+        if (Object.hasOwn(feeds, "rate")) norms.push(outputs.gradientNorm.values[0]);
+        return outputs;
+      } };
+    } };
+    const { history, end } = await train({ settings, runtime: watched });
+    assert.deepEqual(history.map(({ skippedSteps }) => skippedSteps), [2, 0, 0]);
+    assert.ok(Math.abs(history[0].gradientNorm - (norms[0] + norms[3] + norms[4] + norms[5]) / 4) < 1e-12);
+    assert.deepEqual([...end.state.step.values], [16]);
+  });
+
+  test("ends the fit when an epoch has no other, with a sentence of its own and the epochs before", async () => {
+    await assert.rejects(train({ settings, runtime: overflowing((step) => step > 6) }), (error: unknown) => {
+      assert.ok(error instanceof Diverged);
+      assert.match(error.problem, /^the gradient is not finite in any of the 6 steps up to epoch 2, step 6, though the loss is a number; the batch was TOY0, /);
+      assert.equal(error.hint, "train more carefully: --set learningRate=0.002 --set clip=1");
+      assert.deepEqual(error.history.map(({ epoch }) => epoch), [1]);
+      return true;
+    });
   });
 });
 

@@ -26,8 +26,10 @@ export interface HistoryRow {
   readonly loss: number;
   /** Mean of each term, before its weight. */
   readonly terms: Readonly<Record<string, number>>;
-  /** Mean, before clipping. */
+  /** Mean over the steps that were made, before clipping. */
   readonly gradientNorm: number;
+  /** Steps that changed nothing, because their gradient was not finite. */
+  readonly skippedSteps: number;
   /** Diversified, gross; NaN when positions do not vary. */
   readonly validationSharpe: number;
   /** Net of costBps: what early stopping looks at. */
@@ -53,6 +55,7 @@ export interface EpochSums {
   readonly loss: number;
   readonly terms: Readonly<Record<string, number>>;
   readonly gradientNorm: number;
+  readonly skippedSteps: number;
   readonly rate: number;
   readonly seconds: number;
 }

@@ -89,6 +89,16 @@ export interface FitResult {
   readonly notes: readonly string[];
 }
 
+/** The end of a fit whose numbers left the range of floats. Nothing after its checkpoints is kept. */
+export class Diverged extends UserError {
+  /** Whole epochs before. */
+  readonly history: readonly HistoryRow[];
+  constructor(problem: string, hint: string, history: readonly HistoryRow[]) {
+    super(problem, hint);
+    this.history = history;
+  }
+}
+
 /** What does not change from step to step. */
 interface Run {
   readonly options: FitOptions;
@@ -102,12 +112,13 @@ interface Run {
   stepsOf(epoch: number): number[][];
 }
 
-const NO_SUMS: EpochSums = { loss: 0, terms: {}, gradientNorm: 0, rate: 0, seconds: 0 };
+const NO_SUMS: EpochSums = { loss: 0, terms: {}, gradientNorm: 0, skippedSteps: 0,
+  rate: 0, seconds: 0 };
 
 /**
  * Trains, or goes on training from the store's newest checkpoint. UserError: settings that do not
- * exist, returns that never vary, a checkpoint or a start of something else, a loss that is not a
- * number. Interrupted when the signal aborts, after a checkpoint was written.
+ * exist, returns that never vary, a checkpoint or a start of something else. Diverged: a loss that is
+ * not a number, or an epoch without a finite gradient. Interrupted when the signal aborts, after a checkpoint was written.
  */
 export async function fit(options: FitOptions): Promise<FitResult> {
   const { architecture, training, validation, runtime, store, carry = false } = options;
@@ -249,8 +260,13 @@ async function trainEpoch(run: Run, start: Checkpoint): Promise<Checkpoint> {
     batch.set("apply", isLast || (step + 1) % settings.accumulate === 0 ? 1 : 0);
     const outputs = await program.run(batch.feeds);
     sums = addStep(sums, outputs, rate);
-    if (!Number.isFinite(sums.loss + sums.gradientNorm)) {
-      throw notANumber(run, start, step, indices.filter((s) => s !== NO_SEQUENCE));
+    const place = `epoch ${epoch + 1}, step ${step + 1}`;
+    if (!Number.isFinite(outputs.loss.values[0])) {
+      throw diverged(run, start, `the loss is not a number in ${place}`, indices);
+    }
+    if (sums.skippedSteps === run.stepsPerEpoch) {
+      throw diverged(run, start, `the gradient is not finite in any of the ${run.stepsPerEpoch} `
+        + `steps up to ${place}, though the loss is a number`, indices);
     }
   }
   return closeEpoch(run, start, sums, startedMs);
@@ -258,29 +274,31 @@ async function trainEpoch(run: Run, start: Checkpoint): Promise<Checkpoint> {
 
 function addStep(sums: EpochSums, outputs: Tensors, rate: number): EpochSums {
   const of = (name: string): number => outputs[name].values[0];
+  const norm = of("gradientNorm"), isMade = Number.isFinite(norm);
   const terms = LOSS_NAMES.filter((name) => Object.hasOwn(outputs, `term/${name}`));
   return {
     ...sums, rate, loss: sums.loss + of("loss"),
-    gradientNorm: sums.gradientNorm + of("gradientNorm"),
+    gradientNorm: sums.gradientNorm + (isMade ? norm : 0),
+    skippedSteps: sums.skippedSteps + (isMade ? 0 : 1),
     terms: Object.fromEntries(terms.map((name) =>
       [name, (sums.terms[name] ?? 0) + of(`term/${name}`)])),
   };
 }
 
 /**
- * The state is still the one before this step: the optimizer keeps it when a number is not finite.
+ * What ends a fit in a batch. The state is still the one before it: the optimizer keeps it when a
+ * number is not finite.
  */
-function notANumber({ options, settings }: Run, { epoch }: Checkpoint, step: number,
-  indices: readonly number[]): UserError {
-  const place = options.store?.newest() ?? null, unsound = unsoundInput(options.training, indices);
+function diverged({ options, settings }: Run, { history }: Checkpoint, problem: string,
+  batch: readonly number[]): Diverged {
+  const { training, store } = options, indices = batch.filter((s) => s !== NO_SEQUENCE);
+  const place = store?.newest() ?? null, unsound = unsoundInput(training, indices);
   const rate = Number((settings.learningRate / 10).toPrecision(6));
   const carefully = `train more carefully: --set learningRate=${rate} `
     + `--set clip=${Math.min(settings.clip, 1)}`;
-  return new UserError(
-    `the loss is not a number in epoch ${epoch + 1}, step ${step + 1}; the batch was `
-    + describeBatch(options.training, indices)
+  return new Diverged(`${problem}; the batch was ${describeBatch(training, indices)}`
     + (place === null ? "" : `. The last good checkpoint is ${place}`),
-    unsound === null ? carefully : `look at the prices: ${unsound}`);
+  unsound === null ? carefully : `look at the prices: ${unsound}`, history);
 }
 
 const stateOf = (run: Run): Promise<Tensors> =>
@@ -295,8 +313,10 @@ Promise<Checkpoint> {
   const positions = await evaluator.positions(validation);
   const sharpe = diversifiedSharpe(validation, positions, settings.costBps);
   const mean = (sum: number): number => sum / stepsPerEpoch;
+  const { skippedSteps } = sums;
   const row: HistoryRow = {
-    epoch, loss: mean(sums.loss), gradientNorm: mean(sums.gradientNorm), rate: sums.rate,
+    epoch, loss: mean(sums.loss), skippedSteps, rate: sums.rate,
+    gradientNorm: sums.gradientNorm / (stepsPerEpoch - skippedSteps),
     seconds: (clock.now() - startedMs) / 1000,
     terms: Object.fromEntries(Object.entries(sums.terms).map(([name, sum]) => [name, mean(sum)])),
     validationSharpe: sharpe.gross, validationSharpeNet: sharpe.net,
