@@ -4,7 +4,7 @@ import { command } from "./command.ts";
 export default command({
   summary: "train networks walk-forward on a dataset's features and write them as ONNX: models/NAME",
   flags: ["dataset", "recipe", "model", "name", "set", "features", "windows", "windowYears", "from",
-    "to", "seeds", "trials", "embargo", "workers", "resume", "force", "json"],
+    "to", "seeds", "trials", "embargo", "mode", "workers", "resume", "force", "json"],
   required: ["name"],
   examples: [
     ["dmn train-export --dataset demo --name first", "an LSTM, tested on the last fifth of the days"],
@@ -13,6 +13,7 @@ export default command({
     ["dmn train-export --dataset demo --name big --set hidden=80 --set learningRate=0.01", "other settings"],
     ["dmn train-export --dataset demo --name best --trials 20",
       "search the papers' grid, then train the best"],
+    ["dmn train-export --dataset demo --name on --mode carry", "state goes on from bar to bar"],
     ["dmn train-export --name best --resume", "go on where it was stopped"],
   ],
   async run({ name, workers = 0, resume, force, json, ...said }, context) {

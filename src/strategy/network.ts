@@ -4,9 +4,9 @@
  *     folds      |== 1995 ==|== 2000 ==|== 2005 ==|      trained on everything before their first day
  *     decision            ^ 1998: network of fold 1995        after the last fold: still its network
  *
- * A row's window (T, F) goes through the network as in training, from a state of zeros; the last step's
- * position counts. Weights are sized by the ex-ante volatility that scaled the targets in training
- * (daily_vol).
+ * In replay mode a row's window (T, F) goes through the network as in training, from a state of zeros;
+ * the last step's position counts. In carry mode (carry.ts) it goes on from the instrument's own state.
+ * Weights are sized by the ex-ante volatility that scaled the targets in training (daily_vol).
  */
 import { assert } from "../base/assert.ts";
 import { UserError } from "../base/error.ts";
@@ -18,6 +18,7 @@ import type { OnnxModel } from "../runtime/ort/model.ts";
 import type { Tensors } from "../runtime/runtime.ts";
 import { readArtifact, readArtifactFile, type Artifact, type FoldArtifact, type SeedArtifact }
   from "../train/artifact.ts";
+import { StateCarrier } from "./carry.ts";
 import type { Decision, Explanation, Strategy } from "./strategy.ts";
 
 export const MODEL_PREFIX = "model:";
@@ -110,16 +111,30 @@ export function networkStrategy(root: string, name: NetworkName, options: Networ
       from = to;
     }
   }
+  const carrier = artifact.mode === "carry" ? new StateCarrier(artifact) : null;
+  /** As `ask`, a date at a time, each instrument from its own state. */
+  async function carry(states: StateCarrier, batch: Batch, decision: Decision): Promise<void> {
+    for (let from = 0, to = 0; from < batch.time.length; from = to) {
+      while (to < batch.time.length && batch.time[to] === batch.time[from]) to++;
+      const model = await modelOf(spanAt(spans, batch.time[from], artifact, options).fold);
+      const { position, confidence } =
+        await states.decide(model, { batch, from, to }, rowsOf(model, batch.lookback));
+      decision.position.set(position, from);
+      decision.confidence.set(confidence, from);
+    }
+  }
   return {
     name: `${MODEL_PREFIX}${artifact.name}/seed-${seed}`,
     description: `${artifact.architecture} trained on ${artifact.dataset.name}, seed ${seed}`,
     recipe: artifact.recipe.name, recipeHash: artifact.recipe.hash,
-    features: [...new Set([...artifact.features, VOLATILITY])], lookback: artifact.lookback,
+    features: [...new Set([...artifact.features, VOLATILITY])],
+    lookback: artifact.warmup ?? artifact.lookback,
     ...(options.isTrainedAllowed === true ? {} : { decidesFrom: first * MS_PER_DAY }),
     async decide(batch) {
       const decision: Decision = { position: new Float32Array(batch.time.length),
         volatility: lastOf(batch, VOLATILITY), confidence: new Float32Array(batch.time.length).fill(1) };
-      await ask(batch, ["position", "confidence"], (outputs, from) => {
+      if (carrier !== null) await carry(carrier, batch, decision);
+      else await ask(batch, ["position", "confidence"], (outputs, from) => {
         for (const name of ["position", "confidence"] as const) {
           if (!Object.hasOwn(outputs, name)) continue;
           decision[name].set(lastSteps(outputs[name].values, batch.lookback), from);
