@@ -9,6 +9,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseGraph, printGraph } from "../src/graph/text.ts";
 import { openOnnx } from "../src/runtime/ort/model.ts";
 import { readArtifact, readArtifactFile } from "../src/train/artifact.ts";
+import { bestSettings, type Finished } from "../src/workflow/train-finish.ts";
+import type { Plan } from "../src/workflow/train-plan.ts";
+import type { UnitResult } from "../src/workflow/train-unit.ts";
 import { DataRoot } from "./features-data.ts";
 import { barsOf, cleanBars, closesFrom } from "./market-rows.ts";
 import { askPython, NO_PYTHON, python } from "./python.ts";
@@ -137,11 +140,26 @@ print(json.dumps([len(table), int(table.is_kept.sum()), sorted(table.fold.unique
     train("--name", "searched", ...TINY, "--set", "batch=16", "--trials", "3", "--windows", "2008");
     const { folds: [fold] } = readArtifact(data.root, "searched");
     assert.equal(new Set(fold.trials.map(({ settings }) => JSON.stringify(settings))).size, 3);
-    const best = fold.trials.reduce((a, b) => (b.validationSharpe > a.validationSharpe ? b : a));
+    const best = fold.trials.reduce((a, b) => (b.validationSharpeNet > a.validationSharpeNet ? b : a));
     assert.deepEqual(fold.settings, best.settings);
     // What the user set is not searched.
     assert.ok(fold.trials.every(({ settings }) => settings.hidden === 5 && settings.batch === 16));
   });
+});
+
+describe("the best of a fold's trials", () => {
+  const plan = { settings: { rate: 0 }, folds: [{ name: "1995" }, { name: "2000" }] } as unknown as Plan;
+  const trial = (rate: number, net: number, over: object = {}, fold = 0): Finished =>
+    ({ unit: { kind: "trial", fold, index: rate }, result: { settings: { rate }, validationSharpe: -net,
+      validationSharpeNet: net, isDiverged: false, notes: [], ...over } as unknown as UnitResult });
+
+  test("is the first with the highest Sharpe ratio net of costs, whatever the gross ones are", () =>
+    assert.deepEqual(bestSettings(plan, [trial(1, 0.5), trial(2, 0.9), trial(3, 0.9), trial(4, 2, {}, 1)], 0), { rate: 2 }));
+  test("has a ratio where any has, and has not diverged", () => assert.deepEqual(bestSettings(plan, [
+    trial(1, NaN, { isDiverged: true }), trial(2, NaN), trial(3, -1), trial(4, 5, { isDiverged: true })], 0), { rate: 3 }));
+  test("is one without a ratio before one that diverged", () => assert.deepEqual(
+    bestSettings(plan, [trial(1, NaN, { isDiverged: true }), trial(2, NaN)], 0), { rate: 2 }));
+  test("is what the user said where nothing was tried", () => assert.deepEqual(bestSettings(plan, [], 0), { rate: 0 }));
 });
 
 /** Long enough to be stopped in the middle: epochs of a few milliseconds. */
@@ -243,6 +261,18 @@ describe("what it refuses", () => {
     const said = refusal("--name", "wild", ...TINY, "--dataset", "wild");
     assert.match(said, /the loss is not a number in epoch 1, step \d+; the batch was .*W/);
     assert.match(said, /--set learningRate=0.0001/);
+  });
+
+  test("a search whose trials all diverge, each of them on record with its reason", () => {
+    const said = refusal("--name", "hopeless", ...TINY, "--dataset", "wild", "--trials", "2", "--workers", "1");
+    assert.match(said, /fold 2007: all 2 trials diverged; the last one diverged: the loss is not a number in epoch 1, step/);
+    assert.match(said, /--set learningRate=0.001 --set clip=1/);
+    for (const trial of ["trial-000", "trial-001"]) {
+      const text = fs.readFileSync(place("hopeless", "folds", FOLD, trial, "result.json"), "utf8");
+      const { isDiverged, validationSharpe, notes } = JSON.parse(text) as Record<string, unknown>;
+      assert.deepEqual([isDiverged, validationSharpe], [true, null]);
+      assert.match(String(notes), /^diverged: the loss is not a number in epoch 1, step \d+; the batch was .*W/);
+    }
   });
 
   test("a folder of that name with something else in it", () => {

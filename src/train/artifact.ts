@@ -44,17 +44,28 @@ export interface SeedArtifact {
   readonly bestEpoch: number;
   /** Annualised, diversified, of the kept epoch; NaN where it has none. */
   readonly validationSharpe: number;
+  /** After the costs that were trained with: what chose the epoch and chooses the best of seeds. */
+  readonly validationSharpeNet: number;
   /** Training loss of the kept epoch. */
   readonly loss: number;
   readonly seconds: number;
   /** Trained numbers. */
   readonly parameters: number;
+  /** Largest difference of `file` and of `float16` from the trained network, on validation rows. */
+  readonly float32Error: number;
+  readonly float16Error: number;
+  /** The same of `float16` as root of the mean square. */
+  readonly float16Rms: number;
 }
 
 export interface TrialArtifact {
   readonly trial: number;
   readonly settings: Settings;
+  /** Its numbers left the range of floats: it has no Sharpe and was not chosen. */
+  readonly isDiverged: boolean;
   readonly validationSharpe: number;
+  /** After costs: what the best trial is chosen by. */
+  readonly validationSharpeNet: number;
 }
 
 export interface FoldArtifact {
@@ -121,15 +132,17 @@ const settings: z.ZodType<Settings> = z.record(z.string(), z.union([z.number(), 
 
 const seedSchema: z.ZodType<SeedArtifact> = z.strictObject({
   seed: z.int().min(0), file: z.string(), float16: z.string(), epochs: z.int().min(0),
-  bestEpoch: z.int().min(0), validationSharpe: numberOrNaN, loss: numberOrNaN, seconds: z.number(),
-  parameters: z.int().min(1),
+  bestEpoch: z.int().min(0), validationSharpe: numberOrNaN, validationSharpeNet: numberOrNaN,
+  loss: numberOrNaN, seconds: z.number(), parameters: z.int().min(1), float32Error: numberOrNaN,
+  float16Error: numberOrNaN, float16Rms: numberOrNaN,
 });
 
 const foldSchema: z.ZodType<FoldArtifact> = z.strictObject({
   name: z.string(), trainFrom: dayText, trainTo: dayText, testFrom: dayText, testTo: dayText,
   trainDays: z.int(), trainRows: z.int(), validationRows: z.int(), settings,
   seeds: z.array(seedSchema).min(1),
-  trials: z.array(z.strictObject({ trial: z.int(), settings, validationSharpe: numberOrNaN })),
+  trials: z.array(z.strictObject({ trial: z.int(), settings, isDiverged: z.boolean(),
+    validationSharpe: numberOrNaN, validationSharpeNet: numberOrNaN })),
   importance: z.array(numberOrNaN),
 });
 

@@ -91,10 +91,14 @@ export interface FitResult {
 
 /** The end of a fit whose numbers left the range of floats. Nothing after its checkpoints is kept. */
 export class Diverged extends UserError {
+  /** Without where the checkpoints are. */
+  readonly reason: string;
   /** Whole epochs before. */
   readonly history: readonly HistoryRow[];
-  constructor(problem: string, hint: string, history: readonly HistoryRow[]) {
-    super(problem, hint);
+  constructor(reason: string, checkpoint: string | null, hint: string,
+    history: readonly HistoryRow[]) {
+    super(reason + (checkpoint === null ? "" : `. The last good checkpoint is ${checkpoint}`), hint);
+    this.reason = reason;
     this.history = history;
   }
 }
@@ -292,13 +296,12 @@ function addStep(sums: EpochSums, outputs: Tensors, rate: number): EpochSums {
 function diverged({ options, settings }: Run, { history }: Checkpoint, problem: string,
   batch: readonly number[]): Diverged {
   const { training, store } = options, indices = batch.filter((s) => s !== NO_SEQUENCE);
-  const place = store?.newest() ?? null, unsound = unsoundInput(training, indices);
+  const unsound = unsoundInput(training, indices);
   const rate = Number((settings.learningRate / 10).toPrecision(6));
   const carefully = `train more carefully: --set learningRate=${rate} `
     + `--set clip=${Math.min(settings.clip, 1)}`;
-  return new Diverged(`${problem}; the batch was ${describeBatch(training, indices)}`
-    + (place === null ? "" : `. The last good checkpoint is ${place}`),
-  unsound === null ? carefully : `look at the prices: ${unsound}`, history);
+  return new Diverged(`${problem}; the batch was ${describeBatch(training, indices)}`,
+    store?.newest() ?? null, unsound === null ? carefully : `look at the prices: ${unsound}`, history);
 }
 
 const stateOf = (run: Run): Promise<Tensors> =>

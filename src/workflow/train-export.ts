@@ -19,6 +19,7 @@ import { readManifest } from "../market/store.ts";
 import { isNativeAvailable } from "../runtime/native/library.ts";
 import { takeLock } from "../market/writer-lock.ts";
 import { readArtifact, readArtifactFile, ARTIFACT_FILE, type Artifact } from "../train/artifact.ts";
+import { FLOAT16_TOLERANCE } from "../train/export.ts";
 import { bestSettings, finishTraining, inOrder, type Finished } from "./train-finish.ts";
 import { PACKAGE_ROOT } from "./package-root.ts";
 import { checkSamePlan, checkSettings, readPlan, trialSettings, unitFolder, unitName, unitsOf,
@@ -195,9 +196,11 @@ async function train(plan: Plan, { name, folder, results, workers }: Training,
       done(unit) {
         const result = readResult(folder, plan, unit);
         if (result === null) throw new Error(`${unitName(plan, unit)} is done, and its result is not there`);
-        for (const note of result.notes) log.warn({ unit: unitName(plan, unit) }, note);
+        // A trial that diverges is part of a search: the report counts them.
+        const level = result.isDiverged ? "info" : "warn";
+        for (const note of result.notes) log[level]({ unit: unitName(plan, unit) }, note);
         results.set(unitFolder(plan, unit), result);
-        task.advance(1, `sharpe ${result.validationSharpe.toFixed(2)}`);
+        task.advance(1, result.isDiverged ? "diverged" : `sharpe ${result.validationSharpe.toFixed(2)}`);
       },
     });
   } catch (error) {
@@ -210,11 +213,22 @@ async function train(plan: Plan, { name, folder, results, workers }: Training,
 const noteOf = ({ loss, validationSharpe }: UnitEpoch): string =>
   `loss ${loss.toFixed(3)} S ${validationSharpe.toFixed(2)}`;
 
-/** What a person should know of networks that were written all the same. */
+/** What a person should know of a training that went through all the same. */
 function remarksOf(plan: Plan, finished: readonly Finished[]): string[] {
-  return finished.flatMap(({ unit, result }) => result.float16Error <= 2e-3 ? []
-    : [`${unitName(plan, unit)}: float16 answers differ by up to ${result.float16Error.toPrecision(2)}; `
-      + "prefer model.onnx"]);
+  const trials = finished.filter(({ unit }) => unit.kind === "trial");
+  const diverged = trials.filter(({ result }) => result.isDiverged).length;
+  const seeds = finished.filter(({ unit }) => unit.kind === "seed");
+  const rough = seeds.filter(({ result }) => !(result.float16Rms <= FLOAT16_TOLERANCE))
+    .sort((a, b) => b.result.float16Rms - a.result.float16Rms);
+  const skipped = seeds.reduce((sum, { result }) =>
+    sum + result.history.reduce((steps, row) => steps + row.skippedSteps, 0), 0);
+  return [
+    ...(diverged === 0 ? [] : [`${diverged} of ${trials.length} trials diverged and were not chosen`]),
+    ...(skipped === 0 ? [] : [`${skipped} steps were skipped: their gradient was not finite`]),
+    ...(rough.length === 0 ? [] : [`float16 answers of ${rough.length} of ${seeds.length} networks differ by `
+      + `more than ${FLOAT16_TOLERANCE} (root mean square; ${unitName(plan, rough[0].unit)}: `
+      + `${rough[0].result.float16Rms.toPrecision(2)}): prefer model.onnx there`]),
+  ];
 }
 
 /** Where this run reads from, if it is not where the next one would. */

@@ -2,6 +2,7 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { places } from "../base/data-root.ts";
+import { UserError } from "../base/error.ts";
 import { hashOf, replaceWith } from "../base/file.ts";
 import { encodeTable } from "../features/table.ts";
 import { mean } from "../metrics/moments.ts";
@@ -30,17 +31,26 @@ export interface FinishOptions {
   readonly createdAt: string;
 }
 
-/** The settings of the fold's best trial: first of equals, NaN last. `settings` where nothing was tried. */
+/**
+ * The settings of the fold's best trial by the number that early stopping looks at, net of costs: first
+ * of equals, NaN last, none that diverged. The plan's where nothing was tried. UserError when all did.
+ */
 export function bestSettings(plan: Plan, results: readonly Finished[], fold: number): Plan["settings"] {
-  let best: UnitResult | null = null;
-  for (const { unit, result } of results) {
-    if (unit.kind !== "trial" || unit.fold !== fold) continue;
-    const isBetter = best === null || result.validationSharpe > best.validationSharpe
-      || (Number.isNaN(best.validationSharpe) && !Number.isNaN(result.validationSharpe));
-    if (isBetter) best = result;
+  const trials = results.filter(({ unit }) => unit.kind === "trial" && unit.fold === fold)
+    .map(({ result }) => result);
+  if (trials.length === 0) return plan.settings;
+  const sound = trials.filter(({ isDiverged }) => !isDiverged);
+  if (sound.length === 0) {
+    const { notes: [note] } = trials.at(-1)!;
+    throw new UserError(`fold ${plan.folds[fold].name}: all ${trials.length} trials diverged; the last one `
+      + note, "fix what makes them: add --force --set learningRate=0.001 --set clip=1");
   }
-  return best === null ? plan.settings : best.settings;
+  return sound.reduce((best, one) => (isBetter(one, best) ? one : best)).settings;
 }
+
+interface Judged { readonly validationSharpeNet: number }
+const isBetter = ({ validationSharpeNet: one }: Judged, { validationSharpeNet: other }: Judged): boolean =>
+  one > other || (Number.isNaN(other) && !Number.isNaN(one));
 
 /** Writes the files of the whole training; model.json last. `results`: all of the plan's, in its order. */
 export async function finishTraining(options: FinishOptions): Promise<Artifact> {
@@ -50,7 +60,7 @@ export async function finishTraining(options: FinishOptions): Promise<Artifact> 
   const files = Object.fromEntries(results.flatMap(({ unit, result }) =>
     Object.entries(result.files).map(([file, sha256]) => [`${unitFolder(plan, unit)}/${file}`, sha256])));
   const newest = folds.at(-1)!.seeds.reduce((best, seed) =>
-    (seed.validationSharpe > best.validationSharpe ? seed : best));
+    (isBetter(seed, best) ? seed : best));
   const put = async (file: string, content: string | Uint8Array): Promise<void> => {
     await replaceWith(path.join(folder, file), content);
     files[file] = hashOf(content);
@@ -86,10 +96,13 @@ function foldArtifact(plan: Plan, results: readonly Finished[], fold: number): F
       seed: unit.index, file: `${unitFolder(plan, unit)}/model.onnx`,
       float16: `${unitFolder(plan, unit)}/model-fp16.onnx`, epochs: result.history.length,
       bestEpoch: result.bestEpoch, validationSharpe: result.validationSharpe,
+      validationSharpeNet: result.validationSharpeNet, float32Error: result.float32Error,
+      float16Error: result.float16Error, float16Rms: result.float16Rms,
       loss: result.history[result.bestEpoch - 1].loss, seconds: result.seconds, parameters: result.parameters,
     })),
     trials: own.filter(({ unit }) => unit.kind === "trial").map(({ unit, result }) =>
-      ({ trial: unit.index, settings: result.settings, validationSharpe: result.validationSharpe })),
+      ({ trial: unit.index, settings: result.settings, isDiverged: result.isDiverged,
+        validationSharpe: result.validationSharpe, validationSharpeNet: result.validationSharpeNet })),
     importance: plan.features.map((__, k) => mean(seeds.map(({ result }) => result.importance[k]))),
   };
 }
@@ -110,6 +123,7 @@ function epochTable(plan: Plan, results: readonly Finished[]): Uint8Array {
     loss: numbers(({ row }) => row.loss), validation_sharpe: numbers(({ row }) => row.validationSharpe),
     validation_sharpe_net: numbers(({ row }) => row.validationSharpeNet),
     gradient_norm: numbers(({ row }) => row.gradientNorm),
+    skipped_steps: whole(({ row }) => row.skippedSteps),
     learning_rate: numbers(({ row }) => row.learningRate),
     seconds: numbers(({ row }) => row.seconds),
     is_kept: whole(({ result, row }) => (row.epoch === result.bestEpoch ? 1 : 0)),

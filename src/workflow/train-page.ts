@@ -152,6 +152,8 @@ function trialsBody({ folds }: Artifact): Markup {
     ...varied.map((name) =>
       ({ label: name, form: "text" as const, value: (row: Row) => String(row.settings[name]) })),
     { label: "Validation Sharpe", form: "ratio", value: (row) => row.validationSharpe },
+    { label: "Net of costs", form: "ratio", value: (row) => row.validationSharpeNet },
+    { label: "Ended", form: "text", value: (row) => (row.isDiverged ? "diverged" : "well") },
   ], rows, { name: "Settings tried", isSortable: true, isLong: rows.length > 20 });
 }
 

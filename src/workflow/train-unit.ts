@@ -16,10 +16,10 @@ import { places } from "../base/data-root.ts";
 import { hashOf, makeFolder, replaceWith, TEMPORARY } from "../base/file.ts";
 import type { FoldSequences, SequenceSource } from "../dataset/sequence.ts";
 import type { Settings } from "../nn/hyperparameter.ts";
-import { ortRuntime } from "../runtime/ort/program.ts";
+import { cpuRuntime } from "../runtime/cpu.ts";
 import { openCheckpoints, type HistoryRow } from "../train/checkpoint.ts";
 import { exportNetwork } from "../train/export.ts";
-import { fit, type FitResult } from "../train/fit.ts";
+import { Diverged, fit, type FitOptions, type FitResult } from "../train/fit.ts";
 import { measureImportance } from "../train/importance.ts";
 import { planHash, unitFolder, type Plan, type Unit } from "./train-plan.ts";
 import { cutPlanned } from "./train-source.ts";
@@ -35,6 +35,7 @@ export interface UnitEpoch {
   readonly epoch: number;
   readonly loss: number;
   readonly gradientNorm: number;
+  readonly skippedSteps: number;
   readonly validationSharpe: number;
   readonly validationSharpeNet: number;
   readonly learningRate: number;
@@ -46,16 +47,22 @@ export interface UnitResult {
   readonly settings: Settings;
   readonly seed: number;
   readonly history: readonly UnitEpoch[];
+  /** Of a trial whose numbers left the range of floats: it has no best epoch (0) and no Sharpe (NaN). */
+  readonly isDiverged: boolean;
   readonly bestEpoch: number;
+  /** Of the best epoch; net is what chose it, and what trials are chosen by. */
   readonly validationSharpe: number;
+  readonly validationSharpeNet: number;
   readonly seconds: number;
   readonly parameters: number;
   /** (F); empty for a trial. */
   readonly importance: readonly number[];
   /** SHA-256 of the unit's files by their names in its folder. */
   readonly files: Readonly<Record<string, string>>;
-  /** Largest difference of the exported float16 network from the one trained. */
+  /** Differences of the exported networks from the one trained (train/export.ts); 0 for a trial. */
+  readonly float32Error: number;
   readonly float16Error: number;
+  readonly float16Rms: number;
   readonly opset: number;
   readonly notes: readonly string[];
 }
@@ -64,11 +71,12 @@ const numberOrNaN = z.number().nullable().transform((value) => value ?? NaN);
 const resultSchema: z.ZodType<UnitResult> = z.strictObject({
   plan: z.string(), settings: z.record(z.string(), z.union([z.number(), z.string()])), seed: z.int(),
   history: z.array(z.strictObject({ epoch: z.int(), loss: numberOrNaN, gradientNorm: numberOrNaN,
-    validationSharpe: numberOrNaN, validationSharpeNet: numberOrNaN, learningRate: z.number(),
+    skippedSteps: z.int(), validationSharpe: numberOrNaN, validationSharpeNet: numberOrNaN, learningRate: z.number(),
     seconds: z.number() })),
-  bestEpoch: z.int(), validationSharpe: numberOrNaN, seconds: z.number(), parameters: z.int(),
-  importance: z.array(numberOrNaN), files: z.record(z.string(), z.string()), float16Error: numberOrNaN,
-  opset: z.int(), notes: z.array(z.string()),
+  isDiverged: z.boolean(), bestEpoch: z.int(), validationSharpe: numberOrNaN,
+  validationSharpeNet: numberOrNaN, seconds: z.number(), parameters: z.int(),
+  importance: z.array(numberOrNaN), files: z.record(z.string(), z.string()),
+  float32Error: numberOrNaN, float16Error: numberOrNaN, float16Rms: numberOrNaN, opset: z.int(), notes: z.array(z.string()),
 });
 
 /** The result of a unit, if it is finished and whole, with its files as they were written; else null. */
@@ -111,30 +119,47 @@ export async function runUnit(work: UnitWork): Promise<void> {
   for (const file of fs.readdirSync(folder)) if (file.endsWith(TEMPORARY)) fs.rmSync(path.join(folder, file));
   const architecture = architectureNamed(plan.request.model);
   const { training, validation } = foldOf(source, plan, unit.fold);
-  const runtime = ortRuntime({ threads: plan.threads[unit.kind] });
+  const runtime = cpuRuntime({ threads: plan.threads[unit.kind], engine: plan.engine });
   const seed = unit.kind === "seed" ? unit.index : TRIAL_SEED + unit.index;
   const checkpoints = path.join(folder, "checkpoints");
   const carry = plan.request.mode === "carry";
-  const fitted = await fit({ architecture, carry, settings, training, validation, seed, runtime, clock: work.clock,
-    signal: work.signal, store: openCheckpoints(checkpoints),
-    onEpoch: (row) => { work.onEpoch(epochOf(row)); } });
-  const made = unit.kind === "trial" ? NOTHING : await finishSeed(work, folder, fitted, validation);
-  const result: UnitResult = {
-    plan: planHash(plan), settings, seed, history: fitted.history.map(epochOf), bestEpoch: fitted.bestEpoch,
-    validationSharpe: fitted.validationSharpe, parameters: fitted.parameters.length, ...made,
-    notes: fitted.notes,
-    seconds: Math.max(fitted.history.reduce((sum, row) => sum + row.seconds, 0),
-      (work.clock.now() - startedAt) / 1000),
-  };
+  const options: FitOptions = { architecture, carry, settings, training, validation, seed, runtime,
+    clock: work.clock, signal: work.signal, store: openCheckpoints(checkpoints),
+    onEpoch: (row) => { work.onEpoch(epochOf(row)); } };
+  const made = unit.kind === "trial" ? await tryOut(options)
+    : await finishSeed(work, folder, await fit(options), validation);
+  const result: UnitResult = { plan: planHash(plan), settings, seed, ...made,
+    seconds: Math.max(made.history.reduce((sum, row) => sum + row.seconds, 0),
+      (work.clock.now() - startedAt) / 1000) };
   await replaceWith(path.join(folder, RESULT_FILE), `${JSON.stringify(result, null, 1)}\n`);
   // Nobody goes on from a trial.
   if (unit.kind === "trial") fs.rmSync(checkpoints, { recursive: true, force: true });
 }
 
-const NOTHING = { importance: [], files: {}, float16Error: 0, opset: 0 };
+type Made = Omit<UnitResult, "plan" | "settings" | "seed" | "seconds">;
+
+/** A trial leaves its numbers and no files. */
+const NO_EXPORT = { importance: [], files: {}, float32Error: 0, float16Error: 0, float16Rms: 0, opset: 0 };
+
+function madeOf({ history, bestEpoch, validationSharpe, parameters, notes }: FitResult): Omit<Made,
+  keyof typeof NO_EXPORT> {
+  return { isDiverged: false, history: history.map(epochOf), bestEpoch, validationSharpe,
+    validationSharpeNet: history[bestEpoch - 1].validationSharpeNet,
+    parameters: parameters.length, notes };
+}
+
+/** A search tries settings at the edge: one that diverges is a result, and says why. */
+async function tryOut(options: FitOptions): Promise<Made> {
+  try { return { ...madeOf(await fit(options)), ...NO_EXPORT }; } catch (error) {
+    if (!(error instanceof Diverged)) throw error;
+    return { isDiverged: true, history: error.history.map(epochOf), bestEpoch: 0, validationSharpe: NaN,
+      validationSharpeNet: NaN, parameters: 0, notes: [`diverged: ${error.reason}`], ...NO_EXPORT };
+  }
+}
 
 const epochOf = (row: HistoryRow): UnitEpoch => ({
-  epoch: row.epoch, loss: row.loss, gradientNorm: row.gradientNorm, validationSharpe: row.validationSharpe,
+  epoch: row.epoch, loss: row.loss, gradientNorm: row.gradientNorm,
+  skippedSteps: row.skippedSteps, validationSharpe: row.validationSharpe,
   validationSharpeNet: row.validationSharpeNet, learningRate: row.rate, seconds: row.seconds });
 
 /** Cut once for all the units of a fold that a worker is given one after the other. */
@@ -152,16 +177,17 @@ function foldOf(source: SequenceSource, plan: Plan, fold: number): FoldSequences
 
 /** Importance, and the ONNX files: their bytes depend on nothing but the plan, the seed and the code. */
 async function finishSeed({ plan, unit, settings, codeVersion }: UnitWork, folder: string, fitted: FitResult,
-  validation: FoldSequences["validation"]): Promise<typeof NOTHING> {
+  validation: FoldSequences["validation"]): Promise<Made> {
   const architecture = architectureNamed(plan.request.model);
   const { parameters, specs, positionKind } = fitted, features = validation.names.length;
-  const runtime = ortRuntime({ threads: plan.threads.seed }), carry = plan.request.mode === "carry";
+  const runtime = cpuRuntime({ threads: plan.threads.seed, engine: plan.engine });
+  const carry = plan.request.mode === "carry";
   const { permutation } = await measureImportance({ architecture, carry, settings, parameters, positionKind,
     validation, seed: unit.index, runtime, repeats: features > REPEATS_FEATURES_MAX ? 1 : REPEATS });
   const fold = plan.folds[unit.fold];
-  const { float32, float16, float16Error, opset } = await exportNetwork({
+  const { float32, float16, ...measured } = await exportNetwork({
     architecture, settings, size: { features, instruments: plan.symbols.length }, specs, parameters,
-    positionKind, lookback: plan.lookback, isCarried: carry,
+    positionKind, sample: validation, isCarried: carry,
     metadata: {
       "dmn.architecture": architecture.name, "dmn.settings": JSON.stringify(settings),
       "dmn.lookback": String(plan.lookback), "dmn.mode": plan.request.mode,
@@ -179,5 +205,5 @@ async function finishSeed({ plan, unit, settings, codeVersion }: UnitWork, folde
     await replaceWith(path.join(folder, file), bytes);
     files[file] = hashOf(bytes);
   }
-  return { importance: [...permutation] as never[], files, float16Error, opset };
+  return { ...madeOf(fitted), importance: [...permutation], files, ...measured };
 }
