@@ -122,7 +122,8 @@ const NO_SUMS: EpochSums = { loss: 0, terms: {}, gradientNorm: 0, skippedSteps: 
 /**
  * Trains, or goes on training from the store's newest checkpoint. UserError: settings that do not
  * exist, returns that never vary, a checkpoint or a start of something else. Diverged: a loss that is
- * not a number, or an epoch without a finite gradient. Interrupted when the signal aborts, after a checkpoint was written.
+ * not a number, or an epoch without a finite gradient. Interrupted when the signal aborts, after a
+ * checkpoint was written.
  */
 export async function fit(options: FitOptions): Promise<FitResult> {
   const { architecture, training, validation, runtime, store, carry = false } = options;

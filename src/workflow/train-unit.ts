@@ -71,12 +71,13 @@ const numberOrNaN = z.number().nullable().transform((value) => value ?? NaN);
 const resultSchema: z.ZodType<UnitResult> = z.strictObject({
   plan: z.string(), settings: z.record(z.string(), z.union([z.number(), z.string()])), seed: z.int(),
   history: z.array(z.strictObject({ epoch: z.int(), loss: numberOrNaN, gradientNorm: numberOrNaN,
-    skippedSteps: z.int(), validationSharpe: numberOrNaN, validationSharpeNet: numberOrNaN, learningRate: z.number(),
-    seconds: z.number() })),
+    skippedSteps: z.int(), validationSharpe: numberOrNaN, validationSharpeNet: numberOrNaN,
+    learningRate: z.number(), seconds: z.number() })),
   isDiverged: z.boolean(), bestEpoch: z.int(), validationSharpe: numberOrNaN,
   validationSharpeNet: numberOrNaN, seconds: z.number(), parameters: z.int(),
   importance: z.array(numberOrNaN), files: z.record(z.string(), z.string()),
-  float32Error: numberOrNaN, float16Error: numberOrNaN, float16Rms: numberOrNaN, opset: z.int(), notes: z.array(z.string()),
+  float32Error: numberOrNaN, float16Error: numberOrNaN, float16Rms: numberOrNaN,
+  opset: z.int(), notes: z.array(z.string()),
 });
 
 /** The result of a unit, if it is finished and whole, with its files as they were written; else null. */
