@@ -16,7 +16,7 @@ import { countOf, isSameShape, shapeText, sizesOf, type Shape, type Sizes } from
 import { matchSizes, openSizes, type Graph, type Named } from "../../graph/graph.ts";
 import type { Program, Runtime, Tensors, Values } from "../runtime.ts";
 import { encodeOnnx, nextName } from "./encode.ts";
-import { emptyTensor, sessionOptions, toTensor, valuesOf, type Bag, type Kind, type Ort }
+import { emptyTensor, programOptions, toTensor, valuesOf, type Bag, type Kind, type Ort }
   from "./session.ts";
 
 export interface OrtOptions {
@@ -39,7 +39,7 @@ export function ortRuntime({ threads = 1, precision = "float32" }: OrtOptions = 
       const ort = await import("onnxruntime-node");
       const outputs = graph.outputs.map(({ name, tensor }) => ({ name: resultName(name), tensor }));
       const bytes = encodeOnnx({ ...graph, outputs }, { precision, isOwn: true });
-      const session = await ort.InferenceSession.create(bytes, sessionOptions(threads));
+      const session = await ort.InferenceSession.create(bytes, programOptions(threads));
       return makeProgram(ort, graph, session, precision);
     },
   };
