@@ -60,6 +60,7 @@ INLINE long gates_at(const lstm *l, long t, long b, long g) {
   return l->at[GATES] + (l->at[IS_PRIVATE] ? ((t * l->groups + g) * l->B + b) * COLUMNS_OF_GROUP
     : (t * l->B + b) * 4 * l->H + g * UNITS);
 }
+/* The most batch rows that a thread has, and the steps of a chunk of so many rows. */
 static inline long rows_of(const lstm *l, int threads) { return (l->B + threads - 1) / threads; }
 static inline long steps_of(const lstm *l, long rows) {
   long steps = CHUNK / rows;
@@ -307,7 +308,8 @@ static void run_lstm_gradient(const worker *w, const int *ints) {
   barrier(w);
   long start, end;
   share(w, B, 1, &start, &end);
-  const long rows = end - start, steps = rows > 0 ? steps_of(&l, rows) : 1, chunk = rows * steps;
+  /* Steps for the most rows a thread has: with fewer rows, more steps would need more scratch than there is. */
+  const long rows = end - start, steps = steps_of(&l, most), chunk = rows * steps;
   if (rows > 0) {
     zero_floats(dz, chunk * wide); /* columns of units that are not there stay zero */
     zero_floats(dh, rows * units);

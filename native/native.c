@@ -5,54 +5,68 @@
  *   dmn_width()                            floats per vector on this machine: 16, 8, or 0 (cannot run here)
  *   dmn_misaligned(floats)                 floats to skip to the next cache line
  *   dmn_advise(floats, count)              asks for large pages
- *   dmn_scratch(tape, threads)             floats of scratch per thread
- *   dmn_open(threads) / dmn_close(team)    NULL when a thread cannot be started
+ *   dmn_open(threads) / dmn_close(team)    1 to 16; NULL when a thread cannot be started
+ *   dmn_scratch(team, tape)                floats of scratch per thread
  *   dmn_run(team, tape, arena, scratch, scratchFloats)
+ *                                          on the calling thread and the team's others; returns when all are done
+ *
+ * One caller at a time per team. A process that ends, however it ends, takes its threads with it: there is
+ * nothing outside of its memory. Arrays are the caller's and are not kept.
  */
 #define _GNU_SOURCE
 #include <cpuid.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <x86intrin.h>
 #include "team.h"
 
 #define EXPORT __attribute__((visibility("default")))
-#define VERSION 1
-/* How long a thread that waits stays awake: about 50 microseconds; another core is that close to done. */
-#define SPINS 20000
+#define VERSION 2
+#define MOST_THREADS 16
+/*
+ * How long a thread that waits stays awake, in ticks of the processor's clock: 30 to 50 microseconds at 2 to 3 GHz.
+ * Ticks, for a pause takes 10 to 140 of them, depending on the processor. Sleeping and waking takes about as long,
+ * so waiting costs at most twice the best, also when the others have no core to run on.
+ */
+#define SPIN_TICKS 100000
 
 void run_tape_16(const worker *, const int *);
 void run_tape_8(const worker *, const int *);
 long scratch_of_16(const int *, int);
 long scratch_of_8(const int *, int);
 
+/* Threads and the job that they work on. */
 typedef struct team {
   meeting meet;
   int threads;
+  /* Floats per vector. Chosen once: scratch has been measured for it. */
+  int width;
+  /* How many runs were begun; how many of the other threads have done theirs of the last. */
   atomic_int job, done;
   int isClosing;
   worker work;
   const int *tape;
-  pthread_t handles[16];
-  int members[16];
-  struct team *self;
+  pthread_t handles[MOST_THREADS];
 } team;
 
+/* Waits for another value than `value`: awake for a while, then asleep. */
 static void wait_while(atomic_int *at, int value) {
-  for (int k = 0; k < SPINS; k++) {
+  const unsigned long long start = __rdtsc();
+  do {
     if (atomic_load_explicit(at, memory_order_acquire) != value) return;
     __builtin_ia32_pause();
-  }
+  } while (__rdtsc() - start < SPIN_TICKS);
   while (atomic_load_explicit(at, memory_order_acquire) == value)
     syscall(SYS_futex, at, FUTEX_WAIT_PRIVATE, value, 0, 0, 0);
 }
 static void wake(atomic_int *at) { syscall(SYS_futex, at, FUTEX_WAKE_PRIVATE, INT_MAX, 0, 0, 0); }
 
+/* The last to arrive starts the next round and wakes the others. */
 void dmn_meet(meeting *meet) {
   const int round = atomic_load(&meet->round);
   if (atomic_fetch_add(&meet->arrived, 1) + 1 == meet->threads) {
@@ -81,8 +95,8 @@ static int width(void) {
   return asked && asked[0] == '8' && has == 16 ? 8 : has;
 }
 
-EXPORT long dmn_scratch(const int *tape, int threads) {
-  return width() == 16 ? scratch_of_16(tape, threads) : scratch_of_8(tape, threads);
+EXPORT long dmn_scratch(const team *t, const int *tape) {
+  return t->width == 16 ? scratch_of_16(tape, t->threads) : scratch_of_8(tape, t->threads);
 }
 
 /* Floats from `at` to the next whole cache line. */
@@ -95,16 +109,18 @@ EXPORT void dmn_advise(float *at, long floats) {
   if (start < end) madvise((void *)start, end - start, MADV_HUGEPAGE);
 }
 
+/* The current job as one of its threads: 0 is the caller. */
 static void run_as(team *t, int thread) {
   worker w = t->work;
   w.thread = thread;
   w.scratch = w.scratches + thread * w.scratchFloats;
-  if (width() == 16) run_tape_16(&w, t->tape);
+  if (t->width == 16) run_tape_16(&w, t->tape);
   else run_tape_8(&w, t->tape);
 }
 
 typedef struct { team *t; int thread; } member;
 
+/* What the other threads do: job after job, asleep between them. */
 static void *live(void *given) {
   const member m = *(member *)given;
   free(given);
@@ -126,7 +142,8 @@ EXPORT void dmn_close(team *t) {
 
 EXPORT team *dmn_open(int threads) {
   team *t = calloc(1, sizeof *t);
-  if (!t || threads < 1 || threads > 16) { free(t); return 0; }
+  if (!t || threads < 1 || threads > MOST_THREADS) { free(t); return 0; }
+  t->width = width();
   t->threads = 1;
   for (int k = 1; k < threads; k++) {
     member *m = malloc(sizeof *m);

@@ -10,15 +10,15 @@ import * as path from "node:path";
 import { assert } from "../../base/assert.ts";
 
 /** Of the tape; the library must have been built for the same. */
-const VERSION = 1;
+const VERSION = 2;
 
 /** A native object: only passed back. */
 export interface Team { readonly brand: "team" }
 
 /** Functions of native/native.c. */
 export interface Library {
-  /** Floats of scratch per thread that a tape needs. */
-  scratch(tape: Int32Array, threads: number): number;
+  /** Floats of scratch that a tape needs for each thread of a team. */
+  scratch(team: Team, tape: Int32Array): number;
   /** Floats to skip to the next cache line. */
   misaligned(floats: Float32Array): number;
   /** Asks for large pages under an array. */
@@ -54,9 +54,9 @@ export function openLibrary(file: string): Library | null {
   const version = call("int dmn_version()")() as number;
   assert(version === VERSION, `${path.basename(file)} has tape version ${version}, not ${VERSION}`);
   if (call("int dmn_width()")() === 0) return null;
-  const scratch = call("long dmn_scratch(const int *tape, int threads)");
+  const scratch = call("long dmn_scratch(void *team, const int *tape)");
   return {
-    scratch: (tape, threads) => Number(scratch(tape, threads)),
+    scratch: (team, tape) => Number(scratch(team, tape)),
     misaligned: call("int dmn_misaligned(const float *at)") as Library["misaligned"],
     advise: call("void dmn_advise(float *at, long floats)"),
     open: call("void *dmn_open(int threads)") as Library["open"],

@@ -54,14 +54,13 @@ interface Bound {
   readonly inputs: ReadonlyMap<string, Float32Array>;
   readonly state: ReadonlyMap<string, Float32Array>;
   readonly outputs: Tensors;
-  readonly run: (team: Team) => void;
+  readonly run: () => void;
 }
 
 function makeProgram(graph: Graph, library: Library, threads: number): Program {
-  const team = library.open(threads);
-  assert(team !== null, `cannot start ${threads} threads`);
+  const team = library.open(threads) ?? assert(false, `cannot start ${threads} threads`) as never;
   const isOpen = openSizes(graph).length > 0;
-  let bound: Bound | null = isOpen ? null : bind(graph, library, threads, "");
+  let bound: Bound | null = isOpen ? null : bind(graph, library, { team, threads }, "");
   const shapes = new Map(graph.state.map(({ name, tensor }) => [name, tensor.shape]));
   /** State of a graph whose sizes are not known yet, or not any more. */
   const kept = new Map<string, Values>();
@@ -76,7 +75,7 @@ function makeProgram(graph: Graph, library: Library, threads: number): Program {
     const key = JSON.stringify(sizes);
     if (bound?.key !== key) {
       if (bound !== null) for (const { name } of graph.state) kept.set(name, stateOf(name, bound));
-      const next = bind(bindSizes(graph, sizes), library, threads, key);
+      const next = bind(bindSizes(graph, sizes), library, { team, threads }, key);
       for (const [name, { values }] of kept) {
         const to = next.state.get(name)!;
         assert(to.length === values.length, `state ${name} has other sizes than the inputs`);
@@ -104,7 +103,7 @@ function makeProgram(graph: Graph, library: Library, threads: number): Program {
           `the input ${name} is ${shapeText(expected)}, not ${shapeText(shape)} of ${values.length} values`);
         now.inputs.get(name)!.set(values);
       }
-      now.run(team);
+      now.run();
       return now.outputs;
     },
 
@@ -195,7 +194,8 @@ function evaluateStatic(order: readonly Node[], results: readonly Tensor[]): Map
   return new Map([...wanted].map((tensor, k) => [tensor, plan.results[k].values]));
 }
 
-function bind(original: Graph, library: Library, threads: number, key: string): Bound {
+function bind(original: Graph, library: Library, { team, threads }: { team: Team; threads: number },
+  key: string): Bound {
   const graph = prepare(original);
   const results = resultsOf(graph), named = [...graph.inputs, ...graph.state];
   const order = orderNodes([...named.map(({ tensor }) => tensor), ...results]);
@@ -216,7 +216,7 @@ function bind(original: Graph, library: Library, threads: number, key: string): 
   const storages = storagesOf(stages);
   const floats = layOut(storages, fixed.end) + 64;
   const tape = writeTape(stages, floats);
-  const scratchFloats = library.scratch(tape, threads);
+  const scratchFloats = library.scratch(team, tape);
   const arena = allocate(library, floats), scratch = allocate(library, scratchFloats * threads + 64);
   for (const { offset, values } of fixed.values) arena.set(values, offset);
   const part = (source: Source): Float32Array => {
@@ -229,7 +229,7 @@ function bind(original: Graph, library: Library, threads: number, key: string): 
     key, inputs: partsOf(graph.inputs), state: partsOf(graph.state),
     outputs: Object.fromEntries(graph.outputs.map(({ name, tensor }, k) =>
       [name, { shape: shape(tensor), values: part(finals[k].source) }])),
-    run: (team) => { library.run(team, tape, arena, scratch, scratchFloats); },
+    run: () => { library.run(team, tape, arena, scratch, scratchFloats); },
   };
 }
 
