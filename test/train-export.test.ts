@@ -144,6 +144,14 @@ print(json.dumps([len(table), int(table.is_kept.sum()), sorted(table.fold.unique
     assert.deepEqual(fold.settings, best.settings);
     // What the user set is not searched.
     assert.ok(fold.trials.every(({ settings }) => settings.hidden === 5 && settings.batch === 16));
+    // And the backtest's deflated Sharpe ratio knows how many were tried; of an ensemble, by all its models.
+    for (const [strategy, trials] of [["model:searched", 3], ["model:searched/seed-0", 3], ["model:whole", 1],
+      ["ensemble:model:searched,long-only", 3]] as const) {
+      const { code, out, said } = data.dmn(["backtest", "--dataset", "market", "--strategy", strategy, "--from", "2008-06-01",
+        "--json"]);
+      assert.equal(code, 0, said);
+      assert.equal((JSON.parse(out) as { risk: { trials: number } }).risk.trials, trials, strategy);
+    }
   });
 });
 

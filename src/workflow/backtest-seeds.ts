@@ -3,7 +3,7 @@ import { formatNumber } from "../base/table.ts";
 import type { BacktestResult, SeedComparison } from "../backtest/result.ts";
 import { sharpeDifference } from "../metrics/sharpe-difference.ts";
 import { deviation } from "../metrics/moments.ts";
-import { ENSEMBLE_PREFIX } from "../strategy/ensemble.ts";
+import { ENSEMBLE_PREFIX, ensembleName } from "../strategy/ensemble.ts";
 import { findStrategy } from "../strategy/find.ts";
 import { MODEL_PREFIX, networkName, networkStrategy, seedsOf, type NetworkOptions }
   from "../strategy/network.ts";
@@ -21,6 +21,19 @@ export async function findStrategies(root: string, name: string,
   const asked = networkName(name);
   const seeds = asked.seed === null ? seedsOf(readArtifact(root, asked.artifact)) : [asked.seed];
   return seeds.map((seed) => networkStrategy(root, { ...asked, seed }, options));
+}
+
+/**
+ * Settings that were tried for a strategy before it was shown, for the deflated Sharpe ratio: those of all
+ * folds, whatever became of them, and of all an ensemble's models. What was never tried out is 1 trial.
+ */
+export function countTrials(root: string, name: string): number {
+  const names = name.startsWith(ENSEMBLE_PREFIX) ? ensembleName(name).members : [name];
+  const models = new Set(names.filter((one) => one.startsWith(MODEL_PREFIX))
+    .map((one) => networkName(one).artifact));
+  const counts = [...models].map((model) =>
+    readArtifact(root, model).folds.reduce((sum, { trials }) => sum + trials.length, 0));
+  return Math.max(1, counts.reduce((a, b) => a + b, 0));
 }
 
 /** The result in the middle by average Sharpe ratio (none is the least); of an even number, the lower one. */

@@ -22,7 +22,7 @@ import { readBars, readManifest, type Manifest } from "../market/store.ts";
 import { findStrategy } from "../strategy/find.ts";
 import { NO_LIMITS, type RiskLimits } from "../strategy/risk.ts";
 import type { Strategy } from "../strategy/strategy.ts";
-import { findStrategies, isLearned, medianBySharpe, withSeeds } from "./backtest-seeds.ts";
+import { countTrials, findStrategies, isLearned, medianBySharpe, withSeeds } from "./backtest-seeds.ts";
 import { loadFeatures } from "./load-features.ts";
 
 export { formulasText } from "../metrics/metrics.ts";
@@ -91,8 +91,9 @@ export async function backtest(options: BacktestOptions, context: Context): Prom
   const [strategy] = strategies;
   const other = options.benchmark ?? benchmarkOf(options.strategy);
   const benchmark = other === null ? null : await findStrategy(context.root, other, asked);
-  const settings = settingsOf(options, manifest, benchmark === null ? [strategy] : [strategy, benchmark],
-    limitsOf(context));
+  const settings = { ...settingsOf(options, manifest,
+    benchmark === null ? [strategy] : [strategy, benchmark], limitsOf(context)),
+  trials: countTrials(context.root, options.strategy) };
   const instruments = await readInstruments(manifest, strategy, benchmark, options.engine, context);
   const periodsPerYear = periodsOf(unionOfTimes(instruments.map((one) => one.features.time)), manifest);
   const inputOf = (one: Strategy): BacktestInput => ({
@@ -124,9 +125,9 @@ function limitsOf({ config }: Context): RiskLimits {
   return { ...NO_LIMITS, ...Object.fromEntries(on) };
 }
 
-/** All but what has to be counted in the bars. */
+/** All but what has to be counted: in the bars, and in what was tried. */
 function settingsOf(options: BacktestOptions, manifest: Manifest, asked: readonly Strategy[],
-  limits: RiskLimits): Omit<BacktestSettings, "periodsPerYear"> {
+  limits: RiskLimits): Omit<BacktestSettings, "periodsPerYear" | "trials"> {
   const asDay = (text: string | null): Day | null => text === null ? null : parseDay(text);
   const from = asDay(options.from);
   const start = dayOf(Math.min(...manifest.instruments.map((row) => row.from)));
@@ -148,7 +149,7 @@ function settingsOf(options: BacktestOptions, manifest: Manifest, asked: readonl
     ...(options.windows.length > 0 ? { bookFrom: day(Math.max(from ?? first, first, earliest)) } : {}),
     calendarPeriodsPerYear: calendar(manifest.calendar).periodsPerYear(manifest.timeframe),
     volatilityTarget: options.volatilityTarget, portfolioTarget: options.portfolioTarget,
-    weightMax: options.weightMax, lag: options.lag, limits, trials: 1,
+    weightMax: options.weightMax, lag: options.lag, limits,
     costs: { costBps: options.costBps, isHalfSpreadCharged: options.isHalfSpreadCharged,
       borrowBps: options.borrowBps, financingBps: options.financingBps },
     capital: options.capital, isFractional: options.isFractional, slippageBps: options.slippageBps,
