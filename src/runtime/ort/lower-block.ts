@@ -8,7 +8,7 @@ import { real, type Precision } from "./onnx.ts";
 export const BLOCK_LOWERINGS: { readonly [Op in BlockName]: Lowering<Op> | null } = {
   adamw: null,
   attention: null,
-  elu: null,
+  elu: (_, [x], { emit }) => [emit("Elu", [x])],
   gelu: (_, [x], { emit }) => [emit("Gelu", [x], { approximate: "tanh" })],
   layerNorm: ({ attributes: { epsilon } }, inputs, { emit }) =>
     [emit("LayerNormalization", inputs, { axis: -1, epsilon: real(epsilon) })],
@@ -19,7 +19,7 @@ export const BLOCK_LOWERINGS: { readonly [Op in BlockName]: Lowering<Op> | null 
 };
 
 /** Blocks for which ONNX Runtime's CPU provider has no float64 kernel. */
-const NO_DOUBLE: ReadonlySet<BlockName> = new Set(["gelu", "layerNorm", "lstm"]);
+const NO_DOUBLE: ReadonlySet<BlockName> = new Set(["elu", "gelu", "layerNorm", "lstm"]);
 
 /** Whether a block is written as an op in this precision. */
 export const hasLowering = (op: BlockName, precision: Precision): boolean =>

@@ -23,7 +23,7 @@ const TILE = 1 << 16;
 const WORTH = 3;
 
 const ELEMENTWISE: ReadonlySet<OpName> = new Set(["neg", "exp", "log", "sqrt", "sin", "tanh", "sigmoid",
-  "abs", "sign", "floor", "add", "sub", "mul", "div", "max", "greater", "where", "gelu", "softmax"]);
+  "abs", "sign", "floor", "add", "sub", "mul", "div", "max", "greater", "where", "elu", "gelu", "softmax"]);
 
 interface Tile {
   readonly nodes: Node[];
