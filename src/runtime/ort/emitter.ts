@@ -1,6 +1,6 @@
 /**
- * Collects the nodes and constants of an ONNX graph while it is being written. One emitter per (sub)graph;
- * constants and open sizes belong to the outermost, where inner graphs see them:
+ * Collects the nodes and constants of an ONNX graph while it is being written. One emitter per
+ * (sub)graph; constants and open sizes belong to the outermost, where inner graphs see them:
  *
  *   root  initialisers, sizes "B" "T" (int64 [1], by Shape of an input, once each)
  *    └─ body of a scan: its own nodes; may name anything of the root's that was made before it
@@ -28,7 +28,10 @@ export interface Emitter {
   readonly initialisers: Map<string, TensorProto>;
   /** Names of tensors that have been written. */
   readonly names: Map<Tensor, string>;
-  /** Values of inputs that are baked in, by input name: what a lowering may re-order while it writes. */
+  /**
+   * Values of inputs that are baked in, by input name: what a lowering may re-order while it
+   * writes.
+   */
   readonly baked: ReadonlyMap<string, { shape: readonly number[]; values: ArrayLike<number> }>;
   /** Adds a node; names of its outputs. */
   readonly emitAll: (op: string, inputs: readonly string[], options?: EmitOptions) => string[];
@@ -39,7 +42,9 @@ export interface Emitter {
   readonly scalar: (value: number) => string;
   /** A constant of this shape; not shared. */
   readonly floats: (shape: readonly number[], values: ArrayLike<number>) => string;
-  /** Trained numbers: a constant in the precision that they are stored in, as one to compute with. */
+  /**
+   * Trained numbers: a constant in the precision that they are stored in, as one to compute with.
+   */
   readonly trained: (shape: readonly number[], values: ArrayLike<number>, name?: string) => string;
   /** int64 constant (). */
   readonly integer: (value: number) => string;

@@ -7,10 +7,10 @@
  *   state NAME, not baked -> input NAME                 its next value, if it changes -> output next/NAME
  *   state NAME, baked in -> initialiser NAME
  *
- * In float16 the parameters that are baked in are stored in half precision, and cast to float32 once,
- * when the model is opened: it computes, is fed and is read in float32. Half precision in between (gates,
- * hidden states, inputs) made answers no faster on the CPU, whose LSTM has no such kernel, and worse: up
- * to twice the error of the weights' rounding alone in 15 networks of the papers' search.
+ * In float16 the parameters that are baked in are stored in half precision, and cast to float32
+ * once, when the model is opened: it computes, is fed and is read in float32. Half precision in
+ * between (inputs, hidden states) makes nothing faster on the CPU, whose LSTM has no such kernel,
+ * and added up to four times the error of the weights' rounding (15 networks of the papers' search).
  */
 import { assert } from "../../base/assert.ts";
 import { isSameShape, shapeText } from "../../graph/dimension.ts";

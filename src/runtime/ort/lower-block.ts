@@ -25,7 +25,10 @@ const NO_DOUBLE: ReadonlySet<BlockName> = new Set(["elu", "gelu", "layerNorm", "
 export const hasLowering = (op: BlockName, precision: Precision): boolean =>
   BLOCK_LOWERINGS[op] !== null && !(precision === "float64" && NO_DOUBLE.has(op));
 
-/** Whether an lstm is read only where ONNX's LSTM has outputs: not its cells and gates of every step. */
+/**
+ * Whether an lstm is read only where ONNX's LSTM has outputs: not its cells and gates of every
+ * step.
+ */
 export const isPlainLstm = (used: ReadonlySet<Tensor>, outputs: readonly Tensor[]): boolean =>
   !used.has(outputs[3]) && !used.has(outputs[4]);
 
@@ -41,7 +44,8 @@ function lowerLinear({ inputs: [x], outputs: [y] }: NodeOf<"linear">, [name, w, 
 const GATES = [0, 2, 1, 3] as const;
 
 /**
- * ONNX LSTM-22: X (T, B, F), W (1, 4H, F), R (1, 4H, H), B (1, 8H: of input and of state), h0, c0 (1, B, H)
+ * ONNX LSTM-22: X (T, B, F), W (1, 4H, F), R (1, 4H, H), B (1, 8H: of input and of state),
+ *   h0, c0 (1, B, H)
  *   -> Y (T, 1, B, H), h (1, B, H), c (1, B, H)
  */
 function lowerLstm({ inputs }: NodeOf<"lstm">, [x, , , , h0, c0]: readonly string[],
@@ -57,7 +61,9 @@ function lowerLstm({ inputs }: NodeOf<"lstm">, [x, , , , h0, c0]: readonly strin
     emit("Squeeze", [lastCell, first])];
 }
 
-/** (K, 4H) -> (1, 4H, K), a bias (4H) -> (1, 4H), in ONNX's order; here and now if it is baked in. */
+/**
+ * (K, 4H) -> (1, 4H, K), a bias (4H) -> (1, 4H), in ONNX's order; here and now if it is baked in.
+ */
 function reorderGates(tensor: Tensor, emitter: Emitter): string {
   const { emit, emitAll, integers, nameOf, trained } = emitter;
   const H = (tensor.shape.at(-1) as number) / 4;

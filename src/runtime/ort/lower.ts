@@ -1,6 +1,7 @@
 /**
- * How each primitive is said in ONNX: one row per op, total by type. A row writes nodes and names its
- * outputs. Booleans do not leave a row: `greater` is cast to a float, unless only `where` looks at it.
+ * How each primitive is said in ONNX: one row per op, total by type. A row writes nodes and names
+ * its outputs. Booleans do not leave a row: `greater` is cast to a float, unless only `where` looks
+ * at it.
  */
 import { assert } from "../../base/assert.ts";
 import type { Shape } from "../../graph/dimension.ts";
@@ -62,7 +63,10 @@ const PRIMITIVE_LOWERINGS: { readonly [Op in PrimitiveName]: Lowering<Op> } = {
 const LOWERINGS = { ...PRIMITIVE_LOWERINGS, ...BLOCK_LOWERINGS } as
   Readonly<Record<OpName, Lowering<OpName> | null>>;
 
-/** The shape operand of Reshape: constant with -1 where one open size can be worked out from the rest. */
+/**
+ * The shape operand of Reshape: constant with -1 where one open size can be worked out from the
+ * rest.
+ */
 const targetOf = (shape: Shape, { sizes, integers }: Emitter): string => (isInferable(shape)
   ? integers(shape.map((dimension) => (typeof dimension === "number" ? dimension : -1))) : sizes(shape));
 
@@ -165,8 +169,8 @@ function lowerSplit(parts: readonly NodeOf<"slice">[], emitter: Emitter): void {
 }
 
 /**
- * Gives results the names they are known by: the node that makes a result is renamed; what has no node of
- * its own here (an input, a constant, a second name of one tensor) is copied.
+ * Gives results the names they are known by: the node that makes a result is renamed; what has no
+ * node of its own here (an input, a constant, a second name of one tensor) is copied.
  */
 export function nameResults(results: readonly Tensor[], wanted: readonly string[],
   emitter: Emitter): string[] {

@@ -1,6 +1,7 @@
 /**
- * LSTM layers that are trained, in the form that ONNX Runtime's CPU kernels run fastest. The mathematics is
- * that of blocks/lstm.ts and lstm-gradient.ts; what differs is what is computed where:
+ * LSTM layers that are trained, in the form that ONNX Runtime's CPU kernels run fastest. The
+ * mathematics is that of blocks/lstm.ts and lstm-gradient.ts; what differs is what is computed
+ * where:
  *
  *   columns       features down, batch across: gates (4H, B) split and join by copying whole rows of memory
  *   one product   z = Wt u, u = (x_t, 1, h_{t-1}): no product of all steps first, no bias to add or sum
@@ -10,8 +11,8 @@
  *   backward      dh = dy + dh'   dc = dc' + dh k1   dz = (dc ki, dc kf, dh ko, dc kg)
  *                 and dW += dz u^T right there, as a state of the loop: dz never leaves the cache
  *
- * Measured against coefficients for all steps at once, batch-major (F 8, H 64; F 60, H 64, two layers):
- * 13 against 21 ms, 35 against 53 ms a step on one thread.
+ * Measured against coefficients for all steps at once, batch-major (F 8, H 64; F 60, H 64, two
+ * layers): 13 against 21 ms, 35 against 53 ms a step on one thread.
  */
 import { resultsOf, type Graph } from "../../graph/graph.ts";
 import { add, broadcast, concat, matmul, mul, reshape, scan, sigmoid, slice, split, sub, tanh, transpose,
@@ -27,7 +28,13 @@ interface Saved {
   readonly coefficients: readonly Tensor[];
 }
 
-/** The graph with trained LSTM layers and their gradients as loops of primitives. */
+/**
+ * The graph with trained LSTM layers and their gradients as loops of primitives. A layer whose
+ * cells or gates are read by anything but its own gradient stays as it is, and is written by its
+ * decomposition: the same numbers, slower. No architecture of models/ does that; `dmn graph
+ * --training --as onnx` shows which form was taken (one Scan forward with 8 outputs, or a product
+ * of all steps before it).
+ */
 export function rewriteTraining(graph: Graph): Graph {
   const { used, usersOf } = usesOf(graph);
   const saved = new Map<Node, Saved>();

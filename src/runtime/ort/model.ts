@@ -3,8 +3,8 @@
  *
  *   run 1  ── outputs in buffers A      run 2 ── outputs in buffers B      run 3 ── in A again
  *
- * so the state that a step returned can be fed to the next as it is, and nothing is allocated between
- * steps of one shape.
+ * so the state that a step returned can be fed to the next as it is, and nothing is allocated
+ * between steps of one shape.
  */
 import * as fs from "node:fs";
 import type { InferenceSession } from "onnxruntime-node";
@@ -26,8 +26,8 @@ export interface OnnxModel {
   readonly outputs: readonly Port[];
   readonly metadata: Readonly<Record<string, string>>;
   /**
-   * Outputs by name (all, or those of `fetch`). They are the model's own buffers, valid until the run
-   * after the next. UserError when a feed is missing, unknown or of another shape.
+   * Outputs by name (all, or those of `fetch`). They are the model's own buffers, valid until the
+   * run after the next. UserError when a feed is missing, unknown or of another shape.
    */
   run(feeds: Tensors, fetch?: readonly string[]): Promise<Tensors>;
   /** Frees native memory. */
@@ -38,8 +38,8 @@ type Kind = "float32" | "float64";
 interface TypedPort extends Port { readonly kind: Kind }
 
 /**
- * Opens a model from a file or its bytes; `name` is what messages call it. UserError when it is missing,
- * damaged, not ONNX, or takes something else than floats.
+ * Opens a model from a file or its bytes; `name` is what messages call it. UserError when it is
+ * missing, damaged, not ONNX, or takes something else than floats.
  */
 export async function openOnnx(place: Uint8Array | string, { threads = 1,
   name = typeof place === "string" ? place : "the model" }: { threads?: number; name?: string } = {}):

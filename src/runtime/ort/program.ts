@@ -1,14 +1,15 @@
 /**
- * Graphs run by ONNX Runtime on the CPU, whole training steps among them. State lives in two sets of
- * tensors: a run reads one and writes the other, so nothing is copied or allocated between steps.
+ * Graphs run by ONNX Runtime on the CPU, whole training steps among them. State lives in two sets
+ * of tensors: a run reads one and writes the other, so nothing is copied or allocated between
+ * steps.
  *
  *   feeds ──┐                        ┌── outputs (the program's own buffers)
  *           ├─ session.run ──────────┤
  *   now ────┘                        └── next        then now and next change places
  *
- * ONNX Runtime's Node binding runs a session synchronously on the calling thread, whatever its promise
- * says: training belongs in a worker. The package is loaded when a graph is compiled, so that other
- * commands start without it.
+ * ONNX Runtime's Node binding runs a session synchronously on the calling thread, whatever its
+ * promise says: training belongs in a worker. The package is loaded when a graph is compiled, so
+ * that other commands start without it.
  */
 import type { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { assert } from "../../base/assert.ts";
@@ -29,8 +30,8 @@ export interface OrtOptions {
 const resultName = (output: string): string => `result/${output}`;
 
 /**
- * ONNX Runtime on the CPU. Compiling takes tens of milliseconds; a program holds native memory until it is
- * disposed of.
+ * ONNX Runtime on the CPU. Compiling takes tens of milliseconds; a program holds native memory
+ * until it is disposed of.
  */
 export function ortRuntime({ threads = 1, precision = "float32" }: OrtOptions = {}): Runtime {
   return {

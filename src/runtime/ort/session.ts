@@ -1,4 +1,7 @@
-/** What programs and opened models share: how sessions are set up, and tensors as ONNX Runtime has them. */
+/**
+ * What programs and opened models share: how sessions are set up, and tensors as ONNX Runtime has
+ * them.
+ */
 import type * as OrtPackage from "onnxruntime-node";
 import type { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import type { Values } from "../runtime.ts";
@@ -9,9 +12,9 @@ export type Kind = "float32" | "float64";
 export type Bag = Record<string, OrtTensor>;
 
 /**
- * How sessions are made. The arena halves the time of a step; memory patterns only cost memory. A session
- * of one thread has none to spin; two threads that sleep between ops take half as long again (16 against
- * 11 ms a step). Numbers below 1e-38 are slow and mean nothing here.
+ * How sessions are made. The arena halves the time of a step; memory patterns only cost memory. A
+ * session of one thread has none to spin; two threads that sleep between ops take half as long
+ * again (16 against 11 ms a step). Numbers below 1e-38 are slow and mean nothing here.
  */
 export const sessionOptions = (threads: number): InferenceSession.SessionOptions => ({
   executionProviders: ["cpu"], executionMode: "sequential", graphOptimizationLevel: "all",
@@ -21,9 +24,10 @@ export const sessionOptions = (threads: number): InferenceSession.SessionOptions
 });
 
 /**
- * For graphs of ours, which are simple already: ONNX Runtime's own passes find nothing in them that makes
- * a step faster (H 256 LSTM 346 against 369 ms without and with, encoder 179 against 185), and cost a
- * third to three quarters of a session's start (encoder 46 -> 30 ms, H 256 LSTM 76 -> 11).
+ * For graphs of ours, which are simple already: ONNX Runtime's own passes find nothing in them that
+ * makes a step faster (H 256 LSTM 346 against 369 ms without and with, encoder 179 against 185),
+ * and cost a third to three quarters of a session's start (encoder 46 -> 30 ms, H 256 LSTM 76 ->
+ * 11).
  */
 export const programOptions = (threads: number): InferenceSession.SessionOptions =>
   ({ ...sessionOptions(threads), graphOptimizationLevel: "disabled" });
@@ -35,7 +39,10 @@ export function emptyTensor(ort: Ort, kind: Kind, dims: readonly number[]): OrtT
     : new ort.Tensor(kind, new Float64Array(count), dims);
 }
 
-/** A feed as a session takes it: the caller's own array, unless it must become another kind of float. */
+/**
+ * A feed as a session takes it: the caller's own array, unless it must become another kind of
+ * float.
+ */
 export function toTensor(ort: Ort, kind: Kind, { shape, values }: Values): OrtTensor {
   return kind === "float32"
     ? new ort.Tensor(kind, values instanceof Float32Array ? values : Float32Array.from(values), shape)
