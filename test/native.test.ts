@@ -9,7 +9,9 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { describe, test } from "node:test";
+import { pathToFileURL } from "node:url";
 import { ARCHITECTURES } from "../models/index.ts";
+import { UserError } from "../src/base/error.ts";
 import * as ops from "../src/graph/ops.ts";
 import { makeGraph } from "../src/graph/graph.ts";
 import type { Settings } from "../src/nn/hyperparameter.ts";
@@ -19,7 +21,7 @@ import { isNativeAvailable, openLibrary } from "../src/runtime/native/library.ts
 import { nativeRuntime, nativeSupports } from "../src/runtime/native/program.ts";
 import { ortRuntime } from "../src/runtime/ort/program.ts";
 import { reference } from "../src/runtime/reference.ts";
-import type { Runtime, Tensors, Values } from "../src/runtime/runtime.ts";
+import type { Program, Runtime, Tensors, Values } from "../src/runtime/runtime.ts";
 import { assertClose } from "./conformance/finite-difference.ts";
 import { checkRuntime } from "./conformance/runtime.ts";
 
@@ -76,8 +78,8 @@ async function train(runtime: Runtime, one: TrainGraph): Promise<{ losses: numbe
 }
 
 /**
- * Losses to 1e-4 (of themselves above 1), mean gradients to 3e-4 of the largest. Not parameters: Adam makes full steps of gradients that are
- * nothing but rounding (softmax does not see the bias of its keys).
+ * Losses to 1e-4 (of themselves above 1), mean gradients to 3e-4 of the largest. Not parameters: Adam makes full
+ * steps of gradients that are nothing but rounding (softmax does not see the bias of its keys).
  */
 function assertSameTraining(found: Awaited<ReturnType<typeof train>>, expected: Awaited<ReturnType<typeof train>>): void {
   found.losses.forEach((loss, k) => {
@@ -129,6 +131,83 @@ describe("a training step by native kernels", { skip }, () => {
     assert.deepEqual([...y.values], [3, 2, 1]);
   });
 
+  test("the AVX2 half, asked for on a machine that has AVX-512 too, trains as the reference does", async () => {
+    const step = built(CASES["LSTM, 21 units"]);
+    process.env.DMN_NATIVE_WIDTH = "8";
+    try {
+      assertSameTraining(await train(nativeRuntime({ threads: 2 }), step), await train(reference, step));
+    } finally { delete process.env.DMN_NATIVE_WIDTH; }
+  });
+
+  test("the largest of 40 copies of one number is that number, in each of 3 rows", async () => {
+    const x = ops.input("x", [1, 1]);
+    await using program = await nativeRuntime().compile(makeGraph("repeated",
+      { inputs: [x], outputs: { y: ops.reduceMax(ops.broadcast(x, [3, 40]), [1]) } }));
+    const { y } = await program.run({ x: { shape: [1, 1], values: Float32Array.of(-2) } });
+    assert.deepEqual([...y.values], [-2, -2, -2]);
+  });
+
+  test("a feature that is not a number makes the loss one, and the program runs on without it", async () => {
+    const step = built(CASES["LSTM, 21 units"]), feeds = feedsOf(step, 0);
+    await using program = await nativeRuntime({ threads: 2 }).compile(step.graph);
+    const parameters = { shape: [step.count], values: initialiseParameters(step.specs, 3) };
+    const lossOf = async (given: Tensors): Promise<number> => {
+      await program.write({ parameters });
+      return (await program.run(given))["loss"].values[0];
+    };
+    const before = await lossOf(feeds);
+    const { shape, values } = feeds["features"];
+    assert.equal(await lossOf({ ...feeds, features: { shape, values: values.map(() => NaN) } }), NaN);
+    assert.equal(await lossOf(feeds), before);
+  });
+
+  const doubled = async (size: number | string): Promise<Program> => {
+    const x = ops.input("x", [size]);
+    return nativeRuntime({ threads: 2 }).compile(makeGraph("doubled", { inputs: [x], outputs: { y: ops.mul(x, 2) } }));
+  };
+  const one = { x: { shape: [1], values: Float32Array.of(3) } };
+
+  test("two runs in flight are taken in turn: what both return is the second, 8; the next is right", async () => {
+    await using program = await doubled(1);
+    const both = await Promise.all([program.run(one), program.run({ x: { shape: [1], values: Float32Array.of(4) } })]);
+    // Runs are taken one after the other, and outputs are the program's own: both are the last run's.
+    assert.deepEqual(both.map(({ y }) => y.values[0]), [8, 8]);
+    assert.equal((await program.run(one))["y"].values[0], 6);
+  });
+
+  test("a program that was disposed of refuses to run, read and write, and can be disposed of again", async () => {
+    const program = await doubled(1);
+    await program[Symbol.asyncDispose]();
+    await assert.rejects(program.run(one), /the program is closed/);
+    await assert.rejects(program.read([]), /the program is closed/);
+    await assert.rejects(program.write({}), /the program is closed/);
+    await program[Symbol.asyncDispose]();
+  });
+
+  test("an input of no elements is refused, and the program goes on with others", async () => {
+    await using program = await doubled("B");
+    await assert.rejects(program.run({ x: { shape: [0], values: new Float32Array(0) } }), /NaN rows|0 rows|0 elements/);
+    assert.equal((await program.run(one))["y"].values[0], 6);
+  });
+
+  test("64 threads, on a machine of so many cores, are 16: an answer all the same", async () => {
+    const x = ops.input("x", [1]);
+    await using program = await nativeRuntime({ threads: 64 }).compile(makeGraph("doubled",
+      { inputs: [x], outputs: { y: ops.mul(x, 2) } }));
+    assert.equal((await program.run(one))["y"].values[0], 6);
+  });
+
+  test("a process ends by itself, exit code 0, while a program with threads is still open", () => {
+    const program = path.join(ROOT, "src", "runtime", "native", "program.ts");
+    const script = `import { nativeRuntime } from ${JSON.stringify(pathToFileURL(program).href)};
+      import { makeGraph } from ${JSON.stringify(pathToFileURL(path.join(ROOT, "src", "graph", "graph.ts")).href)};
+      const open = await nativeRuntime({ threads: 4 }).compile(makeGraph("nothing", { inputs: [], outputs: {} }));
+      await open.run({});`;
+    const { status, signal, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", script],
+      { encoding: "utf8", timeout: 20_000 });
+    assert.deepEqual({ status, signal, stderr }, { status: 0, signal: null, stderr: "" });
+  });
+
   test("e^x, tanh and sigmoid are within 3e-7 of float64, relatively, from -80 to 80", async () => {
     const count = 16_001, x = ops.input("x", [count]);
     const numbers = Float32Array.from({ length: count }, (_, k) => (k - 8000) / 100 + 0.00123);
@@ -156,6 +235,15 @@ describe("a training step by native kernels", { skip }, () => {
 });
 
 describe("the native library", () => {
+  test("where there is none, asking for it by name is the user's error, with what to do instead", () => {
+    assert.throws(() => nativeRuntime({ library: null }),
+      (error) => error instanceof UserError && error.hint.includes("DMN_ENGINE=ort"));
+  });
+
+  test("a file that cannot be loaded (another libc, another processor) is no library, and no crash", () => {
+    assert.equal(openLibrary(import.meta.filename), null);
+  });
+
   test("is built from the sources beside it: their SHA-256 is the one that was written with it", () => {
     const headers = fs.readdirSync(SOURCES).filter((name) => name.endsWith(".h")).sort();
     const hash = createHash("sha256");

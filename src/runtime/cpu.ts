@@ -3,7 +3,7 @@
  * ops, else ONNX Runtime, which is everywhere and knows all.
  */
 import type { Runtime } from "./runtime.ts";
-import { isNativeAvailable } from "./native/library.ts";
+import { isNativeAvailable, nativeIsMissing } from "./native/library.ts";
 import { nativeRuntime, nativeSupports } from "./native/program.ts";
 import { ortRuntime } from "./ort/program.ts";
 
@@ -16,9 +16,14 @@ export interface CpuOptions {
   readonly engine?: CpuEngine;
 }
 
-/** Which engine "auto" is here. A training keeps to the one it was begun with: two round differently. */
-export const cpuEngine = (engine: CpuEngine = "auto"): "native" | "ort" =>
-  engine === "auto" ? (isNativeAvailable() ? "native" : "ort") : engine;
+/**
+ * Which engine "auto" is here. A training keeps to the one it was begun with: two round differently. "native"
+ * where it cannot run is a UserError.
+ */
+export function cpuEngine(engine: CpuEngine = "auto"): "native" | "ort" {
+  if (engine === "native" && !isNativeAvailable()) throw nativeIsMissing();
+  return engine === "auto" ? (isNativeAvailable() ? "native" : "ort") : engine;
+}
 
 export function cpuRuntime({ threads = 1, engine = "auto" }: CpuOptions = {}): Runtime {
   const name = cpuEngine(engine), ort = ortRuntime({ threads });

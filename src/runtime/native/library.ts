@@ -8,6 +8,7 @@ import * as fs from "node:fs";
 import { createRequire } from "node:module";
 import * as path from "node:path";
 import { assert } from "../../base/assert.ts";
+import { UserError } from "../../base/error.ts";
 
 /** Of the tape; the library must have been built for the same. */
 const VERSION = 2;
@@ -74,6 +75,11 @@ export function nativeLibrary(): Library | null {
   }
   return found;
 }
+
+/** For who asked for the native engine by name where there is none. */
+export const nativeIsMissing = (): UserError => new UserError(
+  "this machine cannot run the native engine: it needs Linux with glibc on x64 with AVX2",
+  "train with ONNX Runtime, which runs everywhere: DMN_ENGINE=ort");
 
 /** Whether `nativeRuntime` runs graphs itself on this machine. */
 export const isNativeAvailable = (): boolean => nativeLibrary() !== null;

@@ -229,14 +229,14 @@ class Lowering {
     const last = wide.at(-1), W = last === undefined ? 1 : shape[last];
     const set = (source: Source): void => { this.#views.set(output, denseView(source, shapeOf(output))); };
     if (cut.length === 1 && cut[0] === last && kept.length > 0) {
-      const squeezed = reshapeView(view, wide.map((axis) => shape[axis]))!;
+      const squeezed = this.#walkable(view, wide.map((axis) => shape[axis]));
       const found = this.#joinWith([squeezed], squeezed.shape, W);
       const [operand] = found.operands;
       set(this.#step(found.group, isSum ? "rowSum" : "rowMax", true, [operand]));
       return;
     }
     if (isSum && (kept.length === 0 || (kept.length === 1 && kept[0] === last))) {
-      const squeezed = reshapeView(view, wide.length === 0 ? [1] : wide.map((axis) => shape[axis]))!;
+      const squeezed = this.#walkable(view, wide.length === 0 ? [1] : wide.map((axis) => shape[axis]));
       const isTotal = kept.length === 0;
       const found = this.#joinWith([squeezed], squeezed.shape, isTotal ? null : W);
       const source = this.#array(shapeOf(output), found.group.stage);
@@ -248,6 +248,13 @@ class Lowering {
     const to = this.#array(shapeOf(output));
     this.#push({ kind: "reduction", isSum, from: view, axes, to }, [view]);
     set(to);
+  }
+
+  /** A view that a reduction can walk, axes of one left out: one value for all elements is no array. */
+  #walkable(view: View, shape: readonly number[]): View {
+    const squeezed = reshapeView(view, shape)!, kind = readingOf(squeezed)?.kind;
+    const isArray = kind !== undefined && (kind !== "splat" || countOf(shape) === 1);
+    return isArray ? squeezed : this.#copyOf(squeezed);
   }
 
   #elementwise(node: Node): void {

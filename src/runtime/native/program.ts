@@ -16,15 +16,18 @@ import { bindSizes } from "../../graph/rewrite.ts";
 import type { Node, Tensor } from "../../graph/tensor.ts";
 import { makePlan } from "../reference/plan.ts";
 import type { Program, Runtime, Tensors, Values } from "../runtime.ts";
-import { nativeLibrary, type Library, type Team } from "./library.ts";
+import { nativeIsMissing, nativeLibrary, type Library, type Team } from "./library.ts";
 import { lower } from "./lower.ts";
 import { isCovered, prepare } from "./prepare.ts";
 import type { Stage } from "./stage.ts";
 import { layOut, lines, writeTape } from "./tape.ts";
 import { countOf, denseView, isDense, type Source, type Storage, type View } from "./view.ts";
 
+/** Of native/native.c. */
+const MOST_THREADS = 16;
+
 export interface NativeOptions {
-  /** 1 to 16. */
+  /** At least 1; more than 16 are 16. */
   readonly threads?: number;
   /** Another library than this platform's: a fresh build, for its test. */
   readonly library?: Library | null;
@@ -33,17 +36,21 @@ export interface NativeOptions {
 /** Whether every op of a graph has a kernel here. */
 export const nativeSupports = (graph: Graph): boolean => isCovered(prepare(graph));
 
-/** The fused CPU runtime. A program holds its arena and its threads until it is disposed of. */
+/**
+ * The fused CPU runtime. A program holds its arena and its threads until it is disposed of. A machine that
+ * cannot run it is a UserError: who asked for it by name must not get another engine's numbers.
+ */
 export function nativeRuntime({ threads = 1, library = nativeLibrary() }: NativeOptions = {}): Runtime {
-  assert(threads >= 1 && threads <= 16, `${threads} threads`);
+  assert(Number.isInteger(threads) && threads >= 1, `${threads} threads`);
+  if (library === null) throw nativeIsMissing();
   return {
     name: "native",
     async compile(graph) {
-      if (library === null || !nativeSupports(graph)) {
+      if (!nativeSupports(graph)) {
         const { ortRuntime } = await import("../ort/program.ts");
         return ortRuntime({ threads }).compile(graph);
       }
-      return makeProgram(graph, library, threads);
+      return makeProgram(graph, library, Math.min(threads, MOST_THREADS));
     },
   };
 }
@@ -108,6 +115,7 @@ function makeProgram(graph: Graph, library: Library, threads: number): Program {
     },
 
     async read(names) {
+      assert(!isClosed, "the program is closed");
       return Object.fromEntries(names.map((name) => {
         const shape = shapes.get(name);
         assert(shape !== undefined, `graph ${graph.name} has no state ${name}`);
@@ -120,6 +128,7 @@ function makeProgram(graph: Graph, library: Library, threads: number): Program {
     },
 
     async write(state) {
+      assert(!isClosed, "the program is closed");
       for (const [name, { shape, values }] of Object.entries(state)) {
         const expected = shapes.get(name);
         assert(expected !== undefined, `graph ${graph.name} has no state ${name}`);

@@ -3,13 +3,16 @@
  * range that an op will touch is asserted to lie in the arena here, because C asks nothing.
  */
 import { assert } from "../../base/assert.ts";
-import { CODES, type Copy, type Group, type Operand, type Product, type Recurrence, type Reduction,
-  type Stage, type Value } from "./stage.ts";
+import { isSameShape } from "../../graph/dimension.ts";
+import { CODES, type Code, type Copy, type Group, type Matrix, type Operand, type Product,
+  type Recurrence, type Reduction, type Stage, type Value } from "./stage.ts";
 import { countOf, isDense, type Source, type Storage, type View } from "./view.ts";
 
 /** Codes of native/engine.c, in its order. */
 const OPS = ["end", "barrier", "gemm", "rows", "copy", "reduce", "lstm", "lstmGradient"] as const;
 const AXES = 6;
+/** Codes that take full rows, whatever they make; with "total" those that walk an array: no splat will do. */
+const TAKES_ROWS: ReadonlySet<Code> = new Set(["rowSum", "rowMax", "columns"]);
 /** Elements that a fused group takes at a time: about ten registers of them are in the first cache. */
 const STRIP = 1024;
 
@@ -76,28 +79,42 @@ class TapeWriter {
   /** Where `count` floats from `offset` on lie in the arena. */
   #range({ storage, floats }: Source, offset: number, count: number): number {
     assert(storage !== null && storage.offset >= 0, "an array has a place");
-    assert(offset >= 0 && offset + count <= floats && storage.offset + floats <= this.#floats,
+    assert(offset >= 0 && count >= 1 && offset + count <= floats && storage.offset + floats <= this.#floats,
       `${count} floats from ${offset} of ${floats}`);
     return storage.offset + offset;
   }
 
-  /** Where a view starts; all of it is in its array. */
-  #view({ source, offset, shape, strides }: View): number {
-    const reach = shape.reduce((sum, size, axis) => sum + (size - 1) * strides[axis], 0);
+  /** Where a walk over axes starts; its first and its last element are in the array. */
+  #walk(source: Source, offset: number, axes: readonly { size: number; stride: number }[]): number {
+    let reach = 0;
+    for (const { size, stride } of axes) {
+      assert(size >= 1 && stride >= 0, `an axis of ${size} elements, ${stride} apart`);
+      reach += (size - 1) * stride;
+    }
     return this.#range(source, offset, reach + 1);
   }
 
-  #dense(view: View): number {
-    assert(isDense(view), "an op takes dense operands");
+  #view({ source, offset, shape, strides }: View): number {
+    return this.#walk(source, offset, shape.map((size, axis) => ({ size, stride: strides[axis] })));
+  }
+
+  /** Where `floats` elements in a row start. */
+  #dense(view: View, floats: number): number {
+    assert(isDense(view) && countOf(view.shape) === floats, `an op takes ${floats} elements in a row`);
     return this.#view(view);
   }
 
   product({ size, batch, a, b, c, bias }: Product): void {
-    const [outer, inner] = [{ size: 1, a: 0, b: 0, c: 0 }, { size: 1, a: 0, b: 0, c: 0 }, ...batch].slice(-2);
-    this.op("gemm", [...size, outer.size, inner.size,
-      this.#view(a.view), a.row, a.column, outer.a, inner.a,
-      this.#view(b.view), b.row, b.column, outer.b, inner.b,
-      this.#view(c.view), c.row, c.column, outer.c, inner.c, bias === null ? -1 : this.#dense(bias)]);
+    const [M, N, K] = size, none = { size: 1, a: 0, b: 0, c: 0 };
+    assert(batch.length <= 2 && c.column === 1, "rows of products lie in a row");
+    const [outer, inner] = [none, none, ...batch].slice(-2);
+    const matrix = (name: "a" | "b" | "c", { view, row, column }: Matrix, rows: number, columns: number):
+    number[] =>
+      [this.#walk(view.source, view.offset, [{ size: rows, stride: row }, { size: columns, stride: column },
+        { size: outer.size, stride: outer[name] }, { size: inner.size, stride: inner[name] }]),
+      row, column, outer[name], inner[name]];
+    this.op("gemm", [...size, outer.size, inner.size, ...matrix("a", a, M, K), ...matrix("b", b, K, N),
+      ...matrix("c", c, M, N), bias === null ? -1 : this.#dense(bias, N)]);
   }
 
   copy({ parts }: Copy): void {
@@ -122,18 +139,25 @@ class TapeWriter {
       return [...Array.from({ length: none }, () => 1), ...chosen.map(({ size }) => size),
         ...Array.from({ length: none }, () => 0), ...chosen.map(({ stride }) => stride)];
     };
-    const places = [this.#range(to, 0, to.floats), this.#view(from)];
+    const kept = countOf(all.filter(({ isCut }) => !isCut).map(({ size }) => size));
+    assert(to.floats === kept, `${kept} results for ${to.floats} places`);
+    const places = [this.#range(to, 0, kept), this.#view(from)];
     this.op("reduce", [isSum ? 1 : 0, ...places, ...table(false), ...table(true)]);
   }
 
   recurrence({ kind, size, places, isPrivate }: Recurrence): void {
-    const offsets = places.map((view) => (view === null ? -1 : this.#dense(view)));
+    const floats = floatsOfPlaces(size), needed = NEEDED[kind];
+    assert(places.length === floats.length, "as many places as native/lstm.h has");
+    const offsets = places.map((view, k) => {
+      assert(view !== null || !needed.includes(k), `${kind} without its place ${k}`);
+      return view === null ? -1 : this.#dense(view, floats[k]);
+    });
     this.op(kind, [...size, ...offsets, isPrivate ? 1 : 0]);
   }
 
   rows(group: Group): void {
     const W = group.width ?? 1, R = group.count / W, strip = stripOf(group);
-    assert(Number.isInteger(R), "whole rows");
+    assert(W >= 1 && R >= 1 && Number.isInteger(R), `${R} rows of ${W}`);
     const { register, registers } = assignRegisters(group);
     const places: number[][] = [];
     const known = new Map<string, number>();
@@ -148,9 +172,16 @@ class TapeWriter {
         const step = value.isPerRow ? 1 : W;
         return place(1, this.#range(value.source, 0, R * step), step);
       }
-      return place(0, register.get(value)!, 0);
+      const number = register.get(value);
+      assert(number !== undefined && number < registers, "a value has a register");
+      return place(0, number, 0);
     };
-    const operandOf = (operand: Operand): number => {
+    const operandOf = (operand: Operand, code: Code, isPerRow: boolean): number => {
+      const wanted = code === "expand" || (isPerRow && !TAKES_ROWS.has(code));
+      const isOne = group.count === 1 || (code !== "total" && !TAKES_ROWS.has(code));
+      const isFit = operand.kind === "splat" ? isOne
+        : wanted === (operand.kind === "value" ? operand.value : operand).isPerRow;
+      assert(isFit, `${code} reads a ${operand.kind} of other rows`);
       if (operand.kind === "value") return placeOf(operand.value);
       if (operand.kind === "splat") return place(2, this.#range(operand.source, operand.offset, 1), 0);
       const step = operand.isPerRow ? 1 : W;
@@ -159,7 +190,7 @@ class TapeWriter {
     let sums = 0;
     const accumulators: number[] = [];
     const code = group.steps.flatMap((step) => {
-      const [a = 0, b = 0, c = 0] = step.operands.map(operandOf);
+      const [a = 0, b = 0, c = 0] = step.operands.map((one) => operandOf(one, step.code, step.isPerRow));
       const target = step.value === null ? 0 : placeOf(step.value);
       const head = [CODES.indexOf(step.code), step.isPerRow ? 1 : 0, target];
       if (step.sum !== undefined) {
@@ -170,7 +201,9 @@ class TapeWriter {
       }
       if (step.load === undefined) return [...head, a, b, c, 0, 0, 0];
       const { source, offset, div, mod, step: apart } = step.load;
-      const start = this.#range(source, offset, (mod - 1) * apart + (step.isPerRow ? 1 : W));
+      assert(div >= 0 && mod >= 1, `row (r / ${div}) % ${mod}`);
+      const start = this.#walk(source, offset,
+        [{ size: mod, stride: apart }, { size: step.isPerRow ? 1 : W, stride: 1 }]);
       return [...head, 0, apart, 0, div, mod, start];
     });
     assert(places.length <= 64, `a group of ${places.length} places`);
@@ -178,6 +211,17 @@ class TapeWriter {
     this.op("rows", [R, W, strip, registers, places.length, group.steps.length, accumulators.length / 3, sums,
       ...places.flat(), ...code, ...accumulators]);
   }
+}
+
+/** Places of native/lstm.h that each op reads or writes without asking whether they are there. */
+const NEEDED: Readonly<Record<Recurrence["kind"], readonly number[]>> =
+  { lstm: [0, 1, 2, 3, 4, 5, 6, 9, 10], lstmGradient: [0, 1, 2, 4, 5, 6, 9, 10, 11, 12, 13] };
+
+/** How many floats each place of native/lstm.h has, in its order. */
+function floatsOfPlaces([T, B, F, H]: Recurrence["size"]): number[] {
+  const state = B * H, hidden = T * state;
+  const given = [T * B * F, F * 4 * H, H * 4 * H, 4 * H, state, state];
+  return [...given, hidden, state, state, hidden, 4 * hidden, hidden, state, state, ...given];
 }
 
 /** Registers for the values of a group that no other stage reads. */
@@ -210,7 +254,7 @@ function assignRegisters(group: Group): { register: Map<Value, number>; register
 
 /** Axes of a move, those that both sides walk as one joined. */
 function mergeAxes(to: View, from: View): { size: number; to: number; from: number }[] {
-  assert(countOf(to.shape) === countOf(from.shape), "a move keeps the number of elements");
+  assert(isSameShape(to.shape, from.shape), "a move keeps its shape");
   const merged: { size: number; to: number; from: number }[] = [];
   to.shape.forEach((size, axis) => {
     if (size === 1) return;
