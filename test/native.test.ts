@@ -184,6 +184,13 @@ describe("a training step by native kernels", { skip }, () => {
     await program[Symbol.asyncDispose]();
   });
 
+  test("a program whose output's memory was transferred away refuses to run", async () => {
+    await using program = await doubled(1);
+    const { y } = await program.run(one);
+    structuredClone(y.values, { transfer: [y.values.buffer as ArrayBuffer] });
+    await assert.rejects(program.run(one), /was transferred with an output/);
+  });
+
   test("an input of no elements is refused, and the program goes on with others", async () => {
     await using program = await doubled("B");
     await assert.rejects(program.run({ x: { shape: [0], values: new Float32Array(0) } }), /NaN rows|0 rows|0 elements/);

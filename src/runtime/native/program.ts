@@ -61,6 +61,8 @@ interface Bound {
   readonly inputs: ReadonlyMap<string, Float32Array>;
   readonly state: ReadonlyMap<string, Float32Array>;
   readonly outputs: Tensors;
+  /** Outputs are parts of the arena: who transfers one to another thread takes the arena away. */
+  readonly isWhole: () => boolean;
   readonly run: () => void;
 }
 
@@ -103,6 +105,7 @@ function makeProgram(graph: Graph, library: Library, threads: number): Program {
       assert(!isClosed, "the program is closed");
       checkNames(graph, feeds);
       const now = boundFor(feeds);
+      assert(now.isWhole(), "the program's memory was transferred with an output");
       const sizes = sizesIn(now);
       for (const { name, tensor } of graph.inputs) {
         const { shape, values } = feeds[name], expected = sizesOf(tensor.shape, sizes);
@@ -238,6 +241,7 @@ function bind(original: Graph, library: Library, { team, threads }: { team: Team
     key, inputs: partsOf(graph.inputs), state: partsOf(graph.state),
     outputs: Object.fromEntries(graph.outputs.map(({ name, tensor }, k) =>
       [name, { shape: shape(tensor), values: part(finals[k].source) }])),
+    isWhole: () => arena.length === floats,
     run: () => { library.run(team, tape, arena, scratch, scratchFloats); },
   };
 }
