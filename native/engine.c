@@ -69,7 +69,7 @@ long NAME(scratch_of_)(const int *tape, int threads) {
 void NAME(run_tape_)(const worker *w, const int *tape) {
   /* Numbers too small for a normal float are zero, as ONNX Runtime and PyTorch are told to do it. */
   const unsigned mode = _mm_getcsr();
-  _mm_setcsr(mode | 0x8040);
+  _mm_setcsr(mode | 0x8040); /* flush results to zero, take operands for zero */
   for (; tape[0] != OP_END; tape += 2 + tape[1]) {
     switch (tape[0]) {
       case OP_BARRIER: barrier(w); break;

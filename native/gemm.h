@@ -38,6 +38,10 @@ typedef struct {
 /* What the sums start from. */
 enum { FROM_ZERO, FROM_C, FROM_BIAS };
 
+/*
+ * C (MR, NV * VL; rows ldc apart) from rows of A and one panel of B; bias: NV * VL values, read where `from` is
+ * FROM_BIAS. MR and NV are constants where it is called, so that the sums are registers.
+ */
 INLINE void tile(const int MR, const int NV, const left *A, const float *b, float *c, long ldc, int from,
                  const float *bias) {
   vf sum[12][MOST_VECTORS];

@@ -84,6 +84,7 @@ EXPORT int dmn_width(void) {
   if (!__get_cpuid_count(1, 0, &a, &b, &c, &d) || !(c & bit_FMA) || !(c & bit_OSXSAVE)) return 0;
   __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (low & 6) != 6 || !(b & bit_AVX2)) return 0;
+  /* XGETBV: 6 is SSE and AVX state, 0xe6 also the three of AVX-512. */
   const unsigned wide = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
   return (b & wide) == wide && (low & 0xe6) == 0xe6 ? 16 : 8;
 }

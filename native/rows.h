@@ -65,6 +65,7 @@ INLINE vf vfloor(vf x) {
 #endif
 }
 
+/* One instruction over n values: `to` from up to three places. May read, and drops, VL - 1 floats behind a, b and c. */
 static void elementwise(int code, long n, float *to, place pa, place pb, place pc) {
   const vf one = splat(1.0f), zero = {0};
   const float *a = pa.at, *b = pb.at, *c = pc.at;
