@@ -24,7 +24,7 @@ function artifact(name: string): Artifact {
       testTo: "2009-12-31", trainDays: 3900, trainRows: 70_000, validationRows: 7_800, settings: { hidden: 5 },
       seeds: [{ seed: 0, file: FILE, float16: FILE, epochs: 9, bestEpoch: 4,
         validationSharpe: NaN, validationSharpeNet: NaN, loss: -1.5,
-        float32Error: 1e-7, float16Error: 1e-3, float16Rms: 1e-4,
+        float32Error: 1e-7, float16Error: 1e-3, unrounded: [],
         seconds: 3, parameters: 146 }], trials: [], importance: [0.25, NaN] }],
     importanceStability: null, files: { [FILE]: hashOf(NETWORK) }, opset: 17, codeVersion: "0.1.0",
     command: "dmn train-export --dataset demo --model lstm --name m", createdAt: "2026-01-01T00:00:00Z",

@@ -117,7 +117,7 @@ describe("model files", () => {
 
 function artifactOf(name: string, files: Record<string, string>): Artifact {
   const seed = { seed: 0, file: "model.onnx", float16: "model.onnx", epochs: 1, bestEpoch: 1, validationSharpe: 1,
-    validationSharpeNet: 1, float32Error: 0, float16Error: 0, float16Rms: 0, loss: 1,
+    validationSharpeNet: 1, float32Error: 0, float16Error: 0, unrounded: [], loss: 1,
     seconds: 1, parameters: 206 };
   const days = { trainFrom: "2000-01-03", trainTo: "2004-12-31", testFrom: "2005-01-03", testTo: "2009-12-31" };
   return { version: 1, name, architecture: "lstm", settings: {}, lookback: 21, mode: "replay",

@@ -54,8 +54,8 @@ export interface SeedArtifact {
   /** Largest difference of `file` and of `float16` from the trained network, on validation rows. */
   readonly float32Error: number;
   readonly float16Error: number;
-  /** The same of `float16` as root of the mean square. */
-  readonly float16Rms: number;
+  /** Parameters that `float16` holds in float32, because rounding them costs too much. */
+  readonly unrounded: readonly string[];
 }
 
 export interface TrialArtifact {
@@ -134,7 +134,7 @@ const seedSchema: z.ZodType<SeedArtifact> = z.strictObject({
   seed: z.int().min(0), file: z.string(), float16: z.string(), epochs: z.int().min(0),
   bestEpoch: z.int().min(0), validationSharpe: numberOrNaN, validationSharpeNet: numberOrNaN,
   loss: numberOrNaN, seconds: z.number(), parameters: z.int().min(1), float32Error: numberOrNaN,
-  float16Error: numberOrNaN, float16Rms: numberOrNaN,
+  float16Error: numberOrNaN, unrounded: z.array(z.string()),
 });
 
 const foldSchema: z.ZodType<FoldArtifact> = z.strictObject({

@@ -87,7 +87,7 @@ export async function trainExport(options: TrainOptions, context: Context): Prom
   const artifact = done ?? await finishTraining({ root, name, plan: kept, results: finished,
     codeVersion: codeVersion(), command, createdAt: new Date(context.clock.now()).toISOString() });
   return {
-    artifact, folder, fits: results.size - before, kept: before, workers, remarks: remarksOf(kept, finished),
+    artifact, folder, fits: results.size - before, kept: before, workers, remarks: remarksOf(finished),
     leftOut: [...new Set(kept.folds.flatMap((fold) => fold.leftOut))],
     seconds: (context.clock.now() - startedAt) / 1000,
   };
@@ -214,20 +214,18 @@ const noteOf = ({ loss, validationSharpe }: UnitEpoch): string =>
   `loss ${loss.toFixed(3)} S ${validationSharpe.toFixed(2)}`;
 
 /** What a person should know of a training that went through all the same. */
-function remarksOf(plan: Plan, finished: readonly Finished[]): string[] {
+function remarksOf(finished: readonly Finished[]): string[] {
   const trials = finished.filter(({ unit }) => unit.kind === "trial");
   const diverged = trials.filter(({ result }) => result.isDiverged).length;
   const seeds = finished.filter(({ unit }) => unit.kind === "seed");
-  const rough = seeds.filter(({ result }) => !(result.float16Rms <= FLOAT16_TOLERANCE))
-    .sort((a, b) => b.result.float16Rms - a.result.float16Rms);
+  const rough = seeds.filter(({ result }) => result.unrounded.length > 0);
   const skipped = seeds.reduce((sum, { result }) =>
     sum + result.history.reduce((steps, row) => steps + row.skippedSteps, 0), 0);
   return [
     ...(diverged === 0 ? [] : [`${diverged} of ${trials.length} trials diverged and were not chosen`]),
     ...(skipped === 0 ? [] : [`${skipped} steps were skipped: their gradient was not finite`]),
-    ...(rough.length === 0 ? [] : [`float16 answers of ${rough.length} of ${seeds.length} networks differ by `
-      + `more than ${FLOAT16_TOLERANCE} (root mean square; ${unitName(plan, rough[0].unit)}: `
-      + `${rough[0].result.float16Rms.toPrecision(2)}): prefer model.onnx there`]),
+    ...(rough.length === 0 ? [] : [`${rough.length} of ${seeds.length} float16 files keep some parameters in `
+      + `float32, to answer within ${FLOAT16_TOLERANCE}`]),
   ];
 }
 

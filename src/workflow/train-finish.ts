@@ -97,7 +97,7 @@ function foldArtifact(plan: Plan, results: readonly Finished[], fold: number): F
       float16: `${unitFolder(plan, unit)}/model-fp16.onnx`, epochs: result.history.length,
       bestEpoch: result.bestEpoch, validationSharpe: result.validationSharpe,
       validationSharpeNet: result.validationSharpeNet, float32Error: result.float32Error,
-      float16Error: result.float16Error, float16Rms: result.float16Rms,
+      float16Error: result.float16Error, unrounded: result.unrounded,
       loss: result.history[result.bestEpoch - 1].loss, seconds: result.seconds, parameters: result.parameters,
     })),
     trials: own.filter(({ unit }) => unit.kind === "trial").map(({ unit, result }) =>

@@ -62,7 +62,7 @@ export interface UnitResult {
   /** Differences of the exported networks from the one trained (train/export.ts); 0 for a trial. */
   readonly float32Error: number;
   readonly float16Error: number;
-  readonly float16Rms: number;
+  readonly unrounded: readonly string[];
   readonly opset: number;
   readonly notes: readonly string[];
 }
@@ -76,7 +76,7 @@ const resultSchema: z.ZodType<UnitResult> = z.strictObject({
   isDiverged: z.boolean(), bestEpoch: z.int(), validationSharpe: numberOrNaN,
   validationSharpeNet: numberOrNaN, seconds: z.number(), parameters: z.int(),
   importance: z.array(numberOrNaN), files: z.record(z.string(), z.string()),
-  float32Error: numberOrNaN, float16Error: numberOrNaN, float16Rms: numberOrNaN,
+  float32Error: numberOrNaN, float16Error: numberOrNaN, unrounded: z.array(z.string()),
   opset: z.int(), notes: z.array(z.string()),
 });
 
@@ -140,7 +140,7 @@ export async function runUnit(work: UnitWork): Promise<void> {
 type Made = Omit<UnitResult, "plan" | "settings" | "seed" | "seconds">;
 
 /** A trial leaves its numbers and no files. */
-const NO_EXPORT = { importance: [], files: {}, float32Error: 0, float16Error: 0, float16Rms: 0, opset: 0 };
+const NO_EXPORT = { importance: [], files: {}, float32Error: 0, float16Error: 0, unrounded: [], opset: 0 };
 
 function madeOf({ history, bestEpoch, validationSharpe, parameters, notes }: FitResult): Omit<Made,
   keyof typeof NO_EXPORT> {

@@ -43,9 +43,11 @@ export interface Emitter {
   /** A constant of this shape; not shared. */
   readonly floats: (shape: readonly number[], values: ArrayLike<number>) => string;
   /**
-   * Trained numbers: a constant in the precision that they are stored in, as one to compute with.
+   * Trained numbers of a parameter: a constant in the precision that they are stored in, as one to compute
+   * with. `name` is the constant's own.
    */
-  readonly trained: (shape: readonly number[], values: ArrayLike<number>, name?: string) => string;
+  readonly trained: (parameter: string, shape: readonly number[], values: ArrayLike<number>,
+    name: string) => string;
   /** int64 constant (). */
   readonly integer: (value: number) => string;
   /** int64 constant of one axis. */
@@ -62,8 +64,8 @@ export interface Emitter {
 /** `opens` says where a size can be read: "B" -> the name of an input and the axis. */
 export function makeEmitter({ precision, stored, isOwn, baked, opens }:
 Pick<Emitter, "precision" | "isOwn" | "baked"> & {
-  /** What trained numbers are stored in. */
-  readonly stored: Precision;
+  /** What a parameter's numbers are stored in. */
+  readonly stored: (parameter: string) => Precision;
   readonly opens: ReadonlyMap<string, { input: string; axis: number }>;
 }): Emitter {
   const initialisers = new Map<string, TensorProto>();
@@ -96,9 +98,9 @@ Pick<Emitter, "precision" | "isOwn" | "baked"> & {
       scalar: (value) => once(`scalar ${value}`, () =>
         keep(floatTensor(fresh("constant"), [], [value], precision))),
       floats: (shape, values) => keep(floatTensor(fresh("constant"), shape, values, precision)),
-      trained(shape, values, name = fresh("trained")) {
-        const tensor = keep(floatTensor(name, shape, values, stored));
-        return stored === precision ? tensor
+      trained(parameter, shape, values, name) {
+        const tensor = keep(floatTensor(name, shape, values, stored(parameter)));
+        return stored(parameter) === precision ? tensor
           : emitter.emit("Cast", [tensor], { to: DATA_TYPE[precision] });
       },
       integer: (value) => once(`integer ${value}`, () =>

@@ -32,6 +32,8 @@ export interface Encoding {
   readonly precision: Precision;
   /** Values of state that become constants of the model. */
   readonly parameters?: Tensors;
+  /** Parameters that float16 leaves in float32, by name. */
+  readonly unrounded?: ReadonlySet<string>;
   readonly metadata?: Readonly<Record<string, string>>;
   /** Whether ONNX Runtime's own ops may be used: never in a file that somebody else may open. */
   readonly isOwn?: boolean;
@@ -41,13 +43,14 @@ export const nextName = (state: string): string => `next/${state}`;
 
 /** A graph as a standard ONNX model (operator set 22). */
 export function encodeOnnx(graph: Graph,
-  { precision, parameters = {}, metadata, isOwn = false }: Encoding): Uint8Array {
+  { precision, parameters = {}, unrounded, metadata, isOwn = false }: Encoding): Uint8Array {
   const expanded = expand(graph, precision);
   const prepared = isOwn ? tileGraph(expanded) : expanded;
   const isBaked = ({ name }: Named): boolean => Object.hasOwn(parameters, name);
   const places = [...prepared.inputs, ...prepared.state.filter((one) => !isBaked(one))];
   const computed = precision === "float16" ? "float32" : precision;
-  const emitter = makeEmitter({ precision: computed, stored: precision, isOwn,
+  const stored = (parameter: string): Precision => (unrounded?.has(parameter) ? computed : precision);
+  const emitter = makeEmitter({ precision: computed, stored, isOwn,
     opens: opensOf(places), baked: new Map(Object.entries(parameters)) });
   for (const { name, tensor } of places) emitter.names.set(tensor, name);
   for (const { name, tensor } of prepared.state.filter(isBaked)) {
@@ -69,7 +72,7 @@ export function encodeOnnx(graph: Graph,
 function bake(name: string, tensor: Tensor, { shape, values }: Values, emitter: Emitter): void {
   assert(isSameShape(shape, tensor.shape),
     `${name} is ${shapeText(tensor.shape)}, not ${shapeText(shape)}`);
-  emitter.names.set(tensor, emitter.trained(shape, values, name));
+  emitter.names.set(tensor, emitter.trained(name, shape, values, name));
 }
 
 /** Blocks for which ONNX has no op in this precision become primitives. */

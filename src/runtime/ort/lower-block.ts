@@ -65,9 +65,10 @@ function lowerLstm({ inputs }: NodeOf<"lstm">, [x, , , , h0, c0]: readonly strin
  * (K, 4H) -> (1, 4H, K), a bias (4H) -> (1, 4H), in ONNX's order; here and now if it is baked in.
  */
 function reorderGates(tensor: Tensor, emitter: Emitter): string {
-  const { emit, emitAll, integers, nameOf, trained } = emitter;
+  const { emit, emitAll, integers, nameOf, trained, fresh } = emitter;
   const H = (tensor.shape.at(-1) as number) / 4;
-  const baked = tensor.node.op === "input" ? emitter.baked.get(tensor.node.attributes.name) : undefined;
+  const name = tensor.node.op === "input" ? tensor.node.attributes.name : "";
+  const baked = emitter.baked.get(name);
   if (baked !== undefined) {
     const [K, columns] = tensor.shape.length === 2 ? baked.shape : [1, baked.shape[0]];
     const made = new Float64Array(K * columns);
@@ -77,7 +78,8 @@ function reorderGates(tensor: Tensor, emitter: Emitter): string {
         for (let k = 0; k < K; k++) made[to + k] = baked.values[k * columns + from];
       }
     });
-    return trained(tensor.shape.length === 2 ? [1, columns, K] : [1, columns], made);
+    const shape = tensor.shape.length === 2 ? [1, columns, K] : [1, columns];
+    return trained(name, shape, made, fresh("trained"));
   }
   const axis = tensor.shape.length - 1;
   const gates = emitAll("Split", [nameOf(tensor), integers([H, H, H, H])],
