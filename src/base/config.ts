@@ -19,7 +19,7 @@ export const configSchema = z.strictObject({
   log: z.enum(LOG_LEVELS).default("warn").describe("least severe log line written to stderr"),
   workers: z.int().min(0).max(256).default(0).describe("worker threads; 0 means one per core"),
   engine: z.enum(["auto", "native", "ort"]).default("auto")
-    .describe("what trains: our own kernels where they run (auto, native), or ONNX Runtime"),
+    .describe("what trains: auto, native kernels, ONNX Runtime"),
   massive: z.strictObject({
     baseUrl: z.url().default("https://api.massive.com").describe("REST host"),
     callsPerMinute: z.int().min(1).max(100_000).default(5).describe("rate of the plan; the free plan has 5"),
