@@ -109,7 +109,8 @@ type Encode = (precision: "float32" | "float16", unrounded?: ReadonlySet<string>
  * The float16 file: as many parameters in half precision as the tolerance allows. Those that cost most when
  * they alone are rounded are left as they are first.
  */
-async function halve(names: readonly string[], encode: Encode, costOf: (bytes: Uint8Array) => Promise<number>):
+async function halve(names: readonly string[], encode: Encode,
+  costOf: (bytes: Uint8Array) => Promise<number>):
 Promise<Pick<ExportedNetwork, "float16" | "float16Error" | "unrounded">> {
   const kept: string[] = [];
   let float16 = encode("float16"), float16Error = await costOf(float16);
