@@ -59,7 +59,7 @@ export async function run(bench: Bench): Promise<BenchRow[]> {
 
 /** Ours, the peer, ours, the peer. */
 async function compare(bench: Bench, size: TrainingSize, way: Way): Promise<BenchRow[]> {
-  const seconds = bench.isQuick ? 0.2 : 4, rounds = bench.isQuick ? 1 : 2;
+  const seconds = bench.isQuick ? 0.2 : 2.5, rounds = bench.isQuick ? 1 : 2;
   const { signal, config } = bench.context, engine = cpuEngine(config.engine);
   const own: TrainingFigures[] = [], others: TrainingFigures[] = [];
   const theirs: { peer: string; values: readonly number[]; peakMib: number }[] = [];
