@@ -21,3 +21,18 @@ export interface Batch {
 
 /** Position of a feature in the last dimension; -1 when the batch has none of that name. */
 export function featureIndex(batch: Batch, name: string): number { return batch.names.indexOf(name); }
+
+/** Rows [from, to) of a batch as (rows, lookback, names): some of its columns, its last steps. */
+export function selectFeatures(batch: Batch, names: readonly string[], lookback: number, from: number,
+  to: number): Float32Array {
+  const columns = names.map((name) => featureIndex(batch, name));
+  const width = batch.names.length, out = new Float32Array((to - from) * lookback * names.length);
+  let at = 0;
+  for (let b = from; b < to; b++) {
+    for (let t = batch.lookback - lookback; t < batch.lookback; t++) {
+      const row = (b * batch.lookback + t) * width;
+      for (const column of columns) out[at++] = batch.features[row + column];
+    }
+  }
+  return out;
+}

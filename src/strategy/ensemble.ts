@@ -14,7 +14,7 @@
 import { updateMixture } from "../../models/meta.ts";
 import { UserError } from "../base/error.ts";
 import { formatPercent } from "../base/table.ts";
-import { featureIndex, type Batch } from "../dataset/batch.ts";
+import { featureIndex, selectFeatures, type Batch } from "../dataset/batch.ts";
 import { askStrategy } from "./decision.ts";
 import type { Decision, Strategy } from "./strategy.ts";
 
@@ -175,14 +175,6 @@ function valueAt(batch: Batch, b: number, back: number, name: string): number {
 function partOf(batch: Batch, { features: names, lookback }: Strategy): Batch {
   if (batch.lookback === lookback && batch.names.length === names.length
     && names.every((name, f) => batch.names[f] === name)) return batch;
-  const columns = names.map((name) => featureIndex(batch, name));
-  const width = batch.names.length, features = new Float32Array(batch.time.length * lookback * names.length);
-  let at = 0;
-  for (let b = 0; b < batch.time.length; b++) {
-    for (let t = batch.lookback - lookback; t < batch.lookback; t++) {
-      const row = (b * batch.lookback + t) * width;
-      for (const column of columns) features[at++] = batch.features[row + column];
-    }
-  }
+  const features = selectFeatures(batch, names, lookback, 0, batch.time.length);
   return { ...batch, names, features, lookback };
 }

@@ -12,7 +12,7 @@ import { assert } from "../base/assert.ts";
 import { UserError } from "../base/error.ts";
 import { suggestion } from "../base/suggest.ts";
 import { dayOf, formatDay, MS_PER_DAY, parseDay, type Day } from "../base/units.ts";
-import { featureIndex, type Batch } from "../dataset/batch.ts";
+import { featureIndex, selectFeatures, type Batch } from "../dataset/batch.ts";
 import { sizesOf } from "../graph/dimension.ts";
 import type { OnnxModel } from "../runtime/ort/model.ts";
 import type { Tensors } from "../runtime/runtime.ts";
@@ -214,7 +214,7 @@ async function runRows(model: OnnxModel, artifact: Artifact,
   if (had.length === 0) return {};
   const isSame = batch.names.length === F && artifact.features.every((name, f) => name === batch.names[f]);
   const features = isSame ? batch.features.subarray(from * T * F, to * T * F)
-    : chosen(batch, artifact.features, from, to);
+    : selectFeatures(batch, artifact.features, batch.lookback, from, to);
   // -1, an instrument that it does not know, is no row of the embedding: all zeros.
   const instrument = Float32Array.from(batch.instrument.subarray(from, to), (i) =>
     artifact.symbols.indexOf(batch.symbols[i]));
@@ -226,18 +226,6 @@ async function runRows(model: OnnxModel, artifact: Artifact,
 /** (B, T) -> (B): the decisions' own steps. */
 const lastSteps = (values: ArrayLike<number>, T: number): Float32Array =>
   Float32Array.from({ length: values.length / T }, (_, b) => values[(b + 1) * T - 1]);
-
-/** (rows, T, names): some columns of the batch's features. */
-function chosen(batch: Batch, names: readonly string[], from: number, to: number): Float32Array {
-  const columns = names.map((name) => featureIndex(batch, name));
-  const T = batch.lookback, width = batch.names.length;
-  const out = new Float32Array((to - from) * T * names.length);
-  let at = 0;
-  for (let row = from * T * width; row < to * T * width; row += width) {
-    for (const column of columns) out[at++] = batch.features[row + column];
-  }
-  return out;
-}
 
 /** (B) the feature at each row's decision time. */
 function lastOf(batch: Batch, name: string): Float32Array {

@@ -16,7 +16,7 @@ import { hashOf, replaceWith } from "../base/file.ts";
 import { suggestion } from "../base/suggest.ts";
 import type { Settings } from "../nn/hyperparameter.ts";
 import type { Architecture } from "../nn/model.ts";
-import { MODES, type Mode } from "../train/artifact.ts";
+import { MODES, type Mode, type FoldArtifact } from "../train/artifact.ts";
 
 export const PLAN_FILE = "plan.json";
 
@@ -41,19 +41,8 @@ export interface TrainRequest {
   readonly mode: Mode;
 }
 
-/**
- * One test period and the rows before it. Days as YYYY-MM-DD; trainTo is the last day whose return
- * is seen.
- */
-export interface PlannedFold {
-  readonly name: string;
-  readonly trainFrom: string;
-  readonly trainTo: string;
-  readonly testFrom: string;
-  readonly testTo: string;
-  readonly trainDays: number;
-  readonly trainRows: number;
-  readonly validationRows: number;
+/** One test period and the rows before it: what is known of a fold before it is trained. */
+export interface PlannedFold extends Omit<FoldArtifact, "settings" | "seeds" | "trials" | "importance"> {
   /** Instruments with less than one sequence. */
   readonly leftOut: readonly string[];
 }
