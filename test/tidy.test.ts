@@ -130,6 +130,20 @@ describe("size and words", () => {
     assert.deepEqual(faults, []);
   });
 
+  test("GPU kernels: no line over 120 columns, no toolkit header, no assembly but in the two files of instructions", () => {
+    const faults: string[] = [];
+    for (const file of fs.globSync("src/runtime/cuda/kernels/*.{cu,cuh}", { cwd: ROOT }).sort()) {
+      const text = read(file), isInstructions = /(ptx|wgmma)\.cuh$/.test(file);
+      text.split("\n").forEach((line, k) => {
+        if (line.length > (isInstructions ? 130 : 120)) faults.push(`${file}:${k + 1}: ${line.length} columns`);
+        if (/#\s*include\s*</.test(line)) faults.push(`${file}:${k + 1}: kernels compile without the toolkit's headers`);
+        if (/\basm\b/.test(line) && !isInstructions) faults.push(`${file}:${k + 1}: assembly belongs in ptx.cuh or wgmma.cuh`);
+      });
+      if (!text.startsWith("//")) faults.push(`${file}: begins with what it computes and how`);
+    }
+    assert.deepEqual(faults, []);
+  });
+
   test("no banned word or call", () => {
     const faults: string[] = [];
     for (const file of [...CODE, ...TESTS]) {

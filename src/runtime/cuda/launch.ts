@@ -2,7 +2,7 @@
  * What the GPU is asked to do, as data: buffers, and a list of kernels over them. Planning makes it without a
  * device (tests print it); a program binds it to memory, captures it as one CUDA graph and replays that.
  *
- *   graph ── lower ──> LaunchList { buffers, launches } ── bind, capture ──> CUDA graph ── replay ──> answers
+ *   graph ─ lower ─> LaunchList { buffers, launches } ─ bind, capture ─> CUDA graph ─ replay ─> answers
  *
  * A kernel takes one struct by value. Its fields are written here in order, each aligned to its own size, as C
  * lays them out.

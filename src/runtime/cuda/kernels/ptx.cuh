@@ -184,7 +184,8 @@ DEVICE void tile_load(u32 shared, u64 map, i32 x, i32 y, u32 barrier) {
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0],[%1,{%2,%3}],[%4];"
     :: "r"(shared), "l"(map), "r"(x), "r"(y), "r"(barrier) : "memory"); }
 DEVICE void tile_load_multicast(u32 shared, u64 map, i32 x, i32 y, u32 barrier, u16 ranks) {
-  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0],[%1,{%2,%3}],[%4],%5;"
+  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes"
+    ".multicast::cluster [%0],[%1,{%2,%3}],[%4],%5;"
     :: "r"(shared), "l"(map), "r"(x), "r"(y), "r"(barrier), "h"(ranks) : "memory"); }
 DEVICE void tile_store(u64 map, u32 shared, i32 x, i32 y) {
   asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0,{%1,%2}],[%3];"

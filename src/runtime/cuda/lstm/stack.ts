@@ -23,7 +23,8 @@ export interface LstmStack {
    */
   readonly ringStart: string | null;
   /** Float32 buffers (L, B, H) that states start from and end in; null: zeros, and not returned. */
-  readonly states: { readonly h0: string; readonly c0: string; readonly hn: string; readonly cn: string } | null;
+  readonly states: { readonly h0: string; readonly c0: string;
+    readonly hn: string; readonly cn: string } | null;
   readonly result:
     /** float32 (B, H), of the last step */
     | { readonly kind: "last"; readonly buffer: string }
