@@ -4,8 +4,8 @@
  *
  *   graph ─ lower ─> LaunchList { buffers, launches } ─ bind, capture ─> CUDA graph ─ replay ─> answers
  *
- * A kernel takes one struct by value. Its fields are written here in order, each aligned to its own size, as C
- * lays them out.
+ * A kernel takes one struct by value. Its fields stand here in order, each aligned to its own size, as C does it
+ * too.
  */
 
 /** CUDA C++ that is compiled as one module: a file of kernels/, or generated text. */
