@@ -39,6 +39,18 @@ export function multiply(...dimensions: Shape): Dimension {
   return dimensionOf(factor, names);
 }
 
+/** The dimension that times `by` is `dimension`; null: there is none. */
+export function divide(dimension: Dimension, by: Dimension): Dimension | null {
+  const whole = factorsOf(dimension), part = factorsOf(by);
+  const factor = whole.factor / part.factor, names = [...whole.names];
+  for (const name of part.names) {
+    const at = names.indexOf(name);
+    if (at < 0) return null;
+    names.splice(at, 1);
+  }
+  return Number.isInteger(factor) ? dimensionOf(factor, names) : null;
+}
+
 /** Number of elements of a shape. */
 export const countOf = (shape: Shape): Dimension => multiply(...shape);
 
