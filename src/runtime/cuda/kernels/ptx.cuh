@@ -13,6 +13,9 @@ typedef int i32;
 #define DEVICE static __device__ __forceinline__
 #define KERNEL(threads, name, Arguments) \
   extern "C" __global__ void __launch_bounds__(threads, 1) name(const __grid_constant__ Arguments a)
+// The same, with registers for that many blocks of it at once on a multiprocessor.
+#define KERNEL_RESIDENT(threads, blocks, name, Arguments) \
+  extern "C" __global__ void __launch_bounds__(threads, blocks) name(const __grid_constant__ Arguments a)
 #define UNROLL _Pragma("unroll")
 
 // Every wait is bounded: a lost message ends in a trap that the host reports, never in a hung GPU.
@@ -48,6 +51,9 @@ DEVICE u32 to_tf32(float x) { u32 r; asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : 
 DEVICE float exp2_fast(float x) { float y; asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
 DEVICE float reciprocal_fast(float x) { float y; asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
 DEVICE float rsqrt_fast(float x) { float y; asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
+// The smaller; a NaN if either is one.
+DEVICE float minimum_or_nan(float x, float y) {
+  float r; asm("min.NaN.f32 %0, %1, %2;" : "=f"(r) : "f"(x), "f"(y)); return r; }
 // About 1e-7 from the true value: two approximate instructions.
 DEVICE float sigmoid_fast(float x) { return reciprocal_fast(1.f + exp2_fast(-1.4426950408889634f * x)); }
 DEVICE float tanh_fast(float x) { return fmaf(2.f, reciprocal_fast(1.f + exp2_fast(-2.8853900817779268f * x)), -1.f); }
@@ -74,6 +80,16 @@ DEVICE uint4 load_matrix(u32 address) {
 DEVICE uint4 load_matrix_transposed(u32 address) {
   uint4 v; asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3},[%4];"
     : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(address)); return v; }
+
+// An 8 x 8 matrix of 16-bit values (lane i: row i/4, columns 2(i%4) and the next), transposed across the warp.
+DEVICE u32 transpose_matrix(u32 v) {
+  u32 r; asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0,%1;" : "=r"(r) : "r"(v)); return r; }
+
+// --- named barriers of a block: those that wait and those that only announce themselves, `threads` in all
+DEVICE void block_barrier_sync(u32 id, u32 threads) {
+  asm volatile("bar.sync %0, %1;" :: "r"(id), "r"(threads) : "memory"); }
+DEVICE void block_barrier_arrive(u32 id, u32 threads) {
+  asm volatile("bar.arrive %0, %1;" :: "r"(id), "r"(threads) : "memory"); }
 
 // --- shared memory
 DEVICE uint4 load_shared4(u32 address) {
@@ -150,6 +166,10 @@ DEVICE void cluster_arrive() { asm volatile("barrier.cluster.arrive.release.alig
 DEVICE void cluster_arrive_relaxed() { asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory"); }
 DEVICE void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
 DEVICE void cluster_sync() { cluster_arrive(); cluster_wait(); }
+// From another block's shared memory; both stand at a cluster barrier after the writes and after the reads.
+DEVICE float4 load_remote4(u32 remote) {
+  float4 v; asm volatile("ld.shared::cluster.v4.f32 {%0,%1,%2,%3}, [%4];"
+    : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w) : "r"(remote) : "memory"); return v; }
 // To another block's shared memory, counted by that block's barrier.
 DEVICE void send4(u32 remote, uint4 v, u32 remote_barrier) {
   asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 [%0], {%1,%2,%3,%4}, [%5];"
