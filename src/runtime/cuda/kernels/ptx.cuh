@@ -140,9 +140,15 @@ DEVICE void store_release_system(u32* p, u32 x) {
 DEVICE void add_release_system(u32* p, u32 x) {
   asm volatile("red.release.sys.global.add.u32 [%0],%1;" :: "l"(p), "r"(x) : "memory"); }
 
-// --- programmatic dependent launch: the next kernel of a stream may start before this one ends
+// --- programmatic dependent launch: the next kernel of a stream may start before this one ends. GPUs before
+// capability 9.0 have none of it: there each kernel starts when the one before has ended.
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 DEVICE void let_dependents_start() { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
 DEVICE void wait_for_prior_kernel() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+#else
+DEVICE void let_dependents_start() {}
+DEVICE void wait_for_prior_kernel() {}
+#endif
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 // --- mbarriers

@@ -1,0 +1,93 @@
+// What stands before and after every model's launches: its inputs are brought into device memory, and the host is
+// told when the answers can be read. The host writes `header` and the rows, then replays the graph that begins here.
+//
+//   mapped host memory                           device memory
+//   header, rows (B, F), fresh (B)  ─ ring_step ─>  ring (B, T, F), start      only new rows travel
+//   header, windows (B, T, F)       ─ copy_rows ─>  x (B, T, F)                only the first `rows` windows travel
+//   done                            <─ tell_done ─  after the last launch
+//
+// header: [0] windows that are asked about; [1] slot of the ring's oldest row; [2] 1: this replay brings new rows
+#include "ptx.cuh"
+
+enum { HEADER_ROWS, HEADER_OLDEST, HEADER_HAS_NEW };
+
+// One block per window. Step t of window b lies in slot (start + t) % T. With new rows, the oldest slot takes the
+// new row of each window that has one and becomes the newest; a window without a new row must still say the same,
+// so its rows move one slot on with the start.
+struct RingStep {
+  float* ring;
+  u32* start;
+  const u32* header;
+  const float* rows;
+  const u32* fresh;
+  u32 T, F;
+};
+KERNEL(256, ring_step, RingStep) {
+  let_dependents_start();
+  const u32 b = blockIdx.x, oldest = a.header[HEADER_OLDEST], has_new = a.header[HEADER_HAS_NEW];
+  const u32 is_fresh = a.fresh[b];
+  const float* row = a.rows + (u64)b * a.F;
+  float first = threadIdx.x < a.F ? row[threadIdx.x] : 0.f;  // asked for before the header has arrived
+  if (b == 0 && threadIdx.x == 0) *a.start = has_new ? (oldest + 1 == a.T ? 0 : oldest + 1) : oldest;
+  if (!has_new) return;
+  for (u32 f = threadIdx.x; f < a.F; f += blockDim.x) {
+    float* column = a.ring + (u64)b * a.T * a.F + f;
+    if (is_fresh) {
+      column[(u64)oldest * a.F] = f == threadIdx.x ? first : row[f];
+      continue;
+    }
+    float before = column[(u64)((oldest + a.T - 1) % a.T) * a.F];
+    for (u32 t = 0, slot = oldest; t < a.T; t++, slot = slot + 1 == a.T ? 0 : slot + 1) {
+      const float own = column[(u64)slot * a.F];
+      column[(u64)slot * a.F] = before;
+      before = own;
+    }
+  }
+}
+
+// The ring's windows in order, for plans that read x (B, T, F) from its beginning: one block per row of it.
+struct Unroll {
+  float* x;
+  const float* ring;
+  const u32* start;
+  u32 T, F;
+};
+KERNEL(256, unroll_ring, Unroll) {
+  let_dependents_start();
+  wait_for_prior_kernel();
+  const u32 b = blockIdx.y, t = blockIdx.x, slot = (*a.start + t) % a.T;
+  const float* from = a.ring + ((u64)b * a.T + slot) * a.F;
+  float* to = a.x + ((u64)b * a.T + t) * a.F;
+  for (u32 f = threadIdx.x; f < a.F; f += blockDim.x) to[f] = from[f];
+}
+
+// Any grid of 256 threads; four 16-byte reads of each thread are under way at once, because the link is slow to
+// answer. `row` floats of each window.
+struct CopyRows {
+  float* to;
+  const float* from;
+  const u32* header;
+  u32 row;
+};
+KERNEL(256, copy_rows, CopyRows) {
+  let_dependents_start();
+  const u64 count = (u64)a.header[HEADER_ROWS] * a.row, whole = count / 4;
+  const u64 stride = (u64)gridDim.x * blockDim.x, first = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+  const uint4* from = (const uint4*)a.from;
+  uint4* to = (uint4*)a.to;
+  for (u64 at = first; at < whole; at += 4 * stride) {
+    uint4 v[4];
+    UNROLL for (u32 k = 0; k < 4; k++) if (at + k * stride < whole) v[k] = from[at + k * stride];
+    UNROLL for (u32 k = 0; k < 4; k++) if (at + k * stride < whole) to[at + k * stride] = v[k];
+  }
+  if (first < count % 4) a.to[4 * whole + first] = a.from[4 * whole + first];
+}
+
+// One thread, after everything: adds 1 to a word that the host is waiting for.
+struct TellDone {
+  u32* done;
+};
+KERNEL(32, tell_done, TellDone) {
+  wait_for_prior_kernel();
+  if (threadIdx.x == 0) add_release_system(a.done, 1);
+}
