@@ -24,8 +24,9 @@ export interface Storage {
   offset: number;
 }
 
-export interface View {
-  readonly source: Source;
+/** `Of`: what a runtime calls an array. */
+export interface View<Of = Source> {
+  readonly source: Of;
   readonly offset: number;
   readonly shape: readonly number[];
   readonly strides: readonly number[];
@@ -36,17 +37,17 @@ export const countOf = (shape: readonly number[]): number => shape.reduce((a, b)
 export const denseStrides = (shape: readonly number[]): number[] =>
   shape.map((_, axis) => countOf(shape.slice(axis + 1)));
 
-export const denseView = (source: Source, shape: readonly number[]): View =>
+export const denseView = <Of>(source: Of, shape: readonly number[]): View<Of> =>
   ({ source, offset: 0, shape, strides: denseStrides(shape) });
 
 /** Whether the elements of the view follow each other. */
-export function isDense({ shape, strides }: View): boolean {
+export function isDense({ shape, strides }: Pick<View, "shape" | "strides">): boolean {
   const dense = denseStrides(shape);
   return shape.every((size, axis) => size === 1 || strides[axis] === dense[axis]);
 }
 
 /** The same elements in another shape; null when their places cannot be said in strides. */
-export function reshapeView(view: View, shape: readonly number[]): View | null {
+export function reshapeView<Of>(view: View<Of>, shape: readonly number[]): View<Of> | null {
   if (isDense(view)) return { ...view, shape, strides: denseStrides(shape) };
   const strides: number[] = [];
   let axis = 0;
@@ -72,11 +73,11 @@ export function reshapeView(view: View, shape: readonly number[]): View | null {
   return { ...view, shape, strides };
 }
 
-export const transposeView = (view: View, permutation: readonly number[]): View => ({ ...view,
+export const transposeView = <Of>(view: View<Of>, permutation: readonly number[]): View<Of> => ({ ...view,
   shape: permutation.map((axis) => view.shape[axis]),
   strides: permutation.map((axis) => view.strides[axis]) });
 
-export function sliceView(view: View, axis: number, start: number, length: number): View {
+export function sliceView<Of>(view: View<Of>, axis: number, start: number, length: number): View<Of> {
   const from = start < 0 ? start + view.shape[axis] : start;
   assert(from >= 0 && from + length <= view.shape[axis],
     `slices ${length} from ${start} of ${view.shape[axis]}`);
@@ -84,7 +85,7 @@ export function sliceView(view: View, axis: number, start: number, length: numbe
 }
 
 /** The view repeated to a wider shape, by NumPy's rule. */
-export function broadcastView(view: View, shape: readonly number[]): View {
+export function broadcastView<Of>(view: View<Of>, shape: readonly number[]): View<Of> {
   const extra = shape.length - view.shape.length;
   const strides = shape.map((size, axis) => {
     const own = axis - extra;
