@@ -117,6 +117,8 @@ template <int N> DEVICE void copy_async_wait() { asm volatile("cp.async.wait_gro
 DEVICE uint4 load_global4(const void* p) {
   uint4 v; asm volatile("ld.global.nc.v4.u32 {%0,%1,%2,%3},[%4];"
     : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p)); return v; }
+DEVICE void store_global4(void* p, uint4 v) {
+  asm volatile("st.global.v4.u32 [%0],{%1,%2,%3,%4};" :: "l"(p), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory"); }
 // Through L2, seeing what other blocks wrote; orders nothing else.
 DEVICE uint4 load_relaxed4(const void* p) {
   uint4 v; asm volatile("ld.relaxed.gpu.global.v4.u32 {%0,%1,%2,%3},[%4];"
@@ -162,12 +164,19 @@ DEVICE void barrier_expect(u32 barrier, u32 bytes) {
 DEVICE bool barrier_try(u32 barrier, u32 phase) {
   u32 ok; asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0,1,0,p; }"
     : "=r"(ok) : "r"(barrier), "r"(phase) : "memory"); return ok; }
+// Without waiting at all.
+DEVICE bool barrier_test(u32 barrier, u32 phase) {
+  u32 ok; asm volatile("{ .reg .pred p; mbarrier.test_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0,1,0,p; }"
+    : "=r"(ok) : "r"(barrier), "r"(phase) : "memory"); return ok; }
 DEVICE void barrier_wait(u32 barrier, u32 phase) {
   for (u32 n = 0; !barrier_try(barrier, phase); n++) if (n > SPIN_MAX) trap(); }
 
 // --- clusters
 DEVICE u32 map_shared(u32 address, u32 rank) {
   u32 r; asm("mapa.shared::cluster.u32 %0,%1,%2;" : "=r"(r) : "r"(address), "r"(rank)); return r; }
+// On a barrier of another block, by its map_shared address.
+DEVICE void barrier_arrive_remote(u32 barrier) {
+  asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" :: "r"(barrier) : "memory"); }
 DEVICE void cluster_arrive() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
 DEVICE void cluster_arrive_relaxed() { asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory"); }
 DEVICE void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }

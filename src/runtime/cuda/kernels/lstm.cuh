@@ -1,0 +1,45 @@
+// What the LSTM kernels for small batches share: 16-bit numbers of the plan's precision, the cell, and how hidden
+// states travel between blocks.
+//
+// Hidden states of one step and group (units x columns, a column is a sequence) lie in 16-byte atoms: eight consecutive
+// units of one column, atom (octet, column) at index octet * COLUMNS + column. A lane's B fragment of two k-steps of
+// mma.m16n8k16 is one atom, because rows of B are numbered so that a lane's values are consecutive units:
+//   k-step s of pair p, lane (column, q), register j, half e  <->  unit 32 p + 8 q + 4 s + 2 j + e
+// Weights are packed on the host with the same numbering (lstm/pack.ts).
+//
+// Atoms travel through L2 with no flags and no fences: a slot is all ones until it is written, and no 16-bit number that
+// we store is all ones (conversions make NaNs 0x7fff), so a reader polls the words themselves.
+#pragma once
+#include "ptx.cuh"
+
+#ifndef BFLOAT16
+#define BFLOAT16 0
+#endif
+
+#if BFLOAT16
+DEVICE void mma16(float (&d)[4], const u32* a, u32 b0, u32 b1) { mma_bfloat(d, a, b0, b1); }
+DEVICE u32 pack16(float low, float high) { return to_bfloat2(low, high); }
+DEVICE float unpack16(u32 x) { return from_bfloat((u16)x); }
+#else
+DEVICE void mma16(float (&d)[4], const u32* a, u32 b0, u32 b1) { mma_half(d, a, b0, b1); }
+DEVICE u32 pack16(float low, float high) { return to_half2(low, high); }
+DEVICE float unpack16(u32 x) { return from_half((u16)x); }
+#endif
+
+#define NOT_YET 0xffffffffu
+
+DEVICE bool has_come(const uint4& v) { return v.x != NOT_YET && v.y != NOT_YET && v.z != NOT_YET && v.w != NOT_YET; }
+
+// One step of a cell: pre-activations of gates i, f, o, g; c is updated, h returned. About 2e-7 from the true values with
+// five exponentials and two reciprocals: sigmoid(x) = 1 / (1 + e^-x), tanh(x) = (1 - e^-2x) / (1 + e^-2x) and
+//   c' = f c + i g = (c (1 + I)(1 + G) + (1 - G)(1 + F)) / ((1 + F)(1 + I)(1 + G)).
+// Exponents stop at 2^40 so that no product overflows; a NaN stays one.
+DEVICE float exponential(float x, float scale) { return exp2_fast(minimum_or_nan(x * scale, 40.f)); }
+DEVICE float cell_step(float i, float f, float o, float g, float& c) {
+  const float once = -1.4426950408889634f, twice = -2.8853900817779268f;
+  const float I = 1.f + exponential(i, once), F = 1.f + exponential(f, once), O = 1.f + exponential(o, once);
+  const float G = exponential(g, twice), IG = I * (1.f + G);
+  c = fmaf(c, IG, (1.f - G) * F) * reciprocal_fast(F * IG);
+  const float C = exponential(c, twice);
+  return (1.f - C) * reciprocal_fast(O * (1.f + C));
+}
