@@ -1,5 +1,23 @@
-import type { CudaPrecision, DeviceFacts } from "../launch.ts";
-import type { Epilogue, Matrix, Plan, RowStatistics } from "./matrix.ts";
+/**
+ * Products with a weight that never changes, and what may be fused with them. A lowering joins, where the graph has
+ * them, in one launch:
+ *
+ *   linear(x) = x w + bias                          epilogue.hasBias
+ *   linear -> mul by a constant -> gelu | tanh | sigmoid   epilogue.scale, epilogue.activation
+ *   linear -> ... -> add(other)                     epilogue.residual (of the result's size, or (T, N) rows repeated)
+ *   linear(layerNorm(x))                            normalise, where the product that wrote x was planned with
+ *                                                   wantsStatistics (or planStatistics of norm.ts ran)
+ *   one row of each window (last-step graphs)       a, residual and out with first and step (matrix.ts)
+ *   linear(x), linear(x) of the same x              one product of side-by-side weights, read by columns
+ *
+ * Heads' transposes cost nothing either: attention.ts reads the product's columns by strides.
+ */
+import { assert } from "../../../base/assert.ts";
+import type { Argument, BufferSpec, CudaPrecision, DeviceFacts, Launch, TensorMapSpec } from "../launch.ts";
+import { ACTIVATIONS, type Epilogue, type Matrix, type Plan, type RowStatistics } from "./matrix.ts";
+import { planMatmulGemm } from "./matmul.ts";
+import { packGemm } from "./pack.ts";
+import { chooseTile, tileSharedBytes, type Tile } from "./tile.ts";
 
 /** out (M, N) = epilogue(a (M, K) w (K, N)) with a weight that never changes. */
 export interface Gemm {
@@ -31,23 +49,117 @@ export interface GemmPlan extends Plan<GemmWeights> {
   readonly statistics: RowStatistics | null;
 }
 
-export type GemmPlanner = (gemm: Gemm, device: DeviceFacts, prefix: string) => GemmPlan;
+/** Whether the copy engine can walk a matrix of 16-bit elements: rows and start on 16 bytes. */
+const isAligned = ({ stride, first = 0, step = 1, column = 0 }: Matrix): boolean =>
+  (stride * step) % 8 === 0 && (first * stride + column) % 8 === 0;
+
+function isForTensorCores({ precision, a, out, N, epilogue, isOutFloat = false }: Gemm,
+  device: DeviceFacts): boolean {
+  const residual = epilogue.residual;
+  return device.capability >= 90 && device.capability < 100 && precision !== "float32" && N % 8 === 0
+    && isAligned(a) && isAligned(out) && (residual === undefined || isAligned(residual))
+    && !(isOutFloat && residual !== undefined);
+}
 
 /**
- * out (..., M, N) = a (..., M, K) b (..., K, N), the primitive `matmul` of src/graph/op.ts: any sizes, both sides
- * from memory, leading axes broadcast by NumPy's rule, a or b stored with their last two axes swapped.
+ * Plans a product for the given GPU: wgmma in 16 bits on Hopper where rows are aligned, else the kernel that takes
+ * anything (matmul.ts). A tile overrides the choice of chooseTile, to measure it.
  */
-export interface Matmul {
-  /** Leading axes of each, then its matrix as stored: (M, K), or (K, M) when transposed. */
-  readonly aShape: readonly number[];
-  readonly bShape: readonly number[];
-  readonly transposeA: boolean;
-  readonly transposeB: boolean;
-  readonly precision: CudaPrecision;
-  readonly a: string;
-  readonly b: string;
-  readonly out: string;
-  /** Of (N) in float32, added to every row; a `linear` whose weight may change. */
-  readonly bias?: string;
+export function planGemm(gemm: Gemm, device: DeviceFacts, prefix: string, tile?: Tile): GemmPlan {
+  const { M, N, K, normalise } = gemm;
+  assert(M > 0 && N > 0 && K > 0, `a product of sizes ${M}, ${N}, ${K}`);
+  assert(normalise === undefined || normalise.statistics.columns === K, "statistics are of a's rows");
+  if (!isForTensorCores(gemm, device)) return planMatmulGemm(gemm, device, prefix);
+  const chosen = tile ?? chooseTile(gemm, device);
+  const wants = gemm.wantsStatistics === true;
+  assert(!wants || N % chosen.columns === 0, `tiles of ${chosen.columns} columns divide ${N}`);
+  const statistics = wants
+    ? { buffer: `${prefix}.statistics`, rows: M, columns: N, tiles: N / chosen.columns } : null;
+  return {
+    buffers: [...weightBuffers(gemm, prefix), ...statisticsBuffers(statistics)],
+    launches: [tileLaunch(gemm, chosen, prefix, statistics)],
+    statistics,
+    pack: (weights) => packGemm(gemm, weights, prefix),
+  };
 }
-export type MatmulPlanner = (matmul: Matmul, device: DeviceFacts) => Pick<Plan<never>, "buffers" | "launches">;
+
+export function statisticsBuffers(statistics: RowStatistics | null): BufferSpec[] {
+  return statistics === null ? []
+    : [{ name: statistics.buffer, bytes: statistics.tiles * statistics.rows * 8, role: "scratch" }];
+}
+
+/** w (N, K) in the precision, rows on 16 bytes; bias and column sums float32 (N). */
+function weightBuffers({ N, K, epilogue, normalise }: Gemm, prefix: string): BufferSpec[] {
+  const buffers: BufferSpec[] = [{ name: `${prefix}.w`, bytes: N * Math.ceil(K / 8) * 16, role: "weight" }];
+  if (epilogue.hasBias || normalise) buffers.push({ name: `${prefix}.bias`, bytes: N * 4, role: "weight" });
+  if (normalise) buffers.push({ name: `${prefix}.sums`, bytes: N * 4, role: "weight" });
+  return buffers;
+}
+
+/** The residual by the copy engine (1) with the tile, or element by element (2): repeated rows. */
+function residualMode({ epilogue: { residual } }: Gemm): number {
+  if (residual === undefined) return 0;
+  return residual.period === undefined ? 1 : 2;
+}
+
+function tileLaunch(gemm: Gemm, tile: Tile, prefix: string, statistics: RowStatistics | null): Launch {
+  const { M, N, epilogue, isOutFloat = false } = gemm, { split, groups } = tile;
+  return {
+    source: { name: "gemm.cu", text: null, defines: {
+      GROUPS: groups, COLUMNS: tile.columns, STAGES: tile.stages, SPLIT: split, BLOCKS: tile.blocks,
+      BFLOAT: gemm.precision === "bfloat16" ? 1 : 0, OUT_FLOAT: isOutFloat ? 1 : 0,
+      ACTIVATION: ACTIVATIONS[epilogue.activation ?? "none"], NORMALISED: gemm.normalise ? 1 : 0,
+      HAS_BIAS: epilogue.hasBias || gemm.normalise ? 1 : 0, STATISTICS: statistics === null ? 0 : 1, RESIDUAL: residualMode(gemm),
+    } },
+    kernel: "gemm",
+    grid: [Math.ceil(N / tile.columns) * split, Math.ceil(M / (64 * groups)), 1],
+    block: groups * 128 + 32,
+    sharedBytes: tileSharedBytes(tile),
+    ...(split > 1 ? { cluster: split } : {}),
+    isDependent: true,
+    arguments: tileArguments(gemm, tile, prefix, statistics),
+  };
+}
+
+/** A box of a matrix of 16-bit elements for the copy engine. */
+function mapOf({ buffer, stride, first = 0, step = 1, column = 0 }: Matrix, sizes: readonly [number, number],
+  box: readonly [number, number], precision: CudaPrecision): Argument {
+  const map: TensorMapSpec = { buffer, offset: (first * stride + column) * 2,
+    element: precision === "bfloat16" ? "bf16" : "f16", sizes, strides: [stride * step * 2], box, swizzle: 128 };
+  return { kind: "tensorMap", map };
+}
+
+/** In the order of gemm.cu's struct. */
+function tileArguments(gemm: Gemm, tile: Tile, prefix: string, statistics: RowStatistics | null): Argument[] {
+  const { M, N, K, precision, a, out, epilogue, isOutFloat = false } = gemm, { residual } = epilogue;
+  const weight: Matrix = { buffer: `${prefix}.w`, stride: Math.ceil(K / 8) * 8 };
+  const maps = [mapOf(a, [K, M], [64, 64 * tile.groups], precision),
+    mapOf(weight, [K, N], [64, tile.columns], precision)];
+  if (tile.split === 1 && !isOutFloat) maps.push(mapOf(out, [N, M], [64, 64], precision));
+  if (tile.split === 1 && residualMode(gemm) === 1) maps.push(mapOf(residual!, [N, M], [64, 64], precision));
+  return [...maps, ...epilogueArguments(gemm, prefix, statistics)];
+}
+
+const u32 = (value: number): Argument => ({ kind: "u32", value });
+const f32 = (value: number): Argument => ({ kind: "f32", value });
+
+/**
+ * From `bias` on: the same in gemm.cu and matmul.cu. What a variant does not use points at the result. Matrices start
+ * at their column; rows are the kernel's arithmetic.
+ */
+export function epilogueArguments(gemm: Gemm, prefix: string, statistics: RowStatistics | null): Argument[] {
+  const { M, N, K, out, normalise, epilogue: { hasBias, scale = 1, residual }, isOutFloat = false } = gemm;
+  const bytes = gemm.precision === "float32" ? 4 : 2, from = normalise?.statistics;
+  const at = (buffer: string | false | undefined, offset = 0): Argument =>
+    ({ kind: "address", buffer: typeof buffer === "string" ? buffer : out.buffer, offset });
+  return [
+    at((hasBias || normalise !== undefined) && `${prefix}.bias`), at(normalise && `${prefix}.sums`),
+    at(from?.buffer), at(statistics?.buffer),
+    at(out.buffer, (out.column ?? 0) * (isOutFloat ? 4 : bytes)), at(residual?.buffer, (residual?.column ?? 0) * bytes),
+    u32(M), u32(N), u32(K),
+    u32(out.first ?? 0), u32(out.step ?? 1), u32(out.stride),
+    u32(residual?.first ?? 0), u32(residual?.step ?? 1), u32(residual?.stride ?? 0), u32(residual?.period ?? 0),
+    u32(from?.tiles ?? 0), u32(from?.rows ?? 0), u32(gemm.a.first ?? 0), u32(gemm.a.step ?? 1),
+    f32(from?.columns ?? 0), f32(normalise?.epsilon ?? 0), f32(scale),
+  ];
+}

@@ -39,7 +39,7 @@ struct Arguments {
 #if RESIDUAL == 1 && SPLIT == 1
   TensorMap residual;
 #endif
-  const float* bias;          // (N) or null
+  const float* bias;          // (N)
   const float* column_sums;   // (N): of the packed weight's rows
   const float2* statistics_in;
   float2* statistics_out;     // (N / COLUMNS, M)
@@ -126,7 +126,7 @@ DEVICE void load_columns(const Arguments& a, u32 column) {
   float* values = (float*)(shared_pointer() + COLUMN_VALUES);
   for (u32 c = threadIdx.x; c < COLUMNS; c += CONSUMERS) {
     const bool is_inside = column + c < a.N;
-    values[c] = is_inside && a.bias ? a.bias[column + c] : 0.f;
+    values[c] = HAS_BIAS && is_inside ? a.bias[column + c] : 0.f;
 #if NORMALISED
     values[COLUMNS + c] = is_inside ? a.column_sums[column + c] : 0.f;
 #endif
@@ -262,7 +262,7 @@ KERNEL_RESIDENT(160, BLOCKS, gemm, Arguments) {
   const u32 c = threadIdx.x % LANES * 4;
   const bool is_inside = column + c < a.N;
   float4 bias = make_float4(0.f, 0.f, 0.f, 0.f), column_sum = bias;
-  if (is_inside && a.bias) bias = *(const float4*)(a.bias + column + c);
+  if (HAS_BIAS && is_inside) bias = *(const float4*)(a.bias + column + c);
 #if NORMALISED
   if (is_inside) column_sum = *(const float4*)(a.column_sums + column + c);
 #endif
