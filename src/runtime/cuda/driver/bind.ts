@@ -1,0 +1,233 @@
+/**
+ * A launch list on a GPU: its kernels compiled and loaded, its buffers in memory, its arguments encoded. What is
+ * left for a run is one call per launch, or, captured as a CUDA graph, one call.
+ *
+ *   LaunchList ── bind ──> Bound ── capture ──> CudaGraph ── launch, launch, launch ...
+ */
+import { assert } from "../../../base/assert.ts";
+import type { BufferSpec, KernelSource, Launch, LaunchList } from "../launch.ts";
+import { CAPTURE_THREAD_LOCAL, type Driver } from "./driver.ts";
+import { encodeLaunches, type EncodedLaunches } from "./encode.ts";
+import { CudaError } from "./error.ts";
+import { planArena, type DeviceMemory, type Placed } from "./memory.ts";
+import type { Kernel, Module } from "./module.ts";
+import type { Stream } from "./stream.ts";
+
+/** A list's buffers that the caller places himself, by name: device memory, or mapped host memory. */
+export type Given = Readonly<Record<string, Placed>>;
+
+export interface Bound extends Disposable {
+  readonly list: LaunchList;
+  /** Of the memory that was allocated for the buffers that were not given. */
+  readonly arenaBytes: number;
+  /** Puts every launch into the stream, one by one. Throws CudaError. */
+  launch(stream: Stream): void;
+  /** The launches as one graph, ready to be launched (in any stream) again and again. */
+  capture(stream: Stream): CudaGraph;
+  /** Copies bytes into a buffer; returns when they are there. */
+  write(buffer: string, bytes: Uint8Array, offset?: number): void;
+  /** A buffer's bytes, once everything that was put into the last used stream is done. Throws CudaError. */
+  read(buffer: string): Uint8Array;
+  /** Where a buffer lies. */
+  place(buffer: string): Placed;
+  /** Fills buffers as their `fill` says, as before the first run: after a fault in which a run was cut off. */
+  refill(): void;
+  /** Frees its memory; the graphs that were captured from it must not be launched any more. */
+  close(): void;
+}
+
+/** Captured launches. A replay makes no object and allocates no memory. */
+export interface CudaGraph extends Disposable {
+  /** Kernels in it. */
+  readonly nodes: number;
+  launch(stream: Stream): void;
+  close(): void;
+}
+
+export interface BindOptions {
+  /** Instead of leaving memory as it is: every byte of buffers without a fill. A test's way to find reads of it. */
+  readonly poison?: number;
+}
+
+/** What binding needs of a GPU. */
+export interface Binding {
+  readonly driver: Driver;
+  readonly multiprocessors: number;
+  /** Makes the GPU's context the thread's. */
+  use(): void;
+  stream: Stream;
+  allocate(bytes: number): DeviceMemory;
+  /** A module that stays loaded until it is released. */
+  acquire(source: KernelSource): Module;
+  release(source: KernelSource): void;
+}
+
+/** Binds a list. Throws CudaError: compile, no-nvrtc, out-of-memory, too-large, fault. */
+export function bindLaunches(binding: Binding, list: LaunchList, given: Given, { poison }: BindOptions = {}): Bound {
+  binding.use();
+  const { driver } = binding, undo: (() => void)[] = [];
+  const close = (): void => { while (undo.length > 0) undo.pop()?.(); };
+  try {
+    const kernels = loadKernels(binding, list, undo);
+    const { arena, places } = placeBuffers(binding, list, given, undo);
+    const encoded = encodeLaunches(driver, list.launches, (name) => placeOf(places, name));
+    undo.push(() => { encoded.free(); });
+    list.launches.forEach((launch, k) => { checkFit(binding, launch, kernels[k], encoded.launches[k].config); });
+    const own = list.buffers.filter(({ name }) => !(name in given));
+    fillBuffers(binding, own, places, poison);
+    return boundOf({ binding, list, kernels, places, encoded, own, close, arenaBytes: arena });
+  } catch (error) { close(); throw error; }
+}
+
+interface Parts {
+  readonly binding: Binding;
+  readonly list: LaunchList;
+  readonly kernels: readonly Kernel[];
+  readonly places: ReadonlyMap<string, Placed>;
+  readonly encoded: EncodedLaunches;
+  readonly own: readonly BufferSpec[];
+  readonly arenaBytes: number;
+  readonly close: () => void;
+}
+
+function boundOf({ binding, list, kernels, places, encoded, own, close, arenaBytes }: Parts): Bound {
+  const { driver } = binding;
+  let last = binding.stream, isOpen = true;
+  const launch = (stream: Stream): void => {
+    assert(isOpen, `${list.name} is closed`);
+    binding.use();
+    last = stream;
+    encoded.setStream(stream.handle);
+    for (let k = 0; k < kernels.length; k++) {
+      const { config, parameters } = encoded.launches[k];
+      const code = driver.cuLaunchKernelEx(config, kernels[k].handle, parameters, null);
+      if (code !== 0) driver.check(code, `launching ${kernels[k].name} of ${list.name}`);
+    }
+  };
+  const end = (): void => {
+    if (isOpen) close();
+    isOpen = false;
+  };
+  return {
+    list, arenaBytes, launch,
+    capture(stream) {
+      const graph = captureGraph(driver, stream, () => { launch(stream); }, list.name);
+      return { ...graph, launch(at) { last = at; graph.launch(at); } };
+    },
+    write(buffer, bytes, offset = 0) {
+      const place = placeOf(places, buffer);
+      assert(isOpen && offset + bytes.length <= place.bytes,
+        `${bytes.length} bytes do not fit into ${buffer} (${place.bytes}) of ${list.name} at ${offset}`);
+      binding.use();
+      if (last !== binding.stream) last.synchronize();
+      driver.check(driver.cuMemcpyHtoDAsync_v2(place.address + BigInt(offset), bytes, bytes.length,
+        binding.stream.handle), `writing ${buffer}`);
+      binding.stream.synchronize();
+    },
+    read(buffer) {
+      const place = placeOf(places, buffer), bytes = new Uint8Array(place.bytes);
+      assert(isOpen, `${list.name} is closed`);
+      binding.use();
+      driver.check(driver.cuMemcpyDtoHAsync_v2(bytes, place.address, place.bytes, last.handle), `reading ${buffer}`);
+      last.synchronize();
+      return bytes;
+    },
+    place: (buffer) => placeOf(places, buffer),
+    refill() { fillBuffers(binding, own, places); },
+    close: end,
+    [Symbol.dispose]: end,
+  };
+}
+
+function placeOf(places: ReadonlyMap<string, Placed>, name: string): Placed {
+  const place = places.get(name);
+  assert(place !== undefined, `there is no buffer ${name}`);
+  return place;
+}
+
+function loadKernels(binding: Binding, { launches }: LaunchList, undo: (() => void)[]): Kernel[] {
+  return launches.map(({ source, kernel, sharedBytes, cluster = 1 }) => {
+    const module = binding.acquire(source);
+    undo.push(() => { binding.release(source); });
+    const loaded = module.kernel(kernel);
+    loaded.allow(sharedBytes, cluster);
+    return loaded;
+  });
+}
+
+function placeBuffers(binding: Binding, list: LaunchList, given: Given, undo: (() => void)[]):
+  { arena: number; places: Map<string, Placed> } {
+  const { bytes, offsets } = planArena(list, new Set(Object.keys(given)));
+  const places = new Map<string, Placed>();
+  const memory = bytes === 0 ? null : binding.allocate(bytes);
+  if (memory !== null) undo.push(() => { memory.close(); });
+  for (const { name, bytes: wanted } of list.buffers) {
+    const own = offsets.get(name);
+    const place = own === undefined ? given[name] : { address: (memory as Placed).address + BigInt(own), bytes: wanted };
+    assert(place.bytes >= wanted, `${name} of ${list.name} needs ${wanted} bytes and was given ${place.bytes}`);
+    places.set(name, place);
+  }
+  return { arena: bytes, places };
+}
+
+/** Fills, in the GPU's own stream, and waits. */
+function fillBuffers({ driver, stream }: Binding, buffers: readonly BufferSpec[], places: ReadonlyMap<string, Placed>,
+  poison?: number): void {
+  for (const { name, bytes, fill = poison } of buffers) {
+    if (fill === undefined || bytes === 0) continue;
+    driver.check(driver.cuMemsetD8Async(placeOf(places, name).address, fill, bytes, stream.handle), `filling ${name}`);
+  }
+  stream.synchronize();
+}
+
+/** Blocks that wait for each other must all be there at once: asked before they would wait for ever. */
+function checkFit({ driver, multiprocessors }: Binding, launch: Launch, kernel: Kernel, config: bigint): void {
+  const { grid, block, sharedBytes, cluster = 1, isCooperative } = launch;
+  if (cluster === 1 && isCooperative !== true) return;
+  const wanted = grid[0] * grid[1] * grid[2], count = new Int32Array(1);
+  const doing = `asking how many blocks of ${kernel.name} run at once`;
+  if (cluster > 1) driver.check(driver.cuOccupancyMaxActiveClusters(count, kernel.handle, config), doing);
+  else {
+    driver.check(driver.cuOccupancyMaxActiveBlocksPerMultiprocessor(count, kernel.handle, block, sharedBytes), doing);
+    count[0] *= multiprocessors;
+  }
+  const most = count[0] * cluster, needed = isCooperative === true ? wanted : cluster;
+  if (most >= needed) return;
+  const of = cluster > 1 ? ` in clusters of ${cluster}` : "";
+  throw new CudaError("too-large", `${kernel.name} needs ${needed} blocks at once${of} (${block} threads, `
+    + `${sharedBytes} bytes of shared memory each), and this GPU runs ${most}`);
+}
+
+/** Captures what `act` puts into the stream, instantiates it and sends it to the GPU. */
+export function captureGraph(driver: Driver, stream: Stream, act: () => void, name: string): CudaGraph {
+  const graph = new BigUint64Array(1), count = new BigUint64Array(1), executable = new BigUint64Array(1);
+  driver.check(driver.cuStreamBeginCapture_v2(stream.handle, CAPTURE_THREAD_LOCAL), `capturing ${name}`);
+  let failure: unknown = null;
+  try { act(); } catch (error) { failure = error ?? new Error("nothing was thrown"); }
+  const ended = driver.cuStreamEndCapture(stream.handle, graph);
+  if (failure !== null) {
+    if (ended === 0) driver.cuGraphDestroy(graph[0]);
+    throw failure;
+  }
+  driver.check(ended, `capturing ${name}`);
+  try {
+    driver.check(driver.cuGraphGetNodes(graph[0], null, count), `capturing ${name}`);
+    driver.check(driver.cuGraphInstantiateWithFlags(executable, graph[0], 0n), `making a graph of ${name}`);
+  } finally { driver.cuGraphDestroy(graph[0]); }
+  const [handle] = executable, doing = `launching the graph of ${name}`;
+  let isOpen = true;
+  const close = (): void => {
+    if (isOpen) driver.cuGraphExecDestroy(handle);
+    isOpen = false;
+  };
+  driver.check(driver.cuGraphUpload(handle, stream.handle), `uploading the graph of ${name}`);
+  return {
+    nodes: Number(count[0]),
+    launch(at) {
+      const code = driver.cuGraphLaunch(handle, at.handle);
+      if (code !== 0) driver.check(code, doing);
+    },
+    close,
+    [Symbol.dispose]: close,
+  };
+}

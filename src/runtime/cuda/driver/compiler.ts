@@ -1,0 +1,125 @@
+/**
+ * From a kernel's source to machine code for one GPU:
+ *
+ *   disk cache ──miss──> NVRTC ──none──> nvcc on PATH ──none──> a CudaError that says what to install
+ *
+ * NVRTC is a library of 100 MB: it is loaded when something must be compiled, not before.
+ */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import * as fs from "node:fs";
+import * as os from "node:os";
+import * as path from "node:path";
+import { cubinKey, type CubinCache } from "./cubin-cache.ts";
+import { CudaError } from "./error.ts";
+import { nvrtcFiles, type Environment, type NvrtcFile } from "./library.ts";
+import { compileError, openNvrtc, optionsOf, type Nvrtc } from "./nvrtc.ts";
+import type { KernelText } from "./source.ts";
+
+export interface Compiler {
+  /** "sm_90a" */
+  readonly architecture: string;
+  /** Machine code. Throws CudaError: no-nvrtc, compile. */
+  compile(source: KernelText): Uint8Array;
+  /** The same, without blocking while a compiler works. */
+  compileLater(source: KernelText): Promise<Uint8Array>;
+}
+
+/** What NVRTC calls a GPU: with "a" its own instructions (wgmma of 9.0) are allowed. */
+export const architectureOf = (capability: number): string => `sm_${capability}${capability === 90 ? "a" : ""}`;
+
+/** The first NVRTC that can compile for such a GPU, for such a driver; null: none. */
+export function chooseNvrtc(files: readonly NvrtcFile[], capability: number, driverVersion: number):
+  NvrtcFile | null {
+  const driverMajor = Math.floor(driverVersion / 1000);
+  const knows = files.filter(({ version }) => version === null || minor(version) >= minor(firstFor(capability)));
+  // Machine code of a later major version than the driver's may be refused: such a compiler is the last choice.
+  return knows.find(({ version }) => version === null || version[0] <= driverMajor) ?? knows[0] ?? null;
+}
+const minor = ([first, second]: readonly [number, number]): number => first * 100 + second;
+/** The first CUDA version whose compiler knows a capability. */
+function firstFor(capability: number): readonly [number, number] {
+  if (capability >= 100) return [12, 8];
+  return capability > 86 ? [11, 8] : [11, 1];
+}
+
+interface Options {
+  readonly capability: number;
+  readonly driverVersion: number;
+  readonly cache: CubinCache | null;
+  /** Instead of looking for it. */
+  readonly nvrtc?: string;
+  readonly environment?: Environment;
+}
+
+export function openCompiler({ capability, driverVersion, cache, nvrtc, environment = process.env }: Options): Compiler {
+  const architecture = architectureOf(capability);
+  const files = nvrtcFiles(nvrtc === undefined ? environment : { DMN_NVRTC: nvrtc });
+  const chosen = chooseNvrtc(files, capability, driverVersion);
+  const nvcc = chosen === null ? nvccOn(environment) : null;
+  let opened: Nvrtc | undefined;
+  const stamp = chosen === null ? nvcc === null ? null : `nvcc-${stampOf(nvcc)}`
+    : `nvrtc${chosen.version?.join(".") ?? ""}-${stampOf(chosen.file)}`;
+
+  const find = (source: KernelText): { key: string; cubin: Uint8Array | null } => {
+    const key = cubinKey([source.text, ...[...source.headers].flat(), ...optionsOf(source, architecture)]);
+    return { key, cubin: cache?.find(key, stamp) ?? null };
+  };
+  const keep = (key: string, cubin: Uint8Array): Uint8Array => {
+    if (stamp !== null) cache?.store(key, stamp, cubin);
+    return cubin;
+  };
+  const ready = (): Nvrtc => {
+    if (chosen === null) throw missing(architecture, files.length > 0);
+    opened ??= openNvrtc(chosen);
+    return opened;
+  };
+  return {
+    architecture,
+    compile(source) {
+      const { key, cubin } = find(source);
+      if (cubin !== null) return cubin;
+      if (nvcc !== null) return keep(key, compileByNvcc(nvcc, source, architecture));
+      return keep(key, ready().compile(source, architecture).cubin);
+    },
+    async compileLater(source) {
+      const { key, cubin } = find(source);
+      if (cubin !== null) return cubin;
+      if (nvcc !== null) return keep(key, compileByNvcc(nvcc, source, architecture));
+      return keep(key, (await ready().compileLater(source, architecture)).cubin);
+    },
+  };
+}
+
+/** What to do where no compiler is found. */
+export const NVRTC_REMEDY = "install NVRTC: pip install nvidia-cuda-nvrtc (or a CUDA toolkit), or set DMN_NVRTC to "
+  + "the path of libnvrtc.so";
+
+const missing = (architecture: string, hasOld: boolean): CudaError => new CudaError("no-nvrtc",
+  hasOld ? `the NVRTC that was found is too old to compile for this GPU (${architecture})`
+    : "NVIDIA's run-time compiler (NVRTC) is not on this machine, and this kernel was never compiled before",
+  { hint: NVRTC_REMEDY });
+
+/** Tells two builds of the same version apart without reading them. */
+function stampOf(file: string): string {
+  const status = fs.statSync(file, { throwIfNoEntry: false });
+  return createHash("sha256").update(`${status?.size} ${status?.mtimeMs}`).digest("hex").slice(0, 12);
+}
+
+function nvccOn({ PATH = "" }: Environment): string | null {
+  return PATH.split(":").filter((folder) => folder !== "").map((folder) => path.join(folder, "nvcc"))
+    .find((file) => fs.existsSync(file)) ?? null;
+}
+
+function compileByNvcc(nvcc: string, source: KernelText, architecture: string): Uint8Array {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-nvcc-"));
+  try {
+    for (const [name, text] of source.headers) fs.writeFileSync(path.join(folder, name), text);
+    fs.writeFileSync(path.join(folder, "kernel.cu"), source.text);
+    const compute = architecture.replace("sm_", "compute_");
+    const { status, stderr } = spawnSync(nvcc, ["-cubin", "-std=c++17", "-gencode", `arch=${compute},code=${architecture}`,
+      ...source.defines, "-I", folder, "-o", "kernel.cubin", "kernel.cu"], { cwd: folder, encoding: "utf8" });
+    if (status !== 0) throw compileError(source.name, stderr);
+    return fs.readFileSync(path.join(folder, "kernel.cubin"));
+  } finally { fs.rmSync(folder, { recursive: true }); }
+}

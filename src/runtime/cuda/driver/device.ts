@@ -1,0 +1,200 @@
+/**
+ * A GPU, opened: what it is, its memory, its streams, and launch lists bound to it. One Cuda per GPU and process
+ * owns the device; several models share it.
+ */
+import { assert } from "../../../base/assert.ts";
+import type { DeviceFacts, KernelSource, LaunchList } from "../launch.ts";
+import { bindLaunches, type BindOptions, type Binding, type Bound, type Given } from "./bind.ts";
+import { openCompiler, type Compiler } from "./compiler.ts";
+import { cubinCacheFolder, openCubinCache } from "./cubin-cache.ts";
+import { DEVICE_ATTRIBUTE, openDriver, type Driver } from "./driver.ts";
+import { CudaError } from "./error.ts";
+import { readFacts } from "./facts.ts";
+import { allocateDevice, allocateMapped, deviceMemory, type DeviceMemory, type MappedMemory } from "./memory.ts";
+import { loadModule, type Module } from "./module.ts";
+import { kernelText } from "./source.ts";
+import { openEvent, openStream, type CudaEvent, type Stream } from "./stream.ts";
+
+export interface CudaOptions {
+  /** The GPU's number, as CUDA_VISIBLE_DEVICES leaves them; 0 by default. */
+  readonly device?: number;
+  /** Paths of libraries, instead of looking for them. */
+  readonly libraries?: { readonly cuda?: string; readonly nvrtc?: string; readonly nvml?: string };
+  /** Where compiled kernels are kept; null: nowhere; absent: as DMN_CUBIN_CACHE says, or the user's cache. */
+  readonly cacheFolder?: string | null;
+}
+
+export interface Cuda extends Disposable {
+  readonly facts: DeviceFacts;
+  readonly ordinal: number;
+  readonly driver: Driver;
+  readonly compiler: Compiler;
+  /** Makes this GPU the thread's. Every function below does it; only a direct use of `driver` needs it. */
+  use(): void;
+  /** Compiles (or finds compiled) and loads. Throws CudaError. */
+  compile(source: KernelSource): Module;
+  /** Compiles all that a list needs, without blocking and side by side; `bind` then finds it. */
+  prepare(list: LaunchList): Promise<void>;
+  allocate(bytes: number): DeviceMemory;
+  /** Pinned host memory that kernels read and write in place. */
+  allocateMapped(bytes: number): MappedMemory;
+  memory(): { freeBytes: number; totalBytes: number };
+  stream(priority?: number): Stream;
+  event(isTimed?: boolean): CudaEvent;
+  /** Binds a list; buffers that are not given are allocated. Throws CudaError. */
+  bind(list: LaunchList, given?: Given, options?: BindOptions): Bound;
+  /** After a fault everything is lost; closed and opened again the GPU works. */
+  close(): void;
+}
+
+/** The context that is current in this thread, so that naming it again costs nothing. */
+let current: bigint | null = null;
+
+/** Opens a GPU. Throws CudaError: no-driver, old-driver, no-device, no-nvrtc. */
+export function openCuda({ device: ordinal = 0, libraries = {}, cacheFolder }: CudaOptions = {}): Cuda {
+  const driver = openDriver(libraries.cuda);
+  const device = deviceAt(driver, ordinal);
+  const retained = new BigUint64Array(1);
+  driver.check(driver.cuDevicePrimaryCtxRetain(retained, device), `opening GPU ${ordinal}`);
+  const [context] = retained;
+  const use = (): void => {
+    if (current === context) return;
+    driver.check(driver.cuCtxSetCurrent(context), `turning to GPU ${ordinal}`);
+    current = context;
+  };
+  try {
+    use();
+    const capability = capabilityOf(driver, device, ordinal);
+    const folder = cacheFolder === undefined ? cubinCacheFolder(process.env) : cacheFolder;
+    const cache = folder === null ? null : openCubinCache(folder, { now: () => performance.timeOrigin + performance.now() });
+    const compiler = openCompiler({ capability, driverVersion: driver.version, cache, nvrtc: libraries.nvrtc });
+    const facts = readFacts(driver, device, compiler);
+    return cudaOf({ driver, device, ordinal, compiler, facts, use, context });
+  } catch (error) {
+    driver.cuDevicePrimaryCtxRelease_v2(device);
+    current = null;
+    throw error;
+  }
+}
+
+function deviceAt(driver: Driver, ordinal: number): number {
+  const value = new Int32Array(1);
+  driver.check(driver.cuDeviceGetCount(value), "counting GPUs");
+  if (ordinal >= value[0]) {
+    throw new CudaError("no-device", value[0] === 0 ? "the NVIDIA driver sees no GPU"
+      : `there is no GPU ${ordinal}: this machine has ${value[0]}`,
+    { hint: "see what nvidia-smi says; CUDA_VISIBLE_DEVICES hides GPUs" });
+  }
+  driver.check(driver.cuDeviceGet(value, ordinal), `opening GPU ${ordinal}`);
+  return value[0];
+}
+
+/** The least compute capability that our kernels run on: asynchronous copies, bfloat16. */
+const CAPABILITY_MIN = 80;
+
+function capabilityOf(driver: Driver, device: number, ordinal: number): number {
+  const value = new Int32Array(1);
+  const read = (attribute: number): number => {
+    driver.check(driver.cuDeviceGetAttribute(value, attribute, device), `asking about GPU ${ordinal}`);
+    return value[0];
+  };
+  const capability = 10 * read(DEVICE_ATTRIBUTE.capabilityMajor) + read(DEVICE_ATTRIBUTE.capabilityMinor);
+  if (capability >= CAPABILITY_MIN) return capability;
+  throw new CudaError("no-device", `GPU ${ordinal} has compute capability ${capability / 10}, 8.0 is the least`,
+    { hint: "GPUs from 2020 on have it (A100, RTX 30, L4, H100 and later)" });
+}
+
+interface Opened {
+  readonly driver: Driver;
+  readonly device: number;
+  readonly ordinal: number;
+  readonly compiler: Compiler;
+  readonly facts: DeviceFacts;
+  readonly context: bigint;
+  readonly use: () => void;
+}
+
+function cudaOf({ driver, device, ordinal, compiler, facts, context, use }: Opened): Cuda {
+  const modules = moduleShelf(driver, compiler);
+  const own = openStream(driver);
+  let isOpen = true;
+  const binding: Binding = {
+    driver, use, stream: own, multiprocessors: facts.multiprocessors,
+    allocate: (bytes) => allocateDevice(driver, bytes),
+    acquire: (source) => modules.acquire(source), release: (source) => { modules.release(source); },
+  };
+  const close = (): void => {
+    if (!isOpen) return;
+    isOpen = false;
+    own.close();
+    modules.close();
+    driver.cuDevicePrimaryCtxRelease_v2(device);
+    if (current === context) current = null;
+  };
+  return {
+    facts, ordinal, driver, compiler, use,
+    compile(source) { use(); return loadModule(driver, compiler.compile(kernelText(source)), source.name); },
+    prepare: (list) => modules.prepare(list),
+    allocate(bytes) { use(); return allocateDevice(driver, bytes); },
+    allocateMapped(bytes) { use(); return allocateMapped(driver, bytes); },
+    memory() { use(); return deviceMemory(driver); },
+    stream(priority) { use(); return openStream(driver, priority); },
+    event(isTimed) { use(); return openEvent(driver, isTimed); },
+    bind(list, given = {}, options = {}) {
+      assert(isOpen, `GPU ${ordinal} is closed`);
+      return bindLaunches(binding, list, given, options);
+    },
+    close,
+    [Symbol.dispose]: close,
+  };
+}
+
+/** Modules that nobody uses and that stay loaded all the same, in case they are asked for again. */
+const IDLE_MODULES_MAX = 64;
+
+interface Shelf {
+  acquire(source: KernelSource): Module;
+  release(source: KernelSource): void;
+  prepare(list: LaunchList): Promise<void>;
+  close(): void;
+}
+
+/** Loaded modules by their source, with how many users each has. */
+function moduleShelf(driver: Driver, compiler: Compiler): Shelf {
+  const shelf = new Map<string, { readonly module: Module; users: number }>();
+  const ready = new Map<string, Uint8Array>();
+  const keyOf = (source: KernelSource): string => JSON.stringify([source.name, source.text, source.defines]);
+  return {
+    acquire(source) {
+      const key = keyOf(source), known = shelf.get(key);
+      if (known !== undefined) { known.users++; return known.module; }
+      const cubin = ready.get(key) ?? compiler.compile(kernelText(source));
+      ready.delete(key);
+      const module = loadModule(driver, cubin, source.name);
+      shelf.set(key, { module, users: 1 });
+      return module;
+    },
+    release(source) {
+      const key = keyOf(source), used = shelf.get(key);
+      assert(used !== undefined && used.users > 0, `${source.name} was released once too often`);
+      used.users--;
+      // The last to be released is the last to go.
+      if (used.users === 0) { shelf.delete(key); shelf.set(key, used); }
+      const idle = [...shelf].filter(([, { users }]) => users === 0);
+      for (const [old, { module }] of idle.slice(0, Math.max(0, idle.length - IDLE_MODULES_MAX))) {
+        module.close();
+        shelf.delete(old);
+      }
+    },
+    async prepare({ launches }) {
+      const sources = new Map(launches.map(({ source }) => [keyOf(source), source]));
+      await Promise.all([...sources].map(async ([key, source]) => {
+        if (!shelf.has(key)) ready.set(key, await compiler.compileLater(kernelText(source)));
+      }));
+    },
+    close() {
+      for (const { module } of shelf.values()) module.close();
+      shelf.clear();
+    },
+  };
+}

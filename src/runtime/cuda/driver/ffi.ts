@@ -1,0 +1,125 @@
+/**
+ * C functions as data: a table says each function's name and parameters once, and both the declarations that
+ * koffi needs and the types that TypeScript checks follow from it. A wrong name does not compile.
+ */
+import { createRequire } from "node:module";
+
+/** Parameter kinds: what C takes, what is passed for it. Results are written into typed arrays of one element. */
+interface Passed {
+  readonly u32: number;
+  readonly i32: number;
+  readonly size: number;
+  /** A device address. */
+  readonly address: bigint;
+  /** An opaque pointer that the library gave us. */
+  readonly handle: bigint;
+  readonly text: string;
+  /** Bytes of ours that are read or written during the call, or a pointer to memory that stays. */
+  readonly bytes: ArrayBufferView | bigint | null;
+  readonly texts: readonly string[] | null;
+  readonly "out i32": Int32Array;
+  readonly "out u32": Uint32Array;
+  readonly "out f32": Float32Array;
+  /** A 64-bit result (size, address, handle): through a typed array it keeps all its bits. */
+  readonly "out u64": BigUint64Array;
+}
+export type Kind = keyof Passed;
+
+const DECLARED: Readonly<Record<Kind, string>> = {
+  u32: "uint32_t", i32: "int32_t", size: "size_t", address: "uint64_t", handle: "void *", text: "str",
+  bytes: "void *", texts: "const char **",
+  "out i32": "void *", "out u32": "void *", "out f32": "void *", "out u64": "void *",
+};
+
+export type Table = Readonly<Record<string, readonly Kind[]>>;
+type Arguments<Kinds extends readonly Kind[]> = { [K in keyof Kinds]: Passed[Kinds[K]] };
+export type Functions<T extends Table> =
+  { readonly [Name in keyof T]: (...values: Arguments<T[Name]>) => number };
+
+interface Opened {
+  func(name: string, result: string, parameters: readonly string[]): Call;
+}
+interface Call {
+  (...values: unknown[]): unknown;
+  async(...values: unknown[]): void;
+}
+interface Koffi {
+  load(file: string, options?: { readonly global?: boolean }): Opened;
+  config(settings: { readonly async_stack_size: number }): unknown;
+  alloc(type: string, count: number): bigint;
+  free(pointer: bigint): void;
+  view(pointer: bigint, bytes: number): ArrayBuffer;
+  decode: { string(pointer: bigint): string };
+}
+
+/** NVRTC compiles on the stack that koffi gives it; 128 KiB, the default, is little for a compiler. */
+const ASYNC_STACK_BYTES = 8 << 20;
+
+let loaded: Koffi | undefined;
+/** koffi; throws where it has no binary for this platform. */
+function koffi(): Koffi {
+  if (loaded === undefined) {
+    loaded = createRequire(import.meta.url)("koffi") as Koffi;
+    // Another library was opened first (the CPU engine's): the default stack has to do, and has done so far.
+    try { loaded.config({ async_stack_size: ASYNC_STACK_BYTES }); } catch { /* see above */ }
+  }
+  return loaded;
+}
+
+/** A shared library that was opened. */
+export interface OpenedLibrary {
+  readonly file: string;
+  /** All functions of a table; throws with the name of the first that the library lacks. */
+  functions<T extends Table>(table: T): Functions<T>;
+  has(name: string): boolean;
+  /** Calls one function on another thread. */
+  later<T extends Table, Name extends keyof T & string>(table: T, name: Name):
+    (...values: Arguments<T[Name]>) => Promise<number>;
+}
+
+/** Opens a library (a path, or a soname that the loader finds). Throws the loader's error. */
+export function openLibrary(file: string, { isGlobal = false } = {}): OpenedLibrary {
+  const opened = koffi().load(file, { global: isGlobal });
+  const bind = (name: string, kinds: readonly Kind[]): Call =>
+    opened.func(name, "int", kinds.map((kind) => DECLARED[kind]));
+  return {
+    file,
+    functions: <T extends Table>(table: T) => Object.fromEntries(
+      Object.entries(table).map(([name, kinds]) => [name, bind(name, kinds)])) as unknown as Functions<T>,
+    has(name) {
+      try { bind(name, []); return true; } catch { return false; }
+    },
+    later: (table, name) => {
+      const call = bind(name, table[name]);
+      return (...values) => new Promise((resolve, reject) => {
+        call.async(...values, (error: Error | null, result: number) => {
+          if (error === null) resolve(result); else reject(error);
+        });
+      });
+    },
+  };
+}
+
+/** The text that a C string at an address says. */
+export const textAt = (pointer: bigint): string => koffi().decode.string(pointer);
+
+/** Memory that C may keep pointing at: it stays where it is until it is freed. */
+export interface HostMemory {
+  readonly pointer: bigint;
+  readonly view: ArrayBuffer;
+  free(): void;
+}
+
+export function allocateHost(bytes: number): HostMemory {
+  const pointer = koffi().alloc("uint8_t", bytes);
+  const view = koffi().view(pointer, bytes);
+  return { pointer, view, free() { detach(view); koffi().free(pointer); } };
+}
+
+/** Somebody else's memory as an ArrayBuffer; `detach` it before that memory is freed. */
+export const viewHost = (pointer: bigint, bytes: number): ArrayBuffer => koffi().view(pointer, bytes);
+
+/** Empties a view, so that who still holds it reads nothing instead of freed memory. */
+export function detach(view: ArrayBuffer): void {
+  if (!view.detached) view.transfer(0);
+}

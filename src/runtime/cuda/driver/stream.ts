@@ -1,0 +1,81 @@
+/** Streams and events: what the GPU does in order, and marks in it that can be waited for and timed. */
+import type { CudaError } from "./error.ts";
+import { STREAM_NON_BLOCKING, type Driver } from "./driver.ts";
+
+export interface Stream extends Disposable {
+  readonly handle: bigint;
+  /** Waits, blocking the thread. Throws CudaError "fault" when a kernel died. */
+  synchronize(): void;
+  /** Whether everything is done. Throws as `synchronize`. */
+  isDone(): boolean;
+  /** What went wrong in it; null: nothing so far. Never throws, allocates nothing while all is well. */
+  fault(): CudaError | null;
+  close(): void;
+}
+
+/** `priority`: lower numbers go first, 0 is the least urgent; the driver clamps it to what the GPU has. */
+export function openStream(driver: Driver, priority = 0): Stream {
+  const created = new BigUint64Array(1);
+  driver.check(driver.cuStreamCreateWithPriority(created, STREAM_NON_BLOCKING, priority), "making a stream");
+  const [handle] = created;
+  let isOpen = true;
+  const close = (): void => {
+    if (isOpen) driver.cuStreamDestroy_v2(handle);
+    isOpen = false;
+  };
+  return {
+    handle,
+    synchronize() { driver.check(driver.cuStreamSynchronize(handle), "waiting for kernels"); },
+    isDone() {
+      const code = driver.cuStreamQuery(handle), error = driver.errorOf(code, "asking whether kernels are done");
+      if (error !== null) throw error;
+      return code === 0;
+    },
+    fault: () => driver.errorOf(driver.cuStreamQuery(handle), "running kernels"),
+    close,
+    [Symbol.dispose]: close,
+  };
+}
+
+export interface CudaEvent extends Disposable {
+  readonly handle: bigint;
+  record(stream: Stream): void;
+  /** Makes what is put into a stream from now on wait for this event. */
+  holdBack(stream: Stream): void;
+  isDone(): boolean;
+  fault(): CudaError | null;
+  /** Microseconds of the GPU's clock between two events that are done. */
+  microsecondsSince(start: CudaEvent): number;
+  close(): void;
+}
+
+/** `isTimed: false` makes events cheaper. */
+export function openEvent(driver: Driver, isTimed = true): CudaEvent {
+  const created = new BigUint64Array(1), milliseconds = new Float32Array(1);
+  driver.check(driver.cuEventCreate(created, isTimed ? 0 : 2), "making an event");
+  const [handle] = created;
+  let isOpen = true;
+  const close = (): void => {
+    if (isOpen) driver.cuEventDestroy_v2(handle);
+    isOpen = false;
+  };
+  return {
+    handle,
+    record(stream) { driver.check(driver.cuEventRecord(handle, stream.handle), "recording an event"); },
+    holdBack(stream) {
+      driver.check(driver.cuStreamWaitEvent(stream.handle, handle, 0), "making a stream wait for an event");
+    },
+    isDone() {
+      const code = driver.cuEventQuery(handle), error = driver.errorOf(code, "asking whether kernels are done");
+      if (error !== null) throw error;
+      return code === 0;
+    },
+    fault: () => driver.errorOf(driver.cuEventQuery(handle), "running kernels"),
+    microsecondsSince(start) {
+      driver.check(driver.cuEventElapsedTime(milliseconds, start.handle, handle), "timing kernels");
+      return milliseconds[0] * 1000;
+    },
+    close,
+    [Symbol.dispose]: close,
+  };
+}
