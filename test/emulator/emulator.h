@@ -18,7 +18,7 @@
 
 // --- the language
 #define __device__
-#define __global__
+#define __global__ __attribute__((visibility("default")))
 #define __forceinline__ inline
 #define __grid_constant__
 #define __launch_bounds__(...)

@@ -1,7 +1,7 @@
 // A CUDA driver without a GPU: the functions of src/runtime/cuda/driver/driver.ts over the emulator's machine.
 //
-// One device, an H200 by its attributes. Device addresses are host addresses; each allocation ends at a page that
-// nothing may touch. Work is done at once, when it is enqueued; a graph is a recorded list. Images are the shared
+// One device, an H200 by its attributes. Device addresses are host addresses; behind each allocation lie
+// 64 MiB that nothing may touch. Work is done at once, when it is enqueued; a graph is a recorded list. Images are the shared
 // objects that libnvrtc.cpp makes. What the real driver refuses of our calls is refused here too: launches beyond a
 // block's shared memory, addresses outside allocations, calls in a capture, anything after a fault.
 //
@@ -44,7 +44,7 @@ static struct {
   u64 used = 0;
   std::map<void*, Stream*> streams;
 } device;
-static const u64 PAGE = 4096;
+static const u64 PAGE = 4096, GUARD = 64 << 20;
 
 static std::string asked(const char* name) { const char* value = getenv(name); return value == nullptr ? "" : value; }
 static bool fails(const char* how) { return asked("EMULATOR_FAULT") == how; }
@@ -122,7 +122,7 @@ API cuDeviceGetPCIBusId(char* text, int length, int) { snprintf(text, (size_t)le
 API cuDeviceCanAccessPeer(int* can, int, int) { *can = 0; return OK; }
 
 static void release_all() {
-  for (const auto& [address, sizes] : device.memory) munmap((void*)(address + sizes.first - sizes.second + PAGE), sizes.second);
+  for (const auto& [address, sizes] : device.memory) munmap((void*)(address + sizes.first - sizes.second + GUARD), sizes.second);
   for (const auto& [handle, stream] : device.streams) delete stream;
   device.memory.clear(); device.streams.clear();
   device.used = 0; device.sticky = OK; device.launches = 0;
@@ -155,11 +155,13 @@ API cuModuleGetFunction(Function** function, Module* module, const char* name) {
   READY;
   const auto find = [&](const std::string& symbol) { return dlsym(module->library, symbol.c_str()); };
   const std::string text = name;
-  if (find(text + "_bytes") == nullptr) return NOT_FOUND;
+  if (find(text) == nullptr) return NOT_FOUND;
+  // What the macro KERNEL made says its sizes; what did not go through it can only be a kernel without arguments.
+  const u32 *threads = (u32*)find(text + "_threads"), *bytes = (u32*)find(text + "_bytes");
   Function* made = new Function;
   made->kernel = (void (*)(const void*))find(text);
-  made->threads = *(u32*)find(text + "_threads");
-  made->bytes = *(u32*)find(text + "_bytes");
+  made->threads = threads == nullptr ? 1024 : *threads;
+  made->bytes = bytes == nullptr ? 0 : *bytes;
   *function = made;
   return OK;
 }
@@ -254,12 +256,12 @@ API cuLaunchKernelEx(const Config* config, Function* function, void** parameters
   if (is_cooperative && blocks > resident) return COOPERATIVE_TOO_LARGE;
   // Arguments are taken now: their memory may be reused before the work is done. Tensor maps in them are 64-aligned.
   std::vector<u8> bytes(function->bytes);
-  memcpy(bytes.data(), parameters[0], bytes.size());
+  if (!bytes.empty()) memcpy(bytes.data(), parameters[0], bytes.size());
   emulator::Launch launch{function->kernel, nullptr, {config->grid[0], config->grid[1], config->grid[2]},
     {config->block[0], config->block[1], config->block[2]}, config->shared_bytes, cluster, is_cooperative, resident};
   const Function copy = *function;
   return enqueue(config->stream, [copy, launch, bytes]() mutable {
-    void* arguments = aligned_alloc(64, (bytes.size() + 63) / 64 * 64);
+    void* arguments = aligned_alloc(64, (bytes.size() + 64) / 64 * 64);
     memcpy(arguments, bytes.data(), bytes.size());
     launch.arguments = arguments;
     const int result = run(copy, launch);
@@ -277,12 +279,12 @@ API cuLaunchKernel(Function* function, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, u
 static int map_memory(u64* address, size_t bytes) {
   READY;
   if (bytes == 0) return INVALID_VALUE;
-  const u64 rounded = (bytes + 255) / 256 * 256, mapped = (rounded + PAGE - 1) / PAGE * PAGE + PAGE;
+  const u64 rounded = (bytes + 255) / 256 * 256, mapped = (rounded + PAGE - 1) / PAGE * PAGE + GUARD;
   if (fails("out-of-memory") || device.used + rounded > memory_bytes()) return OUT_OF_MEMORY;
   u8* base = (u8*)mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) return OUT_OF_MEMORY;
-  mprotect(base + mapped - PAGE, PAGE, PROT_NONE);
-  u8* start = base + mapped - PAGE - rounded;
+  mprotect(base + mapped - GUARD, GUARD, PROT_NONE);
+  u8* start = base + mapped - GUARD - rounded;
   // Nobody may count on zeros; beyond 64 MiB filling takes too long.
   if (rounded <= 64 << 20) for (u64 k = 0; k < rounded; k += 4) *(u32*)(start + k) = 0x7fe57fe5;
   *address = (u64)start;
@@ -295,7 +297,7 @@ static int unmap_memory(u64 address) {
   const auto found = device.memory.find(address);
   if (found == device.memory.end()) return INVALID_VALUE;
   const auto [bytes, mapped] = found->second;
-  munmap((void*)(address + bytes + PAGE - mapped), mapped);
+  munmap((void*)(address + bytes + GUARD - mapped), mapped);
   device.used -= bytes;
   device.memory.erase(found);
   return OK;

@@ -91,7 +91,7 @@ API nvrtcCompileProgram(Program* program, int count, const char* const* options)
     for (const auto& [name, text] : program->headers)
       if (access((folder() + "/include/" + name).c_str(), R_OK) != 0) write(made + "/" + name, text);
     const std::string include = folder() + "/include", output = made + "/kernel.so", input = made + "/kernel.cpp";
-    for (const std::string& word : {std::string("-I"), include, std::string("-I"), made, std::string("-o"), output, input})
+    for (const std::string& word : {std::string("-include"), include + "/emulator.h", std::string("-I"), include, std::string("-I"), made, std::string("-o"), output, input})
       words.push_back(word);
     const int status = spawn(words, made + "/log");
     program->log = read(made + "/log");

@@ -5,8 +5,8 @@
 #define DEVICE static inline
 #define KERNEL(threads, name, Arguments) \
   static void name##_body(const Arguments& a); \
-  extern "C" const unsigned name##_threads = threads, name##_bytes = sizeof(Arguments); \
-  extern "C" void name(const void* arguments) { name##_body(*(const Arguments*)arguments); } \
+  extern "C" __global__ const unsigned name##_threads = threads, name##_bytes = sizeof(Arguments); \
+  extern "C" __global__ void name(const void* arguments) { name##_body(*(const Arguments*)arguments); } \
   static void name##_body(const Arguments& a)
 #define UNROLL
 #ifndef SPIN_MAX
