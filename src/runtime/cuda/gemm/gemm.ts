@@ -107,7 +107,8 @@ function tileLaunch(gemm: Gemm, tile: Tile, prefix: string, statistics: RowStati
   return {
     source: { name: "gemm.cu", text: null, defines: {
       GROUPS: groups, COLUMNS: tile.columns, STAGES: tile.stages, SPLIT: split, BLOCKS: tile.blocks,
-      BFLOAT: gemm.precision === "bfloat16" ? 1 : 0, OUT_FLOAT: isOutFloat ? 1 : 0,
+      FLOAT: 0, BFLOAT: gemm.precision === "bfloat16" ? 1 : 0,
+      OUT_FLOAT: isOutFloat ? 1 : 0,
       ACTIVATION: ACTIVATIONS[epilogue.activation ?? "none"], NORMALISED: gemm.normalise ? 1 : 0,
       HAS_BIAS: epilogue.hasBias || gemm.normalise ? 1 : 0, STATISTICS: statistics === null ? 0 : 1, RESIDUAL: residualMode(gemm),
     } },

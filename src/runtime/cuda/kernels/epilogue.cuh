@@ -1,6 +1,6 @@
 // What a product does with its sums before they leave: the arithmetic that gemm.cu and matmul.cu share.
 #pragma once
-#include "ptx.cuh"
+#include "element.cuh"
 
 // As in ../gemm/matrix.ts.
 #define NO_ACTIVATION 0
@@ -8,26 +8,16 @@
 #define TANH 2
 #define SIGMOID 3
 
-#if BFLOAT
-DEVICE u32 pack2(float low, float high) { return to_bfloat2(low, high); }
-DEVICE float low_of(u32 pair) { return from_bfloat((u16)pair); }
-DEVICE float high_of(u32 pair) { return from_bfloat((u16)(pair >> 16)); }
-#else
-DEVICE u32 pack2(float low, float high) { return to_half2(low, high); }
-DEVICE float low_of(u32 pair) { return from_half((u16)pair); }
-DEVICE float high_of(u32 pair) { return from_half((u16)(pair >> 16)); }
-#endif
-
 // x/2 (1 + tanh(u)) is x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3).
 DEVICE float gelu(float x) {
   const float linear = -2.302208198f, cubic = -0.1029432409f;  // -2 sqrt(2/pi) log2(e), and times 0.044715
   return x * reciprocal_fast(1.f + exp2_fast(x * fmaf(cubic * x, x, linear)));
 }
 
-template <int KIND> DEVICE float activate(float x) {
-  if constexpr (KIND == GELU) return gelu(x);
-  if constexpr (KIND == TANH) return tanh_fast(x);
-  if constexpr (KIND == SIGMOID) return sigmoid_fast(x);
+template <int Which> DEVICE float activate(float x) {
+  if constexpr (Which == GELU) return gelu(x);
+  if constexpr (Which == TANH) return tanh_fast(x);
+  if constexpr (Which == SIGMOID) return sigmoid_fast(x);
   return x;
 }
 
