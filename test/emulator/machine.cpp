@@ -413,6 +413,15 @@ template <bool transposed> static void matrix(void** brought, u32 mask) {
 }
 void load_matrix(void** brought, u32 mask) { matrix<false>(brought, mask); }
 void load_matrix_transposed(void** brought, u32 mask) { matrix<true>(brought, mask); }
+void transpose_matrix(void** brought, u32 mask) {
+  if (mask != ~0u) fault("transpose_matrix needs all 32 lanes");
+  u16 tile[8][8];
+  for (u32 lane = 0; lane < 32; lane++) memcpy(&tile[lane >> 2][2 * (lane & 3)], brought[lane], 4);
+  for (u32 lane = 0; lane < 32; lane++) {
+    const u32 row = lane >> 2, column = 2 * (lane & 3);
+    *(u32*)brought[lane] = tile[column][row] | (u32)tile[column + 1][row] << 16;
+  }
+}
 
 // --- warpgroup products. Address of the 16-bit value (row, k) of an operand in shared memory, K-major: core matrices
 // of 8 rows x 16 bytes; or N-major: rows of k, 64 values of n. Swizzled by bits 7 to 9 of the address.

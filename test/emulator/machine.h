@@ -86,6 +86,7 @@ void mma_bfloat(void** brought, u32 mask);
 struct Matrix { u32 address, words[4]; };
 void load_matrix(void** brought, u32 mask);
 void load_matrix_transposed(void** brought, u32 mask);
+void transpose_matrix(void** brought, u32 mask);
 u64 nanoseconds();
 }
 #pragma GCC visibility pop

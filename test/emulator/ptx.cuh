@@ -8,6 +8,7 @@
   extern "C" __global__ const unsigned name##_threads = threads, name##_bytes = sizeof(Arguments); \
   extern "C" __global__ void name(const void* arguments) { name##_body(*(const Arguments*)arguments); } \
   static void name##_body(const Arguments& a)
+#define KERNEL_RESIDENT(threads, blocks, name, Arguments) KERNEL(threads, name, Arguments)
 #define UNROLL
 #ifndef SPIN_MAX
 #define SPIN_MAX (1u << 24)
@@ -36,6 +37,7 @@ DEVICE float flushed(float x) { return fabsf(x) < 0x1p-126f ? copysignf(0.f, x) 
 DEVICE float exp2_fast(float x) { return flushed(exp2f(flushed(x))); }
 DEVICE float reciprocal_fast(float x) { return flushed(1.f / flushed(x)); }
 DEVICE float rsqrt_fast(float x) { return 1.f / sqrtf(flushed(x)); }
+DEVICE float minimum_or_nan(float x, float y) { return isnan(x) || isnan(y) ? __builtin_nanf("") : fminf(x, y); }
 DEVICE float sigmoid_fast(float x) { return reciprocal_fast(1.f + exp2_fast(-1.4426950408889634f * x)); }
 DEVICE float tanh_fast(float x) { return fmaf(2.f, reciprocal_fast(1.f + exp2_fast(-2.8853900817779268f * x)), -1.f); }
 
@@ -56,6 +58,12 @@ DEVICE uint4 load_matrix(u32 address) {
 DEVICE uint4 load_matrix_transposed(u32 address) {
   emulator::Matrix own{address, {}}; emulator::meet(~0u, emulator::load_matrix_transposed, &own);
   return {own.words[0], own.words[1], own.words[2], own.words[3]}; }
+
+DEVICE u32 transpose_matrix(u32 v) {
+  u32 own = v; emulator::meet(~0u, emulator::transpose_matrix, &own); return own; }
+
+DEVICE void block_barrier_sync(u32 id, u32 threads) { emulator::block_barrier(id, threads, true); }
+DEVICE void block_barrier_arrive(u32 id, u32 threads) { emulator::block_barrier(id, threads, false); }
 
 // --- memory. Loads that may be polls let others run when they find what they found before.
 namespace emulator {
@@ -94,6 +102,7 @@ DEVICE void copy_async_commit() { emulator::group_commit(emulator::ASYNC); }
 template <int N> DEVICE void copy_async_wait() { emulator::group_wait(emulator::ASYNC, N); }
 
 DEVICE uint4 load_global4(const void* p) { return emulator::read_global<uint4>(p); }
+DEVICE void store_global4(void* p, uint4 v) { emulator::write_global(p, v); }
 DEVICE uint4 load_relaxed4(const void* p) { return emulator::poll_global<uint4>(p); }
 DEVICE void store_relaxed4(void* p, uint4 v) { emulator::write_global(p, v); }
 DEVICE void store_relaxed2(void* p, u32 x, u32 y) { emulator::write_global(p, uint2{x, y}); }
@@ -115,14 +124,17 @@ DEVICE void barrier_init_fence() {}
 DEVICE void barrier_arrive(u32 barrier) { emulator::barrier_arrive(barrier, 0); }
 DEVICE void barrier_expect(u32 barrier, u32 bytes) { emulator::barrier_arrive(barrier, bytes); }
 DEVICE bool barrier_try(u32 barrier, u32 phase) { return emulator::barrier_passed(barrier, phase); }
+DEVICE bool barrier_test(u32 barrier, u32 phase) { return emulator::barrier_passed(barrier, phase); }
 DEVICE void barrier_wait(u32 barrier, u32 phase) { emulator::barrier_wait(barrier, phase); }
 
 // --- clusters
 DEVICE u32 map_shared(u32 address, u32 rank) { return emulator::map_shared(address, rank); }
+DEVICE void barrier_arrive_remote(u32 barrier) { emulator::barrier_arrive(barrier, 0); }
 DEVICE void cluster_arrive() { emulator::cluster_arrive(); }
 DEVICE void cluster_arrive_relaxed() { emulator::cluster_arrive(); }
 DEVICE void cluster_wait() { emulator::cluster_wait(); }
 DEVICE void cluster_sync() { cluster_arrive(); cluster_wait(); }
+DEVICE float4 load_remote4(u32 remote) { return *(const float4*)emulator::shared_at(remote, 16); }
 DEVICE void send4(u32 remote, uint4 v, u32 remote_barrier) { emulator::send_later(remote, &v, 16, remote_barrier); }
 DEVICE void send1(u32 remote, u32 v, u32 remote_barrier) { emulator::send_later(remote, &v, 4, remote_barrier); }
 
