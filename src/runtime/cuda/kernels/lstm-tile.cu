@@ -1,0 +1,432 @@
+// LSTM stacks at large batch on tensor cores (sm_90a): all layers of a pass at once, weights resident on chip.
+//
+//   block = (group of sequences, layer, slice of hidden units); one block per multiprocessor, for all T steps
+//
+//               input of step t              h of step t-1, written by the slices of this layer
+//          (x, or h of the layer below)            |
+//                    v                             v
+//   gates (4 UNITS x COLUMNS) = Wx (in shared memory) . input  +  Wh (in registers) . h
+//                    |  one thread holds or fetches i, f, o, g of a cell; c stays in its registers
+//                    v
+//   h of step t: to global memory, then a flag; slices of this layer and of the layer above wait for it
+//
+// What hides what. A block works on HALVES independent sets of COLUMNS sequences in turn: while the gates of one
+// half are computed and travel, the products of the other run. The input product comes first, its data is early.
+//
+// Roles. Two warpgroups multiply: warpgroup g owns gate rows 64 g .. 64 g + 63 (SPLIT 0), or both own the same
+// 64 rows, each half of the chunks of K, and add up through shared memory (SPLIT 1, for HIDDEN 1024, where 128
+// rows of Wx and Wh do not fit). One warp of the third loads: it waits for flags and fills a ring of SLOTS
+// chunks. PAIR blocks of a cluster (neighbouring slices of one layer and group) need the same chunks: each
+// loads its share of a chunk and multicasts it, which halves what L2 must deliver.
+//
+// Layouts. All activations are in chunks that matrix products read as they lie (tile_plain): a block of COLUMNS
+// sequences at one step is [K / 8][COLUMNS][8 values of k]. Buffers: [block of columns][step][K / 8][COLUMNS][8].
+// Gate rows: row 16 w + r and 16 w + r + 8 of a warp's 16 are gates (i, f) of unit 4 w + r / 2 for even r, (o, g)
+// for odd r, so that lanes 4 apart share a unit and trade one column each.
+//
+// Synchronisation. flags[layer][block of columns][slice] counts the warps that have written h, WRITERS a step;
+// lstm_tile_input zeroes them. Writers: stores, __syncwarp, one red.release. Readers: ld.acquire, a proxy fence,
+// bulk copies. Cooperative launch; every wait is bounded and traps.
+//
+// Defines: HIDDEN (multiple of 2 UNITS), COLUMNS (8 .. 64), HALVES (1, 2), SPLIT (0, 1), PAIR (1, 2),
+// CHUNK (values of k, 64 or 128), SLOTS, DEPTH (input chunks of a warpgroup in flight), BFLOAT (0, 1),
+// WX_BYTES (of shared memory for Wx).
+#include "wgmma.cuh"
+
+#define UNITS (SPLIT ? 16 : 32)
+#define ROWS (4 * UNITS)
+#define SLICES (HIDDEN / UNITS)
+#define CHUNK_BYTES (CHUNK * COLUMNS * 2)
+#define SHARE_BYTES (CHUNK_BYTES / PAIR)
+#define CHUNK_STEPS (CHUNK / 16)
+// Chunks that one warpgroup multiplies of a recurrent product, and the distance between them.
+#define STRIDE (SPLIT ? 2 : 1)
+#define OWN_CHUNKS (HIDDEN / CHUNK / STRIDE)
+// Columns whose gates a warpgroup computes; 8 of them give each thread one cell.
+#define OWN_COLUMNS (COLUMNS / STRIDE)
+#define CELLS (OWN_COLUMNS / 8)
+#define SUMS (COLUMNS / 2)
+// 16-byte vectors of h that a warpgroup writes, and the warps that do.
+#define GATE_SCALE -1.4426950408889634f
+#define VECTORS (2 * OWN_COLUMNS)
+#define WRITING_WARPS (VECTORS > 32 ? VECTORS / 32 : 1)
+#define WRITERS (2 * WRITING_WARPS)
+
+// Shared memory: Wx, ring, h on its way out (two), partial sums (SPLIT), barriers.
+#define RING_AT WX_BYTES
+#define STAGE_AT (RING_AT + SLOTS * CHUNK_BYTES)
+#define STAGE_BYTES (UNITS * COLUMNS * 2)
+#define PARTIAL_AT (STAGE_AT + 2 * STAGE_BYTES)
+#define PARTIAL_BYTES (SPLIT ? 2 * 128 * SUMS / 2 * 4 : 0)
+#define BARRIERS_AT (PARTIAL_AT + PARTIAL_BYTES)
+#define SHARED_BYTES (BARRIERS_AT + 16 * SLOTS + 16)
+
+#if BFLOAT
+#define wgmma_product wgmma_bfloat
+#define to_pair to_bfloat2
+#define to_value to_bfloat
+#define from_value from_bfloat
+#else
+#define wgmma_product wgmma_half
+#define to_pair to_half2
+#define to_value to_half
+#define from_value from_half
+#endif
+
+struct Layer {
+  const u8* wx;      // per slice: [K / 8][ROWS][8]
+  const uint4* wh;   // per slice: [warpgroup][step of 16][thread], A fragments
+  const float* bias; // [unit][gate]
+  u8* h;             // [block of columns][ring][HIDDEN / 8][COLUMNS][8]
+  u32 ring;          // steps of h that are kept: T, or 2 where nobody reads them later
+};
+struct Arguments {
+  Layer layers[8];   // of this pass, the first layers_count of them
+  const u8* input;   // of the pass' first layer: [block of columns][T][chunks CHUNK / 8][COLUMNS][8]
+  const u8* zeros;   // h of step -1, of one block of columns
+  u32* flags;        // [layer of this pass][block of columns][SLICES]
+  u32 T, layers_count, groups, tiles;
+  u64* stamps;
+};
+
+struct Ring { u32 slot, phase; };
+DEVICE void advance(Ring& ring, u32 by) {
+  ring.slot += by;
+  if (ring.slot >= SLOTS) { ring.slot -= SLOTS; ring.phase ^= 1; }
+}
+DEVICE u32 full_barrier(u32 base, u32 slot) { return base + BARRIERS_AT + 8 * slot; }
+DEVICE u32 empty_barrier(u32 base, u32 slot) { return base + BARRIERS_AT + 8 * (SLOTS + slot); }
+
+// ---------------------------------------------------------------------------------------------- the loading warp
+
+struct Producer {
+  u32 base, lane, rank;
+  Ring ring;
+};
+
+// Chunks of one product's B operand. flags: of the slices that write it, null if it is all there.
+DEVICE void load_chunks(Producer& p, const u8* source, u32 chunks, const u32* flags, u32 count) {
+  const u32 slices_per_share = CHUNK / PAIR / UNITS > 0 ? CHUNK / PAIR / UNITS : 1;
+  u64 ready = flags ? 0 : ~0ull;
+  _Pragma("unroll 1") for (u32 c = 0; c < chunks; c++) {
+    const u64 needed = ((1ull << slices_per_share) - 1) << (c * (CHUNK / UNITS) + p.rank * (CHUNK / PAIR) / UNITS & 63);
+    for (u32 spins = 0; (ready & needed) != needed; spins++) {
+      ready = __ballot_sync(~0u, p.lane < SLICES && load_acquire(flags + p.lane) >= count);
+      if (SLICES > 32) ready |= (u64)__ballot_sync(~0u, load_acquire(flags + 32 + p.lane) >= count) << 32;
+      fault_if_over(spins, SPIN_MAX);
+    }
+    if (p.lane == 0) {
+      barrier_wait(empty_barrier(p.base, p.ring.slot), p.ring.phase ^ 1);
+      if (flags) fence_async_global();
+      const u32 full = full_barrier(p.base, p.ring.slot);
+      barrier_expect(full, CHUNK_BYTES);
+      const u32 to = p.base + RING_AT + p.ring.slot * CHUNK_BYTES + p.rank * SHARE_BYTES;
+      const u8* from = source + (u64)c * CHUNK_BYTES + p.rank * SHARE_BYTES;
+      if (PAIR > 1) bulk_load_multicast(to, from, SHARE_BYTES, full, (1 << PAIR) - 1);
+      else bulk_load(to, from, SHARE_BYTES, full);
+    }
+    __syncwarp();
+    advance(p.ring, 1);
+  }
+}
+
+struct Place {           // where a block is, and its pass
+  u32 slice, layer, group, steps, blocks;  // blocks of columns in all
+};
+DEVICE u32 block_of(const Arguments& a, const Place& at, u32 step, u32 half) {
+  return ((step / a.T) * a.groups + at.group) * HALVES + half;
+}
+
+DEVICE void load_input(Producer& p, const Arguments& a, const Place& at, u32 step, u32 half) {
+  const u32 block = block_of(a, at, step, half), t = step % a.T;
+  if (at.layer == 0) {
+    load_chunks(p, a.input + ((u64)block * a.T + t) * (INPUT_CHUNKS * CHUNK_BYTES), INPUT_CHUNKS, nullptr, 0);
+    return;
+  }
+  const Layer& below = a.layers[at.layer - 1];
+  load_chunks(p, below.h + ((u64)block * below.ring + t % below.ring) * (HIDDEN * COLUMNS * 2), HIDDEN / CHUNK,
+    a.flags + ((at.layer - 1) * at.blocks + block) * SLICES, (t + 1) * WRITERS);
+}
+
+DEVICE void load_hidden(Producer& p, const Arguments& a, const Place& at, u32 step, u32 half) {
+  const u32 block = block_of(a, at, step, half), t = step % a.T;
+  const Layer& own = a.layers[at.layer];
+  if (t == 0) {
+    load_chunks(p, a.zeros, HIDDEN / CHUNK, nullptr, 0);
+    return;
+  }
+  load_chunks(p, own.h + ((u64)block * own.ring + (t - 1) % own.ring) * (HIDDEN * COLUMNS * 2), HIDDEN / CHUNK,
+    a.flags + (at.layer * at.blocks + block) * SLICES, t * WRITERS);
+}
+
+DEVICE void produce(const Arguments& a, const Place& at, u32 base) {
+  Producer p = { base, lane_of(), PAIR > 1 ? cluster_rank() : 0, { 0, 0 } };
+  load_input(p, a, at, 0, 0);
+  for (u32 step = 0; step < at.steps; step++)
+    _Pragma("unroll 1") for (u32 half = 0; half < HALVES; half++) {
+      load_hidden(p, a, at, step, half);
+      if (half + 1 < HALVES) load_input(p, a, at, step, half + 1);
+      else load_input(p, a, at, step + 1 < at.steps ? step + 1 : step, 0);
+    }
+}
+
+// -------------------------------------------------------------------------------------- the multiplying warpgroups
+
+struct Consumer {
+  u32 base, thread, group;   // thread of the warpgroup, warpgroup
+  Ring next, oldest;         // next chunk to multiply, oldest that is not given back
+  u32 held;                  // chunks multiplied or being multiplied, and not given back
+};
+
+// Gives back all chunks but the newest `keep`; their products have ended.
+DEVICE void give_back(Consumer& w, u32 keep) {
+  for (; w.held > keep; w.held--) {
+    const u32 lane = w.thread & 31, barrier = empty_barrier(w.base, w.oldest.slot);
+    if (PAIR == 1) { if (lane == 0) barrier_arrive(barrier); }
+    else if (lane < PAIR) barrier_arrive_remote(map_shared(barrier, lane));
+    advance(w.oldest, STRIDE);
+  }
+}
+
+// The same in all lanes of a warp. The compiler then works with uniform registers, and does not foresee the value:
+// else it computes all addresses of a loop ahead and keeps them, where weights should be.
+DEVICE u32 warp_uniform(u32 x) { return __shfl_sync(~0u, x, 0); }
+// Descriptors of tiles [K / 8][rows][8]: the low word moves with the address (in 16 bytes), the high word stays.
+DEVICE u32 low_word(u32 address, u32 rows) { return address >> 4 | rows << 16; }
+DEVICE u64 tile(u32 low) { return (u64)(128 >> 4) << 32 | low; }
+
+DEVICE u32 next_chunk(Consumer& w) {
+  barrier_wait(full_barrier(w.base, w.next.slot), w.next.phase);
+  return low_word(w.base + RING_AT + warp_uniform(w.next.slot) * CHUNK_BYTES, COLUMNS);
+}
+DEVICE void end_chunk(Consumer& w) {
+  wgmma_commit();
+  advance(w.next, STRIDE);
+  w.held++;
+}
+
+
+// d = Wx . input, begun: the newest groups(CHUNKS) groups may still run when this returns.
+template <u32 CHUNKS> DEVICE void input_product(Consumer& w, float (&d)[SUMS]) {
+  const u32 wx = low_word(w.base + warp_uniform(w.group) * (SPLIT ? CHUNK * ROWS * 2 : 64 * 16), ROWS);
+  wgmma_fence();
+  UNROLL for (u32 c = 0; c < CHUNKS / STRIDE; c++) {
+    const u32 b = next_chunk(w);
+    UNROLL for (u32 k = 0; k < CHUNK_STEPS; k++)
+      wgmma_product(d, tile(wx + (c * STRIDE * CHUNK_STEPS + k) * (2 * ROWS)), tile(b + k * (2 * COLUMNS)), c + k != 0);
+    end_chunk(w);
+    if (c >= DEPTH - 1) { wgmma_wait<DEPTH - 1>(); give_back(w, DEPTH - 1); }
+  }
+}
+DEVICE constexpr u32 groups(u32 chunks) { return chunks / STRIDE < DEPTH - 1 ? chunks / STRIDE : DEPTH - 1; }
+
+// d += Wh . h
+DEVICE void recurrent_product(Consumer& w, float (&d)[SUMS], const u32 (&wh)[OWN_CHUNKS * CHUNK_STEPS][4]) {
+  wgmma_fence();
+  UNROLL for (u32 c = 0; c < OWN_CHUNKS; c++) {
+    const u32 b = next_chunk(w);
+    UNROLL for (u32 k = 0; k < CHUNK_STEPS; k++) 
+      wgmma_product(d, wh[c * CHUNK_STEPS + k], tile(b + k * (2 * COLUMNS)), true);
+    end_chunk(w);
+    wgmma_wait<1>();
+    give_back(w, 1);
+  }
+}
+
+// c and h of one cell from its gates before activation, times -log2 e (g: twice), with five exponentials and two
+// reciprocals: sigmoid(i) tanh(g) = (1 - G) / ((1 + I) (1 + G)), I = e^-i, G = e^-2g. The limits keep products
+// of three finite.
+DEVICE float cell(float i, float f, float o, float g, float& c) {
+  const float I = 1.f + exp2_fast(fminf(i, 40.f)), F = 1.f + exp2_fast(fminf(f, 40.f));
+  const float O = 1.f + exp2_fast(fminf(o, 40.f)), G = exp2_fast(fminf(g, 40.f));
+  const float input = I * (1.f + G);
+  c = fmaf(c, input, (1.f - G) * F) * reciprocal_fast(input * F);
+  const float C = exp2_fast(fminf(-2.8853900817779268f * c, 40.f));
+  return (1.f - C) * reciprocal_fast(O * (1.f + C));
+}
+
+// Adds what the other warpgroup summed over its chunks; of the columns, this warpgroup keeps its half.
+DEVICE void add_partial(const Consumer& w, float (&d)[SUMS]) {
+  const u32 here = w.base + PARTIAL_AT + w.thread * 4, bytes = 128 * SUMS / 2 * 4;
+  named_barrier(4, 256);  // the sums before these have been read
+  UNROLL for (u32 i = 0; i < SUMS / 2; i++)
+    store_shared(here + (1 - w.group) * bytes + i * 512, bits_of(w.group ? d[i] : d[SUMS / 2 + i]));
+  named_barrier(3, 256);
+  UNROLL for (u32 i = 0; i < SUMS / 2; i++)
+    d[i] = (w.group ? d[SUMS / 2 + i] : d[i]) + float_of(load_shared(here + w.group * bytes + i * 512));
+}
+
+// Gates of one half of one step: new c, and h to global memory.
+DEVICE void gates(const Consumer& w, float (&d)[SUMS], float (&c)[CELLS], const float (&bias)[4], u32 stage,
+    u8* h, u32* flag) {
+  const u32 lane = w.thread & 31, warp = w.thread >> 5, odd = lane >> 2 & 1;
+  if (SPLIT) add_partial(w, d);
+  // Unit 4 warp + lane / 8 of the warpgroup's 16, first column 2 (lane % 4) + odd.
+  const u32 to = stage + ((warp >> 1) * OWN_COLUMNS + 2 * (lane & 3) + odd) * 16 + (4 * (warp & 1) + (lane >> 3)) * 2;
+  UNROLL for (u32 j = 0; j < CELLS; j++) {
+    const float kept0 = odd ? d[4 * j + 1] : d[4 * j], kept1 = odd ? d[4 * j + 3] : d[4 * j + 2];
+    const float got0 = shuffle_xor(odd ? d[4 * j] : d[4 * j + 1], 4);
+    const float got1 = shuffle_xor(odd ? d[4 * j + 2] : d[4 * j + 3], 4);
+    const float value = cell(fmaf(odd ? got0 : kept0, GATE_SCALE, bias[0]), fmaf(odd ? got1 : kept1, GATE_SCALE, bias[1]),
+      fmaf(odd ? kept0 : got0, GATE_SCALE, bias[2]), fmaf(odd ? kept1 : got1, 2 * GATE_SCALE, bias[3]), c[j]);
+    store_shared_half(to + j * 128, to_value(value));
+  }
+  named_barrier(1 + w.group, 128);
+  if (w.thread < 32 * WRITING_WARPS) {
+    const u32 v = w.thread;
+    if (v < VECTORS) {
+      const u32 place = SPLIT ? v / OWN_COLUMNS * COLUMNS + w.group * OWN_COLUMNS + v % OWN_COLUMNS
+        : w.group * 2 * COLUMNS + v;
+      const uint4 value = load_shared4(stage + v * 16);
+      store_global4(h + place * 16, value);
+    }
+    __syncwarp();
+    if (lane == 0) add_release(flag, 1);
+  }
+}
+
+template <u32 CHUNKS> DEVICE void consume(const Arguments& a, const Place& at, u32 base) {
+  const Layer& layer = a.layers[at.layer];
+  // The shuffle tells the compiler that a warp agrees, so that addresses stay in uniform registers.
+  const u32 group = __shfl_sync(~0u, threadIdx.x >> 7, 0), thread = threadIdx.x & 127, warp = thread >> 5, lane = thread & 31;
+  Consumer w = { base, thread, group, { SPLIT ? group : 0, 0 }, { SPLIT ? group : 0, 0 }, 0 };
+  u32 wh[OWN_CHUNKS * CHUNK_STEPS][4];
+  UNROLL for (u32 k = 0; k < OWN_CHUNKS * CHUNK_STEPS; k++) {
+    const uint4 v = load_global4(layer.wh + ((at.slice * 2 + group) * (OWN_CHUNKS * CHUNK_STEPS) + k) * 128 + thread);
+    wh[k][0] = v.x; wh[k][1] = v.y; wh[k][2] = v.z; wh[k][3] = v.w;
+  }
+  float bias[4];
+  const u32 unit = at.slice * UNITS + (SPLIT ? 0 : group * 16) + 4 * warp + (lane >> 3);
+  UNROLL for (u32 g = 0; g < 4; g++) bias[g] = layer.bias[unit * 4 + g] * (g == 3 ? 2 * GATE_SCALE : GATE_SCALE);
+  const u32 stage = base + STAGE_AT + group * VECTORS * 16;
+  const u32 first_unit_bytes = at.slice * UNITS / 8 * COLUMNS * 16;
+
+  float d[HALVES][SUMS], c[HALVES][CELLS];
+  barrier_wait(base + BARRIERS_AT + 16 * SLOTS, 0);  // Wx is here
+  input_product<CHUNKS>(w, d[0]);
+  wgmma_wait<0>();
+  give_back(w, 0);
+  for (u32 step = 0; step < at.steps; step++) {
+    const u32 t = step % a.T;
+    if (t == 0) UNROLL for (u32 j = 0; j < HALVES * CELLS; j++) c[j / CELLS][j % CELLS] = 0.f;
+    UNROLL for (u32 half = 0; half < HALVES; half++) {
+      recurrent_product(w, d[half], wh);
+      if (HALVES == 2) {
+        // The other half's products run under this half's gates.
+        input_product<CHUNKS>(w, d[1 - half]);
+        wgmma_wait<groups(CHUNKS)>();
+      } else wgmma_wait<0>();
+      give_back(w, HALVES == 2 ? groups(CHUNKS) : 0);
+      const u32 block = block_of(a, at, step, half);
+      u8* h = layer.h + ((u64)block * layer.ring + t % layer.ring) * (HIDDEN * COLUMNS * 2) + first_unit_bytes;
+      u32* flag = a.flags + (at.layer * at.blocks + block) * SLICES + at.slice;
+      gates(w, d[half], c[half], bias, stage + half * STAGE_BYTES, h, flag);
+      if (HALVES == 1) input_product<CHUNKS>(w, d[0]);
+      wgmma_wait<0>();
+      give_back(w, 0);
+    }
+  }
+}
+
+KERNEL(384, lstm_tile, Arguments) {
+  const u32 base = shared_base(), per_group = a.layers_count * SLICES;
+  Place at;
+  at.slice = blockIdx.x % SLICES;
+  at.layer = blockIdx.x / SLICES % a.layers_count;
+  at.group = blockIdx.x / per_group;
+  at.blocks = a.tiles * HALVES;
+  at.steps = (a.tiles - at.group + a.groups - 1) / a.groups * a.T;
+  if (threadIdx.x == 0) {
+    for (u32 s = 0; s < SLOTS; s++) {
+      barrier_init(full_barrier(base, s), 1);
+      barrier_init(empty_barrier(base, s), (SPLIT ? 4 : 8) * PAIR);
+    }
+    const u32 weights = base + BARRIERS_AT + 16 * SLOTS;
+    barrier_init(weights, 1);
+    barrier_init_fence();
+    const u32 bytes = (at.layer == 0 ? INPUT_CHUNKS * CHUNK : HIDDEN) * ROWS * 2;
+    barrier_expect(weights, bytes);
+    const u8* wx = a.layers[at.layer].wx + (u64)at.slice * bytes;
+    for (u32 k = 0; k < bytes; k += 16384)
+      bulk_load(base + k, wx + k, min(16384, bytes - k), weights);
+  }
+  __syncthreads();
+  if (PAIR > 1) cluster_sync();
+  if (threadIdx.x >= 256) {
+    registers_fewer<40>();
+    if (warp_of() == 8) produce(a, at, base);
+  } else {
+    registers_more<232>();
+    if (at.layer == 0) consume<INPUT_CHUNKS>(a, at, base);
+    else consume<HIDDEN / CHUNK>(a, at, base);
+  }
+  __syncwarp();
+  if (PAIR > 1) cluster_sync();  // nobody leaves while a neighbour may still write to or signal it
+}
+
+// ------------------------------------------------------------------------------------------------ before and after
+
+struct InputArguments {
+  const float* x;          // (B, T, F)
+  u8* input;               // [block of columns][T][K / 8][COLUMNS][8]
+  const u32* ring_start;   // or null
+  u32* flags;
+  u32 B, T, F, eighths, flags_count;
+};
+
+// x as the first layer's products read it, zeros where F and B end; and zeroed flags. One thread: 8 features of
+// one sequence and step; a warp 8 sequences x 32 features. Grid (T, blocks of columns), 128 threads.
+KERNEL(128, lstm_tile_input, InputArguments) {
+  const u32 t = blockIdx.x, block = blockIdx.y;
+  const u32 index = (block * a.T + t) * 128 + threadIdx.x;
+  if (index < a.flags_count) a.flags[index] = 0;
+  const u32 row = ((a.ring_start ? *a.ring_start : 0) + t) % a.T;
+  const u32 fours = (a.eighths + 3) / 4, pieces = fours * (COLUMNS / 8);
+  u8* to = a.input + ((u64)block * a.T + t) * a.eighths * COLUMNS * 16;
+  for (u32 piece = warp_of(); piece < pieces; piece += 4) {
+    const u32 column = piece / fours * 8 + (lane_of() >> 2), eighth = piece % fours * 4 + (lane_of() & 3);
+    const u32 b = block * COLUMNS + column, f = eighth * 8;
+    if (eighth >= a.eighths) continue;
+    float v[8];
+    const float* from = a.x + ((u64)b * a.T + row) * a.F + f;
+    if (b < a.B && f + 8 <= a.F && (a.F & 3) == 0) {
+      const float4 low = ((const float4*)from)[0], high = ((const float4*)from)[1];
+      v[0] = low.x; v[1] = low.y; v[2] = low.z; v[3] = low.w; v[4] = high.x; v[5] = high.y; v[6] = high.z; v[7] = high.w;
+    } else {
+      UNROLL for (u32 k = 0; k < 8; k++) v[k] = b < a.B && f + k < a.F ? from[k] : 0.f;
+    }
+    store_global4(to + (eighth * COLUMNS + column) * 16,
+      make_uint4(to_pair(v[0], v[1]), to_pair(v[2], v[3]), to_pair(v[4], v[5]), to_pair(v[6], v[7])));
+  }
+}
+
+struct ResultArguments {
+  const u8* h;         // of the last layer: [block of columns][ring][HIDDEN / 8][COLUMNS][8]
+  const float* w;      // head: (columns, HIDDEN), then (columns) of bias; null: hidden itself
+  float* out;          // head: (B, columns); else (B, H)
+  u32* done;           // mapped, or null
+  u32 B, T, H, ring, columns, is_tanh, count;
+};
+
+// The result from the last step's h. Head: one warp per sequence, 8 per block; done counts blocks.
+KERNEL(256, lstm_tile_head, ResultArguments) {
+  const u32 b = blockIdx.x * 8 + warp_of(), lane = lane_of();
+  const u8* h = a.h + ((u64)(b / COLUMNS) * a.ring + (a.T - 1) % a.ring) * (HIDDEN * COLUMNS * 2) + b % COLUMNS * 16;
+  if (b < a.B)
+    for (u32 column = 0; column < a.columns; column++) {
+      float sum = 0.f;
+      for (u32 e = lane; e < HIDDEN / 8; e += 32) {
+        const uint4 v = load_global4(h + e * COLUMNS * 16);
+        const float4* w = (const float4*)(a.w + column * HIDDEN + e * 8);
+        const float4 w0 = w[0], w1 = w[1];
+        sum += from_value(v.x) * w0.x + from_value(v.x >> 16) * w0.y + from_value(v.y) * w0.z + from_value(v.y >> 16) * w0.w
+          + from_value(v.z) * w1.x + from_value(v.z >> 16) * w1.y + from_value(v.w) * w1.z + from_value(v.w >> 16) * w1.w;
+      }
+      sum = warp_sum(sum) + a.w[a.columns * HIDDEN + column];
+      if (lane == 0) a.out[b * a.columns + column] = a.is_tanh ? tanh_fast(sum) : sum;
+    }
+  if (a.done) {
+    __syncthreads();
+    if (threadIdx.x == 0) add_release_system(a.done, 1);
+  }
+}
