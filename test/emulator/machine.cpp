@@ -302,20 +302,6 @@ void tile_later(u32 to, const void* map, i32 x, i32 y, u32 barrier) {
   if (to % 128) fault("a tile's shared address is no multiple of 128");
   post(to, tile_bytes(tile), barrier, {nullptr, nullptr, nullptr, {}, 0, 0, &tile, x, y});
 }
-static void deliver() {
-  std::vector<Message> now;
-  now.swap(messages);
-  for (const Message& m : now) {
-    if (m.block->alive == 0) { trouble = "a copy arrived at a block that had ended"; return; }
-    if (m.map != nullptr) copy_tile(*m.map, m.x, m.y, m.to, (u32)(m.to - m.block->shared), false);
-    else memcpy(m.to, m.from == nullptr ? m.data : m.from, m.bytes);
-    MBarrier& barrier = m.block->mbarriers[((u32*)(m.block->shared + (m.barrier & 0xffffff) - WINDOW))[1]];
-    barrier.bytes -= m.bytes;
-    settle(*m.block, barrier);
-    progress++;
-  }
-}
-
 static Begun& begun() {
   Begun*& begun = self()->begun;
   if (begun == nullptr) begun = new Begun;
@@ -565,6 +551,12 @@ static void free_cluster(Cluster* cluster) {
 }
 
 // --- the scheduler
+// EMULATOR_ORDER=backwards: lanes, warps, blocks and messages take their turns from the last to the first. What
+// depends on an order that nothing enforces gives other bits.
+static bool is_backwards;
+template <class List, class Act> static void each(List& list, Act act) {
+  for (size_t k = 0; k < list.size() && trouble.empty(); k++) act(list[is_backwards ? list.size() - 1 - k : k]);
+}
 static bool can_run(const Thread& t) { return t.state == READY || (t.state == WAITS && *t.word != t.old); }
 static void resume(Thread& t) {
   t.state = READY;
@@ -574,15 +566,25 @@ static void resume(Thread& t) {
 }
 // A warp runs until each of its lanes waits for others.
 static void run_warp(Warp& warp) {
-  for (Thread& t : warp.lanes) if (t.state == YIELDED) { resume(t); if (!trouble.empty()) return; }
+  each(warp.lanes, [](Thread& t) { if (t.state == YIELDED) resume(t); });
   for (u32 round = 0, ran = 1; ran != 0 && round < 100000; round++) {
     ran = 0;
-    for (Thread& t : warp.lanes) if (can_run(t)) {
-      resume(t);
-      if (!trouble.empty()) return;
-      ran++; progress++;
-    }
+    each(warp.lanes, [&](Thread& t) { if (can_run(t)) { resume(t); ran++; progress++; } });
   }
+}
+
+static void deliver() {
+  std::vector<Message> now;
+  now.swap(messages);
+  each(now, [](const Message& m) {
+    if (m.block->alive == 0) { trouble = "a copy arrived at a block that had ended"; return; }
+    if (m.map != nullptr) copy_tile(*m.map, m.x, m.y, m.to, (u32)(m.to - m.block->shared), false);
+    else memcpy(m.to, m.from == nullptr ? m.data : m.from, m.bytes);
+    MBarrier& barrier = m.block->mbarriers[((u32*)(m.block->shared + (m.barrier & 0xffffff) - WINDOW))[1]];
+    barrier.bytes -= m.bytes;
+    settle(*m.block, barrier);
+    progress++;
+  });
 }
 
 static void run(const Launch& launch) {
@@ -598,11 +600,12 @@ static void run(const Launch& launch) {
       for (u32 rank = 0; rank < launch.cluster; rank++) new_block(launch, started++, cluster, rank);
     }
     const u64 before = progress;
-    for (Cluster* cluster : live) for (Block* block : cluster->blocks) for (Warp& warp : block->warps) {
-      if (warp.alive != 0) run_warp(warp);
-      if (!trouble.empty()) break;
-    }
-    if (trouble.empty()) deliver();
+    each(live, [](Cluster* cluster) {
+      each(cluster->blocks, [](Block* block) {
+        each(block->warps, [](Warp& warp) { if (warp.alive != 0) run_warp(warp); });
+      });
+    });
+    deliver();
     if (!trouble.empty()) { for (Cluster* cluster : live) free_cluster(cluster); return; }
     for (size_t k = live.size(); k-- > 0;) {
       u32 alive = 0;
@@ -621,6 +624,8 @@ const char* launch(const Launch& given) {
   Launch launch = given;
   if (launch.cluster == 0) launch.cluster = 1;
   running = &launch;
+  const char* order = getenv("EMULATOR_ORDER");
+  is_backwards = order != nullptr && strcmp(order, "backwards") == 0;
   trouble.clear(); messages.clear();
   // An address that no memory lies at ends the launch, not the process.
   static u8 signal_stack[64 << 10];

@@ -14,6 +14,7 @@
 #define SPIN_MAX (1u << 24)
 #endif
 DEVICE void trap() { emulator::fault("trap"); }
+DEVICE void fault_if_over(u32 count, u32 limit) { if (count > limit) emulator::fault("trap"); }
 
 // --- where am I
 DEVICE u32 lane_of() { return threadIdx.x & 31; }
