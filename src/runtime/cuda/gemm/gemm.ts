@@ -14,7 +14,7 @@
  */
 import { assert } from "../../../base/assert.ts";
 import type { Argument, BufferSpec, CudaPrecision, DeviceFacts, Launch, TensorMapSpec } from "../launch.ts";
-import { ACTIVATIONS, type Epilogue, type Matrix, type Plan, type RowStatistics } from "./matrix.ts";
+import { ACTIVATIONS, bytesOf, type Epilogue, type Matrix, type Plan, type RowStatistics } from "./matrix.ts";
 import { planMatmulGemm } from "./matmul.ts";
 import { packGemm } from "./pack.ts";
 import { chooseTile, tileSharedBytes, type Tile } from "./tile.ts";
@@ -70,6 +70,8 @@ export function planGemm(gemm: Gemm, device: DeviceFacts, prefix: string, tile?:
   assert(M > 0 && N > 0 && K > 0, `a product of sizes ${M}, ${N}, ${K}`);
   assert(normalise === undefined || normalise.statistics.columns === K, "statistics are of a's rows");
   if (!isForTensorCores(gemm, device)) return planMatmulGemm(gemm, device, prefix);
+  assert(gemm.wantsStatistics !== true || (gemm.out.first ?? 0) + (gemm.out.step ?? 1) === 1,
+    "statistics are of whole matrices");
   const chosen = tile ?? chooseTile(gemm, device);
   const wants = gemm.wantsStatistics === true;
   assert(!wants || N % chosen.columns === 0, `tiles of ${chosen.columns} columns divide ${N}`);
@@ -89,8 +91,8 @@ export function statisticsBuffers(statistics: RowStatistics | null): BufferSpec[
 }
 
 /** w (N, K) in the precision, rows on 16 bytes; bias and column sums float32 (N). */
-function weightBuffers({ N, K, epilogue, normalise }: Gemm, prefix: string): BufferSpec[] {
-  const buffers: BufferSpec[] = [{ name: `${prefix}.w`, bytes: N * Math.ceil(K / 8) * 16, role: "weight" }];
+export function weightBuffers({ N, K, precision, epilogue, normalise }: Gemm, prefix: string): BufferSpec[] {
+  const buffers: BufferSpec[] = [{ name: `${prefix}.w`, bytes: N * Math.ceil(K / 8) * 8 * bytesOf(precision), role: "weight" }];
   if (epilogue.hasBias || normalise) buffers.push({ name: `${prefix}.bias`, bytes: N * 4, role: "weight" });
   if (normalise) buffers.push({ name: `${prefix}.sums`, bytes: N * 4, role: "weight" });
   return buffers;
@@ -133,12 +135,14 @@ function mapOf({ buffer, stride, first = 0, step = 1, column = 0 }: Matrix, size
 /** In the order of gemm.cu's struct. */
 function tileArguments(gemm: Gemm, tile: Tile, prefix: string, statistics: RowStatistics | null): Argument[] {
   const { M, N, K, precision, a, out, epilogue, isOutFloat = false } = gemm, { residual } = epilogue;
+  const hasBias = epilogue.hasBias || gemm.normalise !== undefined;
+  const names = { bias: hasBias ? `${prefix}.bias` : undefined, sums: `${prefix}.sums` };
   const weight: Matrix = { buffer: `${prefix}.w`, stride: Math.ceil(K / 8) * 8 };
   const maps = [mapOf(a, [K, M], [64, 64 * tile.groups], precision),
     mapOf(weight, [K, N], [64, tile.columns], precision)];
   if (tile.split === 1 && !isOutFloat) maps.push(mapOf(out, [N, M], [64, 64], precision));
   if (tile.split === 1 && residualMode(gemm) === 1) maps.push(mapOf(residual!, [N, M], [64, 64], precision));
-  return [...maps, ...epilogueArguments(gemm, prefix, statistics)];
+  return [...maps, ...epilogueArguments(gemm, names, statistics)];
 }
 
 const u32 = (value: number): Argument => ({ kind: "u32", value });
@@ -148,14 +152,13 @@ const f32 = (value: number): Argument => ({ kind: "f32", value });
  * From `bias` on: the same in gemm.cu and matmul.cu. What a variant does not use points at the result. Matrices start
  * at their column; rows are the kernel's arithmetic.
  */
-export function epilogueArguments(gemm: Gemm, prefix: string, statistics: RowStatistics | null): Argument[] {
-  const { M, N, K, out, normalise, epilogue: { hasBias, scale = 1, residual }, isOutFloat = false } = gemm;
+export function epilogueArguments(gemm: Gemm, weights: { readonly bias?: string; readonly sums?: string },
+  statistics: RowStatistics | null): Argument[] {
+  const { M, N, K, out, normalise, epilogue: { scale = 1, residual }, isOutFloat = false } = gemm;
   const bytes = gemm.precision === "float32" ? 4 : 2, from = normalise?.statistics;
-  const at = (buffer: string | false | undefined, offset = 0): Argument =>
-    ({ kind: "address", buffer: typeof buffer === "string" ? buffer : out.buffer, offset });
+  const at = (buffer: string = out.buffer, offset = 0): Argument => ({ kind: "address", buffer, offset });
   return [
-    at((hasBias || normalise !== undefined) && `${prefix}.bias`), at(normalise && `${prefix}.sums`),
-    at(from?.buffer), at(statistics?.buffer),
+    at(weights.bias), at(normalise === undefined ? undefined : weights.sums), at(from?.buffer), at(statistics?.buffer),
     at(out.buffer, (out.column ?? 0) * (isOutFloat ? 4 : bytes)), at(residual?.buffer, (residual?.column ?? 0) * bytes),
     u32(M), u32(N), u32(K),
     u32(out.first ?? 0), u32(out.step ?? 1), u32(out.stride),

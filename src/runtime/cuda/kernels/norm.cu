@@ -67,7 +67,7 @@ struct Arguments {
   Rows x_at, residual_at, sum_at, out_at;
   u32 rows; float epsilon;
 };
-KERNEL_RESIDENT(WARPS * 32, 1, layer_norm, Arguments) {
+KERNEL(WARPS * 32, layer_norm, Arguments) {
   const u32 row = blockIdx.x * WARPS + warp_of();
   let_dependents_start();
   wait_for_prior_kernel();
@@ -95,7 +95,7 @@ struct Arguments {
   Rows x_at;
   u32 rows; float epsilon;
 };
-KERNEL_RESIDENT(WARPS * 32, 1, head, Arguments) {
+KERNEL(WARPS * 32, head, Arguments) {
   const u32 row = blockIdx.x * WARPS + warp_of();
   let_dependents_start();
   wait_for_prior_kernel();
@@ -118,7 +118,7 @@ KERNEL_RESIDENT(WARPS * 32, 1, head, Arguments) {
 }
 #elif KIND == 2
 struct Arguments { const Element* x; float2* out; Rows x_at; u32 rows; };
-KERNEL_RESIDENT(WARPS * 32, 1, statistics, Arguments) {
+KERNEL(WARPS * 32, statistics, Arguments) {
   const u32 row = blockIdx.x * WARPS + warp_of();
   let_dependents_start();
   wait_for_prior_kernel();
@@ -134,7 +134,7 @@ struct Arguments {
   Rows from_at, to_at;
   u32 rows, columns, padded, T;   // padded: columns of `to`, a multiple of 8
 };
-KERNEL_RESIDENT(256, 1, convert, Arguments) {
+KERNEL(256, convert, Arguments) {
   let_dependents_start();
   wait_for_prior_kernel();
   const u32 pieces = a.padded / 8, i = blockIdx.x * 256 + threadIdx.x, r = i / pieces, c = i % pieces * 8;
