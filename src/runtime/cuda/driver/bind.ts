@@ -1,6 +1,6 @@
 /**
- * A launch list on a GPU: its kernels compiled and loaded, its buffers in memory, its arguments encoded. What is
- * left for a run is one call per launch, or, captured as a CUDA graph, one call.
+ * A launch list on a GPU: its kernels compiled and loaded, its buffers in memory, its arguments encoded.
+ * What is left for a run is one call per launch, or, captured as a CUDA graph, one call.
  *
  *   LaunchList ── bind ──> Bound ── capture ──> CudaGraph ── launch, launch, launch ...
  */
@@ -30,7 +30,9 @@ export interface Bound extends Disposable {
   read(buffer: string): Uint8Array;
   /** Where a buffer lies. */
   place(buffer: string): Placed;
-  /** Fills buffers as their `fill` says, as before the first run: after a fault in which a run was cut off. */
+  /**
+   * Fills buffers as their `fill` says, as before the first run: after a fault in which a run was cut off.
+   */
   refill(): void;
   /** Frees its memory; the graphs that were captured from it must not be launched any more. */
   close(): void;
@@ -45,7 +47,10 @@ export interface CudaGraph extends Disposable {
 }
 
 export interface BindOptions {
-  /** Instead of leaving memory as it is: every byte of buffers without a fill. A test's way to find reads of it. */
+  /**
+   * Instead of leaving memory as it is: every byte of buffers without a fill. A test's way to find reads of
+   * it.
+   */
   readonly poison?: number;
 }
 
@@ -63,7 +68,8 @@ export interface Binding {
 }
 
 /** Binds a list. Throws CudaError: compile, no-nvrtc, out-of-memory, too-large, fault. */
-export function bindLaunches(binding: Binding, list: LaunchList, given: Given, { poison }: BindOptions = {}): Bound {
+export function bindLaunches(binding: Binding, list: LaunchList, given: Given, { poison }: BindOptions = {}):
+  Bound {
   binding.use();
   const { driver } = binding, undo: (() => void)[] = [];
   const close = (): void => { while (undo.length > 0) undo.pop()?.(); };
@@ -72,7 +78,9 @@ export function bindLaunches(binding: Binding, list: LaunchList, given: Given, {
     const { arena, places } = placeBuffers(binding, list, given, undo);
     const encoded = encodeLaunches(driver, list.launches, (name) => placeOf(places, name));
     undo.push(() => { encoded.free(); });
-    list.launches.forEach((launch, k) => { checkFit(binding, launch, kernels[k], encoded.launches[k].config); });
+    list.launches.forEach((launch, k) => {
+      checkFit(binding, launch, kernels[k], encoded.launches[k].config);
+    });
     const own = list.buffers.filter(({ name }) => !(name in given));
     fillBuffers(binding, own, places, poison);
     return boundOf({ binding, list, kernels, places, encoded, own, close, arenaBytes: arena });
@@ -128,7 +136,8 @@ function boundOf({ binding, list, kernels, places, encoded, own, close, arenaByt
       const place = placeOf(places, buffer), bytes = new Uint8Array(place.bytes);
       assert(isOpen, `${list.name} is closed`);
       binding.use();
-      driver.check(driver.cuMemcpyDtoHAsync_v2(bytes, place.address, place.bytes, last.handle), `reading ${buffer}`);
+      driver.check(driver.cuMemcpyDtoHAsync_v2(bytes, place.address, place.bytes, last.handle),
+        `reading ${buffer}`);
       last.synchronize();
       return bytes;
     },
@@ -163,35 +172,37 @@ function placeBuffers(binding: Binding, list: LaunchList, given: Given, undo: ((
   if (memory !== null) undo.push(() => { memory.close(); });
   for (const { name, bytes: wanted } of list.buffers) {
     const own = offsets.get(name);
-    const place = own === undefined ? given[name] : { address: (memory as Placed).address + BigInt(own), bytes: wanted };
-    assert(place.bytes >= wanted, `${name} of ${list.name} needs ${wanted} bytes and was given ${place.bytes}`);
+    const place = own === undefined ? given[name]
+      : { address: (memory as Placed).address + BigInt(own), bytes: wanted };
+    assert(place.bytes >= wanted,
+      `${name} of ${list.name} needs ${wanted} bytes and was given ${place.bytes}`);
     places.set(name, place);
   }
   return { arena: bytes, places };
 }
 
 /** Fills, in the GPU's own stream, and waits. */
-function fillBuffers({ driver, stream }: Binding, buffers: readonly BufferSpec[], places: ReadonlyMap<string, Placed>,
-  poison?: number): void {
+function fillBuffers({ driver, stream }: Binding, buffers: readonly BufferSpec[],
+  places: ReadonlyMap<string, Placed>, poison?: number): void {
   for (const { name, bytes, fill = poison } of buffers) {
     if (fill === undefined || bytes === 0) continue;
-    driver.check(driver.cuMemsetD8Async(placeOf(places, name).address, fill, bytes, stream.handle), `filling ${name}`);
+    const { address } = placeOf(places, name);
+    driver.check(driver.cuMemsetD8Async(address, fill, bytes, stream.handle), `filling ${name}`);
   }
   stream.synchronize();
 }
 
 /** Blocks that wait for each other must all be there at once: asked before they would wait for ever. */
-function checkFit({ driver, multiprocessors }: Binding, launch: Launch, kernel: Kernel, config: bigint): void {
+function checkFit(binding: Binding, launch: Launch, kernel: Kernel, config: bigint): void {
+  const { driver, multiprocessors } = binding;
   const { grid, block, sharedBytes, cluster = 1, isCooperative } = launch;
   if (cluster === 1 && isCooperative !== true) return;
   const wanted = grid[0] * grid[1] * grid[2], count = new Int32Array(1);
-  const doing = `asking how many blocks of ${kernel.name} run at once`;
-  if (cluster > 1) driver.check(driver.cuOccupancyMaxActiveClusters(count, kernel.handle, config), doing);
-  else {
-    driver.check(driver.cuOccupancyMaxActiveBlocksPerMultiprocessor(count, kernel.handle, block, sharedBytes), doing);
-    count[0] *= multiprocessors;
-  }
-  const most = count[0] * cluster, needed = isCooperative === true ? wanted : cluster;
+  const code = cluster > 1 ? driver.cuOccupancyMaxActiveClusters(count, kernel.handle, config)
+    : driver.cuOccupancyMaxActiveBlocksPerMultiprocessor(count, kernel.handle, block, sharedBytes);
+  driver.check(code, `asking how many blocks of ${kernel.name} run at once`);
+  const most = count[0] * (cluster > 1 ? cluster : multiprocessors);
+  const needed = isCooperative === true ? wanted : cluster;
   if (most >= needed) return;
   const of = cluster > 1 ? ` in clusters of ${cluster}` : "";
   throw new CudaError("too-large", `${kernel.name} needs ${needed} blocks at once${of} (${block} threads, `

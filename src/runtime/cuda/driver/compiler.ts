@@ -26,17 +26,20 @@ export interface Compiler {
 }
 
 /** What NVRTC calls a GPU: with "a" its own instructions (wgmma of 9.0) are allowed. */
-export const architectureOf = (capability: number): string => `sm_${capability}${capability === 90 ? "a" : ""}`;
+export const architectureOf = (capability: number): string =>
+  `sm_${capability}${capability === 90 ? "a" : ""}`;
 
 /** The first NVRTC that can compile for such a GPU, for such a driver; null: none. */
 export function chooseNvrtc(files: readonly NvrtcFile[], capability: number, driverVersion: number):
   NvrtcFile | null {
   const driverMajor = Math.floor(driverVersion / 1000);
-  const knows = files.filter(({ version }) => version === null || minor(version) >= minor(firstFor(capability)));
-  // Machine code of a later major version than the driver's may be refused: such a compiler is the last choice.
+  const least = order(firstFor(capability));
+  const knows = files.filter(({ version }) => version === null || order(version) >= least);
+  // Machine code of a later major version than the driver's may be refused: such a compiler is the last
+  // choice.
   return knows.find(({ version }) => version === null || version[0] <= driverMajor) ?? knows[0] ?? null;
 }
-const minor = ([first, second]: readonly [number, number]): number => first * 100 + second;
+const order = ([first, second]: readonly [number, number]): number => first * 100 + second;
 /** The first CUDA version whose compiler knows a capability. */
 function firstFor(capability: number): readonly [number, number] {
   if (capability >= 100) return [12, 8];
@@ -52,7 +55,8 @@ interface Options {
   readonly environment?: Environment;
 }
 
-export function openCompiler({ capability, driverVersion, cache, nvrtc, environment = process.env }: Options): Compiler {
+export function openCompiler({ capability, driverVersion, cache, nvrtc, environment = process.env }: Options):
+  Compiler {
   const architecture = architectureOf(capability);
   const files = nvrtcFiles(nvrtc === undefined ? environment : { DMN_NVRTC: nvrtc });
   const chosen = chooseNvrtc(files, capability, driverVersion);
@@ -92,8 +96,8 @@ export function openCompiler({ capability, driverVersion, cache, nvrtc, environm
 }
 
 /** What to do where no compiler is found. */
-export const NVRTC_REMEDY = "install NVRTC: pip install nvidia-cuda-nvrtc (or a CUDA toolkit), or set DMN_NVRTC to "
-  + "the path of libnvrtc.so";
+export const NVRTC_REMEDY = "install NVRTC: pip install nvidia-cuda-nvrtc (or a CUDA toolkit), or set "
+  + "DMN_NVRTC to the path of libnvrtc.so";
 
 const missing = (architecture: string, hasOld: boolean): CudaError => new CudaError("no-nvrtc",
   hasOld ? `the NVRTC that was found is too old to compile for this GPU (${architecture})`
@@ -106,7 +110,8 @@ function stampOf(file: string): string {
   return createHash("sha256").update(`${status?.size} ${status?.mtimeMs}`).digest("hex").slice(0, 12);
 }
 
-function nvccOn({ PATH = "" }: Environment): string | null {
+/** nvcc on PATH; null: none. */
+export function nvccOn({ PATH = "" }: Environment): string | null {
   return PATH.split(":").filter((folder) => folder !== "").map((folder) => path.join(folder, "nvcc"))
     .find((file) => fs.existsSync(file)) ?? null;
 }
@@ -117,8 +122,8 @@ function compileByNvcc(nvcc: string, source: KernelText, architecture: string): 
     for (const [name, text] of source.headers) fs.writeFileSync(path.join(folder, name), text);
     fs.writeFileSync(path.join(folder, "kernel.cu"), source.text);
     const compute = architecture.replace("sm_", "compute_");
-    const { status, stderr } = spawnSync(nvcc, ["-cubin", "-std=c++17", "-gencode", `arch=${compute},code=${architecture}`,
-      ...source.defines, "-I", folder, "-o", "kernel.cubin", "kernel.cu"], { cwd: folder, encoding: "utf8" });
+    const { status, stderr } = spawnSync(nvcc, ["-cubin", "-std=c++17", "-gencode",
+      `arch=${compute},code=${architecture}`, ...source.defines, "-o", "kernel.cubin", "kernel.cu"], { cwd: folder, encoding: "utf8" });
     if (status !== 0) throw compileError(source.name, stderr);
     return fs.readFileSync(path.join(folder, "kernel.cubin"));
   } finally { fs.rmSync(folder, { recursive: true }); }

@@ -5,8 +5,8 @@
  *                                 COMPILER: its version and a stamp of its file
  *   8 bytes "dmncub01"  32 bytes SHA-256 of the rest  the rest: machine code
  *
- * A file is whole or absent (written beside, renamed). What is damaged is removed and compiled again. A cache that
- * cannot be written is no error: it is slower. Over `bytesMax`, what was unused longest goes.
+ * A file is whole or absent (written beside, renamed). What is damaged is removed and compiled again. A
+ * cache that cannot be written is no error: it is slower. Over `bytesMax`, what was unused longest goes.
  */
 import { createHash, randomBytes } from "node:crypto";
 import * as fs from "node:fs";
@@ -25,12 +25,17 @@ const ABANDONED_MS = 3_600_000;
 
 export interface CubinCache {
   readonly folder: string;
-  /** The machine code; null when it is not there or was damaged. A null compiler takes any that `isUsable`. */
+  /**
+   * The machine code; null when it is not there or was damaged. A null compiler takes any that `isUsable`.
+   */
   find(key: string, compiler: string | null, isUsable?: (compiler: string) => boolean): Uint8Array | null;
   store(key: string, compiler: string, cubin: Uint8Array): void;
 }
 
-/** Where compiled kernels are kept: DMN_CUBIN_CACHE (a folder, or "off"), else the user's cache; null: nowhere. */
+/**
+ * Where compiled kernels are kept: DMN_CUBIN_CACHE (a folder, or "off"), else the user's cache; null:
+ * nowhere.
+ */
 export function cubinCacheFolder({ DMN_CUBIN_CACHE, XDG_CACHE_HOME, HOME }: Environment): string | null {
   if (DMN_CUBIN_CACHE === "off") return null;
   if (DMN_CUBIN_CACHE !== undefined && DMN_CUBIN_CACHE !== "") return path.resolve(DMN_CUBIN_CACHE);
@@ -38,7 +43,9 @@ export function cubinCacheFolder({ DMN_CUBIN_CACHE, XDG_CACHE_HOME, HOME }: Envi
   return path.join(isSet ? XDG_CACHE_HOME : path.join(HOME ?? os.homedir(), ".cache"), "dmn", "cubin");
 }
 
-/** The key of a compilation: every text that goes into it, with its length, so that no two can run together. */
+/**
+ * The key of a compilation: every text that goes into it, with its length, so that no two can run together.
+ */
 export function cubinKey(parts: readonly string[]): string {
   const hash = createHash("sha256");
   for (const part of parts) hash.update(`${Buffer.byteLength(part)}\n`).update(part);
@@ -46,15 +53,15 @@ export function cubinKey(parts: readonly string[]): string {
 }
 
 /** `now` is in ms since 1970. */
-export function openCubinCache(folder: string, { bytesMax = BYTES_MAX, now }: { bytesMax?: number; now: () => number }):
-  CubinCache {
+export function openCubinCache(folder: string,
+  { bytesMax = BYTES_MAX, now }: { bytesMax?: number; now: () => number }): CubinCache {
   const place = (key: string, compiler: string): string => path.join(folder, `${key}.${compiler}.cubin`);
   const read = (file: string): Uint8Array | null => {
     let content: Buffer;
     try { content = fs.readFileSync(file); } catch { return null; }
     const cubin = content.subarray(HEAD_BYTES);
     const isWhole = content.length > HEAD_BYTES && content.subarray(0, MAGIC.length).equals(MAGIC)
-      && content.subarray(MAGIC.length, HEAD_BYTES).equals(createHash("sha256").update(cubin).digest());
+      && content.subarray(MAGIC.length, HEAD_BYTES).equals(sha256(cubin));
     if (!isWhole) { removeFile(file); return null; }
     touch(file, now());
     return cubin;
@@ -77,13 +84,15 @@ export function openCubinCache(folder: string, { bytesMax = BYTES_MAX, now }: { 
       const temporary = `${file}.${process.pid}.${randomBytes(4).toString("hex")}${TEMPORARY}`;
       try {
         makeFolder(folder);
-        fs.writeFileSync(temporary, Buffer.concat([MAGIC, createHash("sha256").update(cubin).digest(), cubin]));
+        fs.writeFileSync(temporary, Buffer.concat([MAGIC, sha256(cubin), cubin]));
         fs.renameSync(temporary, file);
         trim(folder, bytesMax, now());
       } catch { removeFile(temporary); }
     },
   };
 }
+
+const sha256 = (bytes: Uint8Array): Buffer => createHash("sha256").update(bytes).digest();
 
 /** Removes what was unused longest until the folder holds at most `bytesMax`. */
 function trim(folder: string, bytesMax: number, nowMs: number): void {

@@ -1,17 +1,20 @@
 /**
- * A GPU, opened: what it is, its memory, its streams, and launch lists bound to it. One Cuda per GPU and process
- * owns the device; several models share it.
+ * A GPU, opened: what it is, its memory, its streams, and launch lists bound to it. One Cuda per GPU and
+ * process owns the device; several models share it.
  */
 import { assert } from "../../../base/assert.ts";
 import type { DeviceFacts, KernelSource, LaunchList } from "../launch.ts";
 import { bindLaunches, type BindOptions, type Binding, type Bound, type Given } from "./bind.ts";
 import { openCompiler, type Compiler } from "./compiler.ts";
 import { cubinCacheFolder, openCubinCache } from "./cubin-cache.ts";
-import { DEVICE_ATTRIBUTE, openDriver, type Driver } from "./driver.ts";
+import { openDriver, type Driver } from "./driver.ts";
 import { CudaError } from "./error.ts";
-import { readFacts } from "./facts.ts";
-import { allocateDevice, allocateMapped, deviceMemory, type DeviceMemory, type MappedMemory } from "./memory.ts";
+import { busIdOf, readFacts } from "./facts.ts";
+import { allocateDevice, allocateMapped, deviceMemory, type DeviceMemory, type MappedMemory }
+  from "./memory.ts";
 import { loadModule, type Module } from "./module.ts";
+import { openNvml, type GpuHealth } from "./nvml.ts";
+import { openPool, type TensorPool } from "./pool.ts";
 import { kernelText } from "./source.ts";
 import { openEvent, openStream, type CudaEvent, type Stream } from "./stream.ts";
 
@@ -22,6 +25,8 @@ export interface CudaOptions {
   readonly libraries?: { readonly cuda?: string; readonly nvrtc?: string; readonly nvml?: string };
   /** Where compiled kernels are kept; null: nowhere; absent: as DMN_CUBIN_CACHE says, or the user's cache. */
   readonly cacheFolder?: string | null;
+  /** The most that the pool takes, as a share of the GPU's memory; 0.85 by default. */
+  readonly poolShare?: number;
 }
 
 export interface Cuda extends Disposable {
@@ -39,6 +44,10 @@ export interface Cuda extends Disposable {
   /** Pinned host memory that kernels read and write in place. */
   allocateMapped(bytes: number): MappedMemory;
   memory(): { freeBytes: number; totalBytes: number };
+  /** Tensors that are kept for reuse; what `bind` allocates comes from it. */
+  readonly pool: TensorPool;
+  /** Memory, load, temperature and power; null where NVML is missing. */
+  health(): GpuHealth | null;
   stream(priority?: number): Stream;
   event(isTimed?: boolean): CudaEvent;
   /** Binds a list; buffers that are not given are allocated. Throws CudaError. */
@@ -50,8 +59,12 @@ export interface Cuda extends Disposable {
 /** The context that is current in this thread, so that naming it again costs nothing. */
 let current: bigint | null = null;
 
+/** Of files' times: the cache must know which was used last. */
+const wallMs = (): number => performance.timeOrigin + performance.now();
+
 /** Opens a GPU. Throws CudaError: no-driver, old-driver, no-device, no-nvrtc. */
-export function openCuda({ device: ordinal = 0, libraries = {}, cacheFolder }: CudaOptions = {}): Cuda {
+export function openCuda(options: CudaOptions = {}): Cuda {
+  const { device: ordinal = 0, libraries = {}, cacheFolder, poolShare } = options;
   const driver = openDriver(libraries.cuda);
   const device = deviceAt(driver, ordinal);
   const retained = new BigUint64Array(1);
@@ -64,12 +77,12 @@ export function openCuda({ device: ordinal = 0, libraries = {}, cacheFolder }: C
   };
   try {
     use();
-    const capability = capabilityOf(driver, device, ordinal);
     const folder = cacheFolder === undefined ? cubinCacheFolder(process.env) : cacheFolder;
-    const cache = folder === null ? null : openCubinCache(folder, { now: () => performance.timeOrigin + performance.now() });
-    const compiler = openCompiler({ capability, driverVersion: driver.version, cache, nvrtc: libraries.nvrtc });
-    const facts = readFacts(driver, device, compiler);
-    return cudaOf({ driver, device, ordinal, compiler, facts, use, context });
+    const cache = folder === null ? null : openCubinCache(folder, { now: wallMs });
+    const { facts, compiler } = readFacts(driver, device, (capability) =>
+      openCompiler({ capability, driverVersion: driver.version, cache, nvrtc: libraries.nvrtc }));
+    const { nvml } = libraries;
+    return cudaOf({ driver, device, ordinal, compiler, facts, use, context, poolShare, nvml });
   } catch (error) {
     driver.cuDevicePrimaryCtxRelease_v2(device);
     current = null;
@@ -89,21 +102,6 @@ function deviceAt(driver: Driver, ordinal: number): number {
   return value[0];
 }
 
-/** The least compute capability that our kernels run on: asynchronous copies, bfloat16. */
-const CAPABILITY_MIN = 80;
-
-function capabilityOf(driver: Driver, device: number, ordinal: number): number {
-  const value = new Int32Array(1);
-  const read = (attribute: number): number => {
-    driver.check(driver.cuDeviceGetAttribute(value, attribute, device), `asking about GPU ${ordinal}`);
-    return value[0];
-  };
-  const capability = 10 * read(DEVICE_ATTRIBUTE.capabilityMajor) + read(DEVICE_ATTRIBUTE.capabilityMinor);
-  if (capability >= CAPABILITY_MIN) return capability;
-  throw new CudaError("no-device", `GPU ${ordinal} has compute capability ${capability / 10}, 8.0 is the least`,
-    { hint: "GPUs from 2020 on have it (A100, RTX 30, L4, H100 and later)" });
-}
-
 interface Opened {
   readonly driver: Driver;
   readonly device: number;
@@ -111,28 +109,41 @@ interface Opened {
   readonly compiler: Compiler;
   readonly facts: DeviceFacts;
   readonly context: bigint;
+  readonly poolShare: number | undefined;
+  readonly nvml: string | undefined;
   readonly use: () => void;
 }
 
-function cudaOf({ driver, device, ordinal, compiler, facts, context, use }: Opened): Cuda {
+function cudaOf({ driver, device, ordinal, compiler, facts, context, use, poolShare, nvml }: Opened): Cuda {
+  const pool = openPool({ totalBytes: facts.memoryBytes, capShare: poolShare,
+    allocate: (bytes) => { use(); return allocateDevice(driver, bytes); } });
   const modules = moduleShelf(driver, compiler);
   const own = openStream(driver);
   let isOpen = true;
   const binding: Binding = {
     driver, use, stream: own, multiprocessors: facts.multiprocessors,
-    allocate: (bytes) => allocateDevice(driver, bytes),
+    allocate: (bytes) => {
+      const tensor = pool.acquire([bytes], "uint8");
+      const close = (): void => { pool.release(tensor); };
+      return { ...tensor, close, [Symbol.dispose]: close };
+    },
     acquire: (source) => modules.acquire(source), release: (source) => { modules.release(source); },
   };
-  const close = (): void => {
+  const shut = (): void => {
     if (!isOpen) return;
     isOpen = false;
     own.close();
     modules.close();
+    pool.close();
     driver.cuDevicePrimaryCtxRelease_v2(device);
     if (current === context) current = null;
   };
   return {
-    facts, ordinal, driver, compiler, use,
+    facts, ordinal, driver, compiler, use, pool,
+    health() {
+      const opened = openNvml(nvml);
+      try { return opened?.health(busIdOf(driver, device)) ?? null; } finally { opened?.close(); }
+    },
     compile(source) { use(); return loadModule(driver, compiler.compile(kernelText(source)), source.name); },
     prepare: (list) => modules.prepare(list),
     allocate(bytes) { use(); return allocateDevice(driver, bytes); },
@@ -144,8 +155,8 @@ function cudaOf({ driver, device, ordinal, compiler, facts, context, use }: Open
       assert(isOpen, `GPU ${ordinal} is closed`);
       return bindLaunches(binding, list, given, options);
     },
-    close,
-    [Symbol.dispose]: close,
+    close: shut,
+    [Symbol.dispose]: shut,
   };
 }
 

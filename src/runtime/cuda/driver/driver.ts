@@ -129,14 +129,16 @@ export function openDriver(file?: string): Driver {
   try {
     first = library.functions({ cuInit: DRIVER.cuInit, cuDriverGetVersion: DRIVER.cuDriverGetVersion });
   } catch (error) {
-    throw new CudaError("no-driver", `${library.file} is no CUDA driver: ${messageOf(error)}`, { cause: error });
+    throw new CudaError("no-driver", `${library.file} is no CUDA driver: ${messageOf(error)}`,
+      { cause: error });
   }
   const version = new Int32Array(1);
   first.cuDriverGetVersion(version);
   const update = "update the driver (525 or newer): its packages are named nvidia-driver";
   if (version[0] < VERSION_MIN) {
     throw new CudaError("old-driver",
-      `the NVIDIA driver is too old: it knows CUDA ${versionText(version[0])}, 12.0 is the least`, { hint: update });
+      `the NVIDIA driver is too old: it knows CUDA ${versionText(version[0])}, 12.0 is the least`,
+      { hint: update });
   }
   let functions: Functions<typeof DRIVER>;
   try { functions = library.functions(DRIVER); } catch (error) {
@@ -168,6 +170,7 @@ function openFirst(names: readonly string[]): OpenedLibrary {
   }
   throw new CudaError("no-driver", `no NVIDIA driver: ${names[0]} cannot be loaded (${messageOf(last)})`, {
     cause: last,
-    hint: "on a machine with an NVIDIA GPU install its driver (packages named nvidia-driver); nvidia-smi shows it",
+    hint: "on a machine with an NVIDIA GPU install its driver (packages named nvidia-driver); "
+      + "nvidia-smi shows it",
   });
 }

@@ -3,7 +3,7 @@
  * few pointers that were made once.
  *
  *   per launch, each part aligned to 64 bytes:
- *   | pointer to the struct | the struct (layoutArguments) | CUlaunchConfig, 56 | CUlaunchAttribute, 72 each |
+ *   | pointer to the struct | the struct | CUlaunchConfig (56) | CUlaunchAttribute (72) ... |
  */
 import { assert } from "../../../base/assert.ts";
 import { layoutArguments, type Launch, type TensorMapSpec } from "../launch.ts";
@@ -34,7 +34,12 @@ export interface EncodedLaunches {
 
 const up = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 
-interface Parts { readonly struct: number; readonly config: number; readonly attributes: number; readonly end: number }
+interface Parts {
+  readonly struct: number;
+  readonly config: number;
+  readonly attributes: number;
+  readonly end: number;
+}
 
 function partsFrom(start: number, launch: Launch): Parts {
   const { bytes } = layoutArguments(launch.arguments);
@@ -44,7 +49,8 @@ function partsFrom(start: number, launch: Launch): Parts {
 }
 
 /** Encodes all launches of a list. */
-export function encodeLaunches(driver: Driver, launches: readonly Launch[], addresses: Addresses): EncodedLaunches {
+export function encodeLaunches(driver: Driver, launches: readonly Launch[], addresses: Addresses):
+  EncodedLaunches {
   let end = 0;
   const parts = launches.map((launch) => {
     const own = partsFrom(end, launch);
@@ -57,12 +63,14 @@ export function encodeLaunches(driver: Driver, launches: readonly Launch[], addr
   const view = new DataView(memory.view, skip), base = memory.pointer + BigInt(skip);
   new Uint8Array(memory.view).fill(0);
   try {
-    launches.forEach((launch, k) => { encodeLaunch({ driver, view, base }, launch, parts[k], addresses, k); });
+    const target = { driver, view, base };
+    launches.forEach((launch, k) => { encodeLaunch(target, launch, parts[k], addresses, k); });
   } catch (error) { memory.free(); throw error; }
   return finished(memory, view, base, parts);
 }
 
-function finished(memory: HostMemory, view: DataView, base: bigint, parts: readonly Parts[]): EncodedLaunches {
+function finished(memory: HostMemory, view: DataView, base: bigint, parts: readonly Parts[]):
+  EncodedLaunches {
   let named = 0n;
   return {
     launches: parts.map(({ struct, config }) =>
@@ -78,14 +86,16 @@ function finished(memory: HostMemory, view: DataView, base: bigint, parts: reado
 
 interface Target { readonly driver: Driver; readonly view: DataView; readonly base: bigint }
 
-function encodeLaunch(target: Target, launch: Launch, parts: Parts, addresses: Addresses, index: number): void {
+function encodeLaunch(target: Target, launch: Launch, parts: Parts, addresses: Addresses, index: number):
+  void {
   const { view, base } = target, { struct, config, attributes } = parts;
   view.setBigUint64(struct - ALIGNMENT, base + BigInt(struct), true);
   const { offsets } = layoutArguments(launch.arguments);
   launch.arguments.forEach((field, k) => {
     const at = struct + offsets[k];
-    if (field.kind === "address") view.setBigUint64(at, addressOf(addresses, field.buffer, field.offset ?? 0), true);
-    else if (field.kind === "tensorMap") encodeTensorMap(target, field.map, at, addresses);
+    if (field.kind === "address") {
+      view.setBigUint64(at, addressOf(addresses, field.buffer, field.offset ?? 0), true);
+    } else if (field.kind === "tensorMap") encodeTensorMap(target, field.map, at, addresses);
     else if (field.kind === "f32") view.setFloat32(at, field.value, true);
     else if (field.kind === "i32") view.setInt32(at, field.value, true);
     else view.setUint32(at, field.value, true);
@@ -117,7 +127,8 @@ function encodeAttributes(view: DataView, start: number, launch: Launch, index: 
 
 function addressOf(addresses: Addresses, buffer: string, offset: number): bigint {
   const { address, bytes } = addresses(buffer);
-  assert(offset >= 0 && offset <= bytes, `an argument points ${offset} bytes into ${buffer}, which has ${bytes}`);
+  assert(offset >= 0 && offset <= bytes,
+    `an argument points ${offset} bytes into ${buffer}, which has ${bytes}`);
   return address + BigInt(offset);
 }
 
@@ -126,14 +137,15 @@ const ELEMENTS = { f16: { id: 6, bytes: 2 }, f32: { id: 7, bytes: 4 }, bf16: { i
 const SWIZZLES = { 0: 0, 32: 1, 64: 2, 128: 3 } as const;
 const PROMOTE_TO_256_BYTES = 3;
 
-function encodeTensorMap({ driver, base }: Target, map: TensorMapSpec, at: number, addresses: Addresses): void {
+function encodeTensorMap({ driver, base }: Target, map: TensorMapSpec, at: number, addresses: Addresses):
+  void {
   const { sizes, strides, box, element, swizzle, buffer, offset = 0 } = map, rank = sizes.length;
   assert(strides.length === rank - 1 && box.length === rank, `the tensor map of ${buffer} has uneven ranks`);
   const last = rank === 1 ? ELEMENTS[element].bytes : strides[rank - 2];
   assert(offset + sizes[rank - 1] * last <= addresses(buffer).bytes, `the tensor map of ${buffer} leaves it`);
   driver.check(driver.cuTensorMapEncodeTiled(base + BigInt(at), ELEMENTS[element].id, rank,
     addressOf(addresses, buffer, offset), BigUint64Array.from(sizes, BigInt),
-    BigUint64Array.from(rank === 1 ? [0] : strides, BigInt), Uint32Array.from(box), Uint32Array.from(box, () => 1),
-    0, SWIZZLES[swizzle], PROMOTE_TO_256_BYTES, 0),
+    BigUint64Array.from(rank === 1 ? [0] : strides, BigInt), Uint32Array.from(box),
+    Uint32Array.from(box, () => 1), 0, SWIZZLES[swizzle], PROMOTE_TO_256_BYTES, 0),
   `describing ${buffer} (${sizes.join(" x ")}, box ${box.join(" x ")}) to the copy engine`);
 }

@@ -1,6 +1,6 @@
 /**
- * What can go wrong between us and a GPU, as one error: a reason to decide by, one sentence to read, and what to
- * do about it. Whoever can go on without a GPU catches it; whoever cannot shows both sentences.
+ * What can go wrong between us and a GPU, as one error: a reason to decide by, one sentence to read, and
+ * what to do about it. Whoever can go on without a GPU catches it; whoever cannot shows both sentences.
  */
 
 export type CudaReason =
@@ -31,7 +31,8 @@ export class CudaError extends Error {
   readonly code: number | null;
   /** The next command or step; "" when there is none. */
   readonly hint: string;
-  constructor(reason: CudaReason, message: string, more: { code?: number; hint?: string; cause?: unknown } = {}) {
+  constructor(reason: CudaReason, message: string,
+    more: { code?: number; hint?: string; cause?: unknown } = {}) {
     super(message, more.cause === undefined ? {} : { cause: more.cause });
     this.reason = reason;
     this.code = more.code ?? null;
@@ -82,7 +83,8 @@ export function errorOf(code: number, name: string, text: string, doing: string)
       { code, hint: "update the driver, or point DMN_NVRTC at an NVRTC of the driver's CUDA version" });
   }
   if (code === 720) {
-    return new CudaError("too-large", `blocks that must run at once do not fit on this GPU, ${doing}`, { code });
+    return new CudaError("too-large", `blocks that must run at once do not fit on this GPU, ${doing}`,
+      { code });
   }
   return new CudaError("failed", `the GPU's driver refused: ${said} while ${doing}`, { code });
 }

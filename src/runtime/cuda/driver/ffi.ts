@@ -4,7 +4,10 @@
  */
 import { createRequire } from "node:module";
 
-/** Parameter kinds: what C takes, what is passed for it. Results are written into typed arrays of one element. */
+/**
+ * Parameter kinds: what C takes, what is passed for it. Results are written into typed arrays of one
+ * element.
+ */
 interface Passed {
   readonly u32: number;
   readonly i32: number;

@@ -1,6 +1,7 @@
 /**
- * Where NVIDIA's libraries lie. Nothing is asked of a package manager and no process is started: folders are
- * looked at, in an order that a person can predict (what was said by hand, then what is active, then the system).
+ * Where NVIDIA's libraries lie. Nothing is asked of a package manager and no process is started: folders
+ * are looked at, in an order that a person can predict (what was said by hand, then what is active, then
+ * the system).
  *
  *   libcuda, libnvidia-ml   the driver's: the loader's path, then where containers and WSL put them
  *   libnvrtc                DMN_NVRTC, CUDA_HOME, the active Python or conda environment, LD_LIBRARY_PATH,
@@ -18,7 +19,8 @@ const TARGET = process.arch === "arm64" ? "sbsa-linux" : "x86_64-linux";
 const DRIVER_FOLDERS = [`/usr/lib/${TRIPLET}`, "/usr/lib64", "/usr/local/nvidia/lib64", "/usr/lib/wsl/lib",
   `/usr/lib/${TRIPLET}/nvidia/current`, "/run/opengl-driver/lib"] as const;
 
-const driverNames = (name: string): string[] => [name, ...DRIVER_FOLDERS.map((folder) => `${folder}/${name}`)];
+const driverNames = (name: string): string[] =>
+  [name, ...DRIVER_FOLDERS.map((folder) => `${folder}/${name}`)];
 
 /** Names to try for libcuda: DMN_CUDA alone where it is set. */
 export function cudaNames({ DMN_CUDA }: Environment): string[] {
@@ -38,8 +40,8 @@ export interface NvrtcFile {
 }
 
 /**
- * Every NVRTC on this machine, the first to use first. `root` stands before absolute places of the system, for
- * tests.
+ * Every NVRTC on this machine, the first to use first. `root` stands before absolute places of the system,
+ * for tests.
  */
 export function nvrtcFiles(environment: Environment = process.env, root = ""): NvrtcFile[] {
   const { DMN_NVRTC } = environment;
@@ -67,19 +69,22 @@ export function nvrtcFolders(environment: Environment, root = ""): string[] {
     ...LD_LIBRARY_PATH.split(":").filter((folder) => folder !== ""),
     ...installed.flatMap((folder) => toolkit(folder)),
     `${root}/usr/lib/${TRIPLET}`, `${root}/usr/lib64`, `${root}/usr/local/lib`,
-    ...PATH.split(":").filter((folder) => fs.existsSync(`${folder}/python3`)).flatMap((folder) => pythonOf(folder)),
+    ...PATH.split(":").filter((folder) => fs.existsSync(`${folder}/python3`)).flatMap(pythonOf),
   ];
 }
 
-const toolkit = (folder: string): string[] => [`${folder}/lib64`, `${folder}/targets/${TARGET}/lib`, `${folder}/lib`];
+const toolkit = (folder: string): string[] =>
+  [`${folder}/lib64`, `${folder}/targets/${TARGET}/lib`, `${folder}/lib`];
 
 /** Where wheels of pip put NVRTC, below an environment: the layout of CUDA 13, that of 12, Debian's. */
 function wheels(environment: string): string[] {
-  const pythons = entries(`${environment}/lib`).filter((name) => name.startsWith("python3")).sort(newestFirst);
+  const pythons = entries(`${environment}/lib`).filter((name) => name.startsWith("python3"))
+    .sort(newestFirst);
   const packages = pythons.flatMap((name) => ["site-packages", "dist-packages"].map((kind) =>
     `${environment}/lib/${name}/${kind}/nvidia`));
-  return packages.flatMap((folder) => [...entries(folder).filter((name) => /^cu\d+$/.test(name)).sort(newestFirst)
-    .map((name) => `${folder}/${name}/lib`), `${folder}/cuda_nvrtc/lib`]);
+  const versioned = (folder: string): string[] => entries(folder).filter((name) => /^cu\d+$/.test(name))
+    .sort(newestFirst).map((name) => `${folder}/${name}/lib`);
+  return packages.flatMap((folder) => [...versioned(folder), `${folder}/cuda_nvrtc/lib`]);
 }
 
 /** The environment of the python3 in a folder of PATH: that folder's own, and where the link leads. */
@@ -94,7 +99,8 @@ const sonames = (folder: string): string[] =>
 
 function nvrtcFile(file: string): NvrtcFile {
   const folder = path.dirname(file.includes("/") ? file : `./${file}`);
-  const beside = entries(folder).filter((name) => /^libnvrtc-builtins\.so\.\d+\.\d+$/.test(name)).sort(newestFirst);
+  const beside = entries(folder).filter((name) => /^libnvrtc-builtins\.so\.\d+\.\d+$/.test(name))
+    .sort(newestFirst);
   // A folder may hold two CUDA versions (a distribution's): the builtins are those of the same major version.
   const major = /\.so\.(\d+)/.exec(path.basename(file))?.[1];
   const own = beside.find((name) => major !== undefined && name.includes(`.so.${major}.`));

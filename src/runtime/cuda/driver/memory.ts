@@ -52,8 +52,8 @@ export function allocateDevice(driver: Driver, bytes: number): DeviceMemory {
 
 export function outOfMemory(driver: Driver, bytes: number): CudaError {
   const { freeBytes, totalBytes } = deviceMemory(driver);
-  return new CudaError("out-of-memory", `the GPU has too little free memory: ${sizeText(bytes)} were asked for, `
-    + `${sizeText(freeBytes)} of ${sizeText(totalBytes)} are free`,
+  return new CudaError("out-of-memory", "the GPU has too little free memory: "
+    + `${sizeText(bytes)} were asked for, ${sizeText(freeBytes)} of ${sizeText(totalBytes)} are free`,
   { code: 2, hint: "close what else uses it (nvidia-smi shows who), or choose a smaller batch" });
 }
 
@@ -83,6 +83,14 @@ function onceOnly(act: () => void): () => void {
 /** Every buffer begins at a multiple of it: whole cache lines, and what tensor maps ask for. */
 export const ALIGNMENT_BYTES = 256;
 
+/** Memory of one buffer, from its first launch to its last. */
+interface Block {
+  readonly start: number;
+  readonly end: number;
+  readonly first: number;
+  readonly last: number;
+}
+
 export interface ArenaPlan {
   readonly bytes: number;
   readonly offsets: ReadonlyMap<string, number>;
@@ -97,10 +105,11 @@ export const buffersOf = ({ arguments: fields }: Launch): string[] => fields.fla
 });
 
 /**
- * Where each buffer that is not `given` lies. A launch that may start before the one ahead has ended counts as
- * running beside it.
+ * Where each buffer that is not `given` lies. A launch that may start before the one ahead has ended counts
+ * as running beside it.
  */
-export function planArena({ buffers, launches }: LaunchList, given: ReadonlySet<string> = new Set()): ArenaPlan {
+export function planArena({ buffers, launches }: LaunchList, given: ReadonlySet<string> = new Set()):
+  ArenaPlan {
   const uses = new Map<string, { first: number; last: number }>();
   launches.forEach((launch, k) => {
     const end = launches[k + 1]?.isDependent === true ? k + 1 : k;
@@ -116,11 +125,11 @@ export function planArena({ buffers, launches }: LaunchList, given: ReadonlySet<
     offsets.set(name, end);
     end += aligned(bytes);
   }
-  interface Block { readonly start: number; readonly end: number; readonly first: number; readonly last: number }
+  // The largest first: small ones fit into what they leave.
+  const shared = own.filter(isShared).sort((a, b) => b.bytes - a.bytes || (a.name < b.name ? -1 : 1));
   const placed: Block[] = [];
   let most = end;
-  // The largest first: small ones fit into what they leave.
-  for (const { name, bytes } of own.filter(isShared).sort((a, b) => b.bytes - a.bytes || (a.name < b.name ? -1 : 1))) {
+  for (const { name, bytes } of shared) {
     const { first, last } = uses.get(name) ?? { first: 0, last: launches.length };
     const size = aligned(bytes);
     let at = end;

@@ -48,7 +48,8 @@ export function loadModule(driver: Driver, cubin: Uint8Array, name: string): Mod
 
 function openKernel(driver: Driver, module: bigint, name: string, file: string): Kernel {
   const created = new BigUint64Array(1), value = new Int32Array(1);
-  driver.check(driver.cuModuleGetFunction(created, module, name), `looking for the kernel ${name} in ${file}`);
+  driver.check(driver.cuModuleGetFunction(created, module, name),
+    `looking for the kernel ${name} in ${file}`);
   const [handle] = created;
   const attribute = (which: number): number => {
     driver.check(driver.cuFuncGetAttribute(value, which, handle), `asking about the kernel ${name}`);
@@ -62,7 +63,8 @@ function openKernel(driver: Driver, module: bigint, name: string, file: string):
     allow(sharedBytes, cluster) {
       const doing = `giving ${name} ${sharedBytes} bytes of shared memory and clusters of ${cluster}`;
       if (sharedBytes > allowed) {
-        driver.check(driver.cuFuncSetAttribute(handle, FUNCTION_ATTRIBUTE.dynamicSharedMax, sharedBytes), doing);
+        driver.check(driver.cuFuncSetAttribute(handle, FUNCTION_ATTRIBUTE.dynamicSharedMax, sharedBytes),
+          doing);
         allowed = sharedBytes;
       }
       if (cluster > PORTABLE_CLUSTER && !isLarge) {

@@ -1,6 +1,6 @@
 /**
- * NVIDIA's run-time compiler: CUDA C++ in, machine code of one GPU (cubin) out. It needs no GPU, and none of the
- * toolkit's headers, because our kernels include only our own.
+ * NVIDIA's run-time compiler: CUDA C++ in, machine code of one GPU (cubin) out. It needs no GPU, and none
+ * of the toolkit's headers, because our kernels include only our own.
  */
 import { messageOf } from "../../../base/error.ts";
 import { CudaError } from "./error.ts";
@@ -46,7 +46,8 @@ export function openNvrtc({ file, builtins }: NvrtcFile): Nvrtc {
     if (builtins !== null) openLibrary(builtins, { isGlobal: true });
     library = openLibrary(file);
   } catch (error) {
-    throw new CudaError("no-nvrtc", `NVRTC (${file}) cannot be loaded: ${messageOf(error)}`, { cause: error });
+    throw new CudaError("no-nvrtc", `NVRTC (${file}) cannot be loaded: ${messageOf(error)}`,
+      { cause: error });
   }
   const call = library.functions(NVRTC), compileLater = library.later(NVRTC, "nvrtcCompileProgram");
   const major = new Int32Array(1), minor = new Int32Array(1);
@@ -63,7 +64,9 @@ export function openNvrtc({ file, builtins }: NvrtcFile): Nvrtc {
     const program = new BigUint64Array(1), { headers } = source;
     const code = call.nvrtcCreateProgram(program, source.text, source.name, headers.size,
       headers.size === 0 ? null : [...headers.values()], headers.size === 0 ? null : [...headers.keys()]);
-    if (code !== 0) throw new CudaError("compile", `NVRTC refused the source of ${source.name} (${code})`, { code });
+    if (code !== 0) {
+      throw new CudaError("compile", `NVRTC refused the source of ${source.name} (${code})`, { code });
+    }
     return program;
   };
   const finish = (program: BigUint64Array, source: KernelText, code: number): Compiled => {

@@ -16,10 +16,13 @@ export interface KernelText {
 const KERNELS = path.join(import.meta.dirname, "..", "kernels");
 const INCLUDE = /^[ \t]*#[ \t]*include[ \t]+["<]([^">]+)[">]/gm;
 
-/** Reads a source and what it includes. Headers are our own `.cuh` files only: that is a promise to ourselves. */
+/**
+ * Reads a source and what it includes. Headers are our own `.cuh` files only: that is a promise to
+ * ourselves.
+ */
 export function kernelText({ name, text, defines }: KernelSource, folder = KERNELS): KernelText {
   const read = (file: string): string => {
-    assert(/^[a-z0-9-]+\.cuh?$/.test(file), `${name} names the file ${file}: kernels are header-free but for our own`);
+    assert(/^[a-z0-9-]+\.cuh?$/.test(file), `${name} includes ${file}: kernels know no headers but our own`);
     return fs.readFileSync(path.join(folder, file), "utf8");
   };
   const main = text ?? read(name);

@@ -27,7 +27,7 @@ export function openStream(driver: Driver, priority = 0): Stream {
     handle,
     synchronize() { driver.check(driver.cuStreamSynchronize(handle), "waiting for kernels"); },
     isDone() {
-      const code = driver.cuStreamQuery(handle), error = driver.errorOf(code, "asking whether kernels are done");
+      const code = driver.cuStreamQuery(handle), error = driver.errorOf(code, "running kernels");
       if (error !== null) throw error;
       return code === 0;
     },
@@ -66,7 +66,7 @@ export function openEvent(driver: Driver, isTimed = true): CudaEvent {
       driver.check(driver.cuStreamWaitEvent(stream.handle, handle, 0), "making a stream wait for an event");
     },
     isDone() {
-      const code = driver.cuEventQuery(handle), error = driver.errorOf(code, "asking whether kernels are done");
+      const code = driver.cuEventQuery(handle), error = driver.errorOf(code, "running kernels");
       if (error !== null) throw error;
       return code === 0;
     },

@@ -51,4 +51,5 @@ export function pollUntilDone(event: CudaEvent, { timeoutMs = WAIT_MAX_MS } = {}
 }
 
 const late = (timeoutMs: number): CudaError =>
-  new CudaError("timeout", `the GPU did not answer within ${timeoutMs / 1000} s and says that it is still at work`);
+  new CudaError("timeout",
+    `the GPU did not answer within ${timeoutMs / 1000} s and says that it is still at work`);
