@@ -81,8 +81,9 @@ DEVICE void produce(const Arguments& a, const Ring& ring, u32 row, u32 column, u
   for (u32 p = 0; p < PANELS; p++) {
     const u32 k = count + p / PANELS_PER_SLOT, slot = k % STAGES;
     if (k >= STAGES) barrier_wait(ring.empty + slot * 8, (k / STAGES - 1) & 1);
-    tile_load(ring.slots + slot * SLOT_BYTES + p % PANELS_PER_SLOT * A_BYTES, map_of(a.residual), column + p * 64, row,
-              ring.residual);
+    for (u32 group = 0; group < GROUPS; group++)
+      tile_load(ring.slots + slot * SLOT_BYTES + p % PANELS_PER_SLOT * A_BYTES + group * 8192, map_of(a.residual),
+                column + p * 64, row + group * 64, ring.residual);
   }
 #endif
 }
