@@ -43,8 +43,8 @@ switch_fiber:
 )");
 struct Fiber {
   void* at = nullptr;
-  void begin(u8* stack) {
-    void** top = (void**)(stack + STACK);
+  void begin(u8* stack, u32 down) {
+    void** top = (void**)(stack + STACK - down);
     *--top = nullptr;                // as if fiber_start had been called: the stack is 8 off a multiple of 16
     *--top = (void*)fiber_start;
     at = top - 6;
@@ -55,9 +55,9 @@ struct Fiber {
 #include <ucontext.h>
 struct Fiber {
   ucontext_t at;
-  void begin(u8* stack) {
+  void begin(u8* stack, u32 down) {
     getcontext(&at);
-    at.uc_stack.ss_sp = stack; at.uc_stack.ss_size = STACK; at.uc_link = nullptr;
+    at.uc_stack.ss_sp = stack; at.uc_stack.ss_size = STACK - down; at.uc_link = nullptr;
     makecontext(&at, fiber_start, 0);
   }
   static void change(Fiber& from, Fiber& to) { swapcontext(&from.at, &to.at); }
@@ -469,6 +469,7 @@ u64 nanoseconds() { timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return (u64)
 // --- life of threads and blocks
 static void end_thread() {
   Thread* t = self();
+  if (*(u32*)t->stack != CANARY) fault("a thread's stack of 64 KiB was not enough");
   if (t->begun != nullptr) {
     const auto& stores = t->begun->copies[BULK];
     if (stores.open.size() || stores.closed.size()) fault("a thread ended while its bulk stores were under way");
@@ -534,7 +535,8 @@ static Block* new_block(const Launch& launch, u32 number, Cluster* cluster, u32 
       t.of = block; t.warp = &warp; t.state = READY;
       t.arrived_at_cluster = false; t.begun = nullptr;
       t.stack = take_stack();
-      t.fiber.begin(t.stack);
+      // Stacks start at different places of their pages, or they would all want the same lines of the caches.
+      t.fiber.begin(t.stack, n * 320 % 4096 / 16 * 16);
     }
   }
   cluster->blocks.push_back(block);
@@ -562,7 +564,6 @@ static void resume(Thread& t) {
   t.state = READY;
   current = &t;
   Fiber::change(scheduler, t.fiber);
-  if (*(u32*)t.stack != CANARY && trouble.empty()) trouble = "a thread's stack of 64 KiB was not enough";
 }
 // A warp runs until each of its lanes waits for others.
 static void run_warp(Warp& warp) {
