@@ -3,16 +3,19 @@ import { command } from "./command.ts";
 
 export default command({
   summary: "measure speed and memory on this machine, beside peers where they are installed",
-  flags: ["peers", "quick", "json"],
+  flags: ["device", "models", "peers", "quick", "json"],
   required: [],
-  argument: { syntax: "[suite]", help: "store, features or backtest; all of them when left out" },
+  argument: { syntax: "[suite]",
+    help: "store, features, backtest, training or inference; all of them when left out" },
   examples: [
     ["dmn bench", "every suite"],
     ["dmn bench features --peers", "one suite, with its peers in the same run"],
+    ["dmn bench inference --device cuda --peers", "networks on the GPU, beside PyTorch and cuDNN"],
     ["dmn bench store --json", "rows for a script"],
   ],
-  async run({ peers, quick, json }, context, suite) {
-    const options = { suite: suite ?? null, hasPeers: peers === true, isQuick: quick === true };
+  async run({ device = null, models = null, peers, quick, json }, context, suite) {
+    const options = { suite: suite ?? null, device, models, hasPeers: peers === true,
+      isQuick: quick === true };
     const report = await bench(options, context);
     return json ? report : benchText(report);
   },

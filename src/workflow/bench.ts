@@ -12,6 +12,9 @@ export interface BenchOptions {
   readonly hasPeers: boolean;
   /** Small sizes, for a first look and for tests. */
   readonly isQuick: boolean;
+  /** Of the inference suite: where networks run (null: wherever they can), and which (null: all). */
+  readonly device: "cpu" | "cuda" | null;
+  readonly models: readonly string[] | null;
 }
 
 export interface BenchReport {
@@ -21,7 +24,7 @@ export interface BenchReport {
 }
 
 /** What a suite is handed: where to work, how large, and how to say that a peer is missing. */
-export interface Bench extends Pick<BenchOptions, "hasPeers" | "isQuick"> {
+export interface Bench extends Omit<BenchOptions, "suite"> {
   readonly context: Context;
   note(sentence: string): void;
 }
@@ -37,15 +40,19 @@ export const SUITES: Readonly<Record<string, () => Promise<Suite>>> = {
 };
 
 export async function bench(options: BenchOptions, context: Context): Promise<BenchReport> {
-  const { suite, hasPeers, isQuick } = options;
+  const { suite, ...asked } = options;
   if (suite !== null && !(suite in SUITES)) {
     throw new UserError(`there is no bench suite "${suite}"`, suggestion(suite, Object.keys(SUITES)));
+  }
+  if (suite !== "inference" && (asked.device !== null || asked.models !== null)) {
+    throw new UserError("--device and --models belong to the inference suite",
+      "as in: dmn bench inference --device cuda --models lstm-512x2");
   }
   const rows: BenchRow[] = [];
   const notes = new Set<string>();
   for (const name of suite === null ? Object.keys(SUITES) : [suite]) {
     const { run } = await SUITES[name]();
-    rows.push(...await run({ context, hasPeers, isQuick, note: (sentence) => { notes.add(sentence); } }));
+    rows.push(...await run({ ...asked, context, note: (sentence) => { notes.add(sentence); } }));
     context.signal.throwIfAborted();
   }
   return { rows, notes: [...notes] };

@@ -7,8 +7,10 @@ import type { Context } from "../base/context.ts";
 import { messageOf, UserError } from "../base/error.ts";
 import { alpacaKeys, massiveKeys, NoKeyError } from "../market/sources/keys.ts";
 import { listDatasets } from "../market/store.ts";
+import { describeCuda } from "../runtime/cuda/driver/describe.ts";
 import { isNativeAvailable } from "../runtime/native/library.ts";
 import { peerPython } from "./bench/peer.ts";
+import { gpuFindings } from "./doctor-gpu.ts";
 
 export interface Finding {
   readonly what: string;
@@ -32,7 +34,7 @@ export async function doctor({ root }: Context): Promise<readonly Finding[]> {
     datasetsFinding(root),
     keysFinding("Massive key", ["MASSIVE_API_KEY"], () => massiveKeys(root)),
     keysFinding("Alpaca keys", ["APCA_API_KEY_ID", "APCA_API_SECRET_KEY"], () => alpacaKeys(root)),
-    await gpu(),
+    ...gpuFindings(describeCuda()),
     peers(),
   ];
 }
@@ -114,16 +116,6 @@ function keysFinding(what: string, variables: readonly string[], read: () => unk
     if (!(error instanceof UserError)) throw error;
     return { what, state: "missing", found: error.problem, remedy: error.hint };
   }
-}
-
-async function gpu(): Promise<Finding> {
-  const place = "/proc/driver/nvidia/version";
-  if (!fs.existsSync(place)) {
-    return { what: "NVIDIA driver", state: "absent", remedy: "",
-      found: "no driver here; everything runs on the CPU" };
-  }
-  const [line] = (await fs.promises.readFile(place, "utf8")).split("\n");
-  return { what: "NVIDIA driver", state: "ok", found: line, remedy: "" };
 }
 
 function peers(): Finding {

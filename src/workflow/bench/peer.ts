@@ -6,9 +6,11 @@ import type { Bench } from "../bench.ts";
 import { PACKAGE_ROOT } from "../package-root.ts";
 import type { PeerFigure } from "./row.ts";
 
+/** The Python of `setup.sh bench`, or what DMN_BENCH_PYTHON says: a file, or a command such as python3. */
 export function peerPython(): string | null {
-  const own = path.join(PACKAGE_ROOT, ".tools", "bench", "bin", "python");
-  const place = process.env["DMN_BENCH_PYTHON"] ?? own;
+  const said = process.env["DMN_BENCH_PYTHON"];
+  if (said !== undefined && said !== "" && path.basename(said) === said) return said;
+  const place = said ?? path.join(PACKAGE_ROOT, ".tools", "bench", "bin", "python");
   return fs.existsSync(place) ? place : null;
 }
 
