@@ -6,7 +6,7 @@
  */
 import { assert } from "../../../base/assert.ts";
 import type { BufferSpec, KernelSource, Launch, LaunchList } from "../launch.ts";
-import { CAPTURE_THREAD_LOCAL, type Driver } from "./driver.ts";
+import { CAPTURE_THREAD_LOCAL, type CudaContext, type Driver } from "./driver.ts";
 import { encodeLaunches, type EncodedLaunches } from "./encode.ts";
 import { CudaError } from "./error.ts";
 import { planArena, type DeviceMemory, type Placed } from "./memory.ts";
@@ -26,15 +26,13 @@ export interface Bound extends Disposable {
   capture(stream: Stream): CudaGraph;
   /** Copies bytes into a buffer; returns when they are there. */
   write(buffer: string, bytes: Uint8Array, offset?: number): void;
-  /** A buffer's bytes, once everything that was put into the last used stream is done. Throws CudaError. */
+  /** A buffer's bytes, once every run that was put into a stream is done. Throws CudaError. */
   read(buffer: string): Uint8Array;
   /** Where a buffer lies. */
   place(buffer: string): Placed;
-  /**
-   * Fills buffers as their `fill` says, as before the first run: after a fault in which a run was cut off.
-   */
+  /** Fills buffers as their `fill` says, as before the first run. */
   refill(): void;
-  /** Frees its memory; the graphs that were captured from it must not be launched any more. */
+  /** Waits for the streams it was launched in, then frees its memory and ends its graphs. */
   close(): void;
 }
 
@@ -55,12 +53,10 @@ export interface BindOptions {
 }
 
 /** What binding needs of a GPU. */
-export interface Binding {
-  readonly driver: Driver;
+export interface Binding extends CudaContext {
   readonly multiprocessors: number;
-  /** Makes the GPU's context the thread's. */
-  use(): void;
-  stream: Stream;
+  /** For what is not a run: filling, writing. */
+  readonly stream: Stream;
   allocate(bytes: number): DeviceMemory;
   /** A module that stays loaded until it is released. */
   acquire(source: KernelSource): Module;
@@ -100,11 +96,18 @@ interface Parts {
 
 function boundOf({ binding, list, kernels, places, encoded, own, close, arenaBytes }: Parts): Bound {
   const { driver } = binding;
+  const streams = new Set<Stream>([binding.stream]), graphs = new Set<CudaGraph>();
   let last = binding.stream, isOpen = true;
-  const launch = (stream: Stream): void => {
+  const enter = (stream: Stream): void => {
     assert(isOpen, `${list.name} is closed`);
     binding.use();
+    if (stream === last) return;
     last = stream;
+    streams.add(stream);
+  };
+  const finish = (): void => { for (const stream of streams) if (stream.isOpen) stream.synchronize(); };
+  const launch = (stream: Stream): void => {
+    enter(stream);
     encoded.setStream(stream.handle);
     for (let k = 0; k < kernels.length; k++) {
       const { config, parameters } = encoded.launches[k];
@@ -113,21 +116,31 @@ function boundOf({ binding, list, kernels, places, encoded, own, close, arenaByt
     }
   };
   const end = (): void => {
-    if (isOpen) close();
+    if (!isOpen) return;
+    // After a fault nothing runs any more.
+    try { finish(); } catch (error) { if (!(error instanceof CudaError)) throw error; }
     isOpen = false;
+    for (const graph of graphs) graph.close();
+    close();
   };
   return {
     list, arenaBytes, launch,
     capture(stream) {
       const graph = captureGraph(driver, stream, () => { launch(stream); }, list.name);
-      return { ...graph, launch(at) { last = at; graph.launch(at); } };
+      graphs.add(graph);
+      const closeGraph = (): void => {
+        graphs.delete(graph);
+        graph.close();
+      };
+      return { nodes: graph.nodes, launch(at) { enter(at); graph.launch(at); }, close: closeGraph,
+        [Symbol.dispose]: closeGraph };
     },
     write(buffer, bytes, offset = 0) {
       const place = placeOf(places, buffer);
       assert(isOpen && offset + bytes.length <= place.bytes,
         `${bytes.length} bytes do not fit into ${buffer} (${place.bytes}) of ${list.name} at ${offset}`);
       binding.use();
-      if (last !== binding.stream) last.synchronize();
+      finish();
       driver.check(driver.cuMemcpyHtoDAsync_v2(place.address + BigInt(offset), bytes, bytes.length,
         binding.stream.handle), `writing ${buffer}`);
       binding.stream.synchronize();
@@ -136,13 +149,18 @@ function boundOf({ binding, list, kernels, places, encoded, own, close, arenaByt
       const place = placeOf(places, buffer), bytes = new Uint8Array(place.bytes);
       assert(isOpen, `${list.name} is closed`);
       binding.use();
-      driver.check(driver.cuMemcpyDtoHAsync_v2(bytes, place.address, place.bytes, last.handle),
+      finish();
+      driver.check(driver.cuMemcpyDtoHAsync_v2(bytes, place.address, place.bytes, binding.stream.handle),
         `reading ${buffer}`);
-      last.synchronize();
+      binding.stream.synchronize();
       return bytes;
     },
     place: (buffer) => placeOf(places, buffer),
-    refill() { fillBuffers(binding, own, places); },
+    refill() {
+      binding.use();
+      finish();
+      fillBuffers(binding, own, places);
+    },
     close: end,
     [Symbol.dispose]: end,
   };

@@ -122,8 +122,9 @@ function compileByNvcc(nvcc: string, source: KernelText, architecture: string): 
     for (const [name, text] of source.headers) fs.writeFileSync(path.join(folder, name), text);
     fs.writeFileSync(path.join(folder, "kernel.cu"), source.text);
     const compute = architecture.replace("sm_", "compute_");
-    const { status, stderr } = spawnSync(nvcc, ["-cubin", "-std=c++17", "-gencode",
-      `arch=${compute},code=${architecture}`, ...source.defines, "-o", "kernel.cubin", "kernel.cu"], { cwd: folder, encoding: "utf8" });
+    const target = `arch=${compute},code=${architecture}`;
+    const { status, stderr } = spawnSync(nvcc, ["-cubin", "-std=c++17", "-gencode", target, ...source.defines,
+      "-o", "kernel.cubin", "kernel.cu"], { cwd: folder, encoding: "utf8" });
     if (status !== 0) throw compileError(source.name, stderr);
     return fs.readFileSync(path.join(folder, "kernel.cubin"));
   } finally { fs.rmSync(folder, { recursive: true }); }

@@ -13,6 +13,7 @@ import { busIdOf, readFacts } from "./facts.ts";
 import { allocateDevice, allocateMapped, deviceMemory, type DeviceMemory, type MappedMemory }
   from "./memory.ts";
 import { loadModule, type Module } from "./module.ts";
+import { moduleShelf } from "./shelf.ts";
 import { openNvml, type GpuHealth } from "./nvml.ts";
 import { openPool, type TensorPool } from "./pool.ts";
 import { kernelText } from "./source.ts";
@@ -52,7 +53,7 @@ export interface Cuda extends Disposable {
   event(isTimed?: boolean): CudaEvent;
   /** Binds a list; buffers that are not given are allocated. Throws CudaError. */
   bind(list: LaunchList, given?: Given, options?: BindOptions): Bound;
-  /** After a fault everything is lost; closed and opened again the GPU works. */
+  /** After a fault everything is lost, and for this process the GPU too: only another process can use it. */
   close(): void;
 }
 
@@ -117,8 +118,8 @@ interface Opened {
 function cudaOf({ driver, device, ordinal, compiler, facts, context, use, poolShare, nvml }: Opened): Cuda {
   const pool = openPool({ totalBytes: facts.memoryBytes, capShare: poolShare,
     allocate: (bytes) => { use(); return allocateDevice(driver, bytes); } });
-  const modules = moduleShelf(driver, compiler);
-  const own = openStream(driver);
+  const modules = moduleShelf({ driver, use }, compiler);
+  const own = openStream({ driver, use });
   let isOpen = true;
   const binding: Binding = {
     driver, use, stream: own, multiprocessors: facts.multiprocessors,
@@ -149,63 +150,13 @@ function cudaOf({ driver, device, ordinal, compiler, facts, context, use, poolSh
     allocate(bytes) { use(); return allocateDevice(driver, bytes); },
     allocateMapped(bytes) { use(); return allocateMapped(driver, bytes); },
     memory() { use(); return deviceMemory(driver); },
-    stream(priority) { use(); return openStream(driver, priority); },
-    event(isTimed) { use(); return openEvent(driver, isTimed); },
+    stream: (priority) => openStream({ driver, use }, priority),
+    event: (isTimed) => openEvent({ driver, use }, isTimed),
     bind(list, given = {}, options = {}) {
       assert(isOpen, `GPU ${ordinal} is closed`);
       return bindLaunches(binding, list, given, options);
     },
     close: shut,
     [Symbol.dispose]: shut,
-  };
-}
-
-/** Modules that nobody uses and that stay loaded all the same, in case they are asked for again. */
-const IDLE_MODULES_MAX = 64;
-
-interface Shelf {
-  acquire(source: KernelSource): Module;
-  release(source: KernelSource): void;
-  prepare(list: LaunchList): Promise<void>;
-  close(): void;
-}
-
-/** Loaded modules by their source, with how many users each has. */
-function moduleShelf(driver: Driver, compiler: Compiler): Shelf {
-  const shelf = new Map<string, { readonly module: Module; users: number }>();
-  const ready = new Map<string, Uint8Array>();
-  const keyOf = (source: KernelSource): string => JSON.stringify([source.name, source.text, source.defines]);
-  return {
-    acquire(source) {
-      const key = keyOf(source), known = shelf.get(key);
-      if (known !== undefined) { known.users++; return known.module; }
-      const cubin = ready.get(key) ?? compiler.compile(kernelText(source));
-      ready.delete(key);
-      const module = loadModule(driver, cubin, source.name);
-      shelf.set(key, { module, users: 1 });
-      return module;
-    },
-    release(source) {
-      const key = keyOf(source), used = shelf.get(key);
-      assert(used !== undefined && used.users > 0, `${source.name} was released once too often`);
-      used.users--;
-      // The last to be released is the last to go.
-      if (used.users === 0) { shelf.delete(key); shelf.set(key, used); }
-      const idle = [...shelf].filter(([, { users }]) => users === 0);
-      for (const [old, { module }] of idle.slice(0, Math.max(0, idle.length - IDLE_MODULES_MAX))) {
-        module.close();
-        shelf.delete(old);
-      }
-    },
-    async prepare({ launches }) {
-      const sources = new Map(launches.map(({ source }) => [keyOf(source), source]));
-      await Promise.all([...sources].map(async ([key, source]) => {
-        if (!shelf.has(key)) ready.set(key, await compiler.compileLater(kernelText(source)));
-      }));
-    },
-    close() {
-      for (const { module } of shelf.values()) module.close();
-      shelf.clear();
-    },
   };
 }

@@ -115,6 +115,12 @@ export interface Driver extends Functions<typeof DRIVER> {
   errorOf(code: number, doing: string): CudaError | null;
 }
 
+/** A GPU's context: the driver, and how to make it the thread's (it costs nothing when it is already). */
+export interface CudaContext {
+  readonly driver: Driver;
+  readonly use: () => void;
+}
+
 /** "12.4" of 12040. */
 export const versionText = (version: number): string =>
   `${Math.floor(version / 1000)}.${Math.floor(version % 1000 / 10)}`;

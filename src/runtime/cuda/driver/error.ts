@@ -38,11 +38,16 @@ export class CudaError extends Error {
     this.code = more.code ?? null;
     this.hint = more.hint ?? "";
   }
-  /** Whether every later call on this GPU fails too, until it is closed and opened again. */
+  /**
+   * Whether every later call of this process on this GPU fails too: only another process can go on with it.
+   */
   get isSticky(): boolean { return this.reason === "fault"; }
 }
 
-/** Codes of cuda.h (13.2) after which the context is lost, in words that a person can use. */
+/**
+ * Codes of cuda.h (13.2) after which the process has lost the GPU, in words that a person can use. Not even a
+ * reset of the context brings it back (measured: after a trap and after a misaligned access, driver 580).
+ */
 const FAULTS: Readonly<Record<number, string>> = {
   214: "an uncorrectable memory error",
   220: "an uncorrectable NVLink error",
@@ -68,7 +73,7 @@ export function errorOf(code: number, name: string, text: string, doing: string)
   const said = `${name} (${code}): ${text}`;
   if (code in FAULTS) {
     return new CudaError("fault", `the GPU stopped at ${FAULTS[code]} (${name}, ${code}) while ${doing}`,
-      { code, hint: "the program must be loaded again; if it happens again, it is a bug of a kernel" });
+      { code, hint: "this process cannot use the GPU any more: start it again" });
   }
   if (code === 2) {
     return new CudaError("out-of-memory", `the GPU has too little free memory: ${doing}`,

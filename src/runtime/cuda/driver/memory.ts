@@ -53,7 +53,7 @@ export function allocateDevice(driver: Driver, bytes: number): DeviceMemory {
 export function outOfMemory(driver: Driver, bytes: number): CudaError {
   const { freeBytes, totalBytes } = deviceMemory(driver);
   return new CudaError("out-of-memory", "the GPU has too little free memory: "
-    + `${sizeText(bytes)} were asked for, ${sizeText(freeBytes)} of ${sizeText(totalBytes)} are free`,
+    + `it was asked for ${sizeText(bytes)}, and ${sizeText(freeBytes)} of ${sizeText(totalBytes)} are free`,
   { code: 2, hint: "close what else uses it (nvidia-smi shows who), or choose a smaller batch" });
 }
 

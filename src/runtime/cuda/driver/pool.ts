@@ -156,5 +156,5 @@ function allocateOrTrim(allocate: (bytes: number) => DeviceMemory, bytes: number
 }
 
 const overCap = (bytes: number, reserved: number, cap: number): CudaError => new CudaError("out-of-memory",
-  `the GPU's memory pool is full: ${sizeText(bytes)} were asked for, ${sizeText(reserved)} of at most `
+  `the GPU's memory pool is full: it was asked for ${sizeText(bytes)}, and ${sizeText(reserved)} of at most `
     + `${sizeText(cap)} are in use`, { hint: "close a model, or choose a smaller batch" });
