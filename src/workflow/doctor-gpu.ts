@@ -26,7 +26,8 @@ export function gpuFindings({ driver, gpus, compiler, cache, missing }: CudaFind
 }
 
 function missingFinding({ reason, what, remedy }: NonNullable<CudaFindings["missing"]>): Finding {
-  return { what: reason === "no-nvrtc" ? "NVRTC" : "GPU", state: "missing", found: `${what}; ${ON_CPU}`, remedy };
+  const found = `${what}; ${ON_CPU}`;
+  return { what: reason === "no-nvrtc" ? "NVRTC" : "GPU", state: "missing", found, remedy };
 }
 
 function gpuFinding(gpu: FoundGpu): Finding {

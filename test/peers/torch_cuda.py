@@ -7,11 +7,11 @@ Networks (60 rows of 200 features, tanh of one linear unit on the last row, rand
 (models/encoder.ts: pre-norm, causal, 8 heads, gelu by tanh, feed-forward 4D, sinusoidal positions).
 
     eager     as written
-    script    torch.jit.trace + freeze + optimize_for_inference, replayed as a CUDA graph
+    script    torch.jit.trace + freeze, replayed as a CUDA graph (optimize_for_inference: up to 1.4 times slower)
     compile   torch.compile max-autotune, replayed as a CUDA graph; slow to prepare, only where asked for
-    hand      the best of these kernels by hand, replayed as a CUDA graph. LSTM: cuDNN one layer at a time, time first,
+    hand      the best that was found, replayed as a CUDA graph. LSTM: cuDNN one layer at a time, time first,
               features padded to a multiple of 128 and rows to one of 8, which its persistent kernel wants.
-              Encoder: the last layer asks for its last row only
+              Encoder: torch.compile of a network whose last layer asks for its last row only
     ort       ONNX Runtime's CUDA provider on an exported file: {"onnx": {"lstm-512x2": "model.onnx"}}
 
 deviceUs: one replay (eager: call) after another between two events, median of repeats. p50Us, p99Us: from the input in
@@ -158,13 +158,11 @@ def placed(network, spec):
 def prepared(mode, network, x):
     """What the mode makes of a network for inputs like x."""
     if mode == "script":
-        return torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(network, x)))
-    if mode == "compile":
-        torch._dynamo.reset()
-        return torch.compile(network, mode="max-autotune-no-cudagraphs")
-    if mode == "hand" and isinstance(network, Encoder):
         return torch.jit.freeze(torch.jit.trace(network, x))
-    return network
+    torch._dynamo.reset()
+    if mode == "compile":
+        return torch.compile(network, mode="max-autotune-no-cudagraphs")
+    return torch.compile(network) if mode == "hand" and isinstance(network, Encoder) else network
 
 
 def captured(call, x):
@@ -229,7 +227,7 @@ def measure(model, B, mode, spec):
     if not error < 0.02:
         raise ValueError(f"answers differ by {error}")
     way = NAMES.get(mode) or ("cuDNN layer by layer, CUDA graph" if isinstance(network, Lstm)
-                              else "TorchScript, last row only, CUDA graph")
+                              else "torch.compile, last row only, CUDA graph")
     return figures(f"PyTorch {torch.__version__.split('+')[0]} {way}", step, host, x)
 
 
