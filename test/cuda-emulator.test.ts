@@ -1,6 +1,6 @@
 /**
- * GPU kernels without a GPU: NVIDIA's compiler takes every one of them (where it is installed), and the emulator of
- * test/emulator runs them against sums in float64. First what the emulator itself promises.
+ * The emulated GPU that other tests run kernels on (test/emulator): instructions do what NVIDIA's documents say, and
+ * what would hang, race or break on a GPU is reported.
  */
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
@@ -24,13 +24,13 @@ const gpu = (): Cuda => opened ??= openEmulated();
 const waves = (count: number, seed: number): Float32Array =>
   Float32Array.from({ length: count }, (_, k) => Math.round(64 * Math.sin(1.7 * k + seed)) / 64);
 const halves = (values: Float32Array): Float16Array => Float16Array.from(values);
-const bfloats = (values: Float32Array): Uint16Array => Uint16Array.from(new Uint32Array(values.slice().buffer), (bits) => bits >>> 16);
+const bfloats = (values: Float32Array): Uint16Array =>
+  Uint16Array.from(new Uint32Array(values.slice().buffer), (bits) => bits >>> 16);
 const floats = (bytes: Uint8Array | undefined): Float32Array => new Float32Array((bytes as Uint8Array).slice().buffer);
 const words = (bytes: Uint8Array | undefined): Uint32Array => new Uint32Array((bytes as Uint8Array).slice().buffer);
 
 /** (M, N) = a (M, K) b, b (K, N) or (N, K), in float64. */
-function product(a: Float32Array, b: Float32Array, { M, N, K, isTransposed }: { M: number; N: number; K: number; isTransposed: boolean }):
-Float64Array {
+function product(a: Float32Array, b: Float32Array, M: number, N: number, K: number, isTransposed: boolean): Float64Array {
   return Float64Array.from({ length: M * N }, (_, at) => {
     const row = Math.floor(at / N), column = at % N;
     let sum = 0;
@@ -60,7 +60,8 @@ describe("the emulated GPU", { skip }, () => {
     for (const file of ["ptx.cuh", "wgmma.cuh"]) {
       const own = new Set(names(path.join(import.meta.dirname, "emulator", file)));
       assert.ok(own.size > 10);
-      assert.deepEqual(names(path.join(KERNELS, file)).filter((name) => name !== "name" && !own.has(name)), [], `${file} has more`);
+      const missing = names(path.join(KERNELS, file)).filter((name) => name !== "name" && !own.has(name));
+      assert.deepEqual(missing, [], `${file} has more`);
     }
   });
 
@@ -111,14 +112,17 @@ describe("the emulated GPU", { skip }, () => {
       const a = waves(256, 1), b = waves(128, 2);
       const found = runLaunches(gpu(), { buffers: [...inputs({ a: 512, b: 256 }), output("out", 512)],
         launches: [fragments(type)] }, { a: encode(a), b: encode(b) });
-      assert.deepEqual([...floats(found.get("out"))], [...product(a, b, { M: 16, N: 8, K: 16, isTransposed: false })].map((v) => v + 1));
+      assert.deepEqual([...floats(found.get("out"))], [...product(a, b, 16, 8, 16, false)].map((v) => v + 1));
     });
   }
 
-  const map = (buffer: string, rows: number, swizzle: 0 | 128): Argument => ({ kind: "tensorMap", map: { buffer, element: "f16",
-    sizes: [64, rows], strides: [128], box: [64, rows], swizzle } satisfies TensorMapSpec });
+  const map = (buffer: string, rows: number): Argument => {
+    const spec: TensorMapSpec = { buffer, element: "f16", sizes: [64, rows], strides: [128], box: [64, rows], swizzle: 128 };
+    return { kind: "tensorMap", map: spec };
+  };
   /** a (64, 64), b (24, 64) or, transposed, (64, 64): tiles by the copy engine, result 64 x 24 or 64 x 64. */
-  const tiles = (N: number, rows: number, body: string): Launch => launch(`struct A { TensorMap a, b; const u8* plain; float* out; };
+  const tiles = (N: number, rows: number, body: string): Launch => launch(`
+    struct A { TensorMap a, b; const u8* plain; float* out; };
     KERNEL(128, kernel, A) {
       const u32 base = shared_base(), bar = base + 24576;
       if (threadIdx.x == 0) {
@@ -137,7 +141,7 @@ describe("the emulated GPU", { skip }, () => {
       wgmma_commit();
       wgmma_wait<0>();
       for (u32 i = 0; i < ${N / 2}; i++) a.out[(row + 8 * (i / 2 % 2)) * ${N} + i / 4 * 8 + column + i % 2] = d[i];
-    }`, [map("a", 64, 128), map("b", rows, 128), at("plain"), at("out")], { block: 128, sharedBytes: 24592 });
+    }`, [map("a", 64), map("b", rows), at("plain"), at("out")], { block: 128, sharedBytes: 24592 });
   const products: readonly [what: string, N: number, rows: number, body: string][] = [
     ["both swizzled by the copy engine", 24, 24,
       "wgmma_half(d, tile_swizzled(base) + 2 * k, tile_swizzled(base + 8192) + 2 * k, k > 0);"],
@@ -156,9 +160,10 @@ describe("the emulated GPU", { skip }, () => {
       // Core matrices of 8 columns x 8 values of k, one after the other along k.
       const plain = Float32Array.from({ length: 1536 }, (_, i) => b[(Math.floor(i / 512) * 8 + Math.floor(i / 8) % 8) * 64
         + Math.floor(i / 64) % 8 * 8 + i % 8]);
-      const found = runLaunches(gpu(), { buffers: [...inputs({ a: 8192, b: rows * 128, plain: 3072 }), output("out", 256 * N)],
-        launches: [tiles(N, rows, body)] }, { a: halves(a), b: halves(b), plain: halves(plain) });
-      assert.deepEqual([...floats(found.get("out"))], [...product(a, b, { M: 64, N, K: 64, isTransposed })]);
+      const buffers = [...inputs({ a: 8192, b: rows * 128, plain: 3072 }), output("out", 256 * N)];
+      const found = runLaunches(gpu(), { buffers, launches: [tiles(N, rows, body)] },
+        { a: halves(a), b: halves(b), plain: halves(plain) });
+      assert.deepEqual([...floats(found.get("out"))], [...product(a, b, 64, N, 64, isTransposed)]);
     });
   }
 
@@ -177,7 +182,8 @@ describe("the emulated GPU", { skip }, () => {
         u32 sum = 0, ones = 0;
         for (u32 k = 0; k < 4; k++) { sum += load_shared4(base + k * 16).x; ones += load_shared(base + 128 + k * 4); }
         const uint4 x = load_shared4(base + 64);
-        if (threadIdx.x == 63) { a.out[blockIdx.x * 3] = sum; a.out[blockIdx.x * 3 + 1] = x.x + x.y + x.z + x.w; a.out[blockIdx.x * 3 + 2] = ones; }
+        u32* out = a.out + blockIdx.x * 3;
+        if (threadIdx.x == 63) { out[0] = sum; out[1] = x.x + x.y + x.z + x.w; out[2] = ones; }
         cluster_sync();
       }`, [at("x"), at("out")], { grid: [8, 1, 1], block: 64, cluster: 4, sharedBytes: 264 });
     const found = runLaunches(gpu(), { buffers: [...inputs({ x: 16 }), output("out", 96)], launches: [gather] },
@@ -240,10 +246,10 @@ describe("the emulated GPU reports what would hang or break a real one", { skip 
     throw new Error("nothing was reported");
   }
   const FAULTS: readonly [what: string, body: string, sentence: RegExp, shape?: Partial<Launch>][] = [
-    ["a wait for a message that nobody sends", "if (threadIdx.x == 0) barrier_init(base, 1); __syncthreads(); barrier_wait(base, 0);",
-      /deadlock: every thread waits/],
-    ["a poll of memory that nobody writes", "a.out[0] = 0; for (u32 n = 0; load_acquire(a.out) == 0; n++) if (n > SPIN_MAX) trap();",
-      /deadlock/],
+    ["a wait for a message that nobody sends",
+      "if (threadIdx.x == 0) barrier_init(base, 1); __syncthreads(); barrier_wait(base, 0);", /deadlock: every thread waits/],
+    ["a poll of memory that nobody writes",
+      "a.out[0] = 0; for (u32 n = 0; load_acquire(a.out) == 0; n++) if (n > SPIN_MAX) trap();", /deadlock/],
     ["a trap", "if (threadIdx.x == 7) trap();", /trap \(block 0,0,0 thread 7\)/],
     ["half a warp at a barrier, half in a shuffle", "if (lane_of() < 16) __syncthreads(); else __syncwarp();", /deadlock/],
     ["a barrier that was never made", "barrier_arrive(base);", /no barrier was made there/],
