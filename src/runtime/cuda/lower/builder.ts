@@ -1,0 +1,89 @@
+/** A launch list in the making: buffers by name, generated kernels (equal ones once), one module of them all. */
+import { assert } from "../../../base/assert.ts";
+import type { Argument, BufferSpec, KernelSource, Launch } from "../launch.ts";
+import type { Element } from "./emitter.ts";
+
+/** Where a tensor is, densely, row by row. */
+export interface Memory {
+  readonly buffer: string;
+  /** Bytes. */
+  readonly offset: number;
+  readonly element: Element;
+  /** Whether it starts at a multiple of 16 bytes. */
+  readonly isAligned: boolean;
+}
+
+export const addressOf = ({ buffer, offset }: Pick<Memory, "buffer" | "offset">): Argument =>
+  ({ kind: "address", buffer, offset });
+
+/** C of a kernel but for its name. */
+export interface KernelText {
+  readonly what: string;
+  readonly comment: string;
+  readonly block: number;
+  /** "const float* x0" */
+  readonly fields: readonly string[];
+  readonly body: readonly string[];
+}
+
+/** Stands for the module until all of its kernels are known. */
+const GENERATED: KernelSource = { name: "generated", text: "", defines: {} };
+
+const HEADER = `// Generated: what lies between the products of one graph. See src/runtime/cuda/lower.
+#include "product.cuh"
+`;
+
+export class Builder {
+  readonly buffers = new Map<string, BufferSpec>();
+  readonly #names = new Map<string, string>();
+  readonly #texts: string[] = [];
+
+  buffer(spec: BufferSpec): void {
+    assert(!this.buffers.has(spec.name), `two buffers named ${spec.name}`);
+    this.buffers.set(spec.name, spec);
+  }
+
+  scratch(bytes: number, what = "t"): string {
+    const name = `${what}${this.buffers.size}`;
+    this.buffer({ name, bytes: Math.max(16, bytes), role: "scratch" });
+    return name;
+  }
+
+  /** A launch of a generated kernel. */
+  launch(text: KernelText, grid: readonly [number, number, number], sharedBytes: number,
+    arguments_: readonly Argument[]): Launch {
+    const key = JSON.stringify([text.what, text.block, text.fields, text.body]);
+    let name = this.#names.get(key);
+    if (name === undefined) {
+      name = `${text.what}${this.#names.size}`;
+      this.#names.set(key, name);
+      const struct = `${name[0].toUpperCase()}${name.slice(1)}`;
+      this.#texts.push(`// ${text.comment}\nstruct ${struct} { ${text.fields.map((field) => `${field};`).join(" ")} };\n`
+        + `KERNEL(${text.block}, ${name}, ${struct}) {\n${indentBlocks(text.body)}\n}\n`);
+    }
+    return { source: GENERATED, kernel: name, grid, block: text.block, sharedBytes, arguments: arguments_ };
+  }
+
+  /** These launches with the module of their kernels. */
+  finish(launches: readonly Launch[]): Launch[] {
+    const source: KernelSource = { ...GENERATED, text: [HEADER, ...this.#texts].join("\n") };
+    return launches.map((launch) => (launch.source === GENERATED ? { ...launch, source } : launch));
+  }
+}
+
+const indentBlocks = (lines: readonly string[]): string => lines.map((line) => `  ${line}`).join("\n");
+
+/** The launch with buffers replaced: whoever is not in the map stays. */
+export function rename(launch: Launch, to: ReadonlyMap<string, { buffer: string; offset: number }>): Launch {
+  const change = <Spec extends { readonly buffer: string; readonly offset?: number }>(spec: Spec): Spec => {
+    const found = to.get(spec.buffer);
+    return found === undefined ? spec
+      : { ...spec, buffer: found.buffer, offset: found.offset + (spec.offset ?? 0) };
+  };
+  return { ...launch, arguments: launch.arguments.map((argument) => (argument.kind === "address" ? change(argument)
+    : argument.kind === "tensorMap" ? { ...argument, map: change(argument.map) } : argument)) };
+}
+
+/** Names of the buffers that a launch may touch. */
+export const buffersOf = ({ arguments: list }: Launch): string[] => list.flatMap((argument) =>
+  (argument.kind === "address" ? [argument.buffer] : argument.kind === "tensorMap" ? [argument.map.buffer] : []));

@@ -1,0 +1,27 @@
+/**
+ * Any graph on the GPU: the runtimes' suite, on this machine's GPU or, where it has none, on the emulated one
+ * (test/emulator), which runs the same generated kernels on the CPU.
+ */
+import { test } from "node:test";
+import { messageOf } from "../src/base/error.ts";
+import { openCuda, type Cuda } from "../src/runtime/cuda/driver/device.ts";
+import { cudaRuntime } from "../src/runtime/cuda/program.ts";
+import { checkRuntime } from "./conformance/runtime.ts";
+import { emulatedCuda } from "./emulator/build.ts";
+
+/** A GPU, real or emulated; a string: why there is neither. */
+function someCuda(): { cuda: Cuda; name: string } | string {
+  try { return { cuda: openCuda(), name: "cuda" }; } catch (error) {
+    const libraries = emulatedCuda();
+    if (typeof libraries === "string") return `${messageOf(error)}; ${libraries}`;
+    return { cuda: openCuda({ libraries, cacheFolder: null }), name: "emulated cuda" };
+  }
+}
+
+const found = someCuda();
+if (typeof found === "string") {
+  test("graphs on the GPU", { skip: found }, () => undefined);
+} else {
+  // float32 products and sums, as on the CPU: 24-bit rounding over the longest chain of ops.
+  checkRuntime(found.name, cudaRuntime({ cuda: found.cuda }), 1e-5);
+}
