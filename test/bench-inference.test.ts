@@ -14,6 +14,10 @@ import { lastStep } from "../src/graph/last-step.ts";
 import { bindSizes } from "../src/graph/rewrite.ts";
 import type { CudaPrecision } from "../src/runtime/cuda/launch.ts";
 import { readNetwork } from "../src/runtime/cuda/engine/network.ts";
+import { openSubjects } from "../src/workflow/bench/inference-subject.ts";
+import { lowerToy, TOY, toyFile } from "./cuda-toy.ts";
+import { emulatedCuda } from "./emulator/build.ts";
+import { openEmulated } from "./emulator/run.ts";
 
 const modelNamed = (name: string): BenchModel => benchModels([name])[0];
 function floor(name: string, B: number,
@@ -119,6 +123,25 @@ describe("peers of the GPU", () => {
     assert.deepEqual(measured.map(({ peer, deviceUs }) => [peer, deviceUs]), [["p", 48]]);
     assert.deepEqual(missing, ["no ort peer for lstm-64x1: none here (B 1, 128)"]);
   });
+});
+
+describe("a network on the GPU as the bench sees it", () => {
+  const emulated = emulatedCuda();
+  for (const isWhole of [false, true]) {
+    const how = isWhole ? "says itself when it is done and reads a ring" : "is told of by the engine";
+    test(`a network that ${how} is replayed, asked with windows and with rows`,
+      { skip: typeof emulated === "string" && emulated }, async () => {
+        const toy: BenchModel = { ...modelNamed("lstm-64x1"), name: "toy", steps: TOY.T, features: TOY.F };
+        using cuda = openEmulated();
+        const subjects = openSubjects({ cuda, precision: "float32", lower: lowerToy({ isWhole }) });
+        const subject = await subjects.load(toy, toyFile([1, -2, 3]).bytes, 8);
+        for (const times of [subject.replays(3), subject.windows(3), subject.rows(3)]) {
+          assert.equal(times.length, 3);
+          assert.ok(times.every((us) => us > 0 && us < 1e6), times.join(", "));
+        }
+        await subjects.close();
+      });
+  }
 });
 
 describe("bench models", () => {

@@ -4,12 +4,13 @@
  */
 import { random } from "../../base/random.ts";
 import type { Cuda } from "../../runtime/cuda/driver/device.ts";
-import { openEngine } from "../../runtime/cuda/engine/engine.ts";
+import { buffersOf } from "../../runtime/cuda/driver/memory.ts";
+import { openEngine, type EngineOptions } from "../../runtime/cuda/engine/engine.ts";
 import { lowerNetwork } from "../../runtime/cuda/engine/lower-network.ts";
 import type { Answers } from "../../runtime/cuda/engine/models.ts";
 import { readNetwork } from "../../runtime/cuda/engine/network.ts";
-import { boundGraph, type LowerNetwork } from "../../runtime/cuda/engine/plan.ts";
-import type { CudaPrecision } from "../../runtime/cuda/launch.ts";
+import { BUFFERS, boundGraph, type LowerNetwork } from "../../runtime/cuda/engine/plan.ts";
+import type { BufferSpec, CudaPrecision, LaunchList } from "../../runtime/cuda/launch.ts";
 import type { BenchModel } from "./inference-models.ts";
 import { quantile } from "./row.ts";
 
@@ -30,10 +31,14 @@ export interface Subjects {
   close(): Promise<void>;
 }
 
+export interface SubjectOptions extends Pick<EngineOptions, "cuda" | "cacheFolder"> {
+  readonly precision: CudaPrecision;
+  readonly lower?: LowerNetwork;
+}
+
 /** Opens the engine, spinning. Throws CudaError where there is no GPU that can be used. */
-export function openSubjects({ precision, ...options }: { precision: CudaPrecision; cacheFolder?: string }):
-Subjects {
-  const engine = openEngine({ ...options, precision, mode: "spin" });
+export function openSubjects({ lower = lowerNetwork, ...options }: SubjectOptions): Subjects {
+  const engine = openEngine({ ...options, lower, mode: "spin" }), { precision } = options;
   return {
     async load(model, bytes, B) {
       const { name, steps: T, features: F } = model, file = { name, bytes };
@@ -43,7 +48,7 @@ Subjects {
       for (let b = 0; b < B; b++) engine.fill(ring, b, x.subarray(b * T * F, (b + 1) * T * F));
       return {
         replays: (repeats) =>
-          timeReplays(engine.cuda, lowerNetwork, model, bytes, { B, precision, repeats }),
+          timeReplays(engine.cuda, lower, model, bytes, { B, precision, repeats }),
         windows(requests) {
           engine.stage(name, B).features.set(x);
           return timeRequests(requests, () => {}, () => engine.runStaged(name, B));
@@ -78,11 +83,12 @@ function timeRequests(requests: number, prepare: (k: number) => void, ask: () =>
 const REPEAT_US = 4_000, REPLAYS_MAX = 400;
 
 /** Microseconds of a replay among replays back to back, one figure a repeat. Throws CudaError. */
-export function timeReplays(cuda: Cuda, lower: LowerNetwork, model: BenchModel, bytes: Uint8Array,
+function timeReplays(cuda: Cuda, lower: LowerNetwork, model: BenchModel, bytes: Uint8Array,
   { B, precision, repeats }: { B: number; precision: CudaPrecision; repeats: number }): number[] {
   const network = readNetwork(bytes, model.name), graph = boundGraph(network, { B, T: model.steps });
   const lowered = lower(graph, { precision, device: cuda.facts, isRing: false });
-  using bound = cuda.bind(lowered.list);
+  const { list } = lowered, buffers = [...list.buffers, ...engineBuffers(list)];
+  using bound = cuda.bind({ ...list, buffers });
   const read = Object.fromEntries(graph.state.map(({ name }) => [name, network.parameters[name]]));
   for (const [buffer, weights] of lowered.pack(read)) bound.write(buffer, weights);
   bound.write(lowered.inputs.features, new Uint8Array(noise(B * model.steps * model.features).buffer));
@@ -102,8 +108,16 @@ export function timeReplays(cuda: Cuda, lower: LowerNetwork, model: BenchModel, 
   return Array.from({ length: repeats }, () => once(count));
 }
 
+/** The words that an engine gives to launches that read a ring or say when they are done. */
+function engineBuffers({ buffers, launches }: LaunchList): BufferSpec[] {
+  const used = new Set(launches.flatMap(buffersOf));
+  return [BUFFERS.done, BUFFERS.start]
+    .filter((name) => used.has(name) && !buffers.some((one) => one.name === name))
+    .map((name) => ({ name, bytes: 4, role: "state", fill: 0 }));
+}
+
 /** Normal noise; long arrays repeat it. */
-export function noise(count: number): Float32Array {
+function noise(count: number): Float32Array {
   const stream = random(2, "bench", "inference"), values = new Float32Array(count);
   const own = Math.min(count, 1 << 20);
   for (let k = 0; k < own; k++) values[k] = stream.normal();
