@@ -54,7 +54,7 @@ export function readNetwork(bytes: Uint8Array, name: string): ExportedNetwork {
   const parameters = Object.fromEntries(graph.state.map(({ name: parameter, tensor }) => {
     const found = weights(parameter);
     if (!isSameShape(found.shape, tensor.shape)) {
-      refuse(`has ${parameter} of shape ${shapeText(found.shape)} where its graph says ${shapeText(tensor.shape)}`);
+      refuse(`has ${parameter} of shape ${shapeText(found.shape)}, and its graph says ${shapeText(tensor.shape)}`);
     }
     return [parameter, found];
   }));
@@ -119,7 +119,9 @@ function lstmWeights(file: GraphProto, graph: Graph, source: (value: string) => 
   const nodes = file.node.filter(({ opType }) => opType === "LSTM");
   const found = new Map<string, { tensor: TensorProto; shape: Shape }>();
   if (nodes.length === 0) return found;
-  if (nodes.length !== layers.length) refuse(`has ${nodes.length} LSTM layers and a graph of ${layers.length}`);
+  if (nodes.length !== layers.length) {
+    refuse(`has ${nodes.length} LSTM layers and a graph of ${layers.length}`);
+  }
   layers.forEach(({ inputs }, k) => {
     inputs.slice(1, 4).forEach((parameter: Tensor, place) => {
       const tensor = source(nodes[k].input[1 + place]);
@@ -150,7 +152,9 @@ function floatsOf({ name, dims, dataType, rawData }: TensorProto, refuse: Refuse
   const count = dims.map(Number).reduce((a, b) => a * b, 1);
   const isHalf = dataType === DATA_TYPE.float16, width = isHalf ? 2 : 4;
   if (!isHalf && dataType !== DATA_TYPE.float32) refuse(`holds ${name} in neither float32 nor float16`);
-  if (rawData.length !== count * width) refuse(`holds ${rawData.length} bytes of ${name}, not ${count * width}`);
+  if (rawData.length !== count * width) {
+    refuse(`holds ${rawData.length} bytes of ${name}, not ${count * width}`);
+  }
   const own = rawData.slice().buffer;
   return isHalf ? Float32Array.from(new Float16Array(own)) : new Float32Array(own);
 }

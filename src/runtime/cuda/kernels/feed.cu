@@ -2,14 +2,12 @@
 // told when the answers can be read. The host writes `header` and the rows, then replays the graph that begins here.
 //
 //   mapped host memory                           device memory
-//   header, rows (B, F), fresh (B)  ─ ring_step ─>  ring (B, T, F), start      only new rows travel
+//   header, rows, fresh             ─ ring_step ─>  ring (B, T, F), start      only new rows travel
 //   header, windows (B, T, F)       ─ copy_rows ─>  x (B, T, F)                only the first `rows` windows travel
 //   done                            <─ tell_done ─  after the last launch
 //
 // header: [0] windows that are asked about; [1] slot of the ring's oldest row; [2] 1: this replay brings new rows
 #include "ptx.cuh"
-
-enum { HEADER_ROWS, HEADER_OLDEST, HEADER_HAS_NEW };
 
 // One block per window. Step t of window b lies in slot (start + t) % T. With new rows, the oldest slot takes the
 // new row of each window that has one and becomes the newest; a window without a new row must still say the same,
@@ -24,10 +22,13 @@ struct RingStep {
 };
 KERNEL(256, ring_step, RingStep) {
   let_dependents_start();
-  const u32 b = blockIdx.x, oldest = a.header[HEADER_OLDEST], has_new = a.header[HEADER_HAS_NEW];
-  const u32 is_fresh = a.fresh[b];
+  const u32 b = blockIdx.x;
   const float* row = a.rows + (u64)b * a.F;
-  float first = threadIdx.x < a.F ? row[threadIdx.x] : 0.f;  // asked for before the header has arrived
+  // The host is far away: all that may be needed is asked for at once, before any of it is looked at.
+  const uint4 header = *(const uint4*)a.header;
+  const u32 is_fresh = a.fresh[b];
+  const float first = threadIdx.x < a.F ? row[threadIdx.x] : 0.f;
+  const u32 oldest = header.y, has_new = header.z;
   if (b == 0 && threadIdx.x == 0) *a.start = has_new ? (oldest + 1 == a.T ? 0 : oldest + 1) : oldest;
   if (!has_new) return;
   for (u32 f = threadIdx.x; f < a.F; f += blockDim.x) {
@@ -71,7 +72,7 @@ struct CopyRows {
 };
 KERNEL(256, copy_rows, CopyRows) {
   let_dependents_start();
-  const u64 count = (u64)a.header[HEADER_ROWS] * a.row, whole = count / 4;
+  const u64 count = (u64)a.header[0] * a.row, whole = count / 4;
   const u64 stride = (u64)gridDim.x * blockDim.x, first = (u64)blockIdx.x * blockDim.x + threadIdx.x;
   const uint4* from = (const uint4*)a.from;
   uint4* to = (uint4*)a.to;

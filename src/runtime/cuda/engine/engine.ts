@@ -1,0 +1,423 @@
+/**
+ * Models on one GPU, in one process that owns it. A name has a newest version and a queue; a request is
+ * answered by the version that was the newest when its turn came, all of it.
+ *
+ *   run(name) ──> queue of the name ──> version.bucket(rows): copy in, replay ──> copy of the answers
+ *   load(name) again: the new version is captured beside the old one, then takes its place; the old one is
+ *   freed after its last request
+ *
+ * Waiting: "spin" reads the word that the GPU counts up until it changes (the fastest, and it takes a core);
+ * "poll" looks at it once per turn of the event loop, so that other work goes on.
+ */
+import { assert } from "../../../base/assert.ts";
+import type { Tensors } from "../../runtime.ts";
+import { openCuda, type Cuda, type CudaOptions } from "../driver/device.ts";
+import { CudaError } from "../driver/error.ts";
+import type { PoolStatistics } from "../driver/pool.ts";
+import type { Stream } from "../driver/stream.ts";
+import type { CudaPrecision } from "../launch.ts";
+import type { Bucket } from "./bucket.ts";
+import { canShare } from "./lanes.ts";
+import type { Answers, LoadOptions, Models, NetworkFile } from "./models.ts";
+import { readNetwork, type ExportedNetwork } from "./network.ts";
+import { featuresOf, type LowerNetwork } from "./plan.ts";
+import { copyOf, joined, rowsOf } from "./request.ts";
+import { isSameRing, type HostRing } from "./ring.ts";
+import { lowerNetwork } from "./lower-network.ts";
+import { Shelf } from "./shelf.ts";
+import { DeviceRing, ringBucket, Version } from "./version.ts";
+
+export const BUCKETS: readonly number[] = [1, 8, 32, 128, 512, 2048, 4096];
+
+export interface EngineOptions extends CudaOptions {
+  /** A GPU that is open already, and stays open. */
+  readonly cuda?: Cuda;
+  readonly precision?: CudaPrecision;
+  /** Rows that graphs are captured for, ascending. */
+  readonly buckets?: readonly number[];
+  /** Buckets above it are captured when they are first asked for. */
+  readonly warmRows?: number;
+  readonly mode?: "spin" | "poll";
+  readonly lower?: LowerNetwork;
+}
+
+/** Requests of one model that wait; a live model answers in microseconds, so more is a mistake. */
+const QUEUE_MAX = 10_000;
+/** Turns of polling between two questions whether the GPU is still alive. */
+const TURNS_PER_LOOK = 256;
+
+interface Request {
+  readonly feeds: Tensors;
+  readonly isStep: boolean;
+  readonly resolve: (answers: Answers) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** A request that is being answered, from row `from` on. */
+interface Flight {
+  readonly request: Request;
+  readonly version: Version;
+  readonly bucket: Bucket;
+  readonly stream: Stream;
+  readonly total: number;
+  readonly from: number;
+  readonly rows: number;
+  /** Answers so far. */
+  readonly parts: readonly Answers[];
+}
+
+/** All that goes by one name. */
+interface Slot {
+  readonly name: string;
+  readonly stream: Stream;
+  current: Version | null;
+  readonly queue: Request[];
+  flight: Flight | null;
+}
+
+export interface EngineStatistics {
+  readonly models: number;
+  /** Captured graphs. */
+  readonly graphs: number;
+  readonly replays: number;
+  /** Versions that took another's place. */
+  readonly swaps: number;
+  /** Whether models run side by side, or those with persistent kernels take turns (lanes.ts). */
+  readonly isTogether: boolean;
+  readonly pool: PoolStatistics;
+}
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve); });
+
+/** Opens the engine. Throws CudaError: no-driver, old-driver, no-device, no-nvrtc. */
+export function openEngine(options: EngineOptions = {}): Engine { return new Engine(options); }
+
+export class Engine implements Models {
+  readonly cuda: Cuda;
+  readonly #options: Required<Pick<EngineOptions, "precision" | "buckets" | "warmRows" | "mode" | "lower">>;
+  readonly #isOwn: boolean;
+  readonly #slots = new Map<string, Slot>();
+  /** For models with persistent kernels that cannot all be on the GPU at once. */
+  readonly #shared: Stream;
+  readonly #flying = new Set<Slot>();
+  readonly #shelf: Shelf;
+  #isTogether = true;
+  #isPolling = false;
+  #turns = 0;
+  #replays = 0;
+  #swaps = 0;
+  /** After a fault nothing works any more. */
+  #fault: CudaError | null = null;
+
+  constructor({ cuda, precision = "float16", buckets = BUCKETS, warmRows = 512, mode = "spin",
+    lower = lowerNetwork, ...rest }: EngineOptions) {
+    this.#options = { precision, buckets, warmRows, mode, lower };
+    this.#isOwn = cuda === undefined;
+    this.cuda = cuda ?? openCuda(rest);
+    this.#shared = this.cuda.stream();
+    this.#shelf = new Shelf(this.cuda);
+  }
+
+  async load(name: string, file: NetworkFile, options: LoadOptions): Promise<number> {
+    this.#checkAlive();
+    const network = readNetwork(file.bytes, file.name), before = this.#slots.get(name);
+    const version = this.#makeVersion(network, before?.current ?? null, options);
+    const slot: Slot = before ?? { name, stream: this.cuda.stream(), current: null, queue: [], flight: null };
+    try {
+      for (const rows of this.#warmRows(version, options)) {
+        const plan = await version.prepare(rows);
+        // Other requests are answered while this one is made.
+        await nextTurn();
+        this.#guard(() => version.capture(rows, slot.stream, plan));
+      }
+    } catch (error) {
+      version.close();
+      if (before === undefined) slot.stream.close();
+      throw error;
+    }
+    const old = slot.current;
+    slot.current = version;
+    this.#slots.set(name, slot);
+    if (old !== null) {
+      this.#swaps++;
+      this.#retire(old);
+    }
+    this.#arrange();
+    if (old === null) this.#warm(slot, version);
+    return version.number;
+  }
+
+  /** Replays every graph once: the first time takes longer. */
+  #warm(slot: Slot, version: Version): void {
+    if (slot.flight !== null || version.isRetired) return;
+    for (const bucket of version.buckets) this.#replay(slot, bucket, 1);
+  }
+
+  #makeVersion(network: ExportedNetwork, before: Version | null, { T, ring, version }: LoadOptions): Version {
+    const { buckets, precision, lower } = this.#options;
+    const number = version ?? (before?.number ?? 0) + 1, F = featuresOf(network);
+    const make = (own: DeviceRing | null): Version => new Version(this.cuda, this.#shelf, network,
+      { number, T, precision, buckets, lower, ring: own, feeds: ring?.feeds ?? {} });
+    if (ring === undefined) return make(null);
+    const shape = { rows: ring.rows, T, F }, B = ringBucket(buckets, ring.rows), old = before?.ring ?? null;
+    const isKept = old !== null && old.B === B && isSameRing(old.shape, shape);
+    return make(isKept ? old : new DeviceRing(this.#shelf, shape, B));
+  }
+
+  /** Rows whose buckets are captured before the model answers. */
+  #warmRows(version: Version, { buckets }: LoadOptions): readonly number[] {
+    if (version.ring !== null) return [version.ring.B];
+    return buckets ?? this.#options.buckets.filter((B, k) => k === 0 || B <= this.#options.warmRows);
+  }
+
+  run(name: string, feeds: Tensors): Promise<Answers> { return this.#enqueue(name, feeds, false); }
+
+  step(name: string): Promise<Answers> {
+    this.ring(name).checkFull(name);
+    return this.#enqueue(name, {}, true);
+  }
+
+  /**
+   * The arrays, in mapped memory, that `runStaged` will read: (B, ...) by name, of which the first rows
+   * count. Write them and call `runStaged` without waiting for anything in between.
+   */
+  stage(name: string, rows: number): Readonly<Record<string, Float32Array>> {
+    const slot = this.#idle(name);
+    return this.#bucket(slot, slot.current!, rows).inputs;
+  }
+
+  /** Answers what was staged, blocking; makes no objects. Views that the next run of this model overwrites. */
+  runStaged(name: string, rows: number): Answers {
+    const slot = this.#idle(name), bucket = this.#bucket(slot, slot.current!, rows);
+    return this.#replay(slot, bucket, rows);
+  }
+
+  /** As `step`, blocking; views that the next run of this model overwrites. */
+  stepStaged(name: string): Answers {
+    const slot = this.#idle(name), ring = slot.current!.ring;
+    assert(ring !== null, `${name} was loaded without a ring`);
+    ring.host.checkFull(name);
+    ring.begin();
+    const answers = this.#replay(slot, slot.current!.bucket(ring.shape.rows)!, ring.shape.rows);
+    ring.stage.end();
+    return answers;
+  }
+
+  #replay(slot: Slot, bucket: Bucket, rows: number): Answers {
+    const stream = this.#streamOf(slot);
+    this.#launch(bucket, stream, rows);
+    const error = bucket.spin(stream);
+    if (error !== null) throw this.#failed(error);
+    return bucket.answers(rows);
+  }
+
+  push(name: string, row: number, features: Float32Array): void {
+    const { host, stage } = this.#ringOf(name);
+    host.push(row, features);
+    stage.push(row, features);
+  }
+
+  fill(name: string, row: number, window: Float32Array): void {
+    this.#ringOf(name);
+    this.#guard(() => { this.#slot(name).current!.fill(row, window); });
+  }
+
+  ring(name: string): HostRing { return this.#ringOf(name).host; }
+
+  /**
+   * Replays the graph that answers so many rows `count` times back to back; microseconds of the GPU's clock
+   * for one. What it computes is whatever was staged.
+   */
+  timeReplays(name: string, rows: number, count: number): number {
+    const slot = this.#idle(name), bucket = this.#bucket(slot, slot.current!, rows);
+    const stream = this.#streamOf(slot);
+    using start = this.cuda.event(), end = this.cuda.event();
+    return this.#guard(() => {
+      start.record(stream);
+      for (let replay = 0; replay < count; replay++) this.#launch(bucket, stream, Math.min(rows, bucket.B));
+      end.record(stream);
+      const error = bucket.spin(stream);
+      if (error !== null) throw error;
+      stream.synchronize();
+      return end.microsecondsSince(start) / count;
+    });
+  }
+
+  statistics(): EngineStatistics {
+    const versions = [...this.#slots.values()].flatMap(({ current }) => (current === null ? [] : [current]));
+    return { models: versions.length, graphs: versions.reduce((sum, { buckets }) => sum + buckets.length, 0),
+      replays: this.#replays, swaps: this.#swaps, isTogether: this.#isTogether,
+      pool: this.cuda.pool.statistics() };
+  }
+
+  /** What the GPU died of; null: it is alive. */
+  get fault(): CudaError | null { return this.#fault; }
+
+  async unload(name: string): Promise<void> {
+    const slot = this.#slot(name);
+    this.#slots.delete(name);
+    while (slot.flight !== null || slot.queue.length > 0) await nextTurn();
+    if (slot.current !== null) this.#retire(slot.current);
+    slot.stream.close();
+    if (this.#fault === null) this.#arrange();
+  }
+
+  async close(): Promise<void> {
+    for (const name of this.#slots.keys()) await this.unload(name);
+    this.#shared.close();
+    this.#shelf.close();
+    if (this.#isOwn) this.cuda.close();
+  }
+
+  // --- requests
+
+  #enqueue(name: string, feeds: Tensors, isStep: boolean): Promise<Answers> {
+    const slot = this.#slot(name);
+    assert(slot.queue.length < QUEUE_MAX, `${QUEUE_MAX} requests wait for ${name}`);
+    return new Promise((resolve, reject) => {
+      slot.queue.push({ feeds, isStep, resolve, reject });
+      this.#next(slot);
+    });
+  }
+
+  /** Begins the next request of a name, when it is its turn. */
+  #next(slot: Slot): void {
+    while (slot.flight === null) {
+      const request = slot.queue.shift();
+      if (request === undefined) return;
+      const version = slot.current!;
+      version.users++;
+      try {
+        this.#checkAlive();
+        const total = request.isStep ? version.ring!.shape.rows : rowsOf(request.feeds, version);
+        this.#begin(slot, { request, version, total, from: 0, parts: [] });
+      } catch (error) { this.#end(slot, version, () => { request.reject(this.#failed(error)); }); }
+    }
+  }
+
+  #begin(slot: Slot, { request, version, total, from, parts }:
+  Pick<Flight, "request" | "version" | "total" | "from" | "parts">): void {
+    const bucket = this.#bucket(slot, version, total - from), rows = Math.min(total - from, bucket.B);
+    const stream = this.#streamOf(slot);
+    if (request.isStep) version.ring!.begin();
+    else bucket.feed(request.feeds, from, rows);
+    this.#launch(bucket, stream, rows);
+    slot.flight = { request, version, bucket, stream, total, from, rows, parts };
+    if (this.#options.mode === "spin") this.#land(slot, bucket.spin(stream));
+    else this.#poll(slot);
+  }
+
+  /** A replay has ended: with answers, or with an error. */
+  #land(slot: Slot, error: CudaError | null): void {
+    const flight = slot.flight!, { request, version, bucket, total, from, rows } = flight;
+    slot.flight = null;
+    if (error !== null) {
+      const failure = this.#failed(error);
+      this.#end(slot, version, () => { request.reject(failure); });
+      return;
+    }
+    if (request.isStep) version.ring!.stage.end();
+    const parts = [...flight.parts, copyOf(bucket.answers(rows))];
+    if (from + rows === total) this.#end(slot, version, () => { request.resolve(joined(parts)); });
+    else {
+      try { this.#begin(slot, { request, version, total, from: from + rows, parts }); } catch (another) {
+        this.#end(slot, version, () => { request.reject(this.#failed(another)); });
+      }
+    }
+  }
+
+  #end(slot: Slot, version: Version, tell: () => void): void {
+    slot.flight = null;
+    this.#flying.delete(slot);
+    version.users--;
+    if (version.isRetired) this.#retire(version);
+    tell();
+  }
+
+  #poll(slot: Slot): void {
+    this.#flying.add(slot);
+    if (this.#isPolling) return;
+    this.#isPolling = true;
+    const look = (): void => {
+      const isLook = ++this.#turns % TURNS_PER_LOOK === 0;
+      for (const one of Array.from(this.#flying)) {
+        const { bucket, stream } = one.flight!;
+        const error = bucket.isDone || !isLook ? null : stream.fault();
+        if (!bucket.isDone && error === null) continue;
+        this.#flying.delete(one);
+        this.#land(one, error);
+        this.#next(one);
+      }
+      this.#isPolling = this.#flying.size > 0;
+      if (this.#isPolling) setImmediate(look);
+    };
+    setImmediate(look);
+  }
+
+  // --- parts
+
+  #launch(bucket: Bucket, stream: Stream, rows: number): void {
+    this.#replays++;
+    bucket.launch(stream, rows);
+  }
+
+  /** The bucket for so many rows, captured now if nobody asked before. */
+  #bucket(slot: Slot, version: Version, rows: number): Bucket {
+    const known = version.bucket(rows);
+    if (known !== undefined) return known;
+    const made = this.#guard(() => version.capture(rows, slot.stream));
+    this.#arrange();
+    return made;
+  }
+
+  #streamOf(slot: Slot): Stream {
+    return this.#isTogether || slot.current!.demands.length === 0 ? slot.stream : this.#shared;
+  }
+
+  /** Decides who may run side by side. Nothing runs while that changes. */
+  #arrange(): void {
+    const demands = [...this.#slots.values()].map(({ current }) => current?.demands ?? []);
+    const isTogether = canShare(demands, this.cuda.facts);
+    if (isTogether === this.#isTogether) return;
+    this.#guard(() => { for (const { stream } of this.#slots.values()) stream.synchronize(); });
+    this.#guard(() => { this.#shared.synchronize(); });
+    this.#isTogether = isTogether;
+  }
+
+  #retire(version: Version): void {
+    version.isRetired = true;
+    if (version.users === 0) version.close();
+  }
+
+  #slot(name: string): Slot {
+    const slot = this.#slots.get(name);
+    assert(slot !== undefined, `no model ${name} is loaded`);
+    return slot;
+  }
+
+  /** The slot of a name that nobody waits for: what blocks and what is queued do not mix. */
+  #idle(name: string): Slot {
+    this.#checkAlive();
+    const slot = this.#slot(name);
+    assert(slot.flight === null && slot.queue.length === 0, `${name} is answering another request`);
+    return slot;
+  }
+
+  #ringOf(name: string): DeviceRing {
+    const ring = this.#slot(name).current?.ring ?? null;
+    assert(ring !== null, `${name} was loaded without a ring`);
+    return ring;
+  }
+
+  #checkAlive(): void { if (this.#fault !== null) throw this.#fault; }
+
+  #guard<Result>(act: () => Result): Result {
+    try { return act(); } catch (error) { throw this.#failed(error); }
+  }
+
+  /** Remembers a fault: every later request ends with it at once. */
+  #failed(error: unknown): unknown {
+    if (error instanceof CudaError && (error.isSticky || error.reason === "timeout")) this.#fault ??= error;
+    return error;
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * Windows that slide: of each window only the newest row travels. The same rows are kept twice, so that
+ * the host can go on when the GPU cannot:
+ *
+ *              push(row b, F numbers)                    step
+ *   HostRing   slot oldest[b] <- the row, oldest[b] + 1  window(b): T rows in order of time
+ *   RingStage  rows (B, F), fresh (B), mapped ─────────> ring_step (feed.cu): ring (B, T, F), one start
+ *
+ * A row that is pushed twice before a step is corrected, not followed. A window without a new row at a step
+ * says what it said before.
+ */
+import { assert } from "../../../base/assert.ts";
+
+/** What ring_step and copy_rows read: words of `header` (feed.cu). */
+export const HEADER = { rows: 0, oldest: 1, hasNew: 2 } as const;
+export const HEADER_BYTES = 16;
+
+export interface RingShape {
+  /** Windows, one for each instrument. */
+  readonly rows: number;
+  readonly T: number;
+  readonly F: number;
+}
+
+export const isSameRing = (a: RingShape, b: RingShape): boolean =>
+  a.rows === b.rows && a.T === b.T && a.F === b.F;
+
+/** The windows in host memory. */
+export class HostRing {
+  readonly shape: RingShape;
+  /** (rows, T, F) */
+  readonly #values: Float32Array;
+  /** (rows) slot of the oldest row. */
+  readonly #oldest: Int32Array;
+  /** (rows) rows that were ever given, up to T. */
+  readonly #given: Int32Array;
+  /** (rows) 1: the newest row came since the last step. */
+  readonly #fresh: Uint8Array;
+
+  constructor(shape: RingShape) {
+    this.shape = shape;
+    this.#values = new Float32Array(shape.rows * shape.T * shape.F);
+    this.#oldest = new Int32Array(shape.rows);
+    this.#given = new Int32Array(shape.rows);
+    this.#fresh = new Uint8Array(shape.rows);
+  }
+
+  /** The newest row of a window (F); a second one before the step replaces it. */
+  push(row: number, features: Float32Array): void {
+    const { T, F } = this.shape;
+    this.#check(row, features, F);
+    if (this.#fresh[row] === 0) {
+      this.#oldest[row] = (this.#oldest[row] + 1) % T;
+      this.#given[row] = Math.min(T, this.#given[row] + 1);
+      this.#fresh[row] = 1;
+    }
+    const newest = (this.#oldest[row] + T - 1) % T;
+    this.#values.set(features, (row * T + newest) * F);
+  }
+
+  /** All T rows of a window at once (T, F), the oldest first. */
+  fill(row: number, window: Float32Array): void {
+    const { T, F } = this.shape;
+    this.#check(row, window, T * F);
+    this.#values.set(window, row * T * F);
+    this.#oldest[row] = 0;
+    this.#given[row] = T;
+    this.#fresh[row] = 0;
+  }
+
+  /** What was pushed so far has been answered: the next push follows it. */
+  step(): void { this.#fresh.fill(0); }
+
+  /** Writes the T rows of a window in order of time to `into`, from element `at` on. */
+  window(row: number, into: Float32Array, at = 0): void {
+    const { T, F } = this.shape, start = row * T * F, split = this.#oldest[row] * F;
+    into.set(this.#values.subarray(start + split, start + T * F), at);
+    into.set(this.#values.subarray(start, start + split), at + T * F - split);
+  }
+
+  /** All windows (rows, T, F). */
+  windows(): Float32Array {
+    const { rows, T, F } = this.shape, all = new Float32Array(rows * T * F);
+    for (let row = 0; row < rows; row++) this.window(row, all, row * T * F);
+    return all;
+  }
+
+  /** Asserts that every window was given T rows: a network is not asked about rows that never were. */
+  checkFull(model: string): void {
+    const { T } = this.shape, row = this.#given.findIndex((given) => given < T);
+    assert(row < 0, `window ${row} of ${model} has ${this.#given[row]} of ${T} rows`);
+  }
+
+  #check(row: number, given: Float32Array, count: number): void {
+    assert(Number.isInteger(row) && row >= 0 && row < this.shape.rows,
+      `window ${row} of a ring of ${this.shape.rows}`);
+    assert(given.length === count, `${given.length} numbers where ${count} belong`);
+  }
+}
+
+/** Mapped memory that ring_step reads. */
+export interface StageMemory {
+  /** Words of HEADER. */
+  readonly header: Uint32Array;
+  /** (B, F); the ring may have more windows than there are instruments. */
+  readonly rows: Float32Array;
+  /** (B) */
+  readonly fresh: Uint32Array;
+}
+
+/**
+ * New rows on their way to the ring in device memory.
+ *
+ *   push ──> rows ── begin: a replay reads them ── push ──> waiting ── end ──> rows
+ */
+export class RingStage {
+  readonly #shape: RingShape;
+  readonly #memory: StageMemory;
+  /** (B, F) rows that were pushed while a replay was reading, and by whom (B). */
+  readonly #waiting: Float32Array;
+  readonly #isWaiting: Uint8Array;
+  #oldest = 0;
+  #isRead = false;
+
+  constructor(shape: RingShape, memory: StageMemory) {
+    this.#shape = shape;
+    this.#memory = memory;
+    this.#waiting = new Float32Array(memory.rows.length);
+    this.#isWaiting = new Uint8Array(memory.fresh.length);
+  }
+
+  /** The newest row of a window. */
+  push(row: number, features: Float32Array): void {
+    const { rows, fresh, header } = this.#memory;
+    if (this.#isRead) {
+      this.#waiting.set(features, row * this.#shape.F);
+      this.#isWaiting[row] = 1;
+      return;
+    }
+    rows.set(features, row * this.#shape.F);
+    fresh[row] = 1;
+    header[HEADER.hasNew] = 1;
+  }
+
+  /** The window of a row was written whole: what was pushed before does not count any more. */
+  clear(row: number): void {
+    this.#isWaiting[row] = 0;
+    if (!this.#isRead) this.#memory.fresh[row] = 0;
+  }
+
+  /** Slot of the oldest row in device memory, once the replay that was begun last has ended. */
+  get oldest(): number {
+    const isMoving = this.#isRead && this.#memory.header[HEADER.hasNew] === 1;
+    return isMoving ? (this.#oldest + 1) % this.#shape.T : this.#oldest;
+  }
+
+  /** A replay is about to read what was pushed. */
+  begin(): void {
+    this.#memory.header[HEADER.oldest] = this.#oldest;
+    this.#isRead = true;
+  }
+
+  /** It has. */
+  end(): void {
+    const { header, fresh } = this.#memory, { T, F } = this.#shape;
+    this.#isRead = false;
+    if (header[HEADER.hasNew] === 1) {
+      this.#oldest = (this.#oldest + 1) % T;
+      header[HEADER.hasNew] = 0;
+      fresh.fill(0);
+    }
+    for (let row = this.#isWaiting.indexOf(1); row >= 0; row = this.#isWaiting.indexOf(1, row + 1)) {
+      this.push(row, this.#waiting.subarray(row * F, (row + 1) * F));
+    }
+    this.#isWaiting.fill(0);
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * The engine's memory, taken once and used again: a version that takes another's place finds what the one
+ * before it left, so that swapping models of the same shapes allocates nothing and pins nothing.
+ *
+ *   device   the GPU's tensor pool, by size        mapped   pinned pieces, by size, at most MAPPED_IDLE_MAX of each
+ */
+import type { Cuda } from "../driver/device.ts";
+import type { MappedMemory, Placed } from "../driver/memory.ts";
+import type { PooledTensor } from "../driver/pool.ts";
+
+/** Idle pinned pieces of one size: the old version's and one more. */
+const MAPPED_IDLE_MAX = 2;
+
+export class Shelf {
+  readonly #cuda: Cuda;
+  readonly #mapped = new Map<number, MappedMemory[]>();
+
+  constructor(cuda: Cuda) { this.#cuda = cuda; }
+
+  /** Device memory; bytes are whatever was there. Throws CudaError "out-of-memory". */
+  device(bytes: number): PooledTensor { return this.#cuda.pool.acquire([Math.max(1, bytes)], "uint8"); }
+  giveBack(memory: PooledTensor): void { this.#cuda.pool.release(memory); }
+
+  /** Sets every byte; returns when they are set. */
+  fill({ address, bytes }: Placed, value: number): void {
+    const { driver } = this.#cuda;
+    using stream = this.#cuda.stream();
+    driver.check(driver.cuMemsetD8Async(address, value, bytes, stream.handle), "filling memory");
+    stream.synchronize();
+  }
+
+  /** Pinned host memory that kernels see; bytes are whatever was there. */
+  mapped(bytes: number): MappedMemory {
+    return this.#mapped.get(bytes)?.pop() ?? this.#cuda.allocateMapped(bytes);
+  }
+
+  giveBackMapped(memory: MappedMemory): void {
+    const idle = this.#mapped.get(memory.bytes) ?? [];
+    this.#mapped.set(memory.bytes, idle);
+    if (idle.length < MAPPED_IDLE_MAX) idle.push(memory);
+    else memory.close();
+  }
+
+  close(): void {
+    for (const idle of this.#mapped.values()) for (const memory of idle) memory.close();
+    this.#mapped.clear();
+  }
+}

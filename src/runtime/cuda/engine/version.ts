@@ -1,0 +1,191 @@
+/**
+ * One version of a model on the GPU: its weights, once, and a CUDA graph for each bucket. A version lives as
+ * long as it is the newest of its name or has a request to answer.
+ */
+import { createHash } from "node:crypto";
+import { assert } from "../../../base/assert.ts";
+import { UserError } from "../../../base/error.ts";
+import type { Given } from "../driver/bind.ts";
+import type { Cuda } from "../driver/device.ts";
+import type { PooledTensor } from "../driver/pool.ts";
+import type { Stream } from "../driver/stream.ts";
+import type { Tensors } from "../../runtime.ts";
+import type { CudaPrecision } from "../launch.ts";
+import { Bucket, floatsAt, placeMapped, wordsAt, type Shared } from "./bucket.ts";
+import { demandsOf, type Demand } from "./lanes.ts";
+import type { ExportedNetwork } from "./network.ts";
+import { BUFFERS, planModel, type Feed, type LowerNetwork, type ModelPlan } from "./plan.ts";
+import { HEADER_BYTES, HostRing, RingStage, type RingShape } from "./ring.ts";
+import type { Shelf } from "./shelf.ts";
+
+/** The bucket that answers so many rows: the smallest that holds them; the largest in several goes. */
+export function bucketFor(buckets: readonly number[], rows: number): number {
+  return buckets.find((B) => B >= rows) ?? buckets[buckets.length - 1];
+}
+
+/** A ring in device memory, its mapped stage, and the same windows in host memory. */
+export class DeviceRing {
+  readonly shape: RingShape;
+  readonly B: number;
+  readonly host: HostRing;
+  readonly stage: RingStage;
+  /** The buffers that a plan calls BUFFERS.header, rows, fresh. */
+  readonly shared: Readonly<Record<string, Shared>>;
+  readonly #values: PooledTensor;
+  readonly #start: PooledTensor;
+  readonly #close: () => void;
+  /** Versions that read it. */
+  users = 0;
+
+  /** `B` windows in device memory, of which the first `shape.rows` stand for instruments. */
+  constructor(shelf: Shelf, shape: RingShape, B: number) {
+    const { T, F } = shape;
+    const { memory, places } = placeMapped(shelf, [{ name: BUFFERS.header, bytes: HEADER_BYTES },
+      { name: BUFFERS.rows, bytes: 4 * B * F }, { name: BUFFERS.fresh, bytes: 4 * B }]);
+    this.#values = shelf.device(4 * B * T * F);
+    this.#start = shelf.device(4);
+    for (const one of [this.#values, this.#start]) shelf.fill(one, 0);
+    for (const { view, offset, bytes } of Object.values(places)) new Uint8Array(view, offset, bytes).fill(0);
+    this.shape = shape;
+    this.B = B;
+    this.shared = places;
+    this.host = new HostRing(shape);
+    this.stage = new RingStage(shape, { header: wordsAt(places[BUFFERS.header]),
+      rows: floatsAt(places[BUFFERS.rows]), fresh: wordsAt(places[BUFFERS.fresh]) });
+    this.#close = () => {
+      shelf.giveBackMapped(memory);
+      shelf.giveBack(this.#values);
+      shelf.giveBack(this.#start);
+    };
+  }
+
+  /** A replay is about to read what was pushed. */
+  begin(): void {
+    this.host.step();
+    this.stage.begin();
+  }
+
+  given(ringBuffer: string): Given { return { [ringBuffer]: this.#values, [BUFFERS.start]: this.#start }; }
+
+  /** A version no longer reads it; the last one frees it. */
+  leave(): void { if (--this.users === 0) this.#close(); }
+}
+
+export interface VersionOptions {
+  readonly number: number;
+  readonly T: number;
+  readonly precision: CudaPrecision;
+  /** Ascending. */
+  readonly buckets: readonly number[];
+  readonly ring: DeviceRing | null;
+  /** What a ring's model takes besides features: the same at every step. */
+  readonly feeds: Tensors;
+  readonly lower: LowerNetwork;
+}
+
+export class Version {
+  readonly number: number;
+  readonly network: ExportedNetwork;
+  readonly ring: DeviceRing | null;
+  /** Requests that it has begun to answer. */
+  users = 0;
+  isRetired = false;
+  readonly #cuda: Cuda;
+  readonly #shelf: Shelf;
+  readonly #options: VersionOptions;
+  readonly #buckets = new Map<number, Bucket>();
+  #ringBuffer = "";
+  readonly #demands = new Map<number, readonly Demand[]>();
+  /** By hash: buckets whose kernels read the same bytes share them. */
+  readonly #weights = new Map<string, PooledTensor>();
+
+  constructor(cuda: Cuda, shelf: Shelf, network: ExportedNetwork, options: VersionOptions) {
+    this.#cuda = cuda;
+    this.#shelf = shelf;
+    this.#options = options;
+    this.network = network;
+    this.number = options.number;
+    this.ring = options.ring;
+    if (this.ring !== null) this.ring.users++;
+  }
+
+  /** What its launches need at once, of the buckets that are captured. */
+  get demands(): readonly Demand[] { return [...this.#demands.values()].flat(); }
+  get buckets(): readonly Bucket[] { return [...this.#buckets.values()]; }
+  get T(): number { return this.#options.T; }
+
+  /** The bucket that answers so many rows, if it is captured. */
+  bucket(rows: number): Bucket | undefined {
+    return this.#buckets.get(this.ring?.B ?? bucketFor(this.#options.buckets, rows));
+  }
+
+  /** Compiles what a bucket needs, without blocking. */
+  async prepare(rows: number): Promise<ModelPlan> {
+    const plan = this.#plan(rows);
+    await this.#cuda.prepare(plan.list);
+    return plan;
+  }
+
+  /** Captures the bucket for so many rows, unless that is done. Throws CudaError. */
+  capture(rows: number, stream: Stream, plan = this.#plan(rows)): Bucket {
+    const { ring } = this, known = this.#buckets.get(plan.B);
+    if (known !== undefined) return known;
+    assert((plan.ring === null) === (ring === null), "a ring is planned where there is one");
+    const { placed, missing } = this.#place(plan);
+    const given = { ...placed, ...(ring === null ? {} : ring.given(plan.ring!)) };
+    const bucket = new Bucket(this.#cuda, plan, { version: this.number, stream },
+      { shelf: this.#shelf, given, missing, shared: ring?.shared ?? {} });
+    if (ring !== null) bucket.feed(this.#options.feeds, 0, ring.shape.rows);
+    this.#buckets.set(plan.B, bucket);
+    this.#ringBuffer = plan.ring ?? "";
+    this.#demands.set(plan.B, demandsOf(plan.list));
+    return bucket;
+  }
+
+  /** A whole window of the ring, after the last replay: two pieces, because a ring has no beginning. */
+  fill(row: number, window: Float32Array): void {
+    const ring = this.ring!, { T, F } = ring.shape, bucket = this.bucket(ring.shape.rows)!;
+    ring.host.fill(row, window);
+    ring.stage.clear(row);
+    const split = (T - ring.stage.oldest) * F, start = row * T * F;
+    const bytes = (from: number, to: number): Uint8Array =>
+      new Uint8Array(window.buffer, window.byteOffset + 4 * from, 4 * (to - from));
+    bucket.write(this.#ringBuffer, bytes(0, split), 4 * (start + T * F - split));
+    if (split < T * F) bucket.write(this.#ringBuffer, bytes(split, T * F), 4 * start);
+  }
+
+  #plan(rows: number): ModelPlan {
+    const { T, precision, buckets, lower } = this.#options;
+    const feed: Feed = this.ring === null ? "windows" : "ring", B = this.ring?.B ?? bucketFor(buckets, rows);
+    return planModel(this.network, { B, T, precision, device: this.#cuda.facts, feed }, lower);
+  }
+
+  /** Where the weights of a plan lie, and those that are not there yet. */
+  #place(plan: ModelPlan): { placed: Given; missing: ReadonlyMap<string, Uint8Array> } {
+    const placed: Record<string, PooledTensor> = {}, missing = new Map<string, Uint8Array>();
+    for (const [buffer, bytes] of plan.pack()) {
+      const key = createHash("sha256").update(bytes).digest("hex"), known = this.#weights.get(key);
+      placed[buffer] = known ?? this.#shelf.device(bytes.length);
+      if (known !== undefined) continue;
+      this.#weights.set(key, placed[buffer]);
+      missing.set(buffer, bytes);
+    }
+    return { placed, missing };
+  }
+
+  close(): void {
+    for (const bucket of this.#buckets.values()) bucket.close();
+    this.#buckets.clear();
+    for (const memory of this.#weights.values()) this.#shelf.giveBack(memory);
+    this.#weights.clear();
+    this.ring?.leave();
+  }
+}
+
+/** The bucket of a ring. UserError when no bucket has room for it. */
+export function ringBucket(buckets: readonly number[], rows: number): number {
+  const B = buckets.find((one) => one >= rows);
+  if (B !== undefined) return B;
+  throw new UserError(`a ring of ${rows} instruments is larger than the largest bucket, ${buckets.at(-1)}`,
+    "share the instruments among several models.");
+}
