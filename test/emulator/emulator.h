@@ -79,9 +79,14 @@ inline int __clz(u32 x) { return x ? __builtin_clz(x) : 32; }
 inline int __ffs(u32 x) { return __builtin_ffs(x); }
 inline u32 __umulhi(u32 x, u32 y) { return (u32)(((u64)x * y) >> 32); }
 template <class T> inline T __ldg(const T* p) { return *p; }
-#define EMULATOR_MINIMUM(T) \
-  inline T min(T x, T y) { return y < x ? y : x; } inline T max(T x, T y) { return x < y ? y : x; }
-EMULATOR_MINIMUM(int) EMULATOR_MINIMUM(u32) EMULATOR_MINIMUM(u64) EMULATOR_MINIMUM(long long)
+#define EMULATOR_MINIMUM(T, A, B) \
+  inline T min(A x, B y) { return (T)y < (T)x ? (T)y : (T)x; } inline T max(A x, B y) { return (T)x < (T)y ? (T)y : (T)x; }
+EMULATOR_MINIMUM(int, int, int)
+EMULATOR_MINIMUM(u32, u32, u32)
+EMULATOR_MINIMUM(u32, int, u32)
+EMULATOR_MINIMUM(u32, u32, int)
+EMULATOR_MINIMUM(u64, u64, u64)
+EMULATOR_MINIMUM(long long, long long, long long)
 inline float min(float x, float y) { return fminf(x, y); }
 inline float max(float x, float y) { return fmaxf(x, y); }
 inline int abs(int x) { return x < 0 ? -x : x; }
