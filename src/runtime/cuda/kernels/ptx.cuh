@@ -194,6 +194,10 @@ DEVICE float4 load_remote4(u32 remote) {
 DEVICE void send4(u32 remote, uint4 v, u32 remote_barrier) {
   asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 [%0], {%1,%2,%3,%4}, [%5];"
     :: "r"(remote), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w), "r"(remote_barrier) : "memory"); }
+// To another block's shared memory; who reads it there polls it.
+DEVICE void store_cluster4(u32 remote, uint4 v) {
+  asm volatile("st.relaxed.cluster.shared::cluster.v4.u32 [%0], {%1,%2,%3,%4};"
+    :: "r"(remote), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory"); }
 DEVICE void send1(u32 remote, u32 v, u32 remote_barrier) {
   asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];"
     :: "r"(remote), "r"(v), "r"(remote_barrier) : "memory"); }

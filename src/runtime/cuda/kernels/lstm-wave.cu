@@ -1,0 +1,398 @@
+// A stack of LSTM layers for one sequence: a cluster of SLICES blocks is a layer, and layers are a wavefront of clusters.
+//
+//   cluster 0        R0: x and h0(t-1) --> h0(t) --L2--> cluster 1
+//   cluster 2l - 1   X_l: products of h_(l-1)(t) with the input weights of layer l --L2--> cluster 2l
+//   cluster 2l       R_l: h_l(t-1) --> h_l(t)
+//
+// A block owns 32 hidden units (128 gate rows, in registers). A warp multiplies all of its block's rows by one eighth of
+// K, partial sums meet in shared memory, and warp 0 owns one unit per lane. The 64 bytes of h of a block go straight
+// into the shared memory of all blocks of its cluster, where the warp that needs them polls the words themselves
+// (lstm.cuh): no barrier, no fence. A reader fills the slot with ones again; its writer comes back two steps later,
+// after it has heard of the next step from that same block.
+//
+// The tensor core has eight columns and we have one sequence, so R0 projects eight steps of x at once: a warp does an
+// eighth of the next chunk's product in each step, while h is on its way. X_l cannot wait for eight steps.
+#include "ptx.cuh"
+#include "lstm.cuh"
+
+#ifndef HIDDEN
+#define HIDDEN 512    // units: 256 or 512
+#define INPUTS 224    // features, padded to a multiple of 32
+#endif
+#ifndef PROFILE
+#define PROFILE 0
+#endif
+
+#define SLICES (HIDDEN / 32)
+#define THREADS 256
+#define TILES 8                          // of 16 rows; tiles 2o and 2o + 1 are gates i, f and o, g of 8 units
+#define PAIRS (HIDDEN / 256)             // k-step pairs of a warp
+#define X_PAIRS (INPUTS / 32)
+#define X_PER_STEP ((X_PAIRS + 7) / 8)
+#define ATOMS ((INPUTS + THREADS - 1) / THREADS)    // of x, per thread and eight steps
+// Shared memory: partial sums, two slots of h, staging, the head's weights, projections of 16 steps, two chunks of x,
+// the input weights.
+#define PARTIAL_AT 0
+#define SLOT_BYTES (HIDDEN * 2)
+#define SLOTS_AT (2 * 8 * 512)
+#define STAGE_AT (SLOTS_AT + 2 * SLOT_BYTES)
+#define DOT_AT (STAGE_AT + 128)
+#define HEAD_AT (DOT_AT + 128)
+#define P_AT (HEAD_AT + HIDDEN * 4)
+#define X_AT (P_AT + 16 * 512)
+#define X_BYTES (INPUTS * 16)
+#define W_AT (X_AT + 2 * X_BYTES)
+#define WAVE_SHARED (W_AT + 128 * INPUTS * 2)
+
+struct WaveArguments {
+  const uint4* weights;      // [layer]: input, then hidden weights; hidden and input of l > 0 [slice][warp][tile][k-step]
+                             // [lane], input of layer 0 [slice][tile][k-step][lane]
+  const float4* bias;        // [layer][HIDDEN] gates i, f, o, g
+  const float* x;            // (B, T, F)
+  const u32* ring_start;     // row of step 0, or null
+  u8* sequences;             // [2 epochs][B][layer below the last][T][HIDDEN] 16-bit
+  u8* projections;           // [B][layer above the first][T][HIDDEN] float4, all ones between launches
+  u32* epoch;                // one word per sequence
+  const float* h0;           // states (L, B, H), or null
+  const float* c0;
+  float* hn;
+  float* cn;
+  float* last;               // (B, H), or null
+  u16* all;                  // (T, B, H), or null
+  const float* head_weights; // [column][HIDDEN], or null
+  const float* head_bias;
+  float* head;               // (B, head_columns)
+  u32* done;                 // mapped, or null
+  i32 B, T, F, H, L;
+  i32 head_columns, is_tanh;
+#if PROFILE
+  u64* stamps;
+#endif
+};
+
+#if PROFILE
+DEVICE u64 cycles() { u64 t; asm volatile("mov.u64 %0, %%clock64;" : "=l"(t) :: "memory"); return t; }
+DEVICE u64 nanoseconds() { u64 t; asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(t) :: "memory"); return t; }
+#define STAMP(on, i) if ((on) && cluster_rank() == 0 && threadIdx.x == 0) a.stamps[blockIdx.x / SLICES * 128 + (i)] = cycles()
+#define STAMP_NS(on, i) if ((on) && cluster_rank() == 0 && threadIdx.x == 0) a.stamps[blockIdx.x / SLICES * 128 + (i)] = nanoseconds()
+#else
+#define STAMP(on, i)
+#define STAMP_NS(on, i)
+#endif
+
+DEVICE uint4 all_ones() { return make_uint4(NOT_YET, NOT_YET, NOT_YET, NOT_YET); }
+
+struct Features { float v[8]; };
+DEVICE Features load_features(const WaveArguments& a, u32 sequence, u32 start, u32 chunk, u32 atom) {
+  Features r;
+  const u32 first = (atom >> 3) * 8, t = chunk * 8 + (atom & 7);
+  const u32 row = start + t >= (u32)a.T ? start + t - a.T : start + t;
+  const float* p = a.x + ((u64)sequence * a.T + row) * a.F + first;
+  const bool is_row = t < (u32)a.T;
+  if (a.F % 4 == 0) {
+    UNROLL for (int i = 0; i < 2; i++) {
+      const float4 q = is_row && first + 4 * i < (u32)a.F ? *(const float4*)(p + 4 * i) : make_float4(0.f, 0.f, 0.f, 0.f);
+      r.v[4 * i] = q.x; r.v[4 * i + 1] = q.y; r.v[4 * i + 2] = q.z; r.v[4 * i + 3] = q.w;
+    }
+  } else {
+    UNROLL for (int i = 0; i < 8; i++) r.v[i] = is_row && first + i < (u32)a.F ? p[i] : 0.f;
+  }
+  return r;
+}
+// Where an atom of eight steps lies, so that the lanes of a quarter warp meet in no bank.
+DEVICE u32 atom_at(u32 octet, u32 column) { return (octet * 8 + (column ^ 2 * (octet & 3))) * 16; }
+
+DEVICE void load_hidden_weights(u32 (&to)[TILES * PAIRS * 2][4], const uint4* from) {
+  UNROLL for (int i = 0; i < TILES * PAIRS * 2; i++) {
+    const uint4 w = load_global4(from + i * 32);
+    to[i][0] = w.x; to[i][1] = w.y; to[i][2] = w.z; to[i][3] = w.w;
+  }
+}
+DEVICE void multiply(float (&sum)[TILES][4], const u32 (&weights)[TILES * PAIRS * 2][4], const uint4 (&v)[PAIRS]) {
+  UNROLL for (int m = 0; m < TILES; m++) UNROLL for (int j = 0; j < 4; j++) sum[m][j] = 0.f;
+  UNROLL for (int p = 0; p < PAIRS; p++) {
+    UNROLL for (int m = 0; m < TILES; m++) mma16(sum[m], weights[m * 2 * PAIRS + 2 * p], v[p].x, v[p].y);
+    UNROLL for (int m = 0; m < TILES; m++) mma16(sum[m], weights[m * 2 * PAIRS + 2 * p + 1], v[p].z, v[p].w);
+  }
+}
+// All columns are equal: lane (g, q) keeps the four gates of unit 8q + g. Units lie turned by 2 octet within their octet,
+// so that a quarter warp's stores meet in no bank.
+DEVICE u32 unit_at(u32 unit) { return unit * 16; }
+DEVICE void store_partial(u32 to, const float (&sum)[TILES][4], u32 lane) {
+  const u32 g = lane >> 2, q = lane & 3;
+  float v[4];
+  UNROLL for (int j = 0; j < 2; j++) {
+    v[j] = q == 0 ? sum[0][2 * j] : q == 1 ? sum[2][2 * j] : q == 2 ? sum[4][2 * j] : sum[6][2 * j];
+    v[2 + j] = q == 0 ? sum[1][2 * j] : q == 1 ? sum[3][2 * j] : q == 2 ? sum[5][2 * j] : sum[7][2 * j];
+  }
+  store_shared4(to + unit_at(8 * q + (g ^ 2 * q)), make_uint4(bits_of(v[0]), bits_of(v[1]), bits_of(v[2]), bits_of(v[3])));
+}
+DEVICE float4 sum_partials(u32 from, u32 lane) {
+  uint4 z[8];
+  const u32 q = lane >> 3, at = from + unit_at(8 * q + ((lane & 7) ^ 2 * q));
+  UNROLL for (int w = 0; w < 8; w++) z[w] = load_shared4(at + w * 512);
+  UNROLL for (int s = 1; s < 8; s *= 2) UNROLL for (int w = 0; w < 8; w += 2 * s) {
+    z[w].x = bits_of(float_of(z[w].x) + float_of(z[w + s].x));
+    z[w].y = bits_of(float_of(z[w].y) + float_of(z[w + s].y));
+    z[w].z = bits_of(float_of(z[w].z) + float_of(z[w + s].z));
+    z[w].w = bits_of(float_of(z[w].w) + float_of(z[w + s].w));
+  }
+  return make_float4(float_of(z[0].x), float_of(z[0].y), float_of(z[0].z), float_of(z[0].w));
+}
+
+DEVICE u8* sequence_of(const WaveArguments& a, u32 epoch, u32 sequence, u32 layer) {
+  return a.sequences + (((u64)epoch * a.B + sequence) * (a.L - 1) + layer) * a.T * SLOT_BYTES; }
+DEVICE u8* projection_of(const WaveArguments& a, u32 sequence, u32 layer) {
+  return a.projections + ((u64)sequence * (a.L - 1) + layer - 1) * a.T * HIDDEN * 16; }
+DEVICE const uint4* weights_of(const WaveArguments& a, u32 layer, bool is_hidden) {
+  const u64 per_hidden = (u64)HIDDEN * HIDDEN / 2, per_input = (u64)HIDDEN * INPUTS / 2;
+  const u64 before = layer ? per_input + per_hidden + (layer - 1) * 2 * per_hidden : 0;
+  return a.weights + before + (is_hidden ? (layer ? per_hidden : per_input) : 0);
+}
+
+// X_l: projections of layer l from the hidden states of the layer below.
+DEVICE void project_layer(const WaveArguments& a, u32 sequence, u32 layer, u32 epoch) {
+  const u32 lane = lane_of(), warp = warp_of(), q = lane & 3, slice = cluster_rank(), shared = shared_base();
+  u32 weights[TILES * PAIRS * 2][4];
+  load_hidden_weights(weights, weights_of(a, layer, false) + (slice * 8 + warp) * (TILES * PAIRS * 2 * 32) + lane);
+  const float4 bias = a.bias[layer * HIDDEN + slice * 32 + lane];
+  const u8* from = sequence_of(a, epoch, sequence, layer - 1) + (warp * PAIRS * 4 + q) * 16;
+  u8* to = projection_of(a, sequence, layer) + (slice * 32 + lane) * 16;
+  uint4 v[PAIRS];
+  UNROLL for (int p = 0; p < PAIRS; p++) v[p] = load_relaxed4(from + p * 64);
+  for (i32 t = 0; t < a.T; t++) {
+    STAMP_NS(t < 60, t);
+    for (u32 n = 0;; n++) {
+      bool all = true;
+      UNROLL for (int p = 0; p < PAIRS; p++) all = all && has_come(v[p]);
+      if (__all_sync(0xffffffffu, all)) break;
+      if (n > SPIN_MAX) trap();
+      UNROLL for (int p = 0; p < PAIRS; p++) v[p] = load_relaxed4(from + (u64)t * SLOT_BYTES + p * 64);
+    }
+    float sum[TILES][4];
+    multiply(sum, weights, v);
+    if (t + 1 < a.T) UNROLL for (int p = 0; p < PAIRS; p++) v[p] = load_relaxed4(from + (u64)(t + 1) * SLOT_BYTES + p * 64);
+    const u32 buffer = shared + PARTIAL_AT + (t & 1) * (8 * 512);
+    store_partial(buffer + warp * 512, sum, lane);
+    __syncthreads();
+    if (warp == (u32)(t & 7)) {
+      const float4 z = sum_partials(buffer, lane);
+      store_relaxed4(to + (u64)t * HIDDEN * 16,
+        make_uint4(bits_of(z.x + bias.x), bits_of(z.y + bias.y), bits_of(z.z + bias.z), bits_of(z.w + bias.w)));
+    }
+  }
+}
+
+// R_l: the recurrence of layer l.
+template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence, u32 layer, u32 epoch) {
+  const u32 lane = lane_of(), warp = warp_of(), g = lane >> 2, q = lane & 3, slice = cluster_rank(), shared = shared_base();
+  const u32 slots = shared + SLOTS_AT, unit = slice * 32 + lane, start = a.ring_start ? *a.ring_start : 0;
+  const bool is_last = layer == (u32)a.L - 1;
+  const u32 chunks = (a.T + 7) / 8;
+  Features features[ATOMS];
+  if (IS_FIRST) UNROLL for (int i = 0; i < ATOMS; i++)
+    features[i] = load_features(a, sequence, start, 0, threadIdx.x + i * THREADS);
+  if (IS_FIRST) {
+    const uint4* from = weights_of(a, 0, false) + (slice * TILES + warp) * (X_PAIRS * 2 * 32) + lane;
+    for (int i = 0; i < X_PAIRS * 2; i++)
+      copy_async(shared + W_AT + ((warp * X_PAIRS * 2 + i) * 32 + lane) * 16, from + i * 32);
+    copy_async_commit();
+  }
+  u32 weights[TILES * PAIRS * 2][4];
+  load_hidden_weights(weights, weights_of(a, layer, true) + (slice * 8 + warp) * (TILES * PAIRS * 2 * 32) + lane);
+
+  auto store_features = [&](u32 chunk) {
+    UNROLL for (int i = 0; i < ATOMS; i++) {
+      const u32 atom = threadIdx.x + i * THREADS;
+      const float* v = features[i].v;
+      if (atom < INPUTS) store_shared4(shared + X_AT + (chunk & 1) * X_BYTES + atom_at(atom >> 3, atom & 7),
+        make_uint4(pack16(v[0], v[1]), pack16(v[2], v[3]), pack16(v[4], v[5]), pack16(v[6], v[7])));
+    }
+  };
+  // This warp's tile of the projection of eight steps: some k-steps at a time.
+  float tile[4], tile_bias[2];
+  UNROLL for (int j = 0; j < 2; j++) {
+    const float4 b = a.bias[slice * 32 + (warp >> 1) * 8 + g];
+    tile_bias[j] = warp & 1 ? (j ? b.w : b.z) : (j ? b.y : b.x);
+  }
+  auto project = [&](u32 chunk, int pair) {
+    if (pair >= X_PAIRS) return;
+    const u32 from = shared + W_AT + ((warp * X_PAIRS * 2 + pair * 2) * 32 + lane) * 16;
+    const uint4 even = load_shared4(from), odd = load_shared4(from + 512);
+    const uint4 v = load_shared4(shared + X_AT + (chunk & 1) * X_BYTES + atom_at(pair * 4 + q, g));
+    const u32 row[4] = { even.x, even.y, even.z, even.w }, next[4] = { odd.x, odd.y, odd.z, odd.w };
+    mma16(tile, row, v.x, v.y);
+    mma16(tile, next, v.z, v.w);
+  };
+  auto start_tile = [&]() { UNROLL for (int e = 0; e < 2; e++) { tile[e] = tile_bias[0]; tile[2 + e] = tile_bias[1]; } };
+  auto store_tile = [&](u32 chunk) {
+    UNROLL for (int e = 0; e < 2; e++)
+      store_shared2(shared + P_AT + ((chunk & 1) * 8 + 2 * q + e) * 512 + ((warp >> 1) * 8 + g) * 16 + (warp & 1) * 8,
+        bits_of(tile[e]), bits_of(tile[2 + e]));
+  };
+
+  float c = 0.f, h = 0.f;
+  const bool is_unit = unit < (u32)a.H;
+  if (a.c0 && is_unit) c = a.c0[((u64)layer * a.B + sequence) * a.H + unit];
+  const bool has_head = is_last && a.head && slice < (u32)a.head_columns;
+  if (has_head) for (u32 i = threadIdx.x; i < HIDDEN; i += THREADS)
+    store_shared(shared + HEAD_AT + i * 4, bits_of(a.head_weights[slice * HIDDEN + i]));
+
+  u8* own_sequence = is_last ? nullptr : sequence_of(a, epoch, sequence, layer) + slice * 64;
+  u8* next_sequence = is_last ? nullptr : sequence_of(a, epoch ^ 1, sequence, layer) + slice * 64;
+  u8* projection = IS_FIRST ? nullptr : projection_of(a, sequence, layer) + (u64)unit * 16;
+  uint4 below = all_ones();
+  if (!IS_FIRST && warp == 0) below = load_relaxed4(projection);
+  // Lane (d, q) sends atom q of this block to blocks d and d + 8.
+  u32 remote[2];
+  UNROLL for (int i = 0; i < 2; i++) remote[i] = map_shared(slots + slice * 64 + q * 16, (g + 8 * i) % SLICES);
+  const u32 own_atom = slots + (warp * PAIRS * 4 + q) * 16;
+
+  if (IS_FIRST) {
+    store_features(0);
+    UNROLL for (int i = 0; i < ATOMS; i++) features[i] = load_features(a, sequence, start, 1, threadIdx.x + i * THREADS);
+    copy_async_wait<0>();
+    __syncthreads();
+    start_tile();
+    UNROLL for (int p = 0; p < X_PAIRS; p++) project(0, p);
+    store_tile(0);
+    store_features(1);
+    __syncthreads();
+  }
+  cluster_wait();     // all slots are ready to be written
+
+  for (i32 t = 0; t < a.T; t++) {
+    STAMP_NS(t < 60, t);
+    const bool probe = t == a.T / 2;
+    STAMP(probe, 64);
+    const u32 chunk = t >> 3, step = t & 7, slot = ((t + 1) & 1) * SLOT_BYTES;
+    if (IS_FIRST && chunk + 1 < chunks) {
+      if (step == 0) {
+        __syncthreads();
+        start_tile();
+        UNROLL for (int i = 0; i < ATOMS; i++)
+          features[i] = load_features(a, sequence, start, chunk + 2, threadIdx.x + i * THREADS);
+      }
+      UNROLL for (int i = 0; i < X_PER_STEP; i++) project(chunk + 1, step * X_PER_STEP + i);
+      if (step == 7) { store_tile(chunk + 1); store_features(chunk + 2); }
+    }
+    STAMP(probe, 65);
+    const u32 buffer = shared + PARTIAL_AT + (t & 1) * (8 * 512);
+    const bool has_past = t > 0 || a.h0;
+    if (has_past) {
+      uint4 v[PAIRS];
+      if (t > 0) {
+        for (u32 n = 0;; n++) {
+          bool all = true;
+          UNROLL for (int p = 0; p < PAIRS; p++) v[p] = load_shared4(own_atom + slot + p * 64);
+          UNROLL for (int p = 0; p < PAIRS; p++) all = all && has_come(v[p]);
+          if (__all_sync(0xffffffffu, all)) break;
+          if (n > SPIN_MAX) trap();
+        }
+        if (g == 0) UNROLL for (int p = 0; p < PAIRS; p++) store_shared4(own_atom + slot + p * 64, all_ones());
+      } else {
+        UNROLL for (int p = 0; p < PAIRS; p++) {
+          const u32 first = (warp * PAIRS + p) * 32 + q * 8;
+          float f[8];
+          UNROLL for (int e = 0; e < 8; e++)
+            f[e] = first + e < (u32)a.H ? a.h0[((u64)layer * a.B + sequence) * a.H + first + e] : 0.f;
+          v[p] = make_uint4(pack16(f[0], f[1]), pack16(f[2], f[3]), pack16(f[4], f[5]), pack16(f[6], f[7]));
+        }
+      }
+      STAMP(probe, 66);
+      float sum[TILES][4];
+      multiply(sum, weights, v);
+      STAMP(probe, 67);
+      store_partial(buffer + warp * 512, sum, lane);
+    }
+    if (warp) block_barrier_arrive(1 + (t & 1), THREADS);
+    else {
+      block_barrier_sync(1 + (t & 1), THREADS);
+      STAMP(probe, 68);
+      float4 z = has_past ? sum_partials(buffer, lane) : make_float4(0.f, 0.f, 0.f, 0.f);
+      if (IS_FIRST) below = load_shared4(shared + P_AT + (t & 15) * 512 + lane * 16);
+      else for (u32 n = 0; !has_come(below); n++) {
+        if (n > SPIN_MAX) trap();
+        below = load_relaxed4(projection + (u64)t * HIDDEN * 16);
+      }
+      STAMP(probe, 69);
+      h = cell_step(z.x + float_of(below.x), z.y + float_of(below.y), z.z + float_of(below.z), z.w + float_of(below.w), c);
+      STAMP(probe, 70);
+      const u32 stage = shared + STAGE_AT + (t & 1) * 64;
+      store_shared_half(stage + lane * 2, (u16)pack16(h, h));
+      __syncwarp();
+      const uint4 atom = load_shared4(stage + q * 16);
+      const u32 to = (t & 1) * SLOT_BYTES;
+      store_cluster4(remote[0] + to, atom);
+      if (SLICES > 8) store_cluster4(remote[1] + to, atom);
+      STAMP(probe, 71);
+      if (!IS_FIRST) {
+        store_relaxed4(projection + (u64)t * HIDDEN * 16, all_ones());
+        if (t + 1 < a.T) below = load_relaxed4(projection + (u64)(t + 1) * HIDDEN * 16);
+      }
+      if (!is_last && lane < 8) store_relaxed4((lane < 4 ? own_sequence : next_sequence) + (u64)t * SLOT_BYTES + q * 16,
+        lane < 4 ? atom : all_ones());
+      if (a.all && is_last && is_unit) a.all[((u64)t * a.B + sequence) * a.H + unit] = (u16)pack16(h, h);
+    }
+    STAMP(probe, 72);
+  }
+  STAMP_NS(true, 60);
+
+  if (warp == 0 && is_unit) {
+    if (a.last && is_last) a.last[(u64)sequence * a.H + unit] = h;
+    if (a.hn) a.hn[((u64)layer * a.B + sequence) * a.H + unit] = h;
+    if (a.cn) a.cn[((u64)layer * a.B + sequence) * a.H + unit] = c;
+  }
+  if (!is_last) return;
+  // h(T-1) is in the slots: block s computes column s of the head (and s + SLICES, ...), the first tells the next epoch.
+  uint4 v[PAIRS];
+  for (u32 n = 0;; n++) {
+    bool all = true;
+    UNROLL for (int p = 0; p < PAIRS; p++) v[p] = load_shared4(own_atom + ((a.T - 1) & 1) * SLOT_BYTES + p * 64);
+    UNROLL for (int p = 0; p < PAIRS; p++) all = all && has_come(v[p]);
+    if (__all_sync(0xffffffffu, all)) break;
+    if (n > SPIN_MAX) trap();
+  }
+  for (u32 out = slice; has_head && out < (u32)a.head_columns; out += SLICES) {
+    float dot = 0.f;
+    UNROLL for (int p = 0; p < PAIRS; p++) {
+      const u32 words[4] = { v[p].x, v[p].y, v[p].z, v[p].w };
+      UNROLL for (int i = 0; i < 8; i++) {
+        const u32 k = (warp * PAIRS + p) * 32 + q * 8 + i;
+        const float w = out == slice ? float_of(load_shared(shared + HEAD_AT + k * 4)) : a.head_weights[out * HIDDEN + k];
+        dot = fmaf(unpack16(words[i >> 1] >> (i & 1) * 16), w, dot);
+      }
+    }
+    dot += shuffle_xor(dot, 1);
+    dot += shuffle_xor(dot, 2);
+    __syncthreads();
+    if (lane == 0) store_shared(shared + DOT_AT + warp * 4, bits_of(dot));
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      float z = a.head_bias[out];
+      UNROLL for (int w = 0; w < 8; w++) z += float_of(load_shared(shared + DOT_AT + w * 4));
+      a.head[(u64)sequence * a.head_columns + out] = a.is_tanh ? tanh_fast(z) : z;
+    }
+  }
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    if (slice == 0) a.epoch[sequence] = epoch ^ 1;
+    if (a.done && (a.last || a.all || has_head)) add_release_system(a.done, 1);
+  }
+  STAMP_NS(true, 61);
+}
+
+// Grid: sequences x (2 L - 1) clusters of SLICES blocks.
+KERNEL(THREADS, lstm_wave, WaveArguments) {
+  const u32 roles = 2 * a.L - 1, cluster = blockIdx.x / SLICES, sequence = cluster / roles, role = cluster % roles;
+  STAMP_NS(true, 62);
+  for (u32 i = threadIdx.x; i < 2 * SLOT_BYTES / 16; i += THREADS) store_shared4(shared_base() + SLOTS_AT + i * 16, all_ones());
+  __syncthreads();
+  cluster_arrive();
+  const u32 epoch = load_relaxed(a.epoch + sequence) & 1;
+  if (role & 1) { project_layer(a, sequence, (role + 1) / 2, epoch); cluster_wait(); }
+  else if (role == 0) recur<true>(a, sequence, 0, epoch);
+  else recur<false>(a, sequence, role / 2, epoch);
+  cluster_sync();     // nobody leaves while others may write into its shared memory
+  STAMP_NS(true, 63);
+}

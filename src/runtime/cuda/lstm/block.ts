@@ -1,0 +1,82 @@
+/**
+ * Plans lstm-block.cu: layers of at most 64 units, each whole in one block, so that no step waits for another
+ * multiprocessor. One launch per layer; hidden states of a layer below pass through memory.
+ *
+ *   B <= multiprocessors: one block a sequence; above: eight sequences a block
+ */
+import type { Argument, BufferSpec, KernelSource, Launch } from "../launch.ts";
+import type { LstmPlanner, LstmStack, LstmWeights } from "./stack.ts";
+import { integers, joinBytes, packBias, packFragments, packHead, pointer } from "./pack.ts";
+
+/** Padded features above which a warp's weights do not fit its registers. */
+const INPUTS_MAX = 288;
+
+interface BlockShape {
+  readonly units: 32 | 64;
+  readonly columns: 1 | 8;
+}
+
+/** Null: float32, more than 64 units or 288 features. */
+export const planLstmBlock: LstmPlanner = (stack, device, prefix) => {
+  const { B, T, F, H, L, precision, result } = stack;
+  if (precision === "float32" || device.capability < 80 || H > 64 || paddedInputs(F) > INPUTS_MAX) return null;
+  const shape: BlockShape = { units: H > 32 ? 64 : 32, columns: B > device.multiprocessors ? 8 : 1 };
+  const layers = Array.from({ length: L }, (_, layer) => layer);
+  const weight = (name: string, bytes: number): BufferSpec => ({ name: `${prefix}.${name}`, bytes, role: "weight" });
+  const buffers: BufferSpec[] = layers.flatMap((layer) => [
+    weight(`weights.${layer}`, shape.units * (paddedInputs(layer === 0 ? F : H) + shape.units) * 8),
+    weight(`bias.${layer}`, shape.units * 16),
+  ]);
+  for (const layer of layers.slice(1)) {
+    buffers.push({ name: `${prefix}.hidden.${layer - 1}`, bytes: T * B * H * 2, role: "scratch" });
+  }
+  if (result.kind === "head") {
+    buffers.push(weight("head.w", result.columns * shape.units * 4), weight("head.b", result.columns * 4));
+  }
+  return { buffers, completions: Math.ceil(B / shape.columns),
+    launches: layers.map((layer) => blockLaunch(stack, shape, prefix, layer)),
+    pack: (weights) => packBlocks(stack, shape, weights, prefix) };
+};
+
+const paddedInputs = (F: number): number => Math.ceil(F / 32) * 32;
+
+function blockLaunch(stack: LstmStack, { units, columns }: BlockShape, prefix: string,
+  layer: number): Launch {
+  const { B, T, F, H, L, result, states } = stack, isLast = layer === L - 1;
+  const inputs = paddedInputs(layer === 0 ? F : H), isHead = isLast && result.kind === "head";
+  const source: KernelSource = { name: "lstm-block.cu", text: null, defines: { HIDDEN: units, INPUTS: inputs,
+    COLUMNS: columns, BFLOAT16: stack.precision === "bfloat16" ? 1 : 0 } };
+  const state = (buffer: string | undefined): Argument[] => pointer(buffer, layer * B * H * 4);
+  const all = isLast ? (result.kind === "all" ? result.buffer : null) : `${prefix}.hidden.${layer}`;
+  return { source, kernel: "lstm_block", grid: [Math.ceil(B / columns), 1, 1], block: units * 4,
+    sharedBytes: 2 * (inputs * 16 + units * columns * 2 + (columns === 1 ? units * 128 : 0)),
+    arguments: [
+      ...pointer(`${prefix}.weights.${layer}`), ...pointer(`${prefix}.bias.${layer}`),
+      ...pointer(layer === 0 ? stack.x : null), ...pointer(layer === 0 ? null : `${prefix}.hidden.${layer - 1}`),
+      ...pointer(layer === 0 ? stack.ringStart : null),
+      ...state(states?.h0), ...state(states?.c0), ...state(states?.hn), ...state(states?.cn),
+      ...pointer(isLast && result.kind === "last" ? result.buffer : null), ...pointer(all),
+      ...pointer(isHead ? `${prefix}.head.w` : null), ...pointer(isHead ? `${prefix}.head.b` : null),
+      ...pointer(isHead ? result.buffer : null), ...pointer(isLast ? stack.done : null),
+      ...integers(B, T, layer === 0 ? F : H, H),
+      ...integers(isHead ? result.columns : 0, isHead && result.activation === "tanh" ? 1 : 0),
+    ] };
+}
+
+function packBlocks({ H, precision, result }: LstmStack, { units }: BlockShape, { layers, head }: LstmWeights,
+  prefix: string): ReadonlyMap<string, Uint8Array> {
+  const packed = new Map<string, Uint8Array>();
+  // A warp owns one octet of units and all of k: slices of two tiles, one warp each.
+  const fragments = (w: Float32Array, rows: number): Uint16Array =>
+    packFragments(w, H, { units, rows, tiles: 2, warps: 1 }, precision);
+  for (const [layer, { wx, wh, bias }] of layers.entries()) {
+    const inputs = paddedInputs(wx.length / (4 * H));
+    packed.set(`${prefix}.weights.${layer}`, joinBytes([fragments(wx, inputs), fragments(wh, units)]));
+    packed.set(`${prefix}.bias.${layer}`, joinBytes([packBias(bias, units)]));
+  }
+  if (result.kind === "head" && head !== null) {
+    packed.set(`${prefix}.head.w`, joinBytes([packHead(head.w, H, units)]));
+    packed.set(`${prefix}.head.b`, joinBytes([head.b]));
+  }
+  return packed;
+}

@@ -1,0 +1,135 @@
+/**
+ * Plans lstm-grid.cu: every layer at once, spread over as many multiprocessors as there are, hidden states
+ * exchanged through L2. For batches up to 32 (64); needs no clusters.
+ *
+ *   B = 8, H = 512, L = 2: 1 group x 2 layers x 64 slices of 8 units        B = 32: 4 groups x 2 x 16 of 32
+ *   H = 1024, L = 4: layers 0, 1 in one launch (2 x 64 slices of 16), layers 2, 3 in the next
+ */
+import type { BufferSpec, DeviceFacts, KernelSource, Launch } from "../launch.ts";
+import type { LstmPlan, LstmPlanner, LstmStack, LstmWeights } from "./stack.ts";
+import { integers, joinBytes, packBias, packFragments, packHead, pointer } from "./pack.ts";
+
+/** How a stack is cut: what the kernel is compiled for, and how many layers and groups a launch has. */
+export interface GridShape {
+  /** Units and features as the kernel pads them. */
+  readonly units: number;
+  readonly inputs: number;
+  readonly warps: number;
+  /** Tiles of 16 gate rows of a block: a block owns 4 units for each. */
+  readonly tiles: number;
+  /** Sequences of a group: 1, 2, 4 or 8. */
+  readonly columns: number;
+  readonly slices: number;
+  readonly layers: number;
+  readonly groups: number;
+  readonly sharedBytes: number;
+}
+
+const TILES = [2, 4, 8] as const;
+
+/**
+ * Shapes that fit the device, the fastest first: fewer launches, then fewer rows per block (a step's time is the
+ * exchange, about 0.7 us, plus what a block multiplies and adds up).
+ */
+export function gridShapes({ B, F, H, L }: LstmStack, device: DeviceFacts): GridShape[] {
+  const warps = H > 128 && Math.ceil(H / 128) % 2 === 0 ? 8 : 4, multiple = 32 * warps;
+  const units = Math.ceil(H / multiple) * multiple, inputs = Math.ceil(F / multiple) * multiple;
+  const columns = B > 4 ? 8 : B > 2 ? 4 : B;
+  const shapes: GridShape[] = [];
+  for (let passes = 1; passes <= L; passes++) {
+    const layers = Math.ceil(L / passes);
+    if (Math.ceil(L / layers) !== passes) continue;
+    for (const tiles of TILES) {
+      const slices = units / (4 * tiles), groupsMax = Math.floor(device.multiprocessors / (layers * slices));
+      const sharedBytes = gridSharedBytes(units, inputs, warps, tiles, columns);
+      if (units % (4 * tiles) !== 0 || groupsMax < 1 || sharedBytes > device.sharedBytesMax) continue;
+      if (tiles * (units / (32 * warps)) * 8 > 128) continue;
+      shapes.push({ units, inputs, warps, tiles, columns, slices, layers, sharedBytes,
+        groups: Math.min(groupsMax, Math.ceil(B / columns)) });
+    }
+  }
+  const launches = (shape: GridShape): number =>
+    Math.ceil(L / shape.layers) * Math.ceil(Math.ceil(B / columns) / shape.groups);
+  return shapes.sort((left, right) => launches(left) - launches(right) || left.tiles - right.tiles);
+}
+
+/** Dynamic shared memory of a block, as GRID_SHARED of the kernel. */
+function gridSharedBytes(units: number, inputs: number, warps: number, tiles: number, columns: number): number {
+  const hidden = units / (32 * warps), most = Math.max(hidden, inputs / (32 * warps));
+  const partials = 2 * warps * (tiles / 2) * (columns > 4 ? 2 : 1) * 512;
+  return partials + (tiles * (hidden + most) * 8 <= 128 ? 0 : warps * tiles * most * 1024);
+}
+
+/** Null: float32, "all" with an odd H, more than 64 sequences, or a stack that does not fit. */
+export const planLstmGrid: LstmPlanner = (stack, device, prefix) => {
+  const { B, H, precision, result } = stack;
+  if (precision === "float32" || device.capability < 80 || B > 64) return null;
+  if (result.kind === "all" && H % 2 !== 0) return null;
+  const shape = gridShapes(stack, device).at(0);
+  return shape === undefined ? null : planShape(stack, shape, prefix);
+};
+
+function planShape(stack: LstmStack, shape: GridShape, prefix: string): LstmPlan {
+  const { B, L, T, result } = stack, { columns, units, inputs } = shape;
+  const groups = Math.ceil(B / columns), stepBytes = (rows: number): number => rows * columns * 2;
+  const launches: Launch[] = [];
+  for (let group = 0; group < groups; group += shape.groups) {
+    for (let layer = 0; layer < L; layer += shape.layers) {
+      launches.push(gridLaunch(stack, shape, prefix, launches.length, layer, group));
+    }
+  }
+  const weight = (name: string, bytes: number): BufferSpec => ({ name: `${prefix}.${name}`, bytes, role: "weight" });
+  const buffers: BufferSpec[] = [
+    weight("weights", (units * (inputs + units) + (L - 1) * 2 * units * units) * 8),
+    weight("bias", L * units * 16),
+    { name: `${prefix}.sequences`, role: "scratch", fill: 0xff,
+      bytes: 2 * groups * T * (stepBytes(inputs) + L * stepBytes(units)) },
+    { name: `${prefix}.epoch`, role: "scratch", fill: 0, bytes: 4 * groups * launches.length },
+  ];
+  if (result.kind === "head") {
+    buffers.push(weight("head.w", result.columns * units * 4), weight("head.b", result.columns * 4));
+  }
+  const ends = result.kind === "head" ? Math.min(shape.slices, result.columns) : shape.slices;
+  return { buffers, launches, completions: groups * ends,
+    pack: (weights) => packGrid(stack, shape, weights, prefix) };
+}
+
+function gridLaunch(stack: LstmStack, shape: GridShape, prefix: string, index: number, layer: number,
+  group: number): Launch {
+  const { B, T, F, H, L, result, states } = stack, { units, inputs, tiles, columns, warps, slices } = shape;
+  const allGroups = Math.ceil(B / columns), groups = Math.min(shape.groups, allGroups - group);
+  const layers = Math.min(shape.layers, L - layer), isHead = result.kind === "head";
+  const source: KernelSource = { name: "lstm-grid.cu", text: null, defines: { HIDDEN: units, INPUTS: inputs,
+    TILES: tiles, COLUMNS: columns, WARPS: warps, BFLOAT16: stack.precision === "bfloat16" ? 1 : 0 } };
+  return { source, kernel: "lstm_grid", grid: [groups * layers * slices, 1, 1], block: warps * 32,
+    sharedBytes: shape.sharedBytes, isCooperative: true,
+    arguments: [
+      ...pointer(`${prefix}.weights`), ...pointer(`${prefix}.bias`), ...pointer(stack.x),
+      ...pointer(stack.ringStart), ...pointer(`${prefix}.sequences`),
+      ...pointer(`${prefix}.epoch`, 4 * allGroups * index),
+      ...pointer(states?.h0), ...pointer(states?.c0), ...pointer(states?.hn), ...pointer(states?.cn),
+      ...pointer(result.kind === "last" ? result.buffer : null),
+      ...pointer(result.kind === "all" ? result.buffer : null),
+      ...pointer(isHead ? `${prefix}.head.w` : null), ...pointer(isHead ? `${prefix}.head.b` : null),
+      ...pointer(isHead ? result.buffer : null), ...pointer(stack.done),
+      ...integers(B, T, F, H, allGroups, group, layer, layers, L),
+      ...integers(isHead ? result.columns : 0, isHead && result.activation === "tanh" ? 1 : 0),
+    ] };
+}
+
+function packGrid({ H, precision, result }: LstmStack, shape: GridShape, { layers, head }: LstmWeights,
+  prefix: string): ReadonlyMap<string, Uint8Array> {
+  const { units, inputs, tiles, warps } = shape;
+  const fragments = (w: Float32Array, rows: number): Uint16Array =>
+    packFragments(w, H, { units, rows, tiles, warps }, precision);
+  const packed = new Map([
+    [`${prefix}.weights`, joinBytes(layers.flatMap(({ wx, wh }, layer) =>
+      [fragments(wx, layer === 0 ? inputs : units), fragments(wh, units)]))],
+    [`${prefix}.bias`, joinBytes(layers.map(({ bias }) => packBias(bias, units)))],
+  ]);
+  if (result.kind === "head" && head !== null) {
+    packed.set(`${prefix}.head.w`, joinBytes([packHead(head.w, H, units)]));
+    packed.set(`${prefix}.head.b`, joinBytes([head.b]));
+  }
+  return packed;
+}
