@@ -94,8 +94,8 @@ export class Bucket {
     this.#header = wordsAt(places[BUFFERS.header]);
     const done = places[BUFFERS.done];
     this.#done = new Int32Array(done.view, done.offset, 1);
-    // The memory may have been another's.
-    this.#header.fill(0);
+    // The memory may have been another's; a ring's header goes on.
+    if (!(BUFFERS.header in shared)) this.#header.fill(0);
     this.#done[0] = 0;
     this.inputs = Object.fromEntries(plan.inputs.map(({ name, buffer }) => [name, floatsAt(places[buffer])]));
     this.#outputs = Object.fromEntries(plan.outputs.map(({ name, buffer, shape }) =>

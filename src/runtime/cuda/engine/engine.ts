@@ -250,6 +250,9 @@ export class Engine implements Models {
       pool: this.cuda.pool.statistics() };
   }
 
+  /** The version that answers what is asked now. */
+  versionOf(name: string): number { return this.#slot(name).current!.number; }
+
   /** What the GPU died of; null: it is alive. */
   get fault(): CudaError | null { return this.#fault; }
 

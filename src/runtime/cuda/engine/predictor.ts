@@ -53,6 +53,8 @@ export class Predictor implements Models {
   readonly #moves = new Map<string, Promise<unknown>>();
   readonly #moving = new Map<string, HostRing>();
   #engine: Engine | null = null;
+  /** An engine that died, being closed. */
+  #lost: Promise<void> | null = null;
 
   constructor({ device = "auto", gpu, say = () => { /* nobody listens */ }, threads,
     ...rest }: PredictorOptions) {
@@ -120,6 +122,7 @@ export class Predictor implements Models {
 
   async close(): Promise<void> {
     await Promise.all(this.#moves.values());
+    await this.#lost;
     await this.#engine?.close();
     await this.#cpu.close();
   }
@@ -168,7 +171,7 @@ export class Predictor implements Models {
     this.#say(`${error.message}; ${GOES_ON} until this process is started again`);
     for (const [name, kept] of this.#kept) if (kept.place === "cuda") this.#move(name, kept, engine);
     // What waits there is answered by the error, and asked again here.
-    void engine.close().catch(() => { /* it is lost anyway */ });
+    this.#lost = engine.close().catch(() => { /* it is lost anyway */ });
   }
 
   /** Loads a model of the GPU's on the CPU, with its windows; who asks for it meanwhile waits. */
