@@ -86,7 +86,6 @@ struct Arguments {
   const u8* zeros;   // h of step -1, of one block of columns
   u32* flags;        // [layer of this pass][block of columns][SLICES]
   u32 T, layers_count, groups, tiles;
-  u64* stamps;
 };
 
 struct Ring { u32 slot, phase; };
@@ -237,11 +236,11 @@ DEVICE void recurrent_product(Consumer& w, float (&d)[SUMS], const u32 (&wh)[OWN
 // reciprocals: sigmoid(i) tanh(g) = (1 - G) / ((1 + I) (1 + G)), I = e^-i, G = e^-2g. The limits keep products
 // of three finite.
 DEVICE float cell(float i, float f, float o, float g, float& c) {
-  const float I = 1.f + exp2_fast(fminf(i, 40.f)), F = 1.f + exp2_fast(fminf(f, 40.f));
-  const float O = 1.f + exp2_fast(fminf(o, 40.f)), G = exp2_fast(fminf(g, 40.f));
+  const float I = 1.f + exp2_fast(minimum_or_nan(i, 40.f)), F = 1.f + exp2_fast(minimum_or_nan(f, 40.f));
+  const float O = 1.f + exp2_fast(minimum_or_nan(o, 40.f)), G = exp2_fast(minimum_or_nan(g, 40.f));
   const float input = I * (1.f + G);
   c = fmaf(c, input, (1.f - G) * F) * reciprocal_fast(input * F);
-  const float C = exp2_fast(fminf(-2.8853900817779268f * c, 40.f));
+  const float C = exp2_fast(minimum_or_nan(-2.8853900817779268f * c, 40.f));
   return (1.f - C) * reciprocal_fast(O * (1.f + C));
 }
 
@@ -267,7 +266,8 @@ DEVICE void gates(const Consumer& w, float (&d)[SUMS], float (&c)[CELLS], const 
     const float kept0 = odd ? d[4 * j + 1] : d[4 * j], kept1 = odd ? d[4 * j + 3] : d[4 * j + 2];
     const float got0 = shuffle_xor(odd ? d[4 * j] : d[4 * j + 1], 4);
     const float got1 = shuffle_xor(odd ? d[4 * j + 2] : d[4 * j + 3], 4);
-    const float value = cell(fmaf(odd ? got0 : kept0, GATE_SCALE, bias[0]), fmaf(odd ? got1 : kept1, GATE_SCALE, bias[1]),
+    const float value = cell(
+      fmaf(odd ? got0 : kept0, GATE_SCALE, bias[0]), fmaf(odd ? got1 : kept1, GATE_SCALE, bias[1]),
       fmaf(odd ? kept0 : got0, GATE_SCALE, bias[2]), fmaf(odd ? kept1 : got1, 2 * GATE_SCALE, bias[3]), c[j]);
     store_shared_half(to + j * 128, to_value(value));
   }
@@ -288,7 +288,8 @@ DEVICE void gates(const Consumer& w, float (&d)[SUMS], float (&c)[CELLS], const 
 template <u32 CHUNKS> DEVICE void consume(const Arguments& a, const Place& at, u32 base) {
   const Layer& layer = a.layers[at.layer];
   // The shuffle tells the compiler that a warp agrees, so that addresses stay in uniform registers.
-  const u32 group = __shfl_sync(~0u, threadIdx.x >> 7, 0), thread = threadIdx.x & 127, warp = thread >> 5, lane = thread & 31;
+  const u32 group = __shfl_sync(~0u, threadIdx.x >> 7, 0), thread = threadIdx.x & 127;
+  const u32 warp = thread >> 5, lane = thread & 31;
   Consumer w = { base, thread, group, { SPLIT ? group : 0, 0 }, { SPLIT ? group : 0, 0 }, 0 };
   u32 wh[OWN_CHUNKS * CHUNK_STEPS][4];
   UNROLL for (u32 k = 0; k < OWN_CHUNKS * CHUNK_STEPS; k++) {
@@ -378,8 +379,8 @@ struct InputArguments {
 // one sequence and step; a warp 8 sequences x 32 features. Grid (T, blocks of columns), 128 threads.
 KERNEL(128, lstm_tile_input, InputArguments) {
   const u32 t = blockIdx.x, block = blockIdx.y;
-  const u32 index = (block * a.T + t) * 128 + threadIdx.x;
-  if (index < a.flags_count) a.flags[index] = 0;
+  for (u32 k = (block * a.T + t) * 128 + threadIdx.x; k < a.flags_count; k += gridDim.x * gridDim.y * 128)
+    a.flags[k] = 0;
   const u32 row = ((a.ring_start ? *a.ring_start : 0) + t) % a.T;
   const u32 fours = (a.eighths + 3) / 4, pieces = fours * (COLUMNS / 8);
   u8* to = a.input + ((u64)block * a.T + t) * a.eighths * COLUMNS * 16;
@@ -391,7 +392,8 @@ KERNEL(128, lstm_tile_input, InputArguments) {
     const float* from = a.x + ((u64)b * a.T + row) * a.F + f;
     if (b < a.B && f + 8 <= a.F && (a.F & 3) == 0) {
       const float4 low = ((const float4*)from)[0], high = ((const float4*)from)[1];
-      v[0] = low.x; v[1] = low.y; v[2] = low.z; v[3] = low.w; v[4] = high.x; v[5] = high.y; v[6] = high.z; v[7] = high.w;
+      v[0] = low.x; v[1] = low.y; v[2] = low.z; v[3] = low.w;
+      v[4] = high.x; v[5] = high.y; v[6] = high.z; v[7] = high.w;
     } else {
       UNROLL for (u32 k = 0; k < 8; k++) v[k] = b < a.B && f + k < a.F ? from[k] : 0.f;
     }
@@ -402,31 +404,60 @@ KERNEL(128, lstm_tile_input, InputArguments) {
 
 struct ResultArguments {
   const u8* h;         // of the last layer: [block of columns][ring][HIDDEN / 8][COLUMNS][8]
-  const float* w;      // head: (columns, HIDDEN), then (columns) of bias; null: hidden itself
-  float* out;          // head: (B, columns); else (B, H)
-  u32* done;           // mapped, or null
-  u32 B, T, H, ring, columns, is_tanh, count;
+  const float* w;      // head: (columns, HIDDEN)
+  const float* bias;   // head: (columns)
+  void* out;           // head: float (B, columns); last: float (B, H); all: (T, B, H) of 16 bits
+  u32* done;           // mapped, or null; each block adds 1
+  u32 B, T, H, ring, columns, is_tanh;
 };
 
-// The result from the last step's h. Head: one warp per sequence, 8 per block; done counts blocks.
+DEVICE const u8* hidden_of(const ResultArguments& a, u32 b, u32 t) {
+  return a.h + ((u64)(b / COLUMNS) * a.ring + t % a.ring) * (HIDDEN * COLUMNS * 2) + b % COLUMNS * 16;
+}
+DEVICE void unpack(uint4 v, float (&x)[8]) {
+  const u32 words[4] = { v.x, v.y, v.z, v.w };
+  UNROLL for (u32 k = 0; k < 4; k++) { x[2 * k] = from_value(words[k]); x[2 * k + 1] = from_value(words[k] >> 16); }
+}
+DEVICE void tell(u32* done) {
+  __syncthreads();
+  if (done && threadIdx.x == 0) add_release_system(done, 1);
+}
+
+// One warp per sequence, 8 per block.
 KERNEL(256, lstm_tile_head, ResultArguments) {
   const u32 b = blockIdx.x * 8 + warp_of(), lane = lane_of();
-  const u8* h = a.h + ((u64)(b / COLUMNS) * a.ring + (a.T - 1) % a.ring) * (HIDDEN * COLUMNS * 2) + b % COLUMNS * 16;
-  if (b < a.B)
-    for (u32 column = 0; column < a.columns; column++) {
-      float sum = 0.f;
-      for (u32 e = lane; e < HIDDEN / 8; e += 32) {
-        const uint4 v = load_global4(h + e * COLUMNS * 16);
-        const float4* w = (const float4*)(a.w + column * HIDDEN + e * 8);
-        const float4 w0 = w[0], w1 = w[1];
-        sum += from_value(v.x) * w0.x + from_value(v.x >> 16) * w0.y + from_value(v.y) * w0.z + from_value(v.y >> 16) * w0.w
-          + from_value(v.z) * w1.x + from_value(v.z >> 16) * w1.y + from_value(v.w) * w1.z + from_value(v.w >> 16) * w1.w;
-      }
-      sum = warp_sum(sum) + a.w[a.columns * HIDDEN + column];
-      if (lane == 0) a.out[b * a.columns + column] = a.is_tanh ? tanh_fast(sum) : sum;
+  for (u32 column = 0; column < a.columns && b < a.B; column++) {
+    float sum = 0.f, x[8];
+    for (u32 eighth = lane; eighth < HIDDEN / 8; eighth += 32) {
+      unpack(load_global4(hidden_of(a, b, a.T - 1) + eighth * COLUMNS * 16), x);
+      UNROLL for (u32 k = 0; k < 8; k++) sum += x[k] * a.w[column * HIDDEN + eighth * 8 + k];
     }
-  if (a.done) {
-    __syncthreads();
-    if (threadIdx.x == 0) add_release_system(a.done, 1);
+    sum = warp_sum(sum) + a.bias[column];
+    if (lane == 0) ((float*)a.out)[b * a.columns + column] = a.is_tanh ? tanh_fast(sum) : sum;
   }
+  tell(a.done);
+}
+
+// Grid (B).
+KERNEL(128, lstm_tile_last, ResultArguments) {
+  float x[8];
+  for (u32 eighth = threadIdx.x; eighth < HIDDEN / 8; eighth += 128) {
+    unpack(load_global4(hidden_of(a, blockIdx.x, a.T - 1) + eighth * COLUMNS * 16), x);
+    UNROLL for (u32 k = 0; k < 8; k++)
+      if (eighth * 8 + k < a.H) ((float*)a.out)[blockIdx.x * a.H + eighth * 8 + k] = x[k];
+  }
+  tell(a.done);
+}
+
+// Grid (B, T).
+KERNEL(128, lstm_tile_all, ResultArguments) {
+  u16* out = (u16*)a.out + ((u64)blockIdx.y * a.B + blockIdx.x) * a.H;
+  for (u32 eighth = threadIdx.x; eighth < HIDDEN / 8; eighth += 128) {
+    const uint4 v = load_global4(hidden_of(a, blockIdx.x, blockIdx.y) + eighth * COLUMNS * 16);
+    const u32 words[4] = { v.x, v.y, v.z, v.w };
+    if (eighth * 8 + 8 <= a.H && a.H % 8 == 0) store_global4(out + eighth * 8, v);
+    else UNROLL for (u32 k = 0; k < 8; k++)
+      if (eighth * 8 + k < a.H) out[eighth * 8 + k] = (u16)(words[k / 2] >> (k % 2 * 16));
+  }
+  tell(a.done);
 }

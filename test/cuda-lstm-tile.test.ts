@@ -1,0 +1,147 @@
+/** The tensor-core LSTM: its plans, its packing, and its kernels on the emulated GPU against float64. */
+import assert from "node:assert/strict";
+import { after, describe, test } from "node:test";
+import { random } from "../src/base/random.ts";
+import type { Cuda } from "../src/runtime/cuda/driver/device.ts";
+import { H200, layoutArguments, type CudaPrecision } from "../src/runtime/cuda/launch.ts";
+import type { LstmStack, LstmWeights } from "../src/runtime/cuda/lstm/stack.ts";
+import { packTileFragments, packTileRows, planLstmTile, planTileShape, tileShapes, type TileShape }
+  from "../src/runtime/cuda/lstm/tile.ts";
+import { emulatedCuda } from "./emulator/build.ts";
+import { lstmReference } from "./emulator/lstm-reference.ts";
+import { floatsOfHalves, openEmulated, runLaunches } from "./emulator/run.ts";
+
+const stackOf = (sizes: Partial<LstmStack>): LstmStack => ({ B: 512, T: 60, F: 200, H: 512, L: 2, precision: "float16",
+  x: "x", ringStart: null, states: null, result: { kind: "head", buffer: "out", columns: 1, activation: "tanh" },
+  done: null, ...sizes });
+
+/** Numbers that float16 holds nearly, small enough for gates that are not saturated. */
+function weightsOf({ F, H, L, result }: LstmStack, seed: number): LstmWeights {
+  const chance = random(seed, "tile"), columns = result.kind === "head" ? result.columns : 0;
+  const values = (count: number, scale: number): Float32Array =>
+    Float32Array.from({ length: count }, () => (2 * chance.uniform() - 1) * scale);
+  const layers = Array.from({ length: L }, (_, layer) => ({ wx: values((layer === 0 ? F : H) * 4 * H, 0.3),
+    wh: values(H * 4 * H, 0.2), bias: values(4 * H, 0.5) }));
+  return { layers, head: columns === 0 ? null : { w: values(H * columns, 0.3), b: values(columns, 0.3) } };
+}
+
+/** Shapes small enough to emulate, with every path of the kernel: one or two halves, K split over warpgroups. */
+const SMALL: Readonly<Record<"halves" | "single" | "split", TileShape>> = {
+  halves: { hidden: 64, units: 32, inputs: 64, columns: 8, halves: 2, pair: 2, chunk: 64, slots: 4, depth: 2,
+    layers: 2, groups: 1, tiles: 2, sharedBytes: 0, estimateUs: 0 },
+  single: { hidden: 64, units: 32, inputs: 64, columns: 16, halves: 1, pair: 1, chunk: 64, slots: 4, depth: 2,
+    layers: 1, groups: 2, tiles: 2, sharedBytes: 0, estimateUs: 0 },
+  split: { hidden: 128, units: 16, inputs: 128, columns: 16, halves: 2, pair: 2, chunk: 64, slots: 6, depth: 2,
+    layers: 2, groups: 1, tiles: 1, sharedBytes: 0, estimateUs: 0 },
+};
+
+/** Shared memory as the kernel counts it (SHARED_BYTES). */
+const sharedBytes = ({ units, hidden, inputs, columns, chunk, slots }: TileShape): number =>
+  8 * units * Math.max(inputs, hidden) + slots * (chunk * columns * 2 + 16) + 2 * units * columns * 2
+  + (units === 16 ? 256 * columns : 0) + 16;
+
+describe("plans of the tensor-core LSTM", () => {
+  test("512 x 2 at 512 sequences: 4 groups of 128 on 128 of 132 multiprocessors", () => {
+    const [{ columns, halves, groups, layers, hidden, units }] = tileShapes(stackOf({}), H200);
+    assert.deepEqual({ columns, halves, groups, layers, hidden, units },
+      { columns: 64, halves: 2, groups: 4, layers: 2, hidden: 512, units: 32 });
+  });
+
+  test("every shape fits the GPU, whatever the stack", () => {
+    for (const H of [8, 64, 100, 256, 512, 600, 1024]) for (const L of [1, 2, 3, 8]) for (const B of [1, 33, 512, 4096]) {
+      for (const shape of tileShapes(stackOf({ H, L, B, F: 37 }), H200)) {
+        const blocks = shape.groups * Math.min(shape.layers, L) * shape.hidden / shape.units;
+        assert.ok(blocks <= 132 && shape.sharedBytes <= 232_448, `${blocks} blocks of ${shape.sharedBytes} bytes`);
+        assert.equal(shape.sharedBytes, sharedBytes({ ...shape, hidden: L > 1 ? shape.hidden : 0 }));
+        assert.ok(shape.hidden >= H && shape.inputs >= 37 && shape.tiles * shape.columns * shape.halves >= B);
+        assert.ok(shape.slots >= (shape.depth + 1) * (shape.units === 16 ? 2 : 1) + 1, "the ring cannot stall");
+      }
+      assert.notEqual(planLstmTile(stackOf({ H, L, B, F: 37 }), H200, "p"), null);
+    }
+  });
+
+  test("refuses float32, given states, other GPUs, and features that leave no room for a ring", () => {
+    const states = { h0: "h0", c0: "c0", hn: "hn", cn: "cn" };
+    for (const sizes of [{ precision: "float32" as const }, { states }, { F: 5000 }, { H: 1025 }]) {
+      assert.equal(planLstmTile(stackOf(sizes), H200, "p"), null);
+    }
+    assert.equal(planLstmTile(stackOf({}), { ...H200, capability: 100 }, "p"), null);
+  });
+
+  test("a pass' arguments are laid out as the kernel's struct: 8 layers of 40 bytes, 3 pointers, 4 words", () => {
+    const plan = planLstmTile(stackOf({ H: 1024, L: 4 }), H200, "p");
+    assert.ok(plan !== null);
+    assert.deepEqual(plan.launches.map(({ kernel }) => kernel),
+      ["lstm_tile_input", "lstm_tile", "lstm_tile", "lstm_tile_head"]);
+    assert.deepEqual(plan.launches.map((launch) => layoutArguments(launch.arguments).bytes), [56, 360, 360, 64]);
+  });
+
+  test("packs each weight once, where the row and the thread that multiply it look", () => {
+    // w[k, gate, unit] = its own index: the packed arrays then name what lies where.
+    const H = 128, w = Float32Array.from({ length: H * 4 * H }, (_, k) => k);
+    for (const shape of [{ ...SMALL.halves, hidden: 128 }, SMALL.split]) {
+      for (const packed of [packTileRows(w, H, H, shape), packTileFragments(w, H, shape)]) {
+        assert.deepEqual(packed.toSorted(), w);
+      }
+      // Slice 1, warp 2, lane 13 (row 3: odd, so o; k 2 and 3), second register (row + 8: g), of k step 0.
+      const at = (((1 * 2 + 0) * (H / (shape.units === 16 ? 32 : 16)) + 0) * 128 + 2 * 32 + 13) * 8;
+      const unit = shape.units + 4 * 2 + 1;
+      assert.deepEqual([...packTileFragments(w, H, shape).subarray(at, at + 4)],
+        [(2 * 4 + 2) * H + unit, (3 * 4 + 2) * H + unit, (2 * 4 + 3) * H + unit, (3 * 4 + 3) * H + unit]);
+    }
+  });
+});
+
+const emulated = emulatedCuda();
+describe("the tensor-core LSTM's kernels", { skip: typeof emulated === "string" ? emulated : false }, () => {
+  let opened: Cuda | null = null;
+  const gpu = (): Cuda => opened ??= openEmulated();
+  after(() => opened?.close());
+
+  function run(stack: LstmStack, shape: TileShape, ringStart: number, times: number):
+    { out: Uint8Array; expected: ReturnType<typeof lstmReference> } {
+    const plan = planTileShape(stack, { ...shape, sharedBytes: sharedBytes(shape) }, "p");
+    const weights = weightsOf(stack, 5), chance = random(6, "x"), { B, T, F, H, result } = stack;
+    const x = Float32Array.from({ length: B * T * F }, () => 2 * chance.uniform() - 1);
+    const bytes = { head: B * 4 * (result.kind === "head" ? result.columns : 0), last: B * H * 4, all: T * B * H * 2 };
+    const outputs = runLaunches(gpu(), { launches: plan.launches, buffers: [...plan.buffers,
+      { name: "x", bytes: x.byteLength, role: "input" }, { name: "start", bytes: 4, role: "input" },
+      { name: "out", bytes: bytes[result.kind], role: "output" }, { name: "done", bytes: 4, role: "state" }] },
+    { x, start: Uint32Array.of(ringStart), done: Uint32Array.of(0), ...Object.fromEntries(plan.pack(weights)) }, times);
+    const done = new Uint32Array((outputs.get("done") as Uint8Array).slice().buffer);
+    assert.deepEqual([...done], [times * plan.completions]);
+    return { out: outputs.get("out") as Uint8Array, expected: lstmReference(stack, weights, x, { ringStart }) };
+  }
+
+  function assertNear(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number): void {
+    let error = 0, norm = 0;
+    for (let k = 0; k < expected.length; k++) {
+      error += (actual[k] - expected[k]) ** 2;
+      norm += expected[k] ** 2;
+    }
+    assert.equal(actual.length, expected.length);
+    assert.ok(Math.sqrt(error / norm) <= tolerance, `relative error ${Math.sqrt(error / norm)}`);
+  }
+  const floats = (bytes: Uint8Array): Float32Array => new Float32Array(bytes.slice().buffer);
+  const base = stackOf({ T: 3, F: 10, L: 2, ringStart: "start", done: "done" });
+  // Tolerances: the issue's, relative over the batch (float16 2e-3, bfloat16 1e-2).
+  const near = { float16: 2e-3, bfloat16: 1e-2, float32: 0 } satisfies Record<CudaPrecision, number>;
+
+  for (const precision of ["float16", "bfloat16"] as const) {
+    test(`a head on 27 sequences of 60 units in two halves, ${precision}, twice the same`, () => {
+      const { out, expected } = run({ ...base, B: 27, H: 60, precision }, SMALL.halves, 2, 2);
+      assertNear(floats(out), expected.head as Float64Array, near[precision]);
+    });
+  }
+
+  test("all steps of 20 sequences, a layer a pass, two groups, blocks alone", () => {
+    const { out, expected } = run({ ...base, B: 20, H: 64, result: { kind: "all", buffer: "out" } }, SMALL.single, 0, 1);
+    assertNear(floatsOfHalves(out), expected.all, near.float16);
+  });
+
+  test("the last state of 32 sequences, products split over the warpgroups", () => {
+    const B = 32, H = 100;
+    const { out, expected } = run({ ...base, B, H, T: 2, result: { kind: "last", buffer: "out" } }, SMALL.split, 1, 1);
+    assertNear(floats(out), expected.all.subarray(B * H), near.float16);
+  });
+});
