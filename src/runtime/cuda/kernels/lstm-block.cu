@@ -49,32 +49,19 @@ struct BlockArguments {
 };
 
 // Eight features of tensor core column `column` of a chunk.
-struct Features { float v[8]; };
-DEVICE Features load_features(const BlockArguments& a, u32 start, u32 chunk, u32 atom) {
-  Features r;
+DEVICE Eight load_features(const BlockArguments& a, u32 start, u32 chunk, u32 atom) {
   const u32 column = atom & 7, first = (atom >> 3) * 8;
   const u32 b = blockIdx.x * COLUMNS + (COLUMNS == 8 ? column : 0), t = chunk * SPAN + (COLUMNS == 8 ? 0 : column);
   const bool is_row = b < (u32)a.B && t < (u32)a.T;
   if (a.below) {
     const u16* p = a.below + ((u64)t * a.B + b) * a.F + first;
+    Eight r;
     UNROLL for (int i = 0; i < 8; i++) r.v[i] = is_row && first + i < (u32)a.F ? unpack16(p[i]) : 0.f;
     return r;
   }
   const u32 row = start + t >= (u32)a.T ? start + t - a.T : start + t;
-  const float* p = a.x + ((u64)b * a.T + row) * a.F + first;
-  if (a.F % 4 == 0) {
-    UNROLL for (int i = 0; i < 2; i++) {
-      const float4 q = is_row && first + 4 * i < (u32)a.F ? *(const float4*)(p + 4 * i) : make_float4(0.f, 0.f, 0.f, 0.f);
-      r.v[4 * i] = q.x; r.v[4 * i + 1] = q.y; r.v[4 * i + 2] = q.z; r.v[4 * i + 3] = q.w;
-    }
-  } else {
-    UNROLL for (int i = 0; i < 8; i++) r.v[i] = is_row && first + i < (u32)a.F ? p[i] : 0.f;
-  }
-  return r;
+  return load_eight(a.x + ((u64)b * a.T + row) * a.F, first, a.F, is_row);
 }
-
-// Where an atom of 8 columns lies, so that the lanes of a quarter warp meet in no bank.
-DEVICE u32 atom_at(u32 octet, u32 column) { return (octet * 8 + (column ^ 2 * (octet & 3))) * 16; }
 
 template <int STEPS> DEVICE void load_weights(u32 (&to)[STEPS * 2][4], const uint4* from) {
   UNROLL for (int i = 0; i < STEPS * 2; i++) {
@@ -89,7 +76,7 @@ KERNEL(THREADS, lstm_block, BlockArguments) {
   const u32 start = a.ring_start ? *a.ring_start : 0;
   const u32 chunks = (a.T + SPAN - 1) / SPAN, unit = warp * 8 + g;
 
-  Features features[ATOMS];
+  Eight features[ATOMS];
   UNROLL for (int i = 0; i < ATOMS; i++) features[i] = load_features(a, start, 0, threadIdx.x + i * THREADS);
   u32 x_weights[X_PAIRS * 4][4], h_weights[H_PAIRS * 4][4];
   load_weights<X_PAIRS * 2>(x_weights, a.weights + warp * (X_PAIRS * 4 * 32) + lane);
@@ -105,9 +92,8 @@ KERNEL(THREADS, lstm_block, BlockArguments) {
   auto store_features = [&](u32 chunk) {
     UNROLL for (int i = 0; i < ATOMS; i++) {
       const u32 atom = threadIdx.x + i * THREADS;
-      const float* v = features[i].v;
-      if (atom < INPUTS) store_shared4(x_at + (chunk & 1) * X_BYTES + atom_at(atom >> 3, atom & 7),
-        make_uint4(pack16(v[0], v[1]), pack16(v[2], v[3]), pack16(v[4], v[5]), pack16(v[6], v[7])));
+      if (atom < INPUTS)
+        store_shared4(x_at + (chunk & 1) * X_BYTES + atom_at(atom >> 3, atom & 7), atom_of(features[i]));
       features[i] = load_features(a, start, chunk + 1, atom);
     }
   };

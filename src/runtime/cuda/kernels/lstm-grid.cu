@@ -99,33 +99,17 @@ DEVICE u8* sequence_of(const GridArguments& a, u32 epoch, u32 group, u32 sequenc
 }
 
 // --- x to 16-bit atoms
-struct Features { float v[8]; };
-DEVICE Features load_features(const GridArguments& a, u32 group, u32 start, u32 atom) {
-  Features r;
+DEVICE Eight load_features(const GridArguments& a, u32 group, u32 start, u32 atom) {
   const u32 column = atom % COLUMNS, first = atom / COLUMNS % (INPUTS / 8) * 8, t = atom / (COLUMNS * (INPUTS / 8));
-  const u32 b = group * COLUMNS + column;
-  u32 row = start + t;
-  if (row >= (u32)a.T) row -= a.T;
-  const float* p = a.x + ((u64)b * a.T + row) * a.F + first;
-  const bool is_row = b < (u32)a.B && t < (u32)a.T && a.first_layer == 0;
-  if (a.F % 4 == 0) {
-    UNROLL for (int i = 0; i < 2; i++) {
-      const bool is_there = is_row && first + 4 * i < (u32)a.F;
-      const float4 q = is_there ? *(const float4*)(p + 4 * i) : make_float4(0.f, 0.f, 0.f, 0.f);
-      r.v[4 * i] = q.x; r.v[4 * i + 1] = q.y; r.v[4 * i + 2] = q.z; r.v[4 * i + 3] = q.w;
-    }
-  } else {
-    UNROLL for (int i = 0; i < 8; i++) r.v[i] = is_row && first + i < (u32)a.F ? p[i] : 0.f;
-  }
-  return r;
+  const u32 b = group * COLUMNS + column, row = start + t >= (u32)a.T ? start + t - a.T : start + t;
+  return load_eight(a.x + ((u64)b * a.T + row) * a.F, first, a.F, b < (u32)a.B && t < (u32)a.T && a.first_layer == 0);
 }
-DEVICE void publish_features(const GridArguments& a, const Features& f, u8* to, u8* next, u32 atom) {
-  const float* v = f.v;
+DEVICE void publish_features(const GridArguments& a, const Eight& features, u8* to, u8* next, u32 atom) {
+  const uint4 v = atom_of(features);
   UNROLL for (int copy = 0; copy < COPIES; copy++) {
     const u64 at = copy * copy_bytes(a) + (u64)atom * 16;
-    store_relaxed4(to + at,
-      make_uint4(pack16(v[0], v[1]), pack16(v[2], v[3]), pack16(v[4], v[5]), pack16(v[6], v[7])));
-    store_relaxed4(next + at, make_uint4(NOT_YET, NOT_YET, NOT_YET, NOT_YET));
+    store_relaxed4(to + at, v);
+    store_relaxed4(next + at, not_yet());
   }
 }
 
@@ -145,7 +129,8 @@ template <int PAIRS> DEVICE void await(Fragments<PAIRS>& f, const u8* p) {
   }
 }
 typedef float Sums[FOLDS][TILES][4];
-template <int PAIRS, int ROWS> DEVICE void multiply(Sums& sum, const u32 (&weights)[ROWS][4], const Fragments<PAIRS>& f) {
+template <int PAIRS, int ROWS>
+DEVICE void multiply(Sums& sum, const u32 (&weights)[ROWS][4], const Fragments<PAIRS>& f) {
   UNROLL for (int p = 0; p < PAIRS; p++) UNROLL for (int s = 0; s < 2; s++) UNROLL for (int m = 0; m < TILES; m++)
     UNROLL for (int j = 0; j < FOLDS; j++) {
       const uint4& v = f.v[j][p];
@@ -193,14 +178,15 @@ template <int PAIRS> DEVICE void run_layer(const GridArguments& a, u32 group, u3
   u8* x_next = sequence_of(a, epoch ^ 1, group, 0, 0);
   const u32 atoms = a.first_layer == 0 ? a.T * COLUMNS * (INPUTS / 8) : 0, stride = a.layers * SLICES * THREADS;
   u32 atom = ((layer - a.first_layer) * SLICES + slice) * THREADS + threadIdx.x;
-  Features features = load_features(a, group, start, atom);
+  Eight features = load_features(a, group, start, atom);
 
   u32 hidden_weights[ROWS_HIDDEN][4];
   u32 input_weights[HOLDS_INPUT ? ROWS_INPUT : 1][4];
   if constexpr (HOLDS_INPUT) load_weights(input_weights, input_at + (u64)own * ROWS_INPUT * 32 + lane);
   else {
     const uint4* from = input_at + (u64)own * ROWS_INPUT * 32 + lane;
-    for (int i = 0; i < ROWS_INPUT; i++) copy_async(shared_weights + ((warp * ROWS_INPUT + i) * 32 + lane) * 16, from + i * 32);
+    for (int i = 0; i < ROWS_INPUT; i++)
+      copy_async(shared_weights + ((warp * ROWS_INPUT + i) * 32 + lane) * 16, from + i * 32);
     copy_async_commit();
   }
   load_weights(hidden_weights, hidden_at + (u64)own * ROWS_HIDDEN * 32 + lane);
@@ -254,10 +240,7 @@ template <int PAIRS> DEVICE void run_layer(const GridArguments& a, u32 group, u3
       UNROLL for (int p = 0; p < PAIRS_HIDDEN; p++) {
        UNROLL for (int j = 0; j < FOLDS; j++) {
         const u32 unit = (warp * PAIRS_HIDDEN + p) * 32 + q * 8, b = group * COLUMNS + j * 8 + column_read;
-        float v[8];
-        UNROLL for (int e = 0; e < 8; e++)
-          v[e] = b < (u32)a.B && unit + e < (u32)a.H ? a.h0[((u64)layer * a.B + b) * a.H + unit + e] : 0.f;
-        hidden.v[j][p] = make_uint4(pack16(v[0], v[1]), pack16(v[2], v[3]), pack16(v[4], v[5]), pack16(v[6], v[7]));
+        hidden.v[j][p] = atom_of(load_eight(a.h0 + ((u64)layer * a.B + b) * a.H, unit, a.H, b < (u32)a.B));
       }}
       multiply<PAIRS_HIDDEN>(sum, hidden_weights, hidden);
     }

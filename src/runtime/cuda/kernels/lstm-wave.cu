@@ -80,27 +80,11 @@ DEVICE u64 nanoseconds() { u64 t; asm volatile("mov.u64 %0, %%globaltimer;" : "=
 #define STAMP_NS(on, i)
 #endif
 
-DEVICE uint4 all_ones() { return make_uint4(NOT_YET, NOT_YET, NOT_YET, NOT_YET); }
-
-struct Features { float v[8]; };
-DEVICE Features load_features(const WaveArguments& a, u32 sequence, u32 start, u32 chunk, u32 atom) {
-  Features r;
-  const u32 first = (atom >> 3) * 8, t = chunk * 8 + (atom & 7);
-  const u32 row = start + t >= (u32)a.T ? start + t - a.T : start + t;
-  const float* p = a.x + ((u64)sequence * a.T + row) * a.F + first;
-  const bool is_row = t < (u32)a.T;
-  if (a.F % 4 == 0) {
-    UNROLL for (int i = 0; i < 2; i++) {
-      const float4 q = is_row && first + 4 * i < (u32)a.F ? *(const float4*)(p + 4 * i) : make_float4(0.f, 0.f, 0.f, 0.f);
-      r.v[4 * i] = q.x; r.v[4 * i + 1] = q.y; r.v[4 * i + 2] = q.z; r.v[4 * i + 3] = q.w;
-    }
-  } else {
-    UNROLL for (int i = 0; i < 8; i++) r.v[i] = is_row && first + i < (u32)a.F ? p[i] : 0.f;
-  }
-  return r;
+// Features of one of the eight steps of a chunk.
+DEVICE Eight load_features(const WaveArguments& a, u32 sequence, u32 start, u32 chunk, u32 atom) {
+  const u32 t = chunk * 8 + (atom & 7), row = start + t >= (u32)a.T ? start + t - a.T : start + t;
+  return load_eight(a.x + ((u64)sequence * a.T + row) * a.F, (atom >> 3) * 8, a.F, t < (u32)a.T);
 }
-// Where an atom of eight steps lies, so that the lanes of a quarter warp meet in no bank.
-DEVICE u32 atom_at(u32 octet, u32 column) { return (octet * 8 + (column ^ 2 * (octet & 3))) * 16; }
 
 DEVICE void load_hidden_weights(u32 (&to)[TILES * PAIRS * 2][4], const uint4* from) {
   UNROLL for (int i = 0; i < TILES * PAIRS * 2; i++) {
@@ -189,7 +173,7 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
   const u32 slots = shared + SLOTS_AT, unit = slice * 32 + lane, start = a.ring_start ? *a.ring_start : 0;
   const bool is_last = layer == (u32)a.L - 1;
   const u32 chunks = (a.T + 7) / 8;
-  Features features[ATOMS];
+  Eight features[ATOMS];
   if (IS_FIRST) UNROLL for (int i = 0; i < ATOMS; i++)
     features[i] = load_features(a, sequence, start, 0, threadIdx.x + i * THREADS);
   if (IS_FIRST) {
@@ -204,9 +188,8 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
   auto store_features = [&](u32 chunk) {
     UNROLL for (int i = 0; i < ATOMS; i++) {
       const u32 atom = threadIdx.x + i * THREADS;
-      const float* v = features[i].v;
-      if (atom < INPUTS) store_shared4(shared + X_AT + (chunk & 1) * X_BYTES + atom_at(atom >> 3, atom & 7),
-        make_uint4(pack16(v[0], v[1]), pack16(v[2], v[3]), pack16(v[4], v[5]), pack16(v[6], v[7])));
+      if (atom < INPUTS)
+        store_shared4(shared + X_AT + (chunk & 1) * X_BYTES + atom_at(atom >> 3, atom & 7), atom_of(features[i]));
     }
   };
   // This warp's tile of the projection of eight steps: some k-steps at a time.
@@ -241,7 +224,7 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
   u8* own_sequence = is_last ? nullptr : sequence_of(a, epoch, sequence, layer) + slice * 64;
   u8* next_sequence = is_last ? nullptr : sequence_of(a, epoch ^ 1, sequence, layer) + slice * 64;
   u8* projection = IS_FIRST ? nullptr : projection_of(a, sequence, layer) + (u64)unit * 16;
-  uint4 below = all_ones();
+  uint4 below = not_yet();
   if (!IS_FIRST && warp == 0) below = load_relaxed4(projection);
   // Lane (d, q) sends atom q of this block to blocks d and d + 8.
   u32 remote[2];
@@ -289,14 +272,11 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
           if (__all_sync(0xffffffffu, all)) break;
           if (n > SPIN_MAX) trap();
         }
-        if (g == 0) UNROLL for (int p = 0; p < PAIRS; p++) store_shared4(own_atom + slot + p * 64, all_ones());
+        if (g == 0) UNROLL for (int p = 0; p < PAIRS; p++) store_shared4(own_atom + slot + p * 64, not_yet());
       } else {
         UNROLL for (int p = 0; p < PAIRS; p++) {
-          const u32 first = (warp * PAIRS + p) * 32 + q * 8;
-          float f[8];
-          UNROLL for (int e = 0; e < 8; e++)
-            f[e] = first + e < (u32)a.H ? a.h0[((u64)layer * a.B + sequence) * a.H + first + e] : 0.f;
-          v[p] = make_uint4(pack16(f[0], f[1]), pack16(f[2], f[3]), pack16(f[4], f[5]), pack16(f[6], f[7]));
+          const float* row = a.h0 + ((u64)layer * a.B + sequence) * a.H;
+          v[p] = atom_of(load_eight(row, (warp * PAIRS + p) * 32 + q * 8, a.H, true));
         }
       }
       STAMP(probe, 66);
@@ -327,11 +307,11 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
       if (SLICES > 8) store_cluster4(remote[1] + to, atom);
       STAMP(probe, 71);
       if (!IS_FIRST) {
-        store_relaxed4(projection + (u64)t * HIDDEN * 16, all_ones());
+        store_relaxed4(projection + (u64)t * HIDDEN * 16, not_yet());
         if (t + 1 < a.T) below = load_relaxed4(projection + (u64)(t + 1) * HIDDEN * 16);
       }
       if (!is_last && lane < 8) store_relaxed4((lane < 4 ? own_sequence : next_sequence) + (u64)t * SLOT_BYTES + q * 16,
-        lane < 4 ? atom : all_ones());
+        lane < 4 ? atom : not_yet());
       if (a.all && is_last && is_unit) a.all[((u64)t * a.B + sequence) * a.H + unit] = (u16)pack16(h, h);
     }
     STAMP(probe, 72);
@@ -386,7 +366,7 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
 KERNEL(THREADS, lstm_wave, WaveArguments) {
   const u32 roles = 2 * a.L - 1, cluster = blockIdx.x / SLICES, sequence = cluster / roles, role = cluster % roles;
   STAMP_NS(true, 62);
-  for (u32 i = threadIdx.x; i < 2 * SLOT_BYTES / 16; i += THREADS) store_shared4(shared_base() + SLOTS_AT + i * 16, all_ones());
+  for (u32 i = threadIdx.x; i < 2 * SLOT_BYTES / 16; i += THREADS) store_shared4(shared_base() + SLOTS_AT + i * 16, not_yet());
   __syncthreads();
   cluster_arrive();
   const u32 epoch = load_relaxed(a.epoch + sequence) & 1;

@@ -1,9 +1,9 @@
 // What the LSTM kernels for small batches share: 16-bit numbers of the plan's precision, the cell, and how hidden
 // states travel between blocks.
 //
-// Hidden states of one step and group (units x columns, a column is a sequence) lie in 16-byte atoms: eight consecutive
-// units of one column, atom (octet, column) at index octet * COLUMNS + column. A lane's B fragment of two k-steps of
-// mma.m16n8k16 is one atom, because rows of B are numbered so that a lane's values are consecutive units:
+// Hidden states of one step and group (units x columns, a column is a sequence) lie in 16-byte atoms: eight
+// consecutive units of one column, atom (octet, column) at index octet * COLUMNS + column. A lane's B fragment of two
+// k-steps of mma.m16n8k16 is one atom, because rows of B are numbered so that a lane's values are consecutive units:
 //   k-step s of pair p, lane (column, q), register j, half e  <->  unit 32 p + 8 q + 4 s + 2 j + e
 // Weights are packed on the host with the same numbering (lstm/pack.ts).
 //
@@ -28,10 +28,33 @@ DEVICE float unpack16(u32 x) { return from_half((u16)x); }
 
 #define NOT_YET 0xffffffffu
 
-DEVICE bool has_come(const uint4& v) { return v.x != NOT_YET && v.y != NOT_YET && v.z != NOT_YET && v.w != NOT_YET; }
+DEVICE uint4 not_yet() { return make_uint4(NOT_YET, NOT_YET, NOT_YET, NOT_YET); }
+DEVICE bool has_come(const uint4& v) {
+  return v.x != NOT_YET && v.y != NOT_YET && v.z != NOT_YET && v.w != NOT_YET;
+}
 
-// One step of a cell: pre-activations of gates i, f, o, g; c is updated, h returned. About 2e-7 from the true values with
-// five exponentials and two reciprocals: sigmoid(x) = 1 / (1 + e^-x), tanh(x) = (1 - e^-2x) / (1 + e^-2x) and
+// Eight numbers of a row of F from `first`; zeros past its end, and all zeros where there is no row.
+struct Eight { float v[8]; };
+DEVICE Eight load_eight(const float* row, u32 first, u32 F, bool is_row) {
+  Eight r;
+  if (F % 4 == 0) {
+    UNROLL for (int i = 0; i < 8; i += 4) {
+      const float4 q = is_row && first + i < F ? *(const float4*)(row + first + i) : make_float4(0.f, 0.f, 0.f, 0.f);
+      r.v[i] = q.x; r.v[i + 1] = q.y; r.v[i + 2] = q.z; r.v[i + 3] = q.w;
+    }
+  } else {
+    UNROLL for (int i = 0; i < 8; i++) r.v[i] = is_row && first + i < F ? row[first + i] : 0.f;
+  }
+  return r;
+}
+DEVICE uint4 atom_of(const Eight& e) {
+  return make_uint4(pack16(e.v[0], e.v[1]), pack16(e.v[2], e.v[3]), pack16(e.v[4], e.v[5]), pack16(e.v[6], e.v[7]));
+}
+// Where an atom lies in shared memory, so that the lanes of a quarter warp meet in no bank when eight columns are read.
+DEVICE u32 atom_at(u32 octet, u32 column) { return (octet * 8 + (column ^ 2 * (octet & 3))) * 16; }
+
+// One step of a cell: pre-activations of gates i, f, o, g; c is updated, h returned. About 2e-7 from the true values
+// with five exponentials and two reciprocals: sigmoid(x) = 1 / (1 + e^-x), tanh(x) = (1 - e^-2x) / (1 + e^-2x) and
 //   c' = f c + i g = (c (1 + I)(1 + G) + (1 - G)(1 + F)) / ((1 + F)(1 + I)(1 + G)).
 // Exponents stop at 2^40 so that no product overflows; a NaN stays one.
 DEVICE float exponential(float x, float scale) { return exp2_fast(minimum_or_nan(x * scale, 40.f)); }

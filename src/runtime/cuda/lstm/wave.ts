@@ -1,0 +1,89 @@
+/**
+ * Plans lstm-wave.cu: one or two sequences, a cluster of blocks for each layer's recurrence and another for the
+ * products of the layer above with its hidden states.
+ *
+ *   H = 512, L = 2, B = 1: R0 -> X1 -> R1, three clusters of 16 blocks of 32 units
+ */
+import type { BufferSpec, DeviceFacts, KernelSource, Launch } from "../launch.ts";
+import type { LstmPlanner, LstmStack, LstmWeights } from "./stack.ts";
+import { integers, joinBytes, packBias, packFragments, packHead, pointer } from "./pack.ts";
+
+const TILES = 8, WARPS = 8;
+
+interface WaveShape {
+  readonly units: 256 | 512;
+  readonly slices: 8 | 16;
+  readonly inputs: number;
+  readonly sharedBytes: number;
+}
+
+/** Null: float32, no clusters, more than 512 units, or more layers and sequences than clusters at once. */
+export const planLstmWave: LstmPlanner = (stack, device, prefix) => {
+  const { B, T, H, L, precision, result } = stack, shape = waveShape(stack, device);
+  if (precision === "float32" || shape === null) return null;
+  const { units, slices, inputs } = shape;
+  const weight = (name: string, bytes: number): BufferSpec => ({ name: `${prefix}.${name}`, bytes, role: "weight" });
+  const buffers: BufferSpec[] = [
+    weight("weights", (units * (inputs + units) + (L - 1) * 2 * units * units) * 8),
+    weight("bias", L * units * 16),
+    { name: `${prefix}.epoch`, bytes: 4 * B, role: "scratch", fill: 0 },
+  ];
+  if (L > 1) {
+    buffers.push(
+      { name: `${prefix}.sequences`, bytes: 2 * B * (L - 1) * T * units * 2, role: "scratch", fill: 0xff },
+      { name: `${prefix}.projections`, bytes: B * (L - 1) * T * units * 16, role: "scratch", fill: 0xff });
+  }
+  if (result.kind === "head") {
+    buffers.push(weight("head.w", result.columns * units * 4), weight("head.b", result.columns * 4));
+  }
+  const ends = result.kind === "head" ? Math.min(slices, result.columns) : slices;
+  return { buffers, completions: B * ends, launches: [waveLaunch(stack, shape, prefix)],
+    pack: (weights) => packWave(H, shape, weights, stack, prefix) };
+};
+
+function waveShape({ B, F, H, L }: LstmStack, device: DeviceFacts): WaveShape | null {
+  if (device.capability < 90 || H > 512) return null;
+  const units = H > 256 ? 512 : 256, slices = units === 512 ? 16 : 8, inputs = Math.ceil(F / 32) * 32;
+  // Partial sums, two slots of h, staging, the head's weights, projections, two chunks of x, input weights.
+  const sharedBytes = 8192 + 4 * units + 256 + 4 * units + 8192 + 32 * inputs + 256 * inputs;
+  const clusters = device.activeClusters[slices] ?? 0;
+  if (sharedBytes > device.sharedBytesMax || B * (2 * L - 1) > clusters) return null;
+  return { units, slices, inputs, sharedBytes };
+}
+
+function waveLaunch(stack: LstmStack, { units, slices, inputs, sharedBytes }: WaveShape, prefix: string): Launch {
+  const { B, T, F, H, L, result, states } = stack, isHead = result.kind === "head";
+  const source: KernelSource = { name: "lstm-wave.cu", text: null,
+    defines: { HIDDEN: units, INPUTS: inputs, BFLOAT16: stack.precision === "bfloat16" ? 1 : 0 } };
+  return { source, kernel: "lstm_wave", grid: [B * (2 * L - 1) * slices, 1, 1], block: WARPS * 32, sharedBytes,
+    cluster: slices, isCooperative: true,
+    arguments: [
+      ...pointer(`${prefix}.weights`), ...pointer(`${prefix}.bias`), ...pointer(stack.x),
+      ...pointer(stack.ringStart), ...pointer(L > 1 ? `${prefix}.sequences` : null),
+      ...pointer(L > 1 ? `${prefix}.projections` : null), ...pointer(`${prefix}.epoch`),
+      ...pointer(states?.h0), ...pointer(states?.c0), ...pointer(states?.hn), ...pointer(states?.cn),
+      ...pointer(result.kind === "last" ? result.buffer : null),
+      ...pointer(result.kind === "all" ? result.buffer : null),
+      ...pointer(isHead ? `${prefix}.head.w` : null), ...pointer(isHead ? `${prefix}.head.b` : null),
+      ...pointer(isHead ? result.buffer : null), ...pointer(stack.done),
+      ...integers(B, T, F, H, L),
+      ...integers(isHead ? result.columns : 0, isHead && result.activation === "tanh" ? 1 : 0),
+    ] };
+}
+
+function packWave(H: number, { units, inputs }: WaveShape, { layers, head }: LstmWeights,
+  { precision, result }: LstmStack, prefix: string): ReadonlyMap<string, Uint8Array> {
+  // Layer 0: a warp owns a tile of its input weights and all of k. Elsewhere warps share k.
+  const fragments = (w: Float32Array, rows: number, warps: number): Uint16Array =>
+    packFragments(w, H, { units, rows, tiles: TILES, warps }, precision);
+  const packed = new Map([
+    [`${prefix}.weights`, joinBytes(layers.flatMap(({ wx, wh }, layer) =>
+      [layer === 0 ? fragments(wx, inputs, 1) : fragments(wx, units, WARPS), fragments(wh, units, WARPS)]))],
+    [`${prefix}.bias`, joinBytes(layers.map(({ bias }) => packBias(bias, units)))],
+  ]);
+  if (result.kind === "head" && head !== null) {
+    packed.set(`${prefix}.head.w`, joinBytes([packHead(head.w, H, units)]));
+    packed.set(`${prefix}.head.b`, joinBytes([head.b]));
+  }
+  return packed;
+}

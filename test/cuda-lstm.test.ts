@@ -1,0 +1,163 @@
+/** Plans and packed weights of the small-batch LSTM kernels, with no GPU; the kernels themselves: test/emulator. */
+import { describe, test } from "node:test";
+import assert from "node:assert/strict";
+import { random } from "../src/base/random.ts";
+import { H200, layoutArguments, printLaunches } from "../src/runtime/cuda/launch.ts";
+import type { DeviceFacts } from "../src/runtime/cuda/launch.ts";
+import type { LstmPlan, LstmStack, LstmWeights } from "../src/runtime/cuda/lstm/stack.ts";
+import { packBias, packFragments, packHead } from "../src/runtime/cuda/lstm/pack.ts";
+import type { FragmentLayout } from "../src/runtime/cuda/lstm/pack.ts";
+import { planLstmBlock } from "../src/runtime/cuda/lstm/block.ts";
+import { gridShapes, planLstmGrid } from "../src/runtime/cuda/lstm/grid.ts";
+import { planLstmStack } from "../src/runtime/cuda/lstm/plan.ts";
+import { planLstmWave } from "../src/runtime/cuda/lstm/wave.ts";
+
+const stackOf = (sizes: Partial<LstmStack> = {}): LstmStack => ({
+  B: 1, T: 60, F: 200, H: 512, L: 2, precision: "float16", x: "x", ringStart: null, states: null, done: "done",
+  result: { kind: "head", buffer: "y", columns: 1, activation: "tanh" }, ...sizes,
+});
+const uniform = (count: number, ...name: string[]): Float32Array => {
+  const values = random(3, ...name);
+  return Float32Array.from({ length: count }, () => values.uniform() - 0.5);
+};
+const weightsOf = ({ F, H, L, result }: LstmStack): LstmWeights => ({
+  layers: Array.from({ length: L }, (_, layer) => ({ wx: uniform((layer === 0 ? F : H) * 4 * H, "wx"),
+    wh: uniform(H * 4 * H, "wh"), bias: uniform(4 * H, "b") })),
+  head: result.kind === "head" ? { w: uniform(H * result.columns, "w"), b: uniform(result.columns, "hb") } : null,
+});
+
+/**
+ * Gates (4, units) of w'v by packed fragments, as tensor cores see them: lane (g, q) holds rows g and g + 8 and
+ * k = 2q, 2q + 1, 2q + 8, 2q + 9 of A (registers 0 and 2, 1 and 3), and the same k of B (PTX ISA, m16n8k16). Of
+ * B, a lane's registers for two k-steps are eight consecutive values of v.
+ */
+function gatesOf(packed: Uint16Array, v: Float32Array, { units, rows, tiles, warps }: FragmentLayout): Float64Array[] {
+  const gates = Array.from({ length: 4 }, () => new Float64Array(units));
+  const halves = new Float16Array(packed.buffer), steps = rows / (16 * warps), slices = units / (4 * tiles);
+  for (let at = 0; at < halves.length; at++) {
+    const value = at % 8, lane = Math.floor(at / 8) % 32, step = Math.floor(at / 256) % steps;
+    const tile = Math.floor(at / (256 * steps)) % tiles, warp = Math.floor(at / (256 * steps * tiles)) % warps;
+    const slice = Math.floor(at / (256 * steps * tiles * warps));
+    const register = value >> 1, row = (lane >> 2) + 8 * (register & 1);
+    // B's registers 2s and 2s + 1 of step s: the eight values from 8q of the pair's 32.
+    const k = (warp * steps + (step & ~1)) * 16 + (lane & 3) * 8 + ((step & 1) * 2 + (register >> 1)) * 2 + (value & 1);
+    const gate = 2 * (tile & 1) + (row >> 3), unit = slice * 4 * tiles + (tile >> 1) * 8 + (row & 7);
+    gates[gate][unit] += halves[at] * v[k];
+  }
+  assert.ok(slices >= 1);
+  return gates;
+}
+
+describe("LSTM weights for tensor cores", () => {
+  const layouts: { name: string; K: number; H: number; layout: FragmentLayout }[] = [
+    { name: "8 warps share k", K: 200, H: 64, layout: { units: 64, rows: 256, tiles: 2, warps: 8 } },
+    { name: "a warp has all k", K: 40, H: 30, layout: { units: 32, rows: 64, tiles: 2, warps: 1 } },
+    { name: "8 tiles a slice", K: 256, H: 256, layout: { units: 256, rows: 256, tiles: 8, warps: 8 } },
+  ];
+  for (const { name, K, H, layout } of layouts) {
+    test(`products by lanes are the products of (${K}, 4 x ${H}): ${name}`, () => {
+      // Multiples of 1/8 below 4: float16 holds them, and sums of products are exact.
+      const w = uniform(K * 4 * H, name).map((value) => Math.round(value * 50) / 8);
+      const v = new Float32Array(layout.rows);
+      v.set(uniform(K, name, "v").map((value) => Math.round(value * 50) / 8));
+      const gates = gatesOf(packFragments(w, H, layout, "float16"), v, layout);
+      for (let gate = 0; gate < 4; gate++) {
+        for (let unit = 0; unit < layout.units; unit++) {
+          let sum = 0;
+          for (let k = 0; unit < H && k < K; k++) sum += w[k * 4 * H + gate * H + unit] * v[k];
+          assert.equal(gates[gate][unit], sum, `gate ${gate} unit ${unit}`);
+        }
+      }
+    });
+  }
+
+  test("bfloat16 rounds ties to even: 1 + 2^-8 is 1, 1 + 3 2^-8 is 1 + 2^-6", () => {
+    const w = new Float32Array(32 * 128);
+    w[0] = 1 + 2 ** -8;          // k 0, gate i, unit 0: lane 0, value 0
+    w[128] = 1 + 3 * 2 ** -8;    // k 1: value 1
+    const packed = packFragments(w, 32, { units: 32, rows: 32, tiles: 2, warps: 1 }, "bfloat16");
+    assert.deepEqual([...packed.subarray(0, 2)], [0x3f80, 0x3f82]);
+  });
+
+  test("biases lie by unit, heads by column, both padded with zeros", () => {
+    assert.deepEqual([...packBias(Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8), 3)], [1, 3, 5, 7, 2, 4, 6, 8, 0, 0, 0, 0]);
+    assert.deepEqual([...packHead(Float32Array.of(1, 2, 3, 4), 2, 3)], [1, 3, 0, 2, 4, 0]);
+  });
+});
+
+/** Words of the kernels' argument structs: pointers of two words, then integers. */
+const STRUCT_BYTES = { lstm_block: 15 * 8 + 6 * 4, lstm_grid: 16 * 8 + 11 * 4 + 4, lstm_wave: 17 * 8 + 7 * 4 + 4 };
+
+function checkPlan(plan: LstmPlan, stack: LstmStack, device: DeviceFacts): void {
+  const sizes = new Map(plan.buffers.map(({ name, bytes }) => [name, bytes]));
+  const packed = plan.pack(weightsOf(stack));
+  for (const { name, bytes, role } of plan.buffers) {
+    assert.equal(packed.get(name)?.byteLength, role === "weight" ? bytes : undefined, name);
+  }
+  for (const launch of plan.launches) {
+    const { kernel, grid, cluster = 1, isCooperative = false, sharedBytes } = launch;
+    const { bytes } = layoutArguments(launch.arguments);
+    assert.equal(Math.ceil(bytes / 8) * 8, STRUCT_BYTES[kernel as keyof typeof STRUCT_BYTES], kernel);
+    assert.ok(sharedBytes <= device.sharedBytesMax);
+    if (isCooperative) assert.ok(grid[0] <= device.multiprocessors, `${grid[0]} blocks`);
+    assert.equal(grid[0] % cluster, 0);
+    for (const argument of launch.arguments) {
+      if (argument.kind !== "address" || ["x", "y", "done"].includes(argument.buffer)) continue;
+      assert.ok((argument.offset ?? 0) < (sizes.get(argument.buffer) ?? 0), argument.buffer);
+    }
+  }
+}
+
+describe("LSTM plans", () => {
+  const cases: { name: string; stack: LstmStack; planner: typeof planLstmGrid }[] = [
+    { name: "block, one sequence", stack: stackOf({ H: 64, L: 1 }), planner: planLstmBlock },
+    { name: "block, 300 sequences of 3 layers", stack: stackOf({ H: 40, L: 3, B: 300, F: 7 }), planner: planLstmBlock },
+    { name: "grid, 8 of 512", stack: stackOf({ B: 8 }), planner: planLstmGrid },
+    { name: "grid, 32 of 512", stack: stackOf({ B: 32 }), planner: planLstmGrid },
+    { name: "grid, padded units", stack: stackOf({ B: 3, H: 200, F: 31, precision: "bfloat16" }), planner: planLstmGrid },
+    { name: "grid, pairs of layers", stack: stackOf({ H: 1024, L: 4, F: 40 }), planner: planLstmGrid },
+    { name: "wave, 512 in 2", stack: stackOf(), planner: planLstmWave },
+    { name: "wave, 130 in 3", stack: stackOf({ H: 130, L: 3 }), planner: planLstmWave },
+  ];
+  for (const { name, stack, planner } of cases) {
+    test(`${name}: weights fill their buffers, arguments lie as the kernel's struct, blocks fit the GPU`, () => {
+      const plan = planner(stack, H200, "lstm");
+      assert.ok(plan !== null);
+      checkPlan(plan, stack, H200);
+    });
+  }
+
+  test("1024 units and 4 layers run in two launches of 2 layers x 64 blocks", () => {
+    const plan = planLstmGrid(stackOf({ H: 1024, L: 4 }), H200, "lstm");
+    assert.deepEqual(plan?.launches.map(({ grid }) => grid[0]), [128, 128]);
+  });
+
+  test("no plan shares a group's blocks: every shape has layers x slices x groups within the GPU", () => {
+    for (const B of [1, 2, 5, 16, 33, 64]) {
+      for (const H of [70, 128, 384, 512, 768, 1024]) {
+        for (const L of [1, 2, 3, 8]) {
+          for (const { layers, slices, groups, tiles, units } of gridShapes(stackOf({ B, H, L }), H200)) {
+            assert.ok(layers * slices * groups <= 132 && slices * tiles * 4 === units, `${B} ${H} ${L}`);
+          }
+        }
+      }
+    }
+  });
+
+  test("float32 and stacks that no kernel holds are nobody's", () => {
+    assert.equal(planLstmStack(stackOf({ precision: "float32" }), H200, "lstm"), null);
+    assert.equal(planLstmStack(stackOf({ H: 4096 }), H200, "lstm"), null);
+    assert.equal(planLstmWave(stackOf({ B: 3 }), H200, "lstm"), null, "9 clusters of 16, of 7");
+    assert.equal(planLstmWave(stackOf(), { ...H200, activeClusters: {} }, "lstm"), null, "no clusters");
+    assert.equal(planLstmBlock(stackOf({ H: 65 }), H200, "lstm"), null);
+  });
+
+  test("the same stack is planned the same twice", () => {
+    const text = (): string => {
+      const plan = planLstmStack(stackOf({ B: 8 }), H200, "lstm");
+      assert.ok(plan !== null);
+      return printLaunches({ name: "lstm", ...plan });
+    };
+    assert.equal(text(), text());
+  });
+});
