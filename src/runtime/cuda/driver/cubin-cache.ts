@@ -85,6 +85,7 @@ export function openCubinCache(folder: string,
       try {
         makeFolder(folder);
         fs.writeFileSync(temporary, Buffer.concat([MAGIC, sha256(cubin), cubin]));
+        fs.utimesSync(temporary, now() / 1000, now() / 1000);
         fs.renameSync(temporary, file);
         trim(folder, bytesMax, now());
       } catch { removeFile(temporary); }
