@@ -5,6 +5,7 @@ import { planMatmul } from "../src/runtime/cuda/gemm/matmul.ts";
 import { planConvert, planHead, planLayerNorm, planStatistics } from "../src/runtime/cuda/gemm/norm.ts";
 import type { CudaPrecision, DeviceFacts, KernelSource, Launch } from "../src/runtime/cuda/launch.ts";
 import { planLstmStack } from "../src/runtime/cuda/lstm/plan.ts";
+import { planLstmTile } from "../src/runtime/cuda/lstm/tile.ts";
 import type { LstmStack } from "../src/runtime/cuda/lstm/stack.ts";
 
 /** GPUs before Hopper: no clusters, no warpgroup products, less shared memory. */
@@ -33,9 +34,9 @@ export function lstm(B: number, T: number, F: number, H: number, L: number, more
     result: { kind: "head", buffer: "out", columns: 1, activation: "tanh" }, done: null, ...more };
 }
 
-/** Each distinct source (file and defines) of the plans for a device. */
-export function sourcesFor(device: DeviceFacts): KernelSource[] {
-  const launches: Launch[] = [], precisions: readonly CudaPrecision[] = ["float16", "bfloat16", "float32"];
+/** Each distinct source (file and defines) of the plans for a device, in these precisions. */
+export function sourcesFor(device: DeviceFacts, precisions: readonly CudaPrecision[]): KernelSource[] {
+  const launches: Launch[] = [];
   const add = (plan: { readonly launches: readonly Launch[] } | null): void => { launches.push(...plan?.launches ?? []); };
   for (const precision of precisions) {
     add(planGemm(gemm(512, 1536, 512, precision), device, "p"));
@@ -59,6 +60,7 @@ export function sourcesFor(device: DeviceFacts): KernelSource[] {
     for (const [B, H, L] of [[1, 64, 1], [512, 64, 1], [1, 512, 2], [8, 512, 2], [32, 512, 2], [128, 512, 2], [512, 512, 2],
       [1, 1024, 4]]) {
       add(planLstmStack(lstm(B, 60, 200, H, L, { precision }), device, "p"));
+      if (B >= 64) add(planLstmTile(lstm(B, 60, 200, H, L, { precision }), device, "p"));
     }
   }
   const feed: KernelSource = { name: "feed.cu", text: null, defines: {} };
