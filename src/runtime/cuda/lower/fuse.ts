@@ -174,7 +174,7 @@ class Fusion {
     const known = this.#costs.get(tensor);
     if (known !== undefined) return known;
     const row = rowOf(tensor.node);
-    const isLoaded = this.#scope.isGiven(tensor) || row.kind === "anchor" || row.kind === "reduction";
+    const isLoaded = this.#scope.isGiven(tensor) || this.#scope.anchorOf(tensor) !== null || row.kind === "reduction";
     this.#costs.set(tensor, 1);
     const own = row.kind === "elementwise" ? row.cost : row.kind === "pieces" ? 2 : 0;
     const cost = isLoaded ? 1 : tensor.node.inputs.reduce((sum, input) => Math.min(200, sum + this.#costOf(input)), own);
@@ -301,7 +301,8 @@ class Fusion {
   #viewOf(given: Tensor): View<Tensor> {
     const tensor = this.#scope.resolve(given), { node } = tensor;
     const whole = denseView(tensor, shapeOf(tensor));
-    if (this.#scope.isGiven(tensor) || rowOf(node).kind !== "move" || this.#stored.has(tensor)) return whole;
+    const isThere = this.#scope.isGiven(tensor) || this.#stored.has(tensor) || this.#scope.anchorOf(tensor) !== null;
+    if (isThere || rowOf(node).kind !== "move") return whole;
     const [x] = node.inputs, source = rowOf(this.#scope.resolve(x).node).kind;
     if (source === "number" || source === "iota") return whole;
     const view = this.#viewOf(x);

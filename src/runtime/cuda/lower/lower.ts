@@ -7,27 +7,33 @@
  * State that changes is replaced at the end of a run, when nobody reads it any more.
  */
 import { assert } from "../../../base/assert.ts";
-import { isSameShape, shapeText } from "../../../graph/dimension.ts";
+import { shapeText } from "../../../graph/dimension.ts";
 import { resultsOf, type Graph, type Named } from "../../../graph/graph.ts";
 import { input } from "../../../graph/ops.ts";
-import { orderNodes } from "../../../graph/order.ts";
 import { simplify } from "../../../graph/simplify.ts";
-import { makeTensor, type Node, type Tensor } from "../../../graph/tensor.ts";
-import { makePlan } from "../../reference/plan.ts";
+import { makeTensor, type Tensor } from "../../../graph/tensor.ts";
 import type { Tensors } from "../../runtime.ts";
 import type { CudaPrecision, DeviceFacts, LaunchList } from "../launch.ts";
 import { shareScratch } from "./arena.ts";
 import { Builder, buffersOf, type Memory } from "./builder.ts";
-import { ELEMENT_BYTES, type Element } from "./emitter.ts";
+import { findAttentions } from "./attention.ts";
 import { countOf } from "./kernel.ts";
+import { findLinears } from "./linear.ts";
 import { Lowering } from "./lowering.ts";
-import { rowOf, shapeOf } from "./table.ts";
+import { Pattern } from "./pattern.ts";
+import { findStacks } from "./recurrence.ts";
+import { Statics } from "./statics.ts";
+import { shapeOf } from "./table.ts";
 
 export interface LowerOptions {
   readonly precision: CudaPrecision;
   readonly device: DeviceFacts;
   /** Names of state that no run changes and whose values are packed when they are known. */
   readonly frozen?: ReadonlySet<string>;
+  /** An input (B, T, F) that lies as a ring of steps, where an LSTM stack can read that: see `isRing`. */
+  readonly ring?: { readonly input: string; readonly start: string };
+  /** Buffer of one u32 that the last launch counts up, where an LSTM stack with a head is that: see `completions`. */
+  readonly done?: string;
 }
 
 /** Float32 in a buffer of the list. */
@@ -43,15 +49,16 @@ export interface Lowered {
   readonly outputs: ReadonlyMap<string, Port>;
   /** State that is not frozen. */
   readonly state: ReadonlyMap<string, Port>;
+  /** Whether the ring is read as it lies; else the input must be in order. */
+  readonly isRing: boolean;
+  /** What a run adds to `done`; 0: nothing. */
+  readonly completions: number;
   /** Bytes of every weight buffer, from the values of all frozen state. */
   pack(parameters: Tensors): ReadonlyMap<string, Uint8Array>;
 }
 
-/** Elements of a folded tensor, at most: larger ones are repeats that are cheaper to compute than to read. */
-const FOLDED_MAX = 2 ** 24;
-
 /** Lowers a graph whose sizes are all numbers. Asserts that they are. */
-export function lowerGraph(graph: Graph, { precision, device, frozen = new Set() }: LowerOptions): Lowered {
+export function lowerGraph(graph: Graph, { precision, device, frozen = new Set(), ring, done }: LowerOptions): Lowered {
   const simple = simplify(graph), builder = new Builder();
   const ports = (kind: string, named: readonly Named[]): Map<string, Port> => new Map(named.map(({ name, tensor }) => {
     const { shape } = tensor;
@@ -71,9 +78,16 @@ export function lowerGraph(graph: Graph, { precision, device, frozen = new Set()
   const statics = new Statics(simple, frozen, builder);
   const memoryOf = (tensor: Tensor): Memory | null => given.get(tensor) ?? statics.memoryOf(tensor);
 
+  const pattern = new Pattern(resultsOf(simple), { precision, device, constants: statics });
+  const stacks = findStacks(pattern, {
+    ring: ring === undefined ? null : { start: ring.start, input: simple.inputs.find(({ name }) => name === ring.input)!.tensor },
+    done: done === undefined || simple.outputs.length !== 1 ? null : { buffer: done, output: simple.outputs[0].tensor },
+  });
+  findAttentions(pattern);
+  findLinears(pattern);
   const changing = kept.filter(({ tensor, next }) => next !== tensor);
   const options = { builder, device, precision };
-  const { launches, memories } = new Lowering({ ...options, given: memoryOf }).lower([
+  const { launches, memories } = new Lowering({ ...options, given: memoryOf, anchors: pattern.anchors }).lower([
     ...simple.outputs.map(({ name, tensor }) => ({ tensor, home: memoryAt(outputs.get(name)!.buffer) })),
     // A next state that is there already may be overwritten before it is copied.
     ...changing.map(({ next }) => ({ home: null, tensor: memoryOf(next) === null ? next : makeTensor("stop", [next], {}) })),
@@ -83,6 +97,8 @@ export function lowerGraph(graph: Graph, { precision, device, frozen = new Set()
   const all = builder.finish([...launches, ...last]), used = new Set(all.flatMap(buffersOf));
   const buffers = [...builder.buffers.values()].filter(({ role, name }) => role !== "weight" || used.has(name));
   return { list: shareScratch({ name: graph.name, buffers, launches: all }), inputs, outputs, state,
+    isRing: stacks.some((stack) => stack.isRing),
+    completions: stacks.find((stack) => stack.isDone && changing.length === 0)?.plan?.completions ?? 0,
     pack: (parameters) => statics.pack(parameters, used) };
 }
 
@@ -95,55 +111,4 @@ function copyLaunches(copies: readonly { shape: readonly number[]; from: Memory;
   const from = new Map(places.map((place, k) => [place, copies[k].from]));
   return new Lowering({ ...options, given: (tensor) => from.get(tensor) ?? null })
     .lower(places.map((tensor, k) => ({ tensor, home: copies[k].to }))).launches;
-}
-
-/** What does not depend on anything that is fed or changes. */
-class Statics {
-  readonly #nodes = new Set<Node>();
-  readonly #memories = new Map<Tensor, Memory>();
-  readonly #frozen: readonly Named[];
-  readonly #builder: Builder;
-
-  constructor(graph: Graph, frozen: ReadonlySet<string>, builder: Builder) {
-    this.#frozen = graph.state.filter(({ name }) => frozen.has(name));
-    this.#builder = builder;
-    const known = new Set(this.#frozen.map(({ tensor }) => tensor.node));
-    for (const { name, next, tensor } of graph.state) {
-      assert(!frozen.has(name) || next === tensor, `state ${name} is frozen, and changes`);
-    }
-    for (const node of orderNodes(resultsOf(graph))) {
-      if (known.has(node) || (node.op !== "input" && node.inputs.every((one) => this.#nodes.has(one.node)))) {
-        this.#nodes.add(node);
-      }
-    }
-  }
-
-  /** Where a tensor lies that is computed before all runs; null: it is computed in them. */
-  memoryOf(tensor: Tensor): Memory | null {
-    const { node } = tensor;
-    if (!this.#nodes.has(node)) return null;
-    const known = this.#memories.get(tensor);
-    if (known !== undefined) return known;
-    const { kind } = rowOf(node), count = countOf(shapeOf(tensor));
-    if (["number", "iota", "move"].includes(kind) || (node.op !== "input" && count > FOLDED_MAX)) return null;
-    const element: Element = "f32";
-    const name = node.op === "input" ? `weight/${node.attributes.name}` : `weight/${this.#memories.size}`;
-    this.#builder.buffer({ name, role: "weight", bytes: Math.max(4, count * ELEMENT_BYTES[element]) });
-    const memory: Memory = { buffer: name, offset: 0, element, isAligned: true };
-    this.#memories.set(tensor, memory);
-    return memory;
-  }
-
-  pack(parameters: Tensors, used: ReadonlySet<string>): Map<string, Uint8Array> {
-    const dense = this.#frozen.map(({ name, tensor }) => {
-      const given = parameters[name] as Tensors[string] | undefined, shape = shapeOf(tensor);
-      assert(given !== undefined && isSameShape(given.shape, shape), `the parameter ${name} is ${shapeText(shape)}`);
-      return [tensor, { shape, values: Float64Array.from(given.values) }] as const;
-    });
-    const wanted = [...this.#memories].filter(([, { buffer }]) => used.has(buffer));
-    const plan = makePlan(dense, wanted.map(([tensor]) => tensor), {});
-    plan.run();
-    return new Map(wanted.map(([, { buffer }], k) =>
-      [buffer, new Uint8Array(Float32Array.from(plan.results[k].values).buffer)]));
-  }
 }

@@ -8,6 +8,7 @@ import { makeTensor, type Node, type Tensor } from "../../../graph/tensor.ts";
 import type { CudaPrecision, DeviceFacts, Launch } from "../launch.ts";
 import { addressOf, type Builder, type Memory } from "./builder.ts";
 import { ELEMENT_BYTES, type Element } from "./emitter.ts";
+import { ELEMENTS } from "./pattern.ts";
 import { expansionOf } from "./expansion.ts";
 import { fuse, type Anchor, type Group, type Scope } from "./fuse.ts";
 import { countOf, kernelsOf, partialFloats, type Kernel, type Surroundings } from "./kernel.ts";
@@ -17,8 +18,12 @@ import { sortAnchor } from "./sort.ts";
 import { rowOf, shapeOf } from "./table.ts";
 
 export interface LoweredAnchor extends Anchor {
+  /** Whether it wants operands in the precision's element type, and writes that. */
+  readonly isHalf?: boolean;
+  /** Where that is not so: how it writes an output. */
+  elementOf?(output: Tensor): Element;
   /** Its launches; the group has its views and, if it finishes sums, what is done to them. */
-  emit(group: Group): Launch[];
+  emit(group: Group, lowering: Lowering): Launch[];
 }
 
 const ANCHORS = { matmul: productAnchor, scan: scanAnchor, sort: sortAnchor } as const satisfies
@@ -30,6 +35,8 @@ export interface LoweringOptions {
   readonly precision: CudaPrecision;
   /** Where a tensor is before the run; null: it must be computed. */
   readonly given: (tensor: Tensor) => Memory | null;
+  /** Kernels that were found for parts of the graph, by each tensor that they write. */
+  readonly anchors?: ReadonlyMap<Tensor, LoweredAnchor>;
 }
 
 /** A tensor that must be in memory, and where; without a place one is chosen. */
@@ -46,6 +53,7 @@ export class Lowering implements Surroundings {
   readonly #expanded = new Map<Node, readonly Tensor[]>();
   readonly #anchors = new Map<Node, LoweredAnchor>();
   readonly #stored = new Set<Tensor>();
+  readonly #elements = new Map<Tensor, Element>();
 
   constructor(options: LoweringOptions) {
     this.options = options;
@@ -65,8 +73,27 @@ export class Lowering implements Surroundings {
     };
     const groups = fuse(placed, scope);
     for (const { stores } of groups) for (const tensor of stores) this.#stored.add(tensor);
+    this.#chooseElements(groups);
     const launches = groups.flatMap((group) => this.#emit(group));
     return { launches, memories: placed.map((tensor) => this.memoryOf(tensor)) };
+  }
+
+  /** 16 bits for what tensor cores read or write, float32 for the rest. */
+  #chooseElements(groups: readonly Group[]): void {
+    const half = ELEMENTS[this.options.precision], floats = new Set<Tensor>();
+    for (const { anchor, views } of groups as readonly (Group & { anchor: LoweredAnchor | null })[]) {
+      if (anchor?.isHalf !== true) continue;
+      views.forEach(({ source }, k) => {
+        if (anchor.reads[k].element === "f32") floats.add(source);
+        else this.#elements.set(source, half);
+      });
+    }
+    for (const tensor of floats) this.#elements.set(tensor, "f32");
+    for (const { anchor } of groups as readonly (Group & { anchor: LoweredAnchor | null })[]) {
+      for (const output of anchor?.outputs ?? []) {
+        this.#elements.set(output, anchor!.elementOf?.(output) ?? (anchor!.isHalf === true ? half : "f32"));
+      }
+    }
   }
 
   /** The tensor whose memory is the result's: a copy where the result lies elsewhere already. */
@@ -83,7 +110,7 @@ export class Lowering implements Surroundings {
     let tensor = given;
     for (;;) {
       const { node } = tensor;
-      if (this.options.given(tensor) !== null) return tensor;
+      if (this.options.given(tensor) !== null || this.options.anchors?.has(tensor) === true) return tensor;
       let outputs = this.#expanded.get(node);
       if (outputs === undefined) {
         const made = expansionOf(node);
@@ -95,7 +122,9 @@ export class Lowering implements Surroundings {
     }
   }
 
-  #anchorOf({ node }: Tensor): LoweredAnchor | null {
+  #anchorOf(tensor: Tensor): LoweredAnchor | null {
+    const found = this.options.anchors?.get(tensor), { node } = tensor;
+    if (found !== undefined) return found;
     if (rowOf(node).kind !== "anchor") return null;
     let anchor = this.#anchors.get(node);
     if (anchor === undefined) {
@@ -120,7 +149,7 @@ export class Lowering implements Surroundings {
     let memory = this.options.given(tensor) ?? this.#memories.get(tensor);
     if (memory === undefined) {
       assert(this.#stored.has(tensor), `a tensor of ${tensor.node.op} is read from memory but nobody stores it`);
-      const element: Element = "f32";
+      const element = this.#elements.get(tensor) ?? "f32";
       const buffer = this.builder.scratch(countOf(shapeOf(tensor)) * ELEMENT_BYTES[element]);
       memory = { buffer, offset: 0, element, isAligned: true };
       this.#memories.set(tensor, memory);
@@ -130,7 +159,7 @@ export class Lowering implements Surroundings {
 
   #emit(group: Group): Launch[] {
     const anchor = (group.anchor ?? group.product) as LoweredAnchor | null;
-    if (anchor !== null) return anchor.emit(group);
+    if (anchor !== null) return anchor.emit(group, this);
     const kernels = kernelsOf(group, this);
     const floats = partialFloats(group, kernels[0]);
     const partial = floats > 0 ? { buffer: this.builder.scratch(floats * 4, "partial"), offset: 0 } : null;

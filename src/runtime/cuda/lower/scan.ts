@@ -10,7 +10,8 @@ import type { Tensor } from "../../../graph/tensor.ts";
 import { isDense, type View } from "../../native/view.ts";
 import type { Launch } from "../launch.ts";
 import { rename, type Memory } from "./builder.ts";
-import { ELEMENT_BYTES, type Element } from "./emitter.ts";
+import { convertLaunch } from "./attention.ts";
+import { C_TYPES, ELEMENT_BYTES, type Element } from "./emitter.ts";
 import type { Group } from "./fuse.ts";
 import { countOf } from "./kernel.ts";
 import { Lowering, type LoweredAnchor } from "./lowering.ts";
@@ -28,7 +29,6 @@ export function scanAnchor({ node }: Tensor, lowering: Lowering): LoweredAnchor 
   assert(node.op === "scan", "a loop");
   const S = node.attributes.body.states.length, E = node.attributes.body.elements.length;
   const reads = node.inputs.map((tensor, k) => ({ tensor, accepts: (view: View<Tensor>) => isDense(view),
-    // States change places with what the steps write.
     element: k < S ? "f32" as const : null }));
   return { outputs: node.outputs, reads, hasEpilogue: false,
     emit: (group) => new Unroller(node, group, lowering, S, E).launches() };
@@ -43,6 +43,7 @@ class Unroller {
   readonly #inputs: readonly Memory[];
   readonly #steps: number;
   readonly #prefix: string;
+  readonly #before: Launch[] = [];
 
   constructor(node: Extract<Tensor["node"], { op: "scan" }>, group: Group, lowering: Lowering, S: number, E: number) {
     this.#node = node;
@@ -52,10 +53,19 @@ class Unroller {
     this.#E = E;
     this.#steps = shapeOf(node.inputs[S])[0];
     this.#prefix = lowering.builder.scratch(16, "loop");
-    this.#inputs = group.views.map((view) => {
+    this.#inputs = group.views.map((view, k) => {
       const memory = lowering.memoryOf(view.source), offset = memory.offset + view.offset * ELEMENT_BYTES[memory.element];
-      return { ...memory, offset, isAligned: memory.isAligned && offset % 16 === 0 };
+      const place = { ...memory, offset, isAligned: memory.isAligned && offset % 16 === 0 };
+      return k < S && memory.element !== "f32" ? this.#asFloats(place, countOf(view.shape)) : place;
     });
+  }
+
+  /** States change places with what the steps write: float32. */
+  #asFloats(from: Memory, count: number): Memory {
+    const buffer = this.#lowering.builder.scratch(4 * count, "float");
+    this.#before.push(convertLaunch(this.#lowering, count, { ...from, type: C_TYPES[from.element] },
+      { buffer, offset: 0, type: C_TYPES.f32 }));
+    return { buffer, offset: 0, element: "f32", isAligned: true };
   }
 
   launches(): Launch[] {
@@ -86,7 +96,7 @@ class Unroller {
     const own = new Lowering({ ...options, given: (tensor) => placeholders.get(tensor) ?? null });
     const { launches } = own.lower(results);
     assert(launches.length * this.#steps <= LAUNCHES_MAX, `a loop of ${this.#steps} steps becomes too many launches`);
-    return this.#unrolled(launches, finals, stacked);
+    return [...this.#before, ...this.#unrolled(launches, finals, stacked)];
   }
 
   #unrolled(launches: readonly Launch[], finals: readonly (Memory | null)[],
