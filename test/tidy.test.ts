@@ -46,7 +46,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   "uplot": ["src/backtest/page/"],
   "onnxruntime-node": ["src/runtime/ort/"],
   "@bufbuild/protobuf": ["src/runtime/ort/"],
-  "koffi": ["src/runtime/native/", "src/runtime/cuda/driver/"],
+  "koffi": ["src/runtime/koffi.ts"],
   "zod": ["src/base/config.ts", "src/market/", "src/features/", "src/backtest/", "src/train/", "src/workflow/"],
   "chalk": ["commands/", "src/workflow/", "src/backtest/"],
 };

@@ -5,10 +5,10 @@
  *   native/*.c ── native/build.sh ──> PLATFORM.so, committed beside this file with the hash of its sources
  */
 import * as fs from "node:fs";
-import { createRequire } from "node:module";
 import * as path from "node:path";
 import { assert } from "../../base/assert.ts";
 import { UserError } from "../../base/error.ts";
+import { koffi, type KoffiLibrary } from "../koffi.ts";
 
 /** Of the tape; the library must have been built for the same. */
 const VERSION = 2;
@@ -37,16 +37,12 @@ function libraryFile(): string | null {
 }
 
 type Call = (...values: unknown[]) => unknown;
-interface Koffi {
-  load(file: string): { func(declaration: string): Call };
-}
 
 /** Opens a library file; null when it cannot run on this machine. */
 export function openLibrary(file: string): Library | null {
-  let opened: ReturnType<Koffi["load"]>;
+  let opened: KoffiLibrary;
   try {
-    const koffi = createRequire(import.meta.url)("koffi") as Koffi;
-    opened = koffi.load(file);
+    opened = koffi().load(file);
   } catch {
     // No koffi for this platform, or a libc that cannot load the file (musl).
     return null;

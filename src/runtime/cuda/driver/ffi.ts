@@ -2,7 +2,7 @@
  * C functions as data: a table says each function's name and parameters once, and both the declarations that
  * koffi needs and the types that TypeScript checks follow from it. A wrong name does not compile.
  */
-import { createRequire } from "node:module";
+import { koffi, type KoffiCall } from "../../koffi.ts";
 
 /**
  * Parameter kinds: what C takes, what is passed for it. Results are written into typed arrays of one
@@ -39,36 +39,6 @@ type Arguments<Kinds extends readonly Kind[]> = { [K in keyof Kinds]: Passed[Kin
 export type Functions<T extends Table> =
   { readonly [Name in keyof T]: (...values: Arguments<T[Name]>) => number };
 
-interface Opened {
-  func(name: string, result: string, parameters: readonly string[]): Call;
-}
-interface Call {
-  (...values: unknown[]): unknown;
-  async(...values: unknown[]): void;
-}
-interface Koffi {
-  load(file: string, options?: { readonly global?: boolean }): Opened;
-  config(settings: { readonly async_stack_size: number }): unknown;
-  alloc(type: string, count: number): bigint;
-  free(pointer: bigint): void;
-  view(pointer: bigint, bytes: number): ArrayBuffer;
-  decode: { string(pointer: bigint): string };
-}
-
-/** NVRTC compiles on the stack that koffi gives it; 128 KiB, the default, is little for a compiler. */
-const ASYNC_STACK_BYTES = 8 << 20;
-
-let loaded: Koffi | undefined;
-/** koffi; throws where it has no binary for this platform. */
-function koffi(): Koffi {
-  if (loaded === undefined) {
-    loaded = createRequire(import.meta.url)("koffi") as Koffi;
-    // Another library was opened first (the CPU engine's): the default stack has to do, and has done so far.
-    try { loaded.config({ async_stack_size: ASYNC_STACK_BYTES }); } catch { /* see above */ }
-  }
-  return loaded;
-}
-
 /** A shared library that was opened. */
 export interface OpenedLibrary {
   readonly file: string;
@@ -83,7 +53,7 @@ export interface OpenedLibrary {
 /** Opens a library (a path, or a soname that the loader finds). Throws the loader's error. */
 export function openLibrary(file: string, { isGlobal = false } = {}): OpenedLibrary {
   const opened = koffi().load(file, { global: isGlobal });
-  const bind = (name: string, kinds: readonly Kind[]): Call =>
+  const bind = (name: string, kinds: readonly Kind[]): KoffiCall =>
     opened.func(name, "int", kinds.map((kind) => DECLARED[kind]));
   return {
     file,

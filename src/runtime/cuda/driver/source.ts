@@ -1,4 +1,4 @@
-/** The text of a kernel and of all our headers that it includes, as any compiler is given them. */
+/** The text of a kernel and of all our headers that it includes, as a compiler is given them. */
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { assert } from "../../../base/assert.ts";
