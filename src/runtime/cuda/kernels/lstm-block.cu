@@ -18,6 +18,17 @@
 #define COLUMNS 1     // sequences of a block: 1 or 8
 #endif
 
+#ifndef PROFILE
+#define PROFILE 0
+#endif
+#if PROFILE
+#define STAMP(on, i) if ((on) && blockIdx.x == 0 && threadIdx.x == 0) a.stamps[i] = cycles_now()
+#define STAMP_NS(on, i) if ((on) && blockIdx.x == 0 && threadIdx.x == 0) a.stamps[i] = nanoseconds_now()
+#else
+#define STAMP(on, i)
+#define STAMP_NS(on, i)
+#endif
+
 #define WARPS (HIDDEN / 8)
 #define THREADS (WARPS * 32)
 #define SPAN (8 / COLUMNS)               // steps that are projected together
@@ -45,7 +56,11 @@ struct BlockArguments {
   const float* head_bias;
   float* head;               // (B, head_columns), or null
   u32* done;                 // mapped, or null
+  u32* arrivals;             // counts blocks at the end
   i32 B, T, F, H, head_columns, is_tanh;
+#if PROFILE
+  u64* stamps;
+#endif
 };
 
 // Eight features of tensor core column `column` of a chunk.
@@ -73,6 +88,7 @@ template <int STEPS> DEVICE void load_weights(u32 (&to)[STEPS * 2][4], const uin
 KERNEL(THREADS, lstm_block, BlockArguments) {
   const u32 lane = lane_of(), warp = warp_of(), g = lane >> 2, q = lane & 3, shared = shared_base();
   const u32 x_at = shared, h_at = x_at + 2 * X_BYTES, p_at = h_at + 2 * H_BYTES;
+  STAMP_NS(true, 62);
   const u32 start = a.ring_start ? *a.ring_start : 0;
   const u32 chunks = (a.T + SPAN - 1) / SPAN, unit = warp * 8 + g;
 
@@ -139,7 +155,11 @@ KERNEL(THREADS, lstm_block, BlockArguments) {
     const bool has_next = chunk + 1 < chunks;
     if (has_next) store_features(chunk + 1);
     for (i32 t = chunk * SPAN; t < a.T && t < (i32)((chunk + 1) * SPAN); t++) {
+      const bool probe = t == 27;
+      STAMP_NS(t < 60, t);
+      STAMP(probe, 64);
       __syncthreads();
+      STAMP(probe, 65);
       float even[2][4], odd[2][4];
       UNROLL for (int m = 0; m < 2; m++) UNROLL for (int j = 0; j < 4; j++) {
         even[m][j] = COLUMNS == 8 ? projection[m][j] : 0.f;
@@ -155,15 +175,19 @@ KERNEL(THREADS, lstm_block, BlockArguments) {
           UNROLL for (int m = 0; m < 2; m++) mma16(odd[m], h_weights[m * 2 * H_PAIRS + 2 * p + 1], v.z, v.w);
         }
       }
+      STAMP(probe, 66);
       UNROLL for (int e = 0; e < CELLS; e++) {
         h[e] = cell_step(even[0][e] + odd[0][e] + float_of(z.x), even[0][2 + e] + odd[0][2 + e] + float_of(z.y),
           even[1][e] + odd[1][e] + float_of(z.z), even[1][2 + e] + odd[1][2 + e] + float_of(z.w), c[e]);
       }
+      STAMP(probe, 67);
       publish(t);
+      STAMP(probe, 68);
       if (has_next && t % SPAN == 0) project(chunk + 1);
     }
   }
 
+  STAMP_NS(true, 60);
   // The end: lane q = 0 (one sequence), or every lane (eight), owns its cells.
   __syncthreads();
   UNROLL for (int e = 0; e < CELLS; e++) {
@@ -189,7 +213,8 @@ KERNEL(THREADS, lstm_block, BlockArguments) {
         a.head[(u64)b * a.head_columns + out] = a.is_tanh ? tanh_fast(v) : v;
       }
     }
-    __syncthreads();
   }
-  if (a.done && threadIdx.x == 0) add_release_system(a.done, 1);
+  __syncthreads();
+  if (threadIdx.x == 0) tell_host(a.done, a.arrivals, gridDim.x);
+  STAMP_NS(true, 61);
 }

@@ -25,6 +25,9 @@
 #define COLUMNS 8     // sequences of a group: 1, 2, 4, 8 or 16
 #define WARPS 8
 #endif
+#ifndef DELAY
+#define DELAY 0
+#endif
 #ifndef COPIES
 #define COPIES 1
 #endif
@@ -67,10 +70,12 @@ struct GridArguments {
   const float* head_bias;
   float* head;               // (B, head_columns)
   u32* done;                 // mapped, or null
+  u32* arrivals;             // counts blocks at the end
   i32 B, T, F, H;            // as the caller counts them
   i32 groups, first_group;   // in all, and of this launch
   i32 first_layer, layers, end_layer;   // this launch's layers, of end_layer in all
   i32 head_columns, is_tanh;
+  i32 ends;                  // blocks that write results
 #if PROFILE
   u64* stamps;
 #endif
@@ -80,10 +85,8 @@ struct GridArguments {
 #define H_STEP_BYTES ((u64)HIDDEN / 8 * COLUMNS * 16)
 
 #if PROFILE
-DEVICE u64 cycles() { u64 t; asm volatile("mov.u64 %0, %%clock64;" : "=l"(t) :: "memory"); return t; }
-DEVICE u64 nanoseconds() { u64 t; asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(t) :: "memory"); return t; }
-#define STAMP(on, i) if ((on) && slice == 0 && group == 0 && threadIdx.x == 0) a.stamps[layer * 128 + (i)] = cycles()
-#define STAMP_NS(on, i) if ((on) && slice == 0 && group == 0 && threadIdx.x == 0) a.stamps[layer * 128 + (i)] = nanoseconds()
+#define STAMP(on, i) if ((on) && slice == 0 && group == 0 && threadIdx.x == 0) a.stamps[layer * 128 + (i)] = cycles_now()
+#define STAMP_NS(on, i) if ((on) && slice == 0 && group == 0 && threadIdx.x == 0) a.stamps[layer * 128 + (i)] = nanoseconds_now()
 #else
 #define STAMP(on, i)
 #define STAMP_NS(on, i)
@@ -216,6 +219,7 @@ template <int PAIRS> DEVICE void run_layer(const GridArguments& a, u32 group, u3
   u8* next_sequence = sequence_of(a, epoch ^ 1, group, layer + 1, 0);
   const u8* hidden_from = sequence_of(a, epoch, group, layer + 1, copy) + ((warp * PAIRS_HIDDEN * 4 + q) * COLUMNS + column_read) * 16;
 
+  u32 not_before = cycles_now();
   Fragments<PAIRS> input;
   Fragments<PAIRS_HIDDEN> hidden;
   fetch(input, input_from);
@@ -232,6 +236,7 @@ template <int PAIRS> DEVICE void run_layer(const GridArguments& a, u32 group, u3
     else multiply_shared<PAIRS>(sum, own_input, input);
     STAMP(probe, 66);
     if (t > 0) {
+      if (DELAY) while ((i32)(cycles_now() - not_before) < 0) {}
       fetch(hidden, hidden_from + (t - 1) * H_STEP_BYTES);
       await(hidden, hidden_from + (t - 1) * H_STEP_BYTES);
       STAMP(probe, 67);
@@ -253,8 +258,9 @@ template <int PAIRS> DEVICE void run_layer(const GridArguments& a, u32 group, u3
         make_uint4(bits_of(even[e]), bits_of(even[2 + e]), bits_of(odd[e]), bits_of(odd[2 + e])));
     }
     if (t + 1 < a.T) fetch(input, input_from + (t + 1) * input_step);
-    if (warp < REDUCERS) block_barrier_sync(1 + (t & 1), THREADS);
+    if (warp < REDUCERS || DELAY) block_barrier_sync(1 + (t & 1), THREADS);
     else block_barrier_arrive(1 + (t & 1), THREADS);
+    if (DELAY) not_before = cycles_now() + DELAY;
     STAMP(probe, 69);
     UNROLL for (int r = 0; r < ROUNDS; r++) {
       const u32 task = warp + r * WARPS, octet = task / HALVES, n = task % HALVES * 4 + (COLUMNS < 4 ? q % COLUMNS : q);
@@ -334,7 +340,7 @@ template <int PAIRS> DEVICE void run_layer(const GridArguments& a, u32 group, u3
   if (threadIdx.x == 0) {
     if (slice == 0) a.epoch[group] = epoch ^ 1;
     const bool ends = layer == (u32)a.end_layer - 1 && (a.last || a.all || slice < (u32)a.head_columns);
-    if (a.done && ends) add_release_system(a.done, 1);
+    if (ends) tell_host(a.done, a.arrivals, a.ends);
   }
   STAMP_NS(true, 81);
 }

@@ -6,9 +6,8 @@
 //
 // A block owns 32 hidden units (128 gate rows, in registers). A warp multiplies all of its block's rows by one eighth of
 // K, partial sums meet in shared memory, and warp 0 owns one unit per lane. The 64 bytes of h of a block go straight
-// into the shared memory of all blocks of its cluster, where the warp that needs them polls the words themselves
-// (lstm.cuh): no barrier, no fence. A reader fills the slot with ones again; its writer comes back two steps later,
-// after it has heard of the next step from that same block.
+// into the shared memory of all blocks of its cluster, counted by the mbarrier of the one warp that needs them there.
+// Two slots suffice: who writes h(t + 2) has all of h(t + 1), so every reader is done with h(t).
 //
 // The tensor core has eight columns and we have one sequence, so R0 projects eight steps of x at once: a warp does an
 // eighth of the next chunk's product in each step, while h is on its way. X_l cannot wait for eight steps.
@@ -35,7 +34,8 @@
 #define PARTIAL_AT 0
 #define SLOT_BYTES (HIDDEN * 2)
 #define SLOTS_AT (2 * 8 * 512)
-#define STAGE_AT (SLOTS_AT + 2 * SLOT_BYTES)
+#define BARRIERS_AT (SLOTS_AT + 2 * SLOT_BYTES)      // [warp][slot]
+#define STAGE_AT (BARRIERS_AT + 128)
 #define DOT_AT (STAGE_AT + 128)
 #define HEAD_AT (DOT_AT + 128)
 #define P_AT (HEAD_AT + HIDDEN * 4)
@@ -63,18 +63,18 @@ struct WaveArguments {
   const float* head_bias;
   float* head;               // (B, head_columns)
   u32* done;                 // mapped, or null
+  u32* arrivals;             // counts blocks at the end
   i32 B, T, F, H, L;
   i32 head_columns, is_tanh;
+  i32 ends;                  // blocks that write results
 #if PROFILE
   u64* stamps;
 #endif
 };
 
 #if PROFILE
-DEVICE u64 cycles() { u64 t; asm volatile("mov.u64 %0, %%clock64;" : "=l"(t) :: "memory"); return t; }
-DEVICE u64 nanoseconds() { u64 t; asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(t) :: "memory"); return t; }
-#define STAMP(on, i) if ((on) && cluster_rank() == 0 && threadIdx.x == 0) a.stamps[blockIdx.x / SLICES * 128 + (i)] = cycles()
-#define STAMP_NS(on, i) if ((on) && cluster_rank() == 0 && threadIdx.x == 0) a.stamps[blockIdx.x / SLICES * 128 + (i)] = nanoseconds()
+#define STAMP(on, i) if ((on) && cluster_rank() == 0 && threadIdx.x == 0) a.stamps[blockIdx.x / SLICES * 128 + (i)] = cycles_now()
+#define STAMP_NS(on, i) if ((on) && cluster_rank() == 0 && threadIdx.x == 0) a.stamps[blockIdx.x / SLICES * 128 + (i)] = nanoseconds_now()
 #else
 #define STAMP(on, i)
 #define STAMP_NS(on, i)
@@ -228,7 +228,12 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
   if (!IS_FIRST && warp == 0) below = load_relaxed4(projection);
   // Lane (d, q) sends atom q of this block to blocks d and d + 8.
   u32 remote[2];
-  UNROLL for (int i = 0; i < 2; i++) remote[i] = map_shared(slots + slice * 64 + q * 16, (g + 8 * i) % SLICES);
+  u32 remote_barrier[2];
+  UNROLL for (int i = 0; i < 2; i++) {
+    remote[i] = map_shared(slots + slice * 64 + q * 16, (g + 8 * i) % SLICES);
+    remote_barrier[i] = map_shared(shared + BARRIERS_AT + slice / PAIRS * 16, (g + 8 * i) % SLICES);
+  }
+  const u32 own_barrier = shared + BARRIERS_AT + warp * 16;
   const u32 own_atom = slots + (warp * PAIRS * 4 + q) * 16;
 
   if (IS_FIRST) {
@@ -265,14 +270,10 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
     if (has_past) {
       uint4 v[PAIRS];
       if (t > 0) {
-        for (u32 n = 0;; n++) {
-          bool all = true;
-          UNROLL for (int p = 0; p < PAIRS; p++) v[p] = load_shared4(own_atom + slot + p * 64);
-          UNROLL for (int p = 0; p < PAIRS; p++) all = all && has_come(v[p]);
-          if (__all_sync(0xffffffffu, all)) break;
-          if (n > SPIN_MAX) trap();
-        }
-        if (g == 0) UNROLL for (int p = 0; p < PAIRS; p++) store_shared4(own_atom + slot + p * 64, not_yet());
+        const u32 barrier = own_barrier + ((t + 1) & 1) * 8;
+        barrier_wait(barrier, ((t - 1) >> 1) & 1);
+        if (lane == 0 && t + 1 < a.T) barrier_expect(barrier, PAIRS * 64);
+        UNROLL for (int p = 0; p < PAIRS; p++) v[p] = load_shared4(own_atom + slot + p * 64);
       } else {
         UNROLL for (int p = 0; p < PAIRS; p++) {
           const float* row = a.h0 + ((u64)layer * a.B + sequence) * a.H;
@@ -302,9 +303,9 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
       store_shared_half(stage + lane * 2, (u16)pack16(h, h));
       __syncwarp();
       const uint4 atom = load_shared4(stage + q * 16);
-      const u32 to = (t & 1) * SLOT_BYTES;
-      store_cluster4(remote[0] + to, atom);
-      if (SLICES > 8) store_cluster4(remote[1] + to, atom);
+      const u32 to = (t & 1) * SLOT_BYTES, barrier = (t & 1) * 8;
+      send4(remote[0] + to, atom, remote_barrier[0] + barrier);
+      if (SLICES > 8) send4(remote[1] + to, atom, remote_barrier[1] + barrier);
       STAMP(probe, 71);
       if (!IS_FIRST) {
         store_relaxed4(projection + (u64)t * HIDDEN * 16, not_yet());
@@ -326,13 +327,8 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
   if (!is_last) return;
   // h(T-1) is in the slots: block s computes column s of the head (and s + SLICES, ...), the first tells the next epoch.
   uint4 v[PAIRS];
-  for (u32 n = 0;; n++) {
-    bool all = true;
-    UNROLL for (int p = 0; p < PAIRS; p++) v[p] = load_shared4(own_atom + ((a.T - 1) & 1) * SLOT_BYTES + p * 64);
-    UNROLL for (int p = 0; p < PAIRS; p++) all = all && has_come(v[p]);
-    if (__all_sync(0xffffffffu, all)) break;
-    if (n > SPIN_MAX) trap();
-  }
+  barrier_wait(own_barrier + ((a.T - 1) & 1) * 8, ((a.T - 1) >> 1) & 1);
+  UNROLL for (int p = 0; p < PAIRS; p++) v[p] = load_shared4(own_atom + ((a.T - 1) & 1) * SLOT_BYTES + p * 64);
   for (u32 out = slice; has_head && out < (u32)a.head_columns; out += SLICES) {
     float dot = 0.f;
     UNROLL for (int p = 0; p < PAIRS; p++) {
@@ -357,7 +353,7 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
   __syncthreads();
   if (threadIdx.x == 0) {
     if (slice == 0) a.epoch[sequence] = epoch ^ 1;
-    if (a.done && (a.last || a.all || has_head)) add_release_system(a.done, 1);
+    if (a.last || a.all || has_head) tell_host(a.done, a.arrivals, a.ends);
   }
   STAMP_NS(true, 61);
 }
@@ -366,7 +362,11 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
 KERNEL(THREADS, lstm_wave, WaveArguments) {
   const u32 roles = 2 * a.L - 1, cluster = blockIdx.x / SLICES, sequence = cluster / roles, role = cluster % roles;
   STAMP_NS(true, 62);
-  for (u32 i = threadIdx.x; i < 2 * SLOT_BYTES / 16; i += THREADS) store_shared4(shared_base() + SLOTS_AT + i * 16, not_yet());
+  if (threadIdx.x < 16) {
+    barrier_init(shared_base() + BARRIERS_AT + threadIdx.x * 8, 1);
+    barrier_init_fence();
+    barrier_expect(shared_base() + BARRIERS_AT + threadIdx.x * 8, PAIRS * 64);
+  }
   __syncthreads();
   cluster_arrive();
   const u32 epoch = load_relaxed(a.epoch + sequence) & 1;

@@ -66,3 +66,14 @@ DEVICE float cell_step(float i, float f, float o, float g, float& c) {
   const float C = exponential(c, twice);
   return (1.f - C) * reciprocal_fast(O * (1.f + C));
 }
+
+// Called by one thread of each of `parties` blocks after a barrier of its block: the last one tells the host, which thus
+// sees what all of them wrote. Adding to the host's word by each would take a microsecond each. `arrivals` is 0 again.
+DEVICE void tell_host(u32* done, u32* arrivals, u32 parties) {
+  if (done == nullptr) return;
+  if (parties > 1) {
+    if (add_ordered_system(arrivals, 1) != parties - 1) return;
+    *arrivals = 0;
+  }
+  add_release_system(done, 1);
+}

@@ -90,6 +90,10 @@ DEVICE uint4 load_matrix_transposed(u32 address) {
 DEVICE u32 transpose_matrix(u32 v) {
   u32 r; asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0,%1;" : "=r"(r) : "r"(v)); return r; }
 
+// Cycles of this multiprocessor, and nanoseconds of the GPU's timer.
+DEVICE u32 cycles_now() { u32 t; asm volatile("mov.u32 %0, %%clock;" : "=r"(t) :: "memory"); return t; }
+DEVICE u64 nanoseconds_now() { u64 t; asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(t) :: "memory"); return t; }
+
 // --- named barriers of a block: those that wait and those that only announce themselves, `threads` in all
 DEVICE void block_barrier_sync(u32 id, u32 threads) {
   asm volatile("bar.sync %0, %1;" :: "r"(id), "r"(threads) : "memory"); }
@@ -141,6 +145,9 @@ DEVICE void store_relaxed(u32* p, u32 x) {
   asm volatile("st.relaxed.gpu.global.u32 [%0],%1;" :: "l"(p), "r"(x) : "memory"); }
 DEVICE void add_release(u32* p, u32 x) {
   asm volatile("red.release.gpu.global.add.u32 [%0],%1;" :: "l"(p), "r"(x) : "memory"); }
+// Adds and tells what was there before; orders this thread's (past a barrier, its block's) writes, also to the host.
+DEVICE u32 add_ordered_system(u32* p, u32 x) {
+  u32 v; asm volatile("atom.acq_rel.sys.global.add.u32 %0,[%1],%2;" : "=r"(v) : "l"(p), "r"(x) : "memory"); return v; }
 // Seen by the host in mapped memory after everything this thread (and, past a barrier, its block) wrote.
 DEVICE void store_release_system(u32* p, u32 x) {
   asm volatile("st.release.sys.global.u32 [%0],%1;" :: "l"(p), "r"(x) : "memory"); }

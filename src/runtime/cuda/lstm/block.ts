@@ -33,7 +33,8 @@ export const planLstmBlock: LstmPlanner = (stack, device, prefix) => {
   if (result.kind === "head") {
     buffers.push(weight("head.w", result.columns * shape.units * 4), weight("head.b", result.columns * 4));
   }
-  return { buffers, completions: Math.ceil(B / shape.columns),
+  buffers.push({ name: `${prefix}.arrivals`, bytes: 4, role: "scratch", fill: 0 });
+  return { buffers, completions: 1,
     launches: layers.map((layer) => blockLaunch(stack, shape, prefix, layer)),
     pack: (weights) => packBlocks(stack, shape, weights, prefix) };
 };
@@ -58,6 +59,7 @@ function blockLaunch(stack: LstmStack, { units, columns }: BlockShape, prefix: s
       ...pointer(isLast && result.kind === "last" ? result.buffer : null), ...pointer(all),
       ...pointer(isHead ? `${prefix}.head.w` : null), ...pointer(isHead ? `${prefix}.head.b` : null),
       ...pointer(isHead ? result.buffer : null), ...pointer(isLast ? stack.done : null),
+      ...pointer(`${prefix}.arrivals`),
       ...integers(B, T, layer === 0 ? F : H, H),
       ...integers(isHead ? result.columns : 0, isHead && result.activation === "tanh" ? 1 : 0),
     ] };

@@ -85,12 +85,12 @@ function planShape(stack: LstmStack, shape: GridShape, prefix: string): LstmPlan
     { name: `${prefix}.sequences`, role: "scratch", fill: 0xff,
       bytes: 2 * groups * T * (stepBytes(inputs) + L * stepBytes(units)) },
     { name: `${prefix}.epoch`, role: "scratch", fill: 0, bytes: 4 * groups * launches.length },
+    { name: `${prefix}.arrivals`, role: "scratch", fill: 0, bytes: 4 },
   ];
   if (result.kind === "head") {
     buffers.push(weight("head.w", result.columns * units * 4), weight("head.b", result.columns * 4));
   }
-  const ends = result.kind === "head" ? Math.min(shape.slices, result.columns) : shape.slices;
-  return { buffers, launches, completions: groups * ends,
+  return { buffers, launches, completions: 1,
     pack: (weights) => packGrid(stack, shape, weights, prefix) };
 }
 
@@ -111,9 +111,10 @@ function gridLaunch(stack: LstmStack, shape: GridShape, prefix: string, index: n
       ...pointer(result.kind === "last" ? result.buffer : null),
       ...pointer(result.kind === "all" ? result.buffer : null),
       ...pointer(isHead ? `${prefix}.head.w` : null), ...pointer(isHead ? `${prefix}.head.b` : null),
-      ...pointer(isHead ? result.buffer : null), ...pointer(stack.done),
+      ...pointer(isHead ? result.buffer : null), ...pointer(stack.done), ...pointer(`${prefix}.arrivals`),
       ...integers(B, T, F, H, allGroups, group, layer, layers, L),
       ...integers(isHead ? result.columns : 0, isHead && result.activation === "tanh" ? 1 : 0),
+      ...integers(allGroups * (isHead ? Math.min(slices, result.columns) : slices)),
     ] };
 }
 

@@ -21,12 +21,13 @@ interface WaveShape {
 export const planLstmWave: LstmPlanner = (stack, device, prefix) => {
   const { B, T, H, L, precision, result } = stack, shape = waveShape(stack, device);
   if (precision === "float32" || shape === null) return null;
-  const { units, slices, inputs } = shape;
+  const { units, inputs } = shape;
   const weight = (name: string, bytes: number): BufferSpec => ({ name: `${prefix}.${name}`, bytes, role: "weight" });
   const buffers: BufferSpec[] = [
     weight("weights", (units * (inputs + units) + (L - 1) * 2 * units * units) * 8),
     weight("bias", L * units * 16),
     { name: `${prefix}.epoch`, bytes: 4 * B, role: "scratch", fill: 0 },
+    { name: `${prefix}.arrivals`, bytes: 4, role: "scratch", fill: 0 },
   ];
   if (L > 1) {
     buffers.push(
@@ -36,8 +37,7 @@ export const planLstmWave: LstmPlanner = (stack, device, prefix) => {
   if (result.kind === "head") {
     buffers.push(weight("head.w", result.columns * units * 4), weight("head.b", result.columns * 4));
   }
-  const ends = result.kind === "head" ? Math.min(slices, result.columns) : slices;
-  return { buffers, completions: B * ends, launches: [waveLaunch(stack, shape, prefix)],
+  return { buffers, completions: 1, launches: [waveLaunch(stack, shape, prefix)],
     pack: (weights) => packWave(H, shape, weights, stack, prefix) };
 };
 
@@ -65,9 +65,10 @@ function waveLaunch(stack: LstmStack, { units, slices, inputs, sharedBytes }: Wa
       ...pointer(result.kind === "last" ? result.buffer : null),
       ...pointer(result.kind === "all" ? result.buffer : null),
       ...pointer(isHead ? `${prefix}.head.w` : null), ...pointer(isHead ? `${prefix}.head.b` : null),
-      ...pointer(isHead ? result.buffer : null), ...pointer(stack.done),
+      ...pointer(isHead ? result.buffer : null), ...pointer(stack.done), ...pointer(`${prefix}.arrivals`),
       ...integers(B, T, F, H, L),
       ...integers(isHead ? result.columns : 0, isHead && result.activation === "tanh" ? 1 : 0),
+      ...integers(B * (isHead ? Math.min(slices, result.columns) : slices)),
     ] };
 }
 
