@@ -33,6 +33,9 @@ const HEADER = `// Generated: what lies between the products of one graph. See s
 #include "product.cuh"
 `;
 
+/** A kernel gets ready while the one before it ends, and then waits for it: all do, so all before are done. */
+const START = ["let_dependents_start();", "wait_for_prior_kernel();"];
+
 export class Builder {
   readonly buffers = new Map<string, BufferSpec>();
   readonly #names = new Map<string, string>();
@@ -59,9 +62,10 @@ export class Builder {
       this.#names.set(key, name);
       const struct = `${name[0].toUpperCase()}${name.slice(1)}`;
       this.#texts.push(`// ${text.comment}\nstruct ${struct} { ${text.fields.map((field) => `${field};`).join(" ")} };\n`
-        + `KERNEL(${text.block}, ${name}, ${struct}) {\n${indentBlocks(text.body)}\n}\n`);
+        + `KERNEL(${text.block}, ${name}, ${struct}) {\n${indentBlocks([...START, ...text.body])}\n}\n`);
     }
-    return { source: GENERATED, kernel: name, grid, block: text.block, sharedBytes, arguments: arguments_ };
+    return { source: GENERATED, kernel: name, grid, block: text.block, sharedBytes, isDependent: true,
+      arguments: arguments_ };
   }
 
   /** These launches with the module of their kernels. */

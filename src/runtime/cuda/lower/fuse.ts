@@ -236,7 +236,7 @@ class Fusion {
     const ofRow = placeOf(row), ofElement = plus(times(ofRow, width), placeOf(column));
     return this.#reads(group, tensor, [...group.stores].map((store) =>
       [store, countOf(shapeOf(store)) === rows ? ofRow : ofElement] as const), ofElement)
-      .every((place) => placeText(place) === "r");
+      .every((place) => placeText(place) === placeText(ofRow));
   }
 
   /** Where a group reads a tensor, its stores being at these places; `element`: where its reductions read. */

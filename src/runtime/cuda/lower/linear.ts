@@ -29,14 +29,14 @@ interface Linear {
   readonly out: Tensor;
 }
 
-/** Fewer multiplications than this are as fast in a generated kernel. */
-const SMALL = 2 ** 15;
+/** Products of fewer multiplications and a smaller weight than this are as fast where their neighbours can join them. */
+const SMALL = 2 ** 22, SMALL_WEIGHT = 2 ** 16;
 
 /** Finds every such product of a pattern's graph, first to last. */
 export function findLinears(pattern: Pattern): void {
   const made = new Map<Tensor, LinearAnchor>();
   for (const node of pattern.order) {
-    const linear = linearAt(node, pattern);
+    const linear = linearAt(node, pattern, (tensor) => made.has(tensor));
     if (linear === null || pattern.anchors.has(linear.out)) continue;
     const anchor = new LinearAnchor(linear, pattern, linear.norm === null ? null : made.get(unshaped(linear.x)) ?? null);
     pattern.anchors.set(linear.out, anchor);
@@ -44,34 +44,34 @@ export function findLinears(pattern: Pattern): void {
   }
 }
 
-function linearAt(node: Node, pattern: Pattern): Linear | null {
+/** `isMade`: whether such a product writes a tensor, so that it may write its rows' statistics as well. */
+function linearAt(node: Node, pattern: Pattern, isMade: (tensor: Tensor) => boolean): Linear | null {
   if (!isOp(node, "linear") && !isOp(node, "matmul")) return null;
   const [given, w] = node.inputs, bias = node.op === "linear" ? node.inputs[2] : null;
   const { constants } = pattern;
   if (node.op === "matmul" && (node.attributes.transposeA || node.attributes.transposeB)) return null;
   if (w.shape.length !== 2 || !constants.isStatic(w) || constants.isStatic(given)) return null;
   if (bias !== null && !constants.isStatic(bias)) return null;
-  const [K, N] = shapeOf(w), M = countIn(given) / K;
-  if (K < 8 || N < 8 || M * N * K < SMALL) return null;
-  const norm = normOf(given, pattern);
+  if (!isLarge(w, given)) return null;
+  const norm = normOf(given, pattern, isMade);
   return { x: norm?.x ?? given, w, bias, norm: norm?.norm ?? null, ...chainAfter(node.outputs[0], pattern) };
 }
 
 /** The norm of a product's input, if products are all that reads it. */
-function normOf(given: Tensor, pattern: Pattern): { x: Tensor; norm: NonNullable<Linear["norm"]> } | null {
+function normOf(given: Tensor, pattern: Pattern, isMade: (tensor: Tensor) => boolean): { x: Tensor; norm: NonNullable<Linear["norm"]> } | null {
   const { node } = unshaped(given);
   if (node.op !== "layerNorm" || pattern.precision === "float32") return null;
   const [x, scale, shift] = node.inputs, { constants } = pattern;
-  if (![scale, shift].every((tensor) => constants.isStatic(tensor))) return null;
+  if (!isMade(unshaped(x)) || ![scale, shift].every((tensor) => constants.isStatic(tensor))) return null;
   const isProduct = (tensor: Tensor): boolean => !pattern.isResult(tensor) && pattern.readersOf(tensor).every((reader) =>
     (reader.op === "reshape" ? isProduct(reader.outputs[0]) : reader.op === "linear" && reader.inputs[0] === tensor
-      && constants.isStatic(reader.inputs[1]) && constants.isStatic(reader.inputs[2]) && isLarge(reader, tensor)));
+      && constants.isStatic(reader.inputs[1]) && constants.isStatic(reader.inputs[2]) && isLarge(reader.inputs[1], tensor)));
   return isProduct(node.outputs[0]) ? { x, norm: { scale, shift, epsilon: node.attributes.epsilon } } : null;
 }
 
-function isLarge({ inputs: [, w] }: Node, x: Tensor): boolean {
+function isLarge(w: Tensor, x: Tensor): boolean {
   const [K, N] = shapeOf(w);
-  return K >= 8 && N >= 8 && countIn(x) * N >= SMALL;
+  return K >= 8 && N >= 8 && (countIn(x) * N >= SMALL || K * N >= SMALL_WEIGHT);
 }
 
 type After = Pick<Linear, "scale" | "activation" | "residual" | "out">;
@@ -103,7 +103,7 @@ function chainAfter(first: Tensor, pattern: Pattern): After {
 function residualOf(other: Tensor, own: Tensor, out: Tensor, { constants }: Pattern): Linear["residual"] {
   const width = shapeOf(own).at(-1)!, count = countIn(out);
   if (shapeOf(other).at(-1) !== width || shapeOf(own).join() !== shapeOf(out).join()) return null;
-  if (countIn(other) === count) return constants.isStatic(other) ? null : { tensor: other, period: null };
+  if (countIn(other) === count) return { tensor: other, period: constants.isStatic(other) ? count / width : null };
   const rows = countIn(other) / width, tail = shapeOf(out).slice(-1 - shapeOf(other).filter((size) => size > 1).length + 1);
   const isRepeated = constants.isStatic(other) && rows > 1 && tail.join() === shapeOf(other).filter((size) => size > 1).join();
   return isRepeated ? { tensor: other, period: rows } : null;

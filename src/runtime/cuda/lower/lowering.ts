@@ -20,8 +20,8 @@ import { rowOf, shapeOf } from "./table.ts";
 export interface LoweredAnchor extends Anchor {
   /** Whether it wants operands in the precision's element type, and writes that. */
   readonly isHalf?: boolean;
-  /** Where that is not so: how it writes an output. */
-  elementOf?(output: Tensor): Element;
+  /** Where that is not so: how it writes an output; null: in any way. */
+  elementOf?(output: Tensor): Element | null;
   /** Its launches; the group has its views and, if it finishes sums, what is done to them. */
   emit(group: Group, lowering: Lowering): Launch[];
 }
@@ -91,7 +91,8 @@ export class Lowering implements Surroundings {
     for (const tensor of floats) this.#elements.set(tensor, "f32");
     for (const { anchor } of groups as readonly (Group & { anchor: LoweredAnchor | null })[]) {
       for (const output of anchor?.outputs ?? []) {
-        this.#elements.set(output, anchor!.elementOf?.(output) ?? (anchor!.isHalf === true ? half : "f32"));
+        const element = anchor?.elementOf?.(output) ?? (anchor?.isHalf === true ? half : null);
+        if (element !== null) this.#elements.set(output, element);
       }
     }
   }

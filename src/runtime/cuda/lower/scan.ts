@@ -30,7 +30,7 @@ export function scanAnchor({ node }: Tensor, lowering: Lowering): LoweredAnchor 
   const S = node.attributes.body.states.length, E = node.attributes.body.elements.length;
   const reads = node.inputs.map((tensor, k) => ({ tensor, accepts: (view: View<Tensor>) => isDense(view),
     element: k < S ? "f32" as const : null }));
-  return { outputs: node.outputs, reads, hasEpilogue: false,
+  return { outputs: node.outputs, reads, hasEpilogue: false, elementOf: (output) => (output.index < S ? "f32" : null),
     emit: (group) => new Unroller(node, group, lowering, S, E).launches() };
 }
 
