@@ -45,28 +45,28 @@ const WARPS = 4;
 
 /** Plans an attention; it owns no buffers. */
 export function planAttention(attention: Attention, device: DeviceFacts): Launch {
-  const { T, d, dv, precision, q, k, v, out, isLastOnly } = attention;
+  const { T, d, dv, precision, q, k, v, out } = attention;
   assert(T > 0 && d > 0 && dv > 0, `attention of ${T} rows, ${d} and ${dv} columns`);
   const isAligned = [q, k, v, out].every(({ offset, batchStride, headStride, rowStride }) =>
     [offset, batchStride, headStride, rowStride].every((elements) => elements * bytesOf(precision) % 16 === 0));
-  const isTiled = precision !== "float32" && !isLastOnly && isAligned && d % 8 === 0 && dv % 8 === 0
+  const isTiled = precision !== "float32" && isAligned && d % 8 === 0 && dv % 8 === 0
     && d <= 128 && dv <= 128;
   return isTiled ? tileLaunch(attention) : rowLaunch(attention, isAligned, device);
 }
 
-function defines({ d, dv, precision, isCausal, weights }: Attention, isTiled: boolean): Record<string, number> {
+function defines({ d, dv, precision, isCausal, isLastOnly, weights }: Attention, isTiled: boolean): Record<string, number> {
   return { FLOAT: precision === "float32" ? 1 : 0, BFLOAT: precision === "bfloat16" ? 1 : 0, TILED: isTiled ? 1 : 0,
-    D: d, DV: dv, CAUSAL: isCausal ? 1 : 0, WEIGHTS: weights === undefined ? 0 : 1 };
+    D: d, DV: dv, CAUSAL: isCausal && !isLastOnly ? 1 : 0, WEIGHTS: weights === undefined ? 0 : 1 };
 }
 
 function tileLaunch(attention: Attention): Launch {
-  const { B, T, heads, d, dv } = attention;
+  const { B, T, heads, d, dv, isLastOnly } = attention;
   const strideBytes = (columns: number): number => Math.ceil(columns / 16) * 32 + 16;
   return {
     source: { name: "attention.cu", text: null,
       defines: { ...defines(attention, true), BLOCKS: d + dv <= 128 ? 4 : 2 } },
     kernel: "attention_tile",
-    grid: [heads, B, Math.ceil(T / 64)], block: WARPS * 32,
+    grid: [heads, B, isLastOnly ? 1 : Math.ceil(T / 64)], block: WARPS * 32,
     sharedBytes: 64 * (strideBytes(Math.max(d, dv)) + strideBytes(d) + strideBytes(dv)),
     isDependent: true,
     arguments: argumentsOf(attention),

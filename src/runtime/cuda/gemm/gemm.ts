@@ -79,7 +79,7 @@ export function planGemm(gemm: Gemm, device: DeviceFacts, prefix: string, tile?:
     ? { buffer: `${prefix}.statistics`, rows: M, columns: N, tiles: N / chosen.columns } : null;
   return {
     buffers: [...weightBuffers(gemm, prefix), ...statisticsBuffers(statistics)],
-    launches: [tileLaunch(gemm, chosen, prefix, statistics)],
+    launches: [tileLaunch(gemm, chosen, device, prefix, statistics)],
     statistics,
     pack: (weights) => packGemm(gemm, weights, prefix),
   };
@@ -104,21 +104,26 @@ function residualMode({ epilogue: { residual } }: Gemm): number {
   return residual.period === undefined ? 1 : 2;
 }
 
-function tileLaunch(gemm: Gemm, tile: Tile, prefix: string, statistics: RowStatistics | null): Launch {
-  const { M, N, epilogue, isOutFloat = false } = gemm, { split, groups } = tile;
+function tileLaunch(gemm: Gemm, tile: Tile, device: DeviceFacts, prefix: string,
+  statistics: RowStatistics | null): Launch {
+  const { M, N, epilogue, normalise, isOutFloat = false } = gemm, { split, groups, down, across } = tile;
+  const isSplit = split > 1, sharers = down * across;
+  const units = Math.ceil(M / (64 * groups * down)) * Math.ceil(N / (tile.columns * across));
+  const clusters = Math.min(units, Math.floor(device.multiprocessors * tile.blocks / sharers));
+  const shape: Record<string, number> = isSplit ? { SPLIT: split } : { GROUPS: groups, DOWN: down, ACROSS: across };
   return {
-    source: { name: "gemm.cu", text: null, defines: {
-      GROUPS: groups, COLUMNS: tile.columns, STAGES: tile.stages, SPLIT: split, BLOCKS: tile.blocks,
-      FLOAT: 0, BFLOAT: gemm.precision === "bfloat16" ? 1 : 0,
-      OUT_FLOAT: isOutFloat ? 1 : 0,
-      ACTIVATION: ACTIVATIONS[epilogue.activation ?? "none"], NORMALISED: gemm.normalise ? 1 : 0,
-      HAS_BIAS: epilogue.hasBias || gemm.normalise ? 1 : 0, STATISTICS: statistics === null ? 0 : 1, RESIDUAL: residualMode(gemm),
+    source: { name: isSplit ? "gemm-split.cu" : "gemm.cu", text: null, defines: {
+      ...shape, COLUMNS: tile.columns, STAGES: tile.stages, BLOCKS: tile.blocks,
+      FLOAT: 0, BFLOAT: gemm.precision === "bfloat16" ? 1 : 0, OUT_FLOAT: isOutFloat ? 1 : 0,
+      ACTIVATION: ACTIVATIONS[epilogue.activation ?? "none"], HAS_BIAS: epilogue.hasBias || normalise ? 1 : 0,
+      NORMALISED: normalise ? 1 : 0, IN_TILES: normalise?.statistics.tiles ?? 1,
+      STATISTICS: statistics === null ? 0 : 1, RESIDUAL: residualMode(gemm),
     } },
-    kernel: "gemm",
-    grid: [Math.ceil(N / tile.columns) * split, Math.ceil(M / (64 * groups)), 1],
+    kernel: isSplit ? "gemm_split" : "gemm",
+    grid: isSplit ? [Math.ceil(N / tile.columns) * split, Math.ceil(M / 64), 1] : [clusters * sharers, 1, 1],
     block: groups * 128 + 32,
     sharedBytes: tileSharedBytes(tile),
-    ...(split > 1 ? { cluster: split } : {}),
+    ...(split * sharers > 1 ? { cluster: split * sharers } : {}),
     isDependent: true,
     arguments: tileArguments(gemm, tile, prefix, statistics),
   };
@@ -132,14 +137,14 @@ function mapOf({ buffer, stride, first = 0, step = 1, column = 0 }: Matrix, size
   return { kind: "tensorMap", map };
 }
 
-/** In the order of gemm.cu's struct. */
+/** In the order of gemm.cuh's struct. */
 function tileArguments(gemm: Gemm, tile: Tile, prefix: string, statistics: RowStatistics | null): Argument[] {
   const { M, N, K, precision, a, out, epilogue, isOutFloat = false } = gemm, { residual } = epilogue;
   const hasBias = epilogue.hasBias || gemm.normalise !== undefined;
   const names = { bias: hasBias ? `${prefix}.bias` : undefined, sums: `${prefix}.sums` };
   const weight: Matrix = { buffer: `${prefix}.w`, stride: Math.ceil(K / 8) * 8 };
-  const maps = [mapOf(a, [K, M], [64, 64 * tile.groups], precision),
-    mapOf(weight, [K, N], [64, tile.columns], precision)];
+  const maps = [mapOf(a, [K, M], [64, 64 * tile.groups / tile.across], precision),
+    mapOf(weight, [K, N], [64, tile.columns / tile.down], precision)];
   if (tile.split === 1 && !isOutFloat) maps.push(mapOf(out, [N, M], [64, 64], precision));
   if (tile.split === 1 && residualMode(gemm) === 1) maps.push(mapOf(residual!, [N, M], [64, 64], precision));
   return [...maps, ...epilogueArguments(gemm, names, statistics)];
@@ -149,7 +154,7 @@ const u32 = (value: number): Argument => ({ kind: "u32", value });
 const f32 = (value: number): Argument => ({ kind: "f32", value });
 
 /**
- * From `bias` on: the same in gemm.cu and matmul.cu. What a variant does not use points at the result. Matrices start
+ * From `bias` on: the same in gemm.cuh and matmul.cu. What a variant does not use points at the result. Matrices start
  * at their column; rows are the kernel's arithmetic.
  */
 export function epilogueArguments(gemm: Gemm, weights: { readonly bias?: string; readonly sums?: string },
@@ -163,7 +168,7 @@ export function epilogueArguments(gemm: Gemm, weights: { readonly bias?: string;
     u32(M), u32(N), u32(K),
     u32(out.first ?? 0), u32(out.step ?? 1), u32(out.stride),
     u32(residual?.first ?? 0), u32(residual?.step ?? 1), u32(residual?.stride ?? 0), u32(residual?.period ?? 0),
-    u32(from?.tiles ?? 0), u32(from?.rows ?? 0), u32(gemm.a.first ?? 0), u32(gemm.a.step ?? 1),
+    u32(from?.rows ?? 0), u32(gemm.a.first ?? 0), u32(gemm.a.step ?? 1),
     f32(from?.columns ?? 0), f32(normalise?.epsilon ?? 0), f32(scale),
   ];
 }

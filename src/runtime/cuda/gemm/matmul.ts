@@ -126,6 +126,7 @@ function launchOf(gemm: Gemm, a: Side, b: Side, batch: readonly BatchAxis[], epi
       FLOAT: isFloat ? 1 : 0, BFLOAT: precision === "bfloat16" ? 1 : 0, TILE: tile,
       A_ACROSS: a.isAcross ? 1 : 0, B_ACROSS: b.isAcross ? 1 : 0, VECTOR: isVector && !isFloat ? 1 : 0,
       OUT_FLOAT: isOutFloat ? 1 : 0, ACTIVATION: ACTIVATIONS[activation ?? "none"], NORMALISED: normalise ? 1 : 0,
+      IN_TILES: normalise?.statistics.tiles ?? 1,
       HAS_BIAS: hasBias || normalise ? 1 : 0, RESIDUAL: residual === undefined ? 0 : 1,
     } },
     kernel: "matmul", grid: [tilesOf(tile), 1, 1], block: 256,

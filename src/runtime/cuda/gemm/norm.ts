@@ -69,7 +69,7 @@ export function planHead(head: Head, _device: DeviceFacts, prefix: string): Plan
   const { rows, D, columns, normalise, x } = head;
   assert(columns <= 16, `a head of ${columns} columns`);
   const names = { w: `${prefix}.w`, bias: `${prefix}.bias` };
-  const defines = { COLUMNS: columns, NORMALISED: normalise === null ? 0 : 1, ACTIVATION: ACTIVATIONS[head.activation] };
+  const defines = { COLUMNS: columns, CENTRED: normalise === null ? 0 : 1, ACTIVATION: ACTIVATIONS[head.activation] };
   return {
     buffers: [weight(names.w, D * columns), weight(names.bias, columns)],
     launches: [rowsLaunch("head", head, [x], defines, [addressOf(x, head.precision), at(names.w), at(names.bias),

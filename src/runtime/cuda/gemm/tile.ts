@@ -12,8 +12,11 @@ export interface Tile {
   /** Warpgroups of consumers, 64 rows each. */
   readonly groups: 1 | 2;
   readonly columns: 16 | 32 | 64 | 128 | 192 | 256;
-  /** Blocks of a cluster that divide K; above 1 with one group. */
+  /** Blocks of a cluster that divide K; above 1 with one group and nothing shared. */
   readonly split: 1 | 2 | 4 | 8;
+  /** Tiles of a cluster below one another, which share the weight's slices, and side by side, which share a's. */
+  readonly down: 1 | 2 | 4;
+  readonly across: 1 | 2 | 4;
   /** Slots of the ring. */
   readonly stages: number;
   /** Blocks per multiprocessor that registers are left for. */
@@ -24,7 +27,7 @@ const slotBytes = ({ groups, columns }: Tile): number => groups * 8192 + columns
 
 /** Ring, barriers, then per-column values or partial sums, as gemm.cu lays them out. */
 export function tileSharedBytes(tile: Tile): number {
-  const behind = tile.split === 1 ? tile.columns * 8 : 64 * (tile.columns + 4) * 4;
+  const behind = tile.split === 1 ? tile.groups * tile.columns * 8 : 64 * (tile.columns + 4) * 4;
   return tile.stages * slotBytes(tile) + 256 + behind;
 }
 
@@ -41,16 +44,16 @@ export function chooseTile(gemm: Gemm, device: DeviceFacts): Tile {
 }
 
 const TILES: readonly Tile[] = [
-  { groups: 2, columns: 256, split: 1, stages: 4, blocks: 1 },
-  { groups: 2, columns: 192, split: 1, stages: 4, blocks: 1 },
-  { groups: 2, columns: 128, split: 1, stages: 3, blocks: 2 },
-  { groups: 2, columns: 64, split: 1, stages: 4, blocks: 2 },
-  { groups: 1, columns: 128, split: 1, stages: 4, blocks: 2 },
-  { groups: 1, columns: 64, split: 1, stages: 6, blocks: 2 },
-  { groups: 1, columns: 64, split: 2, stages: 4, blocks: 2 },
-  { groups: 1, columns: 64, split: 4, stages: 4, blocks: 2 },
-  { groups: 1, columns: 32, split: 4, stages: 4, blocks: 2 },
-  { groups: 1, columns: 32, split: 8, stages: 4, blocks: 2 },
+  { groups: 2, columns: 256, split: 1, down: 1, across: 1, stages: 4, blocks: 1 },
+  { groups: 2, columns: 192, split: 1, down: 1, across: 1, stages: 4, blocks: 1 },
+  { groups: 2, columns: 128, split: 1, down: 1, across: 1, stages: 3, blocks: 2 },
+  { groups: 2, columns: 64, split: 1, down: 1, across: 1, stages: 4, blocks: 2 },
+  { groups: 1, columns: 128, split: 1, down: 1, across: 1, stages: 4, blocks: 2 },
+  { groups: 1, columns: 64, split: 1, down: 1, across: 1, stages: 6, blocks: 2 },
+  { groups: 1, columns: 64, split: 2, down: 1, across: 1, stages: 4, blocks: 2 },
+  { groups: 1, columns: 64, split: 4, down: 1, across: 1, stages: 4, blocks: 2 },
+  { groups: 1, columns: 32, split: 4, down: 1, across: 1, stages: 4, blocks: 2 },
+  { groups: 1, columns: 32, split: 8, down: 1, across: 1, stages: 4, blocks: 2 },
 ];
 
 function cycles(tile: Tile, { M, N, K }: Gemm, { multiprocessors }: DeviceFacts): number {

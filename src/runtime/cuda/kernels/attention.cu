@@ -8,7 +8,8 @@
 //
 //                    More than 64 keys: tile after tile with a running maximum and sum (Milakov and Gimelshein 2018).
 //                    WEIGHTS: two passes, because the weights need the final sum.
-//   attention_row    any precision and size; one warp per query. For one query per sequence, and for float32.
+//                    One query per sequence (it sees every key): the first warp works, all four fetch.
+//   attention_row    any precision and size; one warp per query.
 //
 // q, k, v and out are read and written where they lie: element (b, head, t, c) at b batch + head head + t row + c.
 #include "element.cuh"
@@ -107,7 +108,7 @@ KERNEL_RESIDENT(WARPS * 32, BLOCKS, attention_tile, Arguments) {
   const Element* v = a.v + (u64)b * a.v_at.batch + head * a.v_at.head;
   let_dependents_start();
   wait_for_prior_kernel();
-  load_rows<D, D_PADDED>(queries, a.q + (u64)b * a.q_at.batch + head * a.q_at.head, a.q_at.row, tile_first, a.T);
+  load_rows<D, D_PADDED>(queries, a.q + (u64)b * a.q_at.batch + head * a.q_at.head, a.q_at.row, tile_first, a.queries);
   const u32 key_tiles = CAUSAL ? blockIdx.z + 1 : (a.T + 63) / 64;
   u32 q[D_PADDED / 16][4];
   float out[DV_PADDED / 8][4] = {}, maxima[2] = { MASKED, MASKED }, sums[2] = { 0.f, 0.f };
@@ -122,6 +123,7 @@ KERNEL_RESIDENT(WARPS * 32, BLOCKS, attention_tile, Arguments) {
       const uint4 f = load_matrix(queries + (warp_of() * 16 + lane / 8 % 2 * 8 + lane % 8) * D_STRIDE + step * 32 + lane / 16 * 16);
       q[step][0] = f.x; q[step][1] = f.y; q[step][2] = f.z; q[step][3] = f.w;
     }
+    if (first_query >= a.queries) continue;   // this warp has no query; it only helps to fetch
     float scores[8][4], shrink[2];
     multiply_keys(scores, q, keys, first_query, tile * 64, a);
     if (WEIGHTS && pass == 1) {
@@ -129,8 +131,8 @@ KERNEL_RESIDENT(WARPS * 32, BLOCKS, attention_tile, Arguments) {
       exponentiate(scores, maxima, ignored);
       UNROLL for (int j = 0; j < 8; j++) UNROLL for (int i = 0; i < 4; i++) {
         const u32 key = tile * 64 + 8 * j + lane % 4 * 2 + i % 2, query = first_query + lane / 4 + 8 * (i / 2);
-        if (key < a.T && query < a.T)
-          a.weights[((u64)(b * a.heads + head) * a.T + query) * a.T + key] = element_of(scores[j][i] / sums[i / 2]);
+        if (key < a.T && query < a.queries)
+          a.weights[((u64)(b * a.heads + head) * a.queries + query) * a.T + key] = element_of(scores[j][i] / sums[i / 2]);
       }
     } else {
       raise_maxima(maxima, shrink, scores);
@@ -146,7 +148,7 @@ KERNEL_RESIDENT(WARPS * 32, BLOCKS, attention_tile, Arguments) {
 #if WEIGHTS
   // Columns that a causal mask left out of every tile.
   for (u32 key = key_tiles * 64 + lane; key < a.T; key += 32) for (u32 r = 0; r < 16; r++)
-    if (first_query + r < a.T) a.weights[((u64)(b * a.heads + head) * a.T + first_query + r) * a.T + key] = 0;
+    if (first_query + r < a.queries) a.weights[((u64)(b * a.heads + head) * a.queries + first_query + r) * a.T + key] = 0;
 #endif
   // Through this warp's own rows of the queries' place, so that rows leave in pieces of 16 bytes.
   const u32 own = queries + warp_of() * 16 * DV_STRIDE;
@@ -161,7 +163,7 @@ KERNEL_RESIDENT(WARPS * 32, BLOCKS, attention_tile, Arguments) {
   Element* to = a.out + (u64)b * a.out_at.batch + head * a.out_at.head;
   for (u32 i = lane; i < 16 * (DV / 8); i += 32) {
     const u32 r = i / (DV / 8), c = i % (DV / 8) * 8;
-    if (first_query + r < a.T)
+    if (first_query + r < a.queries)
       *(uint4*)(to + (u64)(first_query + r) * a.out_at.row + c) = load_shared4(own + r * DV_STRIDE + c * 2);
   }
 }

@@ -21,28 +21,37 @@ template <int Which> DEVICE float activate(float x) {
   return x;
 }
 
-// One row's mean and 1 / deviation from the sums of its tiles of columns: (sum, squared distance from the tile's
-// mean) each, joined in the order of the tiles (Chan et al. 1979).
+// One row's mean and 1 / deviation from the sums of its IN_TILES tiles of columns: (sum, squared distance from the
+// tile's mean) each, joined (Chan et al. 1979). Asked for early, joined late, so that nobody waits for them.
+#if NORMALISED
 struct RowScale { float mean, rstd; };
 struct StatisticsIn {
-  const float2* tiles;   // (count, rows)
-  u32 count, rows, first, step;
+  const float2* tiles;   // (IN_TILES, rows)
+  u32 rows, first, step;
   float columns, epsilon;
 };
-// `lanes` neighbouring lanes (a power of two) call this together for one row; each takes every lanes-th tile.
-DEVICE RowScale row_scale(const StatisticsIn& in, u32 row, u32 lane, u32 lanes) {
-  const float2* own = in.tiles + in.first + (u64)row * in.step;
-  const float per_tile = in.columns / (float)in.count;
-  float sum = 0.f;
-  for (u32 k = lane; k < in.count; k += lanes) sum += own[(u64)k * in.rows].x;
-  for (u32 m = lanes >> 1; m; m >>= 1) sum += shuffle_xor(sum, m);
-  const float mean = sum / in.columns;
-  float squares = 0.f;
-  for (u32 k = lane; k < in.count; k += lanes) {
-    const float2 tile = own[(u64)k * in.rows];
-    const float off = tile.x / per_tile - mean;
-    squares += fmaf(per_tile * off, off, tile.y);
+// `Lanes` neighbouring lanes (a power of two) call this together for one row; each holds every Lanes-th tile.
+template <int Lanes> struct RowParts {
+  float2 parts[(IN_TILES + Lanes - 1) / Lanes];
+  __device__ __forceinline__ void ask(const StatisticsIn& in, u32 row) {
+    const float2* own = in.tiles + in.first + (u64)row * in.step;
+    UNROLL for (int i = 0; i * Lanes < IN_TILES; i++) {
+      const u32 tile = i * Lanes + lane_of() % Lanes;
+      parts[i] = tile < IN_TILES ? own[(u64)tile * in.rows] : make_float2(0.f, 0.f);
+    }
   }
-  for (u32 m = lanes >> 1; m; m >>= 1) squares += shuffle_xor(squares, m);
-  return { mean, rsqrt_fast(squares / in.columns + in.epsilon) };
-}
+  __device__ __forceinline__ RowScale join(const StatisticsIn& in) const {
+    const float per_tile = in.columns / IN_TILES;
+    float sum = 0.f, squares = 0.f;
+    UNROLL for (int i = 0; i * Lanes < IN_TILES; i++) sum += parts[i].x;
+    UNROLL for (int m = Lanes / 2; m; m >>= 1) sum += shuffle_xor(sum, m);
+    const float mean = sum / in.columns;
+    UNROLL for (int i = 0; i * Lanes < IN_TILES; i++) {
+      const float off = parts[i].x / per_tile - mean;
+      if (i * Lanes + lane_of() % Lanes < IN_TILES) squares += fmaf(per_tile * off, off, parts[i].y);
+    }
+    UNROLL for (int m = Lanes / 2; m; m >>= 1) squares += shuffle_xor(squares, m);
+    return { mean, rsqrt_fast(squares / in.columns + in.epsilon) };
+  }
+};
+#endif

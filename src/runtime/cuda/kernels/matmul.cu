@@ -24,16 +24,16 @@ struct Arguments {
   u32 M, N, K;
   u32 out_first, out_step, out_stride;
   u32 residual_first, residual_step, residual_stride, residual_period;
-  u32 in_tiles, in_rows, in_first, in_step;
+  u32 in_rows, in_first, in_step;
   float in_columns, epsilon, scale;
   u32 a_line, b_line;               // elements from line to line
   Batch batch[4];                   // the last axis is fastest
 };
 
-DEVICE void finish(const Arguments& a, u64 out_base, u32 row, u32 column, RowScale norm, float sum) {
+DEVICE void finish(const Arguments& a, u64 out_base, u32 row, u32 column, float mean, float rstd, float sum) {
   if (row >= a.M || column >= a.N) return;
 #if NORMALISED
-  sum = norm.rstd * fmaf(-norm.mean, a.column_sums[column], sum);
+  sum = rstd * fmaf(-mean, a.column_sums[column], sum);
 #endif
 #if HAS_BIAS
   sum += a.bias[column];
@@ -50,12 +50,13 @@ DEVICE void finish(const Arguments& a, u64 out_base, u32 row, u32 column, RowSca
   ((Element*)a.out_rows)[at] = element_of(sum);
 #endif
 }
-DEVICE RowScale norm_of(const Arguments& a, u32 row) {
+DEVICE void norm_of(const Arguments& a, u32 row, float& mean, float& rstd) {
 #if NORMALISED
-  const StatisticsIn in = { a.statistics_in, a.in_tiles, a.in_rows, a.in_first, a.in_step, a.in_columns, a.epsilon };
-  return row_scale(in, row < a.M ? row : a.M - 1, 0, 1);
-#else
-  return { 0.f, 1.f };
+  const StatisticsIn in = { a.statistics_in, a.in_rows, a.in_first, a.in_step, a.in_columns, a.epsilon };
+  RowParts<1> parts;
+  parts.ask(in, row < a.M ? row : a.M - 1);
+  const RowScale scale = parts.join(in);
+  mean = scale.mean; rstd = scale.rstd;
 #endif
 }
 
@@ -113,8 +114,9 @@ DEVICE void multiply(const Arguments& a, const float* left, const float* right, 
   }
   UNROLL for (int i = 0; i < SIDE; i++) {
     const u32 r = row + y + i / 4 * 64 + i % 4;
-    const RowScale norm = norm_of(a, r);
-    UNROLL for (int j = 0; j < SIDE; j++) finish(a, out, r, column + x + j / 4 * 64 + j % 4, norm, sums[i][j]);
+    float mean = 0.f, rstd = 1.f;
+    norm_of(a, r, mean, rstd);
+    UNROLL for (int j = 0; j < SIDE; j++) finish(a, out, r, column + x + j / 4 * 64 + j % 4, mean, rstd, sums[i][j]);
   }
 }
 #else
@@ -188,9 +190,10 @@ DEVICE void multiply(const Arguments& a, const Element* left, const Element* rig
   }
   UNROLL for (int i = 0; i < WARP_ROWS / 16; i++) UNROLL for (int half = 0; half < 2; half++) {
     const u32 r = row + own_row + i * 16 + lane / 4 + 8 * half;
-    const RowScale norm = norm_of(a, r);
+    float mean = 0.f, rstd = 1.f;
+    norm_of(a, r, mean, rstd);
     UNROLL for (int j = 0; j < WARP_COLUMNS / 8; j++) UNROLL for (int k = 0; k < 2; k++)
-      finish(a, out, r, column + own_column + j * 8 + lane % 4 * 2 + k, norm, sums[i][j][2 * half + k]);
+      finish(a, out, r, column + own_column + j * 8 + lane % 4 * 2 + k, mean, rstd, sums[i][j][2 * half + k]);
   }
 }
 #endif

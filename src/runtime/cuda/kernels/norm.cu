@@ -102,7 +102,7 @@ KERNEL(WARPS * 32, head, Arguments) {
   if (row >= a.rows) return;
   float x[ELEMENTS], rstd = 1.f;
   load_row(x, a.x + at(a.x_at, row));
-#if NORMALISED
+#if CENTRED
   const float mean = sum_of(x) / D;
   rstd = rsqrtf(centre(x, mean) / D + a.epsilon);
 #endif

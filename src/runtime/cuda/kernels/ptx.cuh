@@ -186,9 +186,10 @@ DEVICE void barrier_wait(u32 barrier, u32 phase) {
 // --- clusters
 DEVICE u32 map_shared(u32 address, u32 rank) {
   u32 r; asm("mapa.shared::cluster.u32 %0,%1,%2;" : "=r"(r) : "r"(address), "r"(rank)); return r; }
-// On a barrier of another block, by its map_shared address.
+// On a barrier of another block, by its map_shared address. Says "I have read", not "I have written": released at
+// cluster scope it would wait for all of the thread's stores in flight (a full memory barrier).
 DEVICE void barrier_arrive_remote(u32 barrier) {
-  asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" :: "r"(barrier) : "memory"); }
+  asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" :: "r"(barrier) : "memory"); }
 DEVICE void cluster_arrive() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
 DEVICE void cluster_arrive_relaxed() { asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory"); }
 DEVICE void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
