@@ -15,9 +15,9 @@
 //
 // Roles. Two warpgroups multiply: warpgroup g owns gate rows 64 g .. 64 g + 63 (SPLIT 0), or both own the same
 // 64 rows, each half of the chunks of K, and add up through shared memory (SPLIT 1, for HIDDEN 1024, where 128
-// rows of Wx and Wh do not fit). One warp of the third loads: it waits for flags and fills a ring of SLOTS
-// chunks. PAIR blocks of a cluster (neighbouring slices of one layer and group) need the same chunks: each
-// loads its share of a chunk and multicasts it, which halves what L2 must deliver.
+// rows of Wx and Wh do not fit). Two warps of the third load, one the input's chunks and one those of h: each waits
+// for flags and fills its ring. PAIR blocks of a cluster (neighbouring slices of one layer and group) need the same
+// chunks: each loads its share of a chunk and multicasts it, which halves what L2 must deliver.
 //
 // Layouts. All activations are in chunks that matrix products read as they lie (tile_plain): a block of COLUMNS
 // sequences at one step is [K / 8][COLUMNS][8 values of k]. Buffers: [block of columns][step][K / 8][COLUMNS][8].
@@ -29,7 +29,8 @@
 // bulk copies. Cooperative launch; every wait is bounded and traps.
 //
 // Defines: HIDDEN (multiple of 2 UNITS), COLUMNS (8 .. 64), HALVES (1, 2), SPLIT (0, 1), PAIR (1, 2),
-// CHUNK (values of k, 64 or 128), SLOTS, DEPTH (input chunks of a warpgroup in flight), BFLOAT (0, 1),
+// CHUNK (values of k, 64 or 128), INPUT_SLOTS, HIDDEN_SLOTS (chunks of the rings), DEPTH (input chunks of a
+// warpgroup in flight), INPUT_CHUNKS (of the pass' first layer), BFLOAT (0, 1),
 // WX_BYTES (of shared memory for Wx).
 #include "wgmma.cuh"
 
@@ -38,6 +39,8 @@
 #define SLICES (HIDDEN / UNITS)
 #define CHUNK_BYTES (CHUNK * COLUMNS * 2)
 #define SHARE_BYTES (CHUNK_BYTES / PAIR)
+// h of one step and block of columns.
+#define H_BYTES (HIDDEN * COLUMNS * 2)
 #define CHUNK_STEPS (CHUNK / 16)
 // Chunks that one warpgroup multiplies of a recurrent product, and the distance between them.
 #define STRIDE (SPLIT ? 2 : 1)
@@ -52,9 +55,10 @@
 #define WRITING_WARPS (VECTORS > 32 ? VECTORS / 32 : 1)
 #define WRITERS (2 * WRITING_WARPS)
 
-// Shared memory: Wx, ring, h on its way out (two), partial sums (SPLIT), barriers.
-#define RING_AT WX_BYTES
-#define STAGE_AT (RING_AT + SLOTS * CHUNK_BYTES)
+// Shared memory: Wx, the rings, h on its way out (two), partial sums (SPLIT), barriers.
+#define SLOTS (INPUT_SLOTS + HIDDEN_SLOTS)
+#define RINGS_AT WX_BYTES
+#define STAGE_AT (RINGS_AT + SLOTS * CHUNK_BYTES)
 #define STAGE_BYTES (UNITS * COLUMNS * 2)
 #define PARTIAL_AT (STAGE_AT + 2 * STAGE_BYTES)
 #define PARTIAL_BYTES (SPLIT ? 2 * 128 * SUMS / 2 * 4 : 0)
@@ -88,147 +92,151 @@ struct Arguments {
   u32 T, layers_count, groups, tiles;
 };
 
-struct Ring { u32 slot, phase; };
-DEVICE void advance(Ring& ring, u32 by) {
-  ring.slot += by;
-  if (ring.slot >= SLOTS) { ring.slot -= SLOTS; ring.phase ^= 1; }
+// A place in one of the rings: their slots are numbered together.
+struct Place { u32 slot, phase; };
+struct InputRing { static constexpr u32 first = 0, end = INPUT_SLOTS; };
+struct HiddenRing { static constexpr u32 first = INPUT_SLOTS, end = SLOTS; };
+template <class Ring> DEVICE void advance(Place& place, u32 by) {
+  place.slot += by;
+  if (place.slot >= Ring::end) { place.slot -= Ring::end - Ring::first; place.phase ^= 1; }
 }
+DEVICE u32 chunk_at(u32 base, u32 slot) { return base + RINGS_AT + slot * CHUNK_BYTES; }
 DEVICE u32 full_barrier(u32 base, u32 slot) { return base + BARRIERS_AT + 8 * slot; }
 DEVICE u32 empty_barrier(u32 base, u32 slot) { return base + BARRIERS_AT + 8 * (SLOTS + slot); }
 
-// ---------------------------------------------------------------------------------------------- the loading warp
-
-struct Producer {
-  u32 base, lane, rank;
-  Ring ring;
-};
-
-// Chunks of one product's B operand. flags: of the slices that write it, null if it is all there.
-DEVICE void load_chunks(Producer& p, const u8* source, u32 chunks, const u32* flags, u32 count) {
-  const u32 slices_per_share = CHUNK / PAIR / UNITS > 0 ? CHUNK / PAIR / UNITS : 1;
-  u64 ready = flags ? 0 : ~0ull;
-  _Pragma("unroll 1") for (u32 c = 0; c < chunks; c++) {
-    const u64 needed = ((1ull << slices_per_share) - 1) << (c * (CHUNK / UNITS) + p.rank * (CHUNK / PAIR) / UNITS & 63);
-    for (u32 spins = 0; (ready & needed) != needed; spins++) {
-      ready = __ballot_sync(~0u, p.lane < SLICES && load_acquire(flags + p.lane) >= count);
-      if (SLICES > 32) ready |= (u64)__ballot_sync(~0u, load_acquire(flags + 32 + p.lane) >= count) << 32;
-      fault_if_over(spins, SPIN_MAX);
-    }
-    if (p.lane == 0) {
-      barrier_wait(empty_barrier(p.base, p.ring.slot), p.ring.phase ^ 1);
-      if (flags) fence_async_global();
-      const u32 full = full_barrier(p.base, p.ring.slot);
-      barrier_expect(full, CHUNK_BYTES);
-      const u32 to = p.base + RING_AT + p.ring.slot * CHUNK_BYTES + p.rank * SHARE_BYTES;
-      const u8* from = source + (u64)c * CHUNK_BYTES + p.rank * SHARE_BYTES;
-      if (PAIR > 1) bulk_load_multicast(to, from, SHARE_BYTES, full, (1 << PAIR) - 1);
-      else bulk_load(to, from, SHARE_BYTES, full);
-    }
-    __syncwarp();
-    advance(p.ring, 1);
-  }
-}
-
-struct Place {           // where a block is, and its pass
+struct Block {           // where a block is
+  u32 base;              // of its shared memory
   u32 slice, layer, group, steps, blocks;  // blocks of columns in all
 };
-DEVICE u32 block_of(const Arguments& a, const Place& at, u32 step, u32 half) {
+DEVICE u32 columns_of(const Arguments& a, const Block& at, u32 step, u32 half) {
   return ((step / a.T) * a.groups + at.group) * HALVES + half;
 }
 
-DEVICE void load_input(Producer& p, const Arguments& a, const Place& at, u32 step, u32 half) {
-  const u32 block = block_of(a, at, step, half), t = step % a.T;
+// ---------------------------------------------------------------------------------------------- the loading warps
+
+// Chunks of one product's B operand. flags: of the slices that write it, null if it is all there.
+template <class Ring> DEVICE void load_chunks(u32 base, Place& next, const u8* source, u32 chunks, const u32* flags,
+    u32 count) {
+  const u32 slices = CHUNK / PAIR / UNITS, lane = lane_of(), rank = PAIR > 1 ? cluster_rank() : 0;
+  u64 ready = flags ? 0 : ~0ull;
+  bool is_fenced = !flags;
+  _Pragma("unroll 1") for (u32 c = 0; c < chunks; c++) {
+    const u64 needed = ((1ull << slices) - 1) << ((c * PAIR + rank) * slices & 63);
+    for (u32 spins = 0; (ready & needed) != needed; spins++) {
+      ready = __ballot_sync(~0u, lane < SLICES && load_acquire(flags + lane) >= count);
+      if (SLICES > 32)
+        ready |= (u64)__ballot_sync(~0u, lane + 32 < SLICES && load_acquire(flags + 32 + lane) >= count) << 32;
+      is_fenced = false;
+      fault_if_over(spins, SPIN_MAX);
+    }
+    if (lane == 0) {
+      barrier_wait(empty_barrier(base, next.slot), next.phase ^ 1);
+      if (!is_fenced) fence_async_global();
+      const u32 full = full_barrier(base, next.slot);
+      barrier_expect(full, CHUNK_BYTES);
+      const u32 to = chunk_at(base, next.slot) + rank * SHARE_BYTES;
+      const u8* from = source + (u64)c * CHUNK_BYTES + rank * SHARE_BYTES;
+      if (PAIR > 1) bulk_load_multicast(to, from, SHARE_BYTES, full, (1 << PAIR) - 1);
+      else bulk_load(to, from, SHARE_BYTES, full);
+    }
+    is_fenced = true;
+    __syncwarp();
+    advance<Ring>(next, 1);
+  }
+}
+
+DEVICE void load_input(const Arguments& a, const Block& at, Place& next, u32 step, u32 half) {
+  const u32 columns = columns_of(a, at, step, half), t = step % a.T;
   if (at.layer == 0) {
-    load_chunks(p, a.input + ((u64)block * a.T + t) * (INPUT_CHUNKS * CHUNK_BYTES), INPUT_CHUNKS, nullptr, 0);
+    load_chunks<InputRing>(at.base, next, a.input + ((u64)columns * a.T + t) * (INPUT_CHUNKS * CHUNK_BYTES),
+      INPUT_CHUNKS, nullptr, 0);
     return;
   }
   const Layer& below = a.layers[at.layer - 1];
-  load_chunks(p, below.h + ((u64)block * below.ring + t % below.ring) * (HIDDEN * COLUMNS * 2), HIDDEN / CHUNK,
-    a.flags + ((at.layer - 1) * at.blocks + block) * SLICES, (t + 1) * WRITERS);
+  load_chunks<InputRing>(at.base, next, below.h + ((u64)columns * below.ring + t % below.ring) * H_BYTES,
+    HIDDEN / CHUNK, a.flags + ((at.layer - 1) * at.blocks + columns) * SLICES, (t + 1) * WRITERS);
 }
 
-DEVICE void load_hidden(Producer& p, const Arguments& a, const Place& at, u32 step, u32 half) {
-  const u32 block = block_of(a, at, step, half), t = step % a.T;
+DEVICE void load_inputs(const Arguments& a, const Block& at) {
+  Place next = { InputRing::first, 0 };
+  for (u32 step = 0; step < at.steps; step++)
+    _Pragma("unroll 1") for (u32 half = 0; half < HALVES; half++) load_input(a, at, next, step, half);
+  load_input(a, at, next, at.steps - 1, 0);  // begun by the last step, used by none
+}
+
+DEVICE void load_hiddens(const Arguments& a, const Block& at) {
   const Layer& own = a.layers[at.layer];
-  if (t == 0) {
-    load_chunks(p, a.zeros, HIDDEN / CHUNK, nullptr, 0);
-    return;
-  }
-  load_chunks(p, own.h + ((u64)block * own.ring + (t - 1) % own.ring) * (HIDDEN * COLUMNS * 2), HIDDEN / CHUNK,
-    a.flags + (at.layer * at.blocks + block) * SLICES, t * WRITERS);
-}
-
-DEVICE void produce(const Arguments& a, const Place& at, u32 base) {
-  Producer p = { base, lane_of(), PAIR > 1 ? cluster_rank() : 0, { 0, 0 } };
-  load_input(p, a, at, 0, 0);
+  Place next = { HiddenRing::first, 0 };
   for (u32 step = 0; step < at.steps; step++)
     _Pragma("unroll 1") for (u32 half = 0; half < HALVES; half++) {
-      load_hidden(p, a, at, step, half);
-      if (half + 1 < HALVES) load_input(p, a, at, step, half + 1);
-      else load_input(p, a, at, step + 1 < at.steps ? step + 1 : step, 0);
+      const u32 columns = columns_of(a, at, step, half), t = step % a.T;
+      const u8* h = t == 0 ? a.zeros : own.h + ((u64)columns * own.ring + (t - 1) % own.ring) * H_BYTES;
+      const u32* flags = t == 0 ? nullptr : a.flags + (at.layer * at.blocks + columns) * SLICES;
+      load_chunks<HiddenRing>(at.base, next, h, HIDDEN / CHUNK, flags, t * WRITERS);
     }
 }
 
 // -------------------------------------------------------------------------------------- the multiplying warpgroups
 
+// Chunks of a ring that a warpgroup multiplies: the next, the oldest that it has not given back, how many lie between.
+struct Chunks { Place next, oldest; u32 held; };
 struct Consumer {
   u32 base, thread, group;   // thread of the warpgroup, warpgroup
-  Ring next, oldest;         // next chunk to multiply, oldest that is not given back
-  u32 held;                  // chunks multiplied or being multiplied, and not given back
+  Chunks input, hidden;
 };
 
 // Gives back all chunks but the newest `keep`; their products have ended.
-DEVICE void give_back(Consumer& w, u32 keep) {
-  for (; w.held > keep; w.held--) {
-    const u32 lane = w.thread & 31, barrier = empty_barrier(w.base, w.oldest.slot);
+template <class Ring> DEVICE void give_back(const Consumer& w, Chunks& chunks, u32 keep) {
+  for (; chunks.held > keep; chunks.held--) {
+    const u32 lane = w.thread & 31, barrier = empty_barrier(w.base, chunks.oldest.slot);
     if (PAIR == 1) { if (lane == 0) barrier_arrive(barrier); }
     else if (lane < PAIR) barrier_arrive_remote(map_shared(barrier, lane));
-    advance(w.oldest, STRIDE);
+    advance<Ring>(chunks.oldest, STRIDE);
   }
 }
 
 // The same in all lanes of a warp. The compiler then works with uniform registers, and does not foresee the value:
 // else it computes all addresses of a loop ahead and keeps them, where weights should be.
 DEVICE u32 warp_uniform(u32 x) { return __shfl_sync(~0u, x, 0); }
-// Descriptors of tiles [K / 8][rows][8]: the low word moves with the address (in 16 bytes), the high word stays.
-DEVICE u32 low_word(u32 address, u32 rows) { return address >> 4 | rows << 16; }
+// Descriptors of tiles [K / 8][rows][8]: the low word moves with the address (in 16 bytes), the high word stays. In a
+// cluster, addresses have the block's rank above bit 24.
+DEVICE u32 low_word(u32 address, u32 rows) { return (address & 0x3ffff) >> 4 | rows << 16; }
 DEVICE u64 tile(u32 low) { return (u64)(128 >> 4) << 32 | low; }
 
-DEVICE u32 next_chunk(Consumer& w) {
-  barrier_wait(full_barrier(w.base, w.next.slot), w.next.phase);
-  return low_word(w.base + RING_AT + warp_uniform(w.next.slot) * CHUNK_BYTES, COLUMNS);
+DEVICE u32 next_chunk(const Consumer& w, const Chunks& chunks) {
+  barrier_wait(full_barrier(w.base, chunks.next.slot), chunks.next.phase);
+  return low_word(chunk_at(w.base, warp_uniform(chunks.next.slot)), COLUMNS);
 }
-DEVICE void end_chunk(Consumer& w) {
+template <class Ring> DEVICE void end_chunk(Chunks& chunks) {
   wgmma_commit();
-  advance(w.next, STRIDE);
-  w.held++;
+  advance<Ring>(chunks.next, STRIDE);
+  chunks.held++;
 }
 
-
-// d = Wx . input, begun: the newest groups(CHUNKS) groups may still run when this returns.
+// d = Wx . input, begun: the newest running(CHUNKS) groups may still run when this returns.
+DEVICE constexpr u32 running(u32 chunks) { return chunks / STRIDE < DEPTH - 1 ? chunks / STRIDE : DEPTH - 1; }
 template <u32 CHUNKS> DEVICE void input_product(Consumer& w, float (&d)[SUMS]) {
   const u32 wx = low_word(w.base + warp_uniform(w.group) * (SPLIT ? CHUNK * ROWS * 2 : 64 * 16), ROWS);
   wgmma_fence();
   UNROLL for (u32 c = 0; c < CHUNKS / STRIDE; c++) {
-    const u32 b = next_chunk(w);
+    const u32 b = next_chunk(w, w.input);
     UNROLL for (u32 k = 0; k < CHUNK_STEPS; k++)
       wgmma_product(d, tile(wx + (c * STRIDE * CHUNK_STEPS + k) * (2 * ROWS)), tile(b + k * (2 * COLUMNS)), c + k != 0);
-    end_chunk(w);
-    if (c >= DEPTH - 1) { wgmma_wait<DEPTH - 1>(); give_back(w, DEPTH - 1); }
+    end_chunk<InputRing>(w.input);
+    if (c >= DEPTH - 1) { wgmma_wait<DEPTH - 1>(); give_back<InputRing>(w, w.input, DEPTH - 1); }
   }
 }
-DEVICE constexpr u32 groups(u32 chunks) { return chunks / STRIDE < DEPTH - 1 ? chunks / STRIDE : DEPTH - 1; }
 
-// d += Wh . h
+// d += Wh . h, all but the last chunk of it.
 DEVICE void recurrent_product(Consumer& w, float (&d)[SUMS], const u32 (&wh)[OWN_CHUNKS * CHUNK_STEPS][4]) {
   wgmma_fence();
   UNROLL for (u32 c = 0; c < OWN_CHUNKS; c++) {
-    const u32 b = next_chunk(w);
-    UNROLL for (u32 k = 0; k < CHUNK_STEPS; k++) 
+    const u32 b = next_chunk(w, w.hidden);
+    UNROLL for (u32 k = 0; k < CHUNK_STEPS; k++)
       wgmma_product(d, wh[c * CHUNK_STEPS + k], tile(b + k * (2 * COLUMNS)), true);
-    end_chunk(w);
+    end_chunk<HiddenRing>(w.hidden);
     wgmma_wait<1>();
-    give_back(w, 1);
+    give_back<HiddenRing>(w, w.hidden, 1);
   }
 }
 
@@ -285,12 +293,13 @@ DEVICE void gates(const Consumer& w, float (&d)[SUMS], float (&c)[CELLS], const 
   }
 }
 
-template <u32 CHUNKS> DEVICE void consume(const Arguments& a, const Place& at, u32 base) {
+template <u32 CHUNKS> DEVICE void multiply(const Arguments& a, const Block& at) {
   const Layer& layer = a.layers[at.layer];
   // The shuffle tells the compiler that a warp agrees, so that addresses stay in uniform registers.
-  const u32 group = __shfl_sync(~0u, threadIdx.x >> 7, 0), thread = threadIdx.x & 127;
-  const u32 warp = thread >> 5, lane = thread & 31;
-  Consumer w = { base, thread, group, { SPLIT ? group : 0, 0 }, { SPLIT ? group : 0, 0 }, 0 };
+  const u32 group = warp_uniform(threadIdx.x >> 7), thread = threadIdx.x & 127, warp = thread >> 5, lane = thread & 31;
+  const Place input = { InputRing::first + (SPLIT ? group : 0), 0 };
+  const Place hidden = { HiddenRing::first + (SPLIT ? group : 0), 0 };
+  Consumer w = { at.base, thread, group, { input, input, 0 }, { hidden, hidden, 0 } };
   u32 wh[OWN_CHUNKS * CHUNK_STEPS][4];
   UNROLL for (u32 k = 0; k < OWN_CHUNKS * CHUNK_STEPS; k++) {
     const uint4 v = load_global4(layer.wh + ((at.slice * 2 + group) * (OWN_CHUNKS * CHUNK_STEPS) + k) * 128 + thread);
@@ -299,14 +308,13 @@ template <u32 CHUNKS> DEVICE void consume(const Arguments& a, const Place& at, u
   float bias[4];
   const u32 unit = at.slice * UNITS + (SPLIT ? 0 : group * 16) + 4 * warp + (lane >> 3);
   UNROLL for (u32 g = 0; g < 4; g++) bias[g] = layer.bias[unit * 4 + g] * (g == 3 ? 2 * GATE_SCALE : GATE_SCALE);
-  const u32 stage = base + STAGE_AT + group * VECTORS * 16;
-  const u32 first_unit_bytes = at.slice * UNITS / 8 * COLUMNS * 16;
+  const u32 stage = at.base + STAGE_AT + group * VECTORS * 16;
 
   float d[HALVES][SUMS], c[HALVES][CELLS];
-  barrier_wait(base + BARRIERS_AT + 16 * SLOTS, 0);  // Wx is here
+  barrier_wait(at.base + BARRIERS_AT + 16 * SLOTS, 0);  // Wx is here
   input_product<CHUNKS>(w, d[0]);
   wgmma_wait<0>();
-  give_back(w, 0);
+  give_back<InputRing>(w, w.input, 0);
   for (u32 step = 0; step < at.steps; step++) {
     const u32 t = step % a.T;
     if (t == 0) UNROLL for (u32 j = 0; j < HALVES * CELLS; j++) c[j / CELLS][j % CELLS] = 0.f;
@@ -315,26 +323,28 @@ template <u32 CHUNKS> DEVICE void consume(const Arguments& a, const Place& at, u
       if (HALVES == 2) {
         // The other half's products run under this half's gates.
         input_product<CHUNKS>(w, d[1 - half]);
-        wgmma_wait<groups(CHUNKS)>();
+        wgmma_wait<running(CHUNKS)>();
       } else wgmma_wait<0>();
-      give_back(w, HALVES == 2 ? groups(CHUNKS) : 0);
-      const u32 block = block_of(a, at, step, half);
-      u8* h = layer.h + ((u64)block * layer.ring + t % layer.ring) * (HIDDEN * COLUMNS * 2) + first_unit_bytes;
-      u32* flag = a.flags + (at.layer * at.blocks + block) * SLICES + at.slice;
-      gates(w, d[half], c[half], bias, stage + half * STAGE_BYTES, h, flag);
+      wgmma_hold(d[half]);
+      give_back<HiddenRing>(w, w.hidden, 0);
+      const u32 columns = columns_of(a, at, step, half);
+      u8* h = layer.h + ((u64)columns * layer.ring + t % layer.ring) * H_BYTES + at.slice * (UNITS * COLUMNS * 2);
+      gates(w, d[half], c[half], bias, stage + half * STAGE_BYTES, h,
+        a.flags + (at.layer * at.blocks + columns) * SLICES + at.slice);
       if (HALVES == 1) input_product<CHUNKS>(w, d[0]);
       wgmma_wait<0>();
-      give_back(w, 0);
+      give_back<InputRing>(w, w.input, 0);
     }
   }
 }
 
 KERNEL(384, lstm_tile, Arguments) {
-  const u32 base = shared_base(), per_group = a.layers_count * SLICES;
-  Place at;
+  const u32 base = shared_base();
+  Block at;
+  at.base = base;
   at.slice = blockIdx.x % SLICES;
   at.layer = blockIdx.x / SLICES % a.layers_count;
-  at.group = blockIdx.x / per_group;
+  at.group = blockIdx.x / (SLICES * a.layers_count);
   at.blocks = a.tiles * HALVES;
   at.steps = (a.tiles - at.group + a.groups - 1) / a.groups * a.T;
   if (threadIdx.x == 0) {
@@ -348,18 +358,18 @@ KERNEL(384, lstm_tile, Arguments) {
     const u32 bytes = (at.layer == 0 ? INPUT_CHUNKS * CHUNK : HIDDEN) * ROWS * 2;
     barrier_expect(weights, bytes);
     const u8* wx = a.layers[at.layer].wx + (u64)at.slice * bytes;
-    for (u32 k = 0; k < bytes; k += 16384)
-      bulk_load(base + k, wx + k, min(16384, bytes - k), weights);
+    for (u32 k = 0; k < bytes; k += 16384) bulk_load(base + k, wx + k, min(16384, bytes - k), weights);
   }
   __syncthreads();
   if (PAIR > 1) cluster_sync();
   if (threadIdx.x >= 256) {
     registers_fewer<40>();
-    if (warp_of() == 8) produce(a, at, base);
+    if (warp_of() == 8) load_inputs(a, at);
+    else if (warp_of() == 9) load_hiddens(a, at);
   } else {
     registers_more<232>();
-    if (at.layer == 0) consume<INPUT_CHUNKS>(a, at, base);
-    else consume<HIDDEN / CHUNK>(a, at, base);
+    if (at.layer == 0) multiply<INPUT_CHUNKS>(a, at);
+    else multiply<HIDDEN / CHUNK>(a, at);
   }
   __syncwarp();
   if (PAIR > 1) cluster_sync();  // nobody leaves while a neighbour may still write to or signal it

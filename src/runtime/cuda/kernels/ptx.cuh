@@ -63,6 +63,11 @@ DEVICE float minimum_or_nan(float x, float y) {
 DEVICE float sigmoid_fast(float x) { return reciprocal_fast(1.f + exp2_fast(-1.4426950408889634f * x)); }
 DEVICE float tanh_fast(float x) { return fmaf(2.f, reciprocal_fast(1.f + exp2_fast(-2.8853900817779268f * x)), -1.f); }
 
+// One of two values without a branch (the compiler makes branches of nested choices).
+DEVICE float select(bool first, float x, float y) {
+  float r; asm("{ .reg .pred p; setp.ne.u32 p, %3, 0; selp.f32 %0, %1, %2, p; }"
+    : "=f"(r) : "f"(x), "f"(y), "r"((u32)first)); return r; }
+
 // --- warps
 DEVICE float shuffle_xor(float v, int mask) { return __shfl_xor_sync(0xffffffffu, v, mask); }
 DEVICE u32 shuffle_xor(u32 v, int mask) { return __shfl_xor_sync(0xffffffffu, v, mask); }
