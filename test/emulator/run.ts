@@ -10,7 +10,7 @@ export function openEmulated(): Cuda {
   return openCuda({ libraries, cacheFolder: null });
 }
 
-/** What buffers hold before a run, by name: any typed arrays. */
+/** What buffers hold before a run, by name. */
 export type Contents = Readonly<Record<string, ArrayBufferView>>;
 
 const bytesOf = (view: ArrayBufferView): Uint8Array => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
