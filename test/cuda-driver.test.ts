@@ -44,7 +44,7 @@ describe("errors", () => {
 
   test("no library at that place: no driver, and where to get one", () => {
     assert.throws(() => openCuda({ libraries: { cuda: "/nowhere/libcuda.so.1" } }),
-      has("no-driver", "/nowhere/libcuda.so.1", "nvidia-driver"));
+      has("no-driver", "there is no NVIDIA driver on this machine (/nowhere/libcuda.so.1)", "nvidia-driver"));
   });
 });
 
@@ -159,7 +159,7 @@ describe("from TypeScript to C", { skip: hasCompiler ? false : NO_COMPILER }, ()
     });
   });
 
-  for (const [where, code] of [["cuMemAlloc_v2", 2], ["cuModuleLoadData", 200], ["cuModuleGetFunction", 500],
+  for (const [where, code] of [["cuMemAlloc_v2", 2], ["cuModuleLoadData", 218], ["cuModuleGetFunction", 500],
     ["cuMemsetD8Async", 719], ["cuTensorMapEncodeTiled", 1]] as const) {
     test(`when ${where} answers ${code}, binding throws and keeps nothing`, () => {
       withStub((cuda) => {
@@ -243,6 +243,13 @@ describe("from TypeScript to C", { skip: hasCompiler ? false : NO_COMPILER }, ()
       stub.stub_fail("cuMemAlloc_v2", 2);
       assert.throws(() => cuda.allocate(5e9), has("out-of-memory", "asked for 5 GB, and 3 GB of 80 GB are free"));
       assert.throws(() => cuda.allocate(1), CudaError);
+    });
+  });
+
+  test("machine code that the driver does not understand: a newer compiler made it, and what to do", () => {
+    withStub((cuda) => {
+      stub.stub_fail("cuModuleLoadData", 200);
+      assert.throws(() => cuda.bind(list), has("old-driver", "CUDA 13.0", "does not understand made-up", "DMN_NVRTC"));
     });
   });
 

@@ -249,7 +249,9 @@ export function captureGraph(driver: Driver, stream: Stream, act: () => void, na
     if (isOpen) driver.cuGraphExecDestroy(handle);
     isOpen = false;
   };
-  driver.check(driver.cuGraphUpload(handle, stream.handle), `uploading the graph of ${name}`);
+  const uploaded = driver.cuGraphUpload(handle, stream.handle);
+  if (uploaded !== 0) close();
+  driver.check(uploaded, `uploading the graph of ${name}`);
   return {
     nodes: Number(count[0]),
     launch(at) {

@@ -170,12 +170,15 @@ function withCheck(functions: Functions<typeof DRIVER>, file: string, version: n
 }
 
 function openFirst(names: readonly string[]): OpenedLibrary {
-  let last: unknown = null;
+  const refusals: string[] = [];
   for (const name of names) {
-    try { return openLibrary(name); } catch (error) { last = error; }
+    try { return openLibrary(name); } catch (error) { refusals.push(messageOf(error)); }
   }
-  throw new CudaError("no-driver", `no NVIDIA driver: ${names[0]} cannot be loaded (${messageOf(last)})`, {
-    cause: last,
+  // A library that is there and cannot be opened says more than the places where there is none.
+  const refusal = refusals.find((message) => !message.includes("No such file"));
+  const what = refusal === undefined ? `there is no NVIDIA driver on this machine (${names[0]})`
+    : `the NVIDIA driver (${names[0]}) cannot be opened: ${refusal}`;
+  throw new CudaError("no-driver", what, {
     hint: "on a machine with an NVIDIA GPU install its driver (packages named nvidia-driver); "
       + "nvidia-smi shows it",
   });

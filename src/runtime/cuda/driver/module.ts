@@ -1,5 +1,6 @@
 /** Machine code on the GPU, and the kernels in it. */
-import { FUNCTION_ATTRIBUTE, type Driver } from "./driver.ts";
+import { FUNCTION_ATTRIBUTE, versionText, type Driver } from "./driver.ts";
+import { CudaError } from "./error.ts";
 
 export interface Kernel {
   readonly handle: bigint;
@@ -20,13 +21,22 @@ export interface Module extends Disposable {
 const PORTABLE_CLUSTER = 8;
 const SHARED_WITHOUT_ASKING = 48 << 10;
 
+/** Machine code that the driver does not understand: CUDA_ERROR_INVALID_IMAGE, ..._NO_BINARY_FOR_GPU. */
+const FOREIGN: ReadonlySet<number> = new Set([200, 209]);
+
+const foreign = (name: string, version: number, code: number): CudaError => new CudaError("old-driver",
+  `the driver (CUDA ${versionText(version)}) does not understand ${name}: a newer compiler made it`,
+  { code, hint: "update the driver, or point DMN_NVRTC at an NVRTC of the driver's CUDA version" });
+
 /** Loads machine code (a cubin). `name` is for messages. */
 export function loadModule(driver: Driver, cubin: Uint8Array, name: string): Module {
   const created = new BigUint64Array(1);
   // The driver is told no length; text (PTX) would end at a zero.
   const image = new Uint8Array(cubin.length + 1);
   image.set(cubin);
-  driver.check(driver.cuModuleLoadData(created, image), `loading ${name}`);
+  const code = driver.cuModuleLoadData(created, image);
+  if (FOREIGN.has(code)) throw foreign(name, driver.version, code);
+  driver.check(code, `loading ${name}`);
   const [handle] = created;
   const kernels = new Map<string, Kernel>();
   let isOpen = true;
