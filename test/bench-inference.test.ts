@@ -67,7 +67,7 @@ describe("the floor", () => {
 
 describe("rows of the GPU", () => {
   const model = modelNamed("lstm-512x2"), floorOfOne = floor("lstm-512x2", 1);
-  const measured = { model, B: 1, precision: "float16" as const, deviceUs: [40, 42, 41], floor: floorOfOne,
+  const measured = { gpu: "NVIDIA H200, CUDA 13.0", model, B: 1, precision: "float16" as const, deviceUs: [40, 42, 41], floor: floorOfOne,
     windowsUs: [55, 56, 57, 95], ringUs: [45, 46, 47, 90] };
   const peers = [
     { model: "lstm-512x2", B: 1, peer: "PyTorch TorchScript", deviceUs: 410, p50Us: 430, p99Us: 440 },
@@ -76,27 +76,28 @@ describe("rows of the GPU", () => {
 
   test("41 us of the device keep the promise of 45, are 10 and 5 times ahead of two peers, and 3.36 floors of 12.2 us", () => {
     const rows = cudaRows(measured, peers);
-    const device = rows.filter(({ name }) => name === "lstm-512x2 B1 float16: device");
+    const device = rows.filter(({ name }) => name === "lstm-512x2 B1 fp16: device");
     assert.deepEqual(device.map(({ value, maximum, pass, ratio, peer }) => [value, maximum, pass, ratio, peer]),
       [[41, 45, true, 10, "PyTorch TorchScript"], [41, 45, true, 5, "cuDNN"]]);
-    const over = rows.find(({ name }) => name.endsWith("over the floor"));
+    const over = rows.find(({ name }) => name.endsWith(": over the floor"));
     assert.equal(round(over?.value ?? 0, 3), 3.36);
+    assert.match(over?.machine ?? "", /^NVIDIA H200, CUDA 13\.0, \d+ x /);
     assert.equal(over?.note, "floor 12.2 us: 61 steps within a cluster of 16");
   });
 
   test("from host to host: the median 46 is within 41 + 6, the slowest percent 90 stands beside it", () => {
-    const [row] = cudaRows(measured, []).filter(({ name }) => name.endsWith("newest rows"));
+    const [row] = cudaRows(measured, []).filter(({ name }) => name.endsWith("host, new rows"));
     assert.deepEqual([row.value, row.p99, row.maximum, row.pass, row.peer], [46, 90, 47, true, null]);
     assert.match(row.note, /99\.9 of 100: 90 us/);
-    const [wide] = cudaRows({ ...measured, B: 128 }, []).filter(({ name }) => name.endsWith("newest rows"));
+    const [wide] = cudaRows({ ...measured, B: 128 }, []).filter(({ name }) => name.endsWith("host, new rows"));
     assert.equal(wide.maximum, null);
-    const whole = cudaRows(measured, peers).filter(({ name }) => name.endsWith("host to host, whole windows"));
+    const whole = cudaRows(measured, peers).filter(({ name }) => name.endsWith("host, windows"));
     assert.deepEqual(whole.map(({ value, peerValue }) => [value, peerValue]), [[56, 430], [56, 230]]);
   });
 
   test("512 windows in 430 us are 1.19 M predictions/s of 1.1 M promised, 0.84 us each", () => {
     const rows = cudaRows({ ...measured, B: 512, deviceUs: [430] }, []);
-    const [speed] = rows.filter(({ name }) => name === "lstm-512x2 B512 float16: throughput");
+    const [speed] = rows.filter(({ name }) => name === "lstm-512x2 B512 fp16: throughput");
     assert.deepEqual([Math.round(speed.value), speed.target, speed.pass], [1_190_698, 1.1e6, true]);
     const [each] = rows.filter(({ name }) => name.endsWith("per prediction"));
     assert.equal(round(each.value, 2), 0.84);

@@ -62,13 +62,14 @@ const COMPACT = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 4, no
 const formatFigure = (value: number | null): string => value === null ? "-" : COMPACT.format(value);
 
 export function benchText({ rows, notes }: BenchReport): string {
+  const hasSuites = new Set(rows.map(({ suite }) => suite)).size > 1;
   const table = formatTable([
-    { title: "suite" }, { title: "what" }, { title: "value", align: "right" },
+    ...(hasSuites ? [{ title: "suite" }] : []), { title: "what" }, { title: "value", align: "right" },
     { title: "worst", align: "right" }, { title: "unit" }, { title: "limit", align: "right" },
     { title: "" }, { title: "peer" }, { title: "value", align: "right" },
     { title: "ratio", align: "right" },
   ], rows.map((row) => [
-    row.suite, row.name, formatFigure(row.value), formatFigure(row.p99), row.unit,
+    ...(hasSuites ? [row.suite] : []), row.name, formatFigure(row.value), formatFigure(row.p99), row.unit,
     formatFigure(row.maximum ?? row.target), row.pass === null ? "" : row.pass ? "ok" : "MISSED",
     row.peer ?? "-", formatFigure(row.peerValue), row.ratio === null ? "-" : `${row.ratio.toFixed(2)}x`,
   ]));

@@ -34,7 +34,7 @@ BATCHES = {
     "encoder-512x4": (1, 32, 128, 512),
 }
 MODES = ("eager", "script", "hand")
-NAMES = {"eager": "eager", "script": "TorchScript, CUDA graph", "compile": "torch.compile, CUDA graph"}
+NAMES = {"eager": "eager", "script": "TorchScript + graph", "compile": "max-autotune + graph"}
 
 
 class Lstm(nn.Module):
@@ -226,9 +226,8 @@ def measure(model, B, mode, spec):
     error = (step().float() - wanted).abs().max().item()
     if not error < 0.02:
         raise ValueError(f"answers differ by {error}")
-    way = NAMES.get(mode) or ("cuDNN layer by layer, CUDA graph" if isinstance(network, Lstm)
-                              else "torch.compile, last row only, CUDA graph")
-    return figures(f"PyTorch {torch.__version__.split('+')[0]} {way}", step, host, x)
+    way = NAMES.get(mode) or ("cuDNN by layers + graph" if isinstance(network, Lstm) else "compiled last row + graph")
+    return figures(f"{way} (PyTorch {torch.__version__.split('+')[0]})", step, host, x)
 
 
 def measure_onnx(model, B, spec):
@@ -250,7 +249,7 @@ def measure_onnx(model, B, spec):
         session.run_with_iobinding(binding, options)
         return y[:, -1]
 
-    return figures(f"ONNX Runtime {onnxruntime.__version__} CUDA, float32", step, host, x)
+    return figures(f"ONNX Runtime CUDA {onnxruntime.__version__}, float32", step, host, x)
 
 
 def main(spec):

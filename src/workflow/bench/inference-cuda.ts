@@ -81,7 +81,7 @@ Promise<CudaMeasurement[] | null> {
       const count = requestsOf(bench, quantile(deviceUs, 0.5));
       const windowsUs = subject.windows(count), ringUs = subject.rows(count);
       const graph = bindSizes(lastStep(graphOf(model)), { B, T: model.steps });
-      measured.push({ model, B, precision, deviceUs, windowsUs, ringUs,
+      measured.push({ gpu: subjects.gpu, model, B, precision, deviceUs, windowsUs, ringUs,
         floor: floorOf(graph, precision) });
     } catch (error) {
       bench.note(`${model.name} B${B} ${precision}: ${messageOf(error)}`);

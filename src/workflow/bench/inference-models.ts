@@ -1,13 +1,16 @@
 /** The networks of `dmn bench inference`: shapes of the system's latency tables, 60 rows of 200 features. */
 import { architectureNamed } from "../../../models/index.ts";
 import { UserError } from "../../base/error.ts";
+import { random } from "../../base/random.ts";
 import { suggestion } from "../../base/suggest.ts";
 import type { Graph } from "../../graph/graph.ts";
 import { printGraph } from "../../graph/text.ts";
 import type { Settings } from "../../nn/hyperparameter.ts";
-import { collectParameters, initialiseParameters, unflatten } from "../../nn/scope.ts";
+import type { ParameterSpec } from "../../nn/model.ts";
+import { collectParameters } from "../../nn/scope.ts";
 import { inferenceGraph } from "../../nn/train-graph.ts";
 import { encodeOnnx } from "../../runtime/ort/encode.ts";
+import type { Values } from "../../runtime/runtime.ts";
 import { settingsOf } from "../../train/settings.ts";
 
 export interface BenchModel {
@@ -63,7 +66,17 @@ export function exported(model: BenchModel, { carry = false } = {}): Uint8Array 
   const found = architectureNamed(architecture), settings = settingsOf(found, said);
   const specs = collectParameters(found, { features, instruments: 1, B: 1, T: steps }, settings);
   const graph = graphOf(model, { carry });
-  return encodeOnnx(graph, { precision: "float32",
-    parameters: unflatten(specs, initialiseParameters(specs, 0)),
-    metadata: { "dmn.graph": printGraph(graph) } });
+  return encodeOnnx(graph, { precision: "float32", metadata: { "dmn.graph": printGraph(graph) },
+    parameters: Object.fromEntries(specs.map((spec) => [spec.name, randomValues(spec)])) });
+}
+
+/**
+ * Uniform in +-1 / sqrt(fan-in), about what the peers start from: the orthogonal matrices that training
+ * starts from take half a minute at 1024 units. Scales of norms are 1.
+ */
+function randomValues({ name, shape }: ParameterSpec): Values {
+  const stream = random(0, "bench", name), count = shape.reduce((a, b) => a * b, 1);
+  const bound = 1 / Math.sqrt(shape[0]);
+  const draw = name.endsWith("/scale") ? () => 1 : () => bound * (2 * stream.uniform() - 1);
+  return { shape, values: Float32Array.from({ length: count }, draw) };
 }

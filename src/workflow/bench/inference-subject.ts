@@ -4,6 +4,7 @@
  */
 import { random } from "../../base/random.ts";
 import type { Cuda } from "../../runtime/cuda/driver/device.ts";
+import { versionText } from "../../runtime/cuda/driver/driver.ts";
 import { buffersOf } from "../../runtime/cuda/driver/memory.ts";
 import { openEngine, type EngineOptions } from "../../runtime/cuda/engine/engine.ts";
 import { lowerNetwork } from "../../runtime/cuda/engine/lower-network.ts";
@@ -26,6 +27,8 @@ export interface Subject {
   rows(requests: number): number[];
 }
 export interface Subjects {
+  /** "NVIDIA H200, CUDA 13.0" */
+  readonly gpu: string;
   /** A network that is asked about B windows. Throws CudaError and UserError. */
   load(model: BenchModel, bytes: Uint8Array, B: number): Promise<Subject>;
   close(): Promise<void>;
@@ -39,7 +42,9 @@ export interface SubjectOptions extends Pick<EngineOptions, "cuda" | "cacheFolde
 /** Opens the engine, spinning. Throws CudaError where there is no GPU that can be used. */
 export function openSubjects({ lower = lowerNetwork, ...options }: SubjectOptions): Subjects {
   const engine = openEngine({ ...options, lower, mode: "spin" }), { precision } = options;
+  const { facts, driver } = engine.cuda;
   return {
+    gpu: `${facts.name}, CUDA ${versionText(driver.version)}`,
     async load(model, bytes, B) {
       const { name, steps: T, features: F } = model, file = { name, bytes };
       const ring = `${name}, rows`, x = noise(B * T * F);
