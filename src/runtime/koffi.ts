@@ -1,7 +1,7 @@
 /**
  * The one door to koffi, which calls C libraries. It is told how large a stack those may use before any is
- * opened, because afterwards it refuses: NVRTC compiles on that stack, and a deep expression overran the 2 MiB
- * (other threads: 128 KiB) that it has by default.
+ * opened, because afterwards it refuses: NVRTC compiles on that stack, and a deep expression overran the
+ * 2 MiB (on other threads 128 KiB) that it has by default.
  */
 import { createRequire } from "node:module";
 
