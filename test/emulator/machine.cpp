@@ -69,7 +69,8 @@ static const u32 POISON = 0x7fe57fe5;       // not a number as float32, float16 
 static const u32 CANARY = 0x5afe5afe;       // in the last words of every stack
 static const u32 BARRIER_WORD = 0x6ba72d00; // the first word of an mbarrier, plus its phase
 static const u32 WINDOW = 1024;             // where a block's shared memory begins in the window
-static const u32 IDLE_TO_GROW = 3, IDLE_TO_GIVE_UP = 300;
+// Turns of everybody without any news: more blocks are let in, and in the end nobody will ever move.
+static const u32 IDLE_TO_GROW = 3, IDLE_TO_GIVE_UP = 1000;
 
 struct Copy { u8* to; const u8* from; u32 bytes; u32 zeros; const TileMap* map; i32 x, y; };
 template <class T> struct Groups { std::vector<T> open; std::deque<std::vector<T>> closed; };
@@ -147,7 +148,6 @@ static void conclude(Warp& warp, u32 need, Perform perform) {
   }
   warp.meeting &= ~need;
   perform(brought, need);
-  progress++;
 }
 void meet(u32 mask, Perform perform, void* brought) {
   Thread* t = self();
@@ -570,7 +570,7 @@ static void run_warp(Warp& warp) {
   each(warp.lanes, [](Thread& t) { if (t.state == YIELDED) resume(t); });
   for (u32 round = 0, ran = 1; ran != 0 && round < 100000; round++) {
     ran = 0;
-    each(warp.lanes, [&](Thread& t) { if (can_run(t)) { resume(t); ran++; progress++; } });
+    each(warp.lanes, [&](Thread& t) { if (can_run(t)) { resume(t); ran++; } });
   }
 }
 

@@ -23,6 +23,9 @@ DEVICE u32 cluster_rank() { return emulator::current->rank; }
 DEVICE u32 shared_base() { return 1024; }
 DEVICE u8* shared_pointer() { return emulator::current->shared; }
 
+DEVICE u32 cycles_now() { return (u32)clock64(); }
+DEVICE u64 nanoseconds_now() { return emulator::nanoseconds(); }
+
 // --- numbers
 DEVICE u32 bits_of(float x) { return __float_as_uint(x); }
 DEVICE float float_of(u32 x) { return __uint_as_float(x); }
@@ -39,6 +42,7 @@ DEVICE float exp2_fast(float x) { return flushed(exp2f(flushed(x))); }
 DEVICE float reciprocal_fast(float x) { return flushed(1.f / flushed(x)); }
 DEVICE float rsqrt_fast(float x) { return 1.f / sqrtf(flushed(x)); }
 DEVICE float minimum_or_nan(float x, float y) { return isnan(x) || isnan(y) ? __builtin_nanf("") : fminf(x, y); }
+DEVICE float select(bool first, float x, float y) { return first ? x : y; }
 DEVICE float sigmoid_fast(float x) { return reciprocal_fast(1.f + exp2_fast(-1.4426950408889634f * x)); }
 DEVICE float tanh_fast(float x) { return fmaf(2.f, reciprocal_fast(1.f + exp2_fast(-2.8853900817779268f * x)), -1.f); }
 
@@ -113,6 +117,7 @@ DEVICE void store_relaxed(u32* p, u32 x) { emulator::write_global(p, x); }
 DEVICE void add_release(u32* p, u32 x) { emulator::write_global(p, *p + x); }
 DEVICE void store_release_system(u32* p, u32 x) { emulator::write_global(p, x); }
 DEVICE void add_release_system(u32* p, u32 x) { emulator::write_global(p, *p + x); }
+DEVICE u32 add_ordered_system(u32* p, u32 x) { return atomicAdd(p, x); }
 
 // --- launches run one after the other here
 DEVICE void let_dependents_start() {}
