@@ -67,8 +67,8 @@ describe("the floor", () => {
 
 describe("rows of the GPU", () => {
   const model = modelNamed("lstm-512x2"), floorOfOne = floor("lstm-512x2", 1);
-  const measured = { gpu: "NVIDIA H200, CUDA 13.0", model, B: 1, precision: "float16" as const, deviceUs: [40, 42, 41], floor: floorOfOne,
-    windowsUs: [55, 56, 57, 95], ringUs: [45, 46, 47, 90] };
+  const measured = { gpu: "NVIDIA H200, CUDA 13.0", model, B: 1, precision: "float16" as const, floor: floorOfOne,
+    deviceUs: [40, 42, 41], windowsUs: [55, 56, 57, 95], ringUs: [45, 46, 47, 90] };
   const peers = [
     { model: "lstm-512x2", B: 1, peer: "PyTorch TorchScript", deviceUs: 410, p50Us: 430, p99Us: 440 },
     { model: "lstm-512x2", B: 1, peer: "cuDNN", deviceUs: 205, p50Us: 230, p99Us: 240 },
