@@ -378,7 +378,7 @@ describe("the predictor", { skip }, () => {
 
   test("without a driver, with an old one, without a GPU or compiler says one sentence, and answers on the CPU", async () => {
     const cases: readonly (readonly [PredictorOptions, string, RegExp])[] = [
-      [{ libraries: { cuda: "no-such-libcuda.so" } }, "", /^no NVIDIA driver: no-such-libcuda\.so cannot be loaded/],
+      [{ libraries: { cuda: "no-such-libcuda.so" } }, "", /^there is no NVIDIA driver on this machine/],
       [{}, "old-driver", /^the NVIDIA driver is too old: it knows CUDA/],
       [{}, "no-device", /^there is no GPU that can be used/],
       [{ libraries: { ...libraries, nvrtc: "no-such-nvrtc.so" } }, "", /no-such-nvrtc\.so/],

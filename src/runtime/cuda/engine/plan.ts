@@ -76,7 +76,7 @@ export const BUFFERS = {
 } as const;
 
 /** The input that windows are made of. */
-const FEATURES = "features";
+export const FEATURES = "features";
 const FEED: KernelSource = { name: "feed.cu", text: null, defines: {} };
 
 /** The graph that is run: answers of the last step only, at these sizes. */
