@@ -132,12 +132,12 @@ describe("LSTM plans", () => {
     assert.deepEqual(plan?.launches.map(({ grid }) => grid[0]), [128, 128]);
   });
 
-  test("no plan shares a group's blocks: every shape has layers x slices x groups within the GPU", () => {
+  test("no plan shares a group's blocks: every shape has layers x slices x blocks within the GPU", () => {
     for (const B of [1, 2, 5, 16, 33, 64]) {
       for (const H of [70, 128, 384, 512, 768, 1024]) {
         for (const L of [1, 2, 3, 8]) {
-          for (const { layers, slices, groups, tiles, units } of gridShapes(stackOf({ B, H, L }), H200)) {
-            assert.ok(layers * slices * groups <= 132 && slices * tiles * 4 === units, `${B} ${H} ${L}`);
+          for (const { layers, slices, blocks, tiles, units } of gridShapes(stackOf({ B, H, L }), H200)) {
+            assert.ok(layers * slices * blocks <= 132 && slices * tiles * 4 === units, `${B} ${H} ${L}`);
           }
         }
       }

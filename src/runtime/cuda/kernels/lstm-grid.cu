@@ -1,14 +1,19 @@
 // A stack of LSTM layers for small batches: every layer at once, its weights on the chip for the whole run.
 //
-//   block (group, layer, slice): UNITS hidden units (4 gates each) of one layer, for COLUMNS sequences.
+//   block (groups, layer, slice): UNITS hidden units (4 gates each) of one layer, for SETS groups of COLUMNS sequences
 //
 //        x(t) ----> layer 0 slices ==h0(t)==> all slices of layer 0 (step t+1) and of layer 1 (step t)
 //                   layer 1 slices ==h1(t)==> ...                                    wavefront of T + L - 1 steps
 //
 // Blocks exchange hidden states through L2 (lstm.cuh); the launch is cooperative, so that all of them run at once.
-// A warp multiplies all rows of its block by one eighth of K: what it polls is its own B fragments, which go from L2
-// to registers and into the tensor core. The product with the layer below (or x) runs while h(t-1) is on its way, and
+// A warp multiplies all rows of its block by its part of K: what it polls is its own B fragments, which go from L2 to
+// registers and into the tensor core. The product with the layer below (or x) runs while h(t-1) is on its way, and
 // h(t-1) adds to the same accumulators. Partial sums of the warps meet in shared memory; a lane then owns one cell.
+//
+// An exchange takes longer than a step's arithmetic. With SETS = 1 the block waits for it. With more, it works on the
+// other sets meanwhile: four further warps own the cells, so that products and cells of different sets overlap.
+//
+//   WARPS warps:  products of set 0 | of set 1 | of set 0 ...        4 warps:   | cells of set 0 | of set 1 | ...
 //
 // Weights of h are A fragments in registers; those of the input too where both fit (HOLDS_INPUT), else in shared
 // memory. The rows of two tiles of 16 are 8 units: tile 2o has gates i (rows 0-7) and f (8-15), tile 2o+1 o and g.
@@ -22,14 +27,12 @@
 #define HIDDEN 512    // units, a multiple of 32 WARPS
 #define INPUTS 256    // features, padded to a multiple of 32 WARPS
 #define TILES 2       // of 16 rows; even
-#define COLUMNS 8     // sequences of a group: 1, 2, 4, 8 or 16
+#define COLUMNS 8     // sequences of a group: 1, 2, 4 or 8
 #define WARPS 8
+#define SETS 1        // groups of a block: 1, or an even number (sm_90a)
 #endif
 #ifndef DELAY
 #define DELAY 0
-#endif
-#ifndef COPIES
-#define COPIES 1
 #endif
 #ifndef PROFILE
 #define PROFILE 0
@@ -38,20 +41,29 @@
 #define UNITS (TILES * 4)
 #define OCTETS (TILES / 2)
 #define SLICES (HIDDEN / UNITS)
-#define HALVES (COLUMNS > 4 ? COLUMNS / 4 : 1)
-#define FOLDS (COLUMNS > 8 ? 2 : 1)                 // of eight columns, those of the tensor core
+#define HALVES (COLUMNS > 4 ? 2 : 1)
 #define TASKS (OCTETS * HALVES)                     // a warp's worth of cells: 8 units x 4 columns
-#define ROUNDS ((TASKS + WARPS - 1) / WARPS)
-#define REDUCERS (TASKS < WARPS ? TASKS : WARPS)
-#define THREADS (WARPS * 32)
+#define CELL_WARPS (SETS > 1 ? 4 : WARPS)
+#define ROUNDS ((TASKS + CELL_WARPS - 1) / CELL_WARPS)
+#define REDUCERS (TASKS < CELL_WARPS ? TASKS : CELL_WARPS)
+#define THREADS ((WARPS + (SETS > 1 ? 4 : 0)) * 32)
 #define PAIRS_HIDDEN (HIDDEN / (32 * WARPS))        // k-step pairs of a warp
 #define PAIRS_INPUT (INPUTS / (32 * WARPS))
-#define PARTIAL_BYTES (TASKS * 512)                 // of one warp
-#define PARTIALS_BYTES (2 * WARPS * PARTIAL_BYTES)
 #define PAIRS_MAX (PAIRS_INPUT > PAIRS_HIDDEN ? PAIRS_INPUT : PAIRS_HIDDEN)
+#define PARTIAL_BYTES (TASKS * 512)                 // of one warp
+#define BUFFER_BYTES (WARPS * PARTIAL_BYTES)        // of all warps for one set and step
+#define PARTIALS_BYTES (2 * SETS * BUFFER_BYTES)
 #define STRIDE (4 * COLUMNS * 16)                   // bytes of a k-step pair of all columns
 #define HOLDS_INPUT (TILES * (PAIRS_HIDDEN + PAIRS_MAX) * 8 <= 128)
-#define GRID_SHARED (PARTIALS_BYTES + (HOLDS_INPUT ? 0 : WARPS * TILES * PAIRS_MAX * 1024))
+#define CELL_BYTES (SETS * TASKS * 128)              // c of all cells
+#define CELLS_AT PARTIALS_BYTES
+#define WEIGHTS_AT (CELLS_AT + CELL_BYTES)
+#define GRID_SHARED (WEIGHTS_AT + (HOLDS_INPUT ? 0 : WARPS * TILES * PAIRS_MAX * 1024))
+#define DEPTH (SETS > 1 ? 2 : 1)                    // fragments under way
+
+#if SETS > 1
+#include "wgmma.cuh"
+#endif
 
 struct GridArguments {
   const uint4* weights;      // per layer: input, then hidden; each [slice][warp][tile][k-step][lane]
@@ -72,7 +84,7 @@ struct GridArguments {
   u32* done;                 // mapped, or null
   u32* arrivals;             // counts blocks at the end
   i32 B, T, F, H;            // as the caller counts them
-  i32 groups, first_group;   // in all, and of this launch
+  i32 groups, first_group;   // in all (a multiple of SETS), and of this launch
   i32 first_layer, layers, end_layer;   // this launch's layers, of end_layer in all
   i32 head_columns, is_tanh;
   i32 ends;                  // blocks that write results
@@ -85,69 +97,67 @@ struct GridArguments {
 #define H_STEP_BYTES ((u64)HIDDEN / 8 * COLUMNS * 16)
 
 #if PROFILE
-#define STAMP(on, i) if ((on) && slice == 0 && group == 0 && threadIdx.x == 0) a.stamps[layer * 128 + (i)] = cycles_now()
-#define STAMP_NS(on, i) if ((on) && slice == 0 && group == 0 && threadIdx.x == 0) a.stamps[layer * 128 + (i)] = nanoseconds_now()
+#define STAMP(on, i) \
+  if ((on) && at.slice == 0 && at.group == 0 && threadIdx.x % 256 == 0) a.stamps[at.layer * 128 + (i)] = cycles_now()
+#define STAMP_NS(on, i) \
+  if ((on) && at.slice == 0 && at.group == 0 && threadIdx.x == 0) a.stamps[at.layer * 128 + (i)] = nanoseconds_now()
 #else
 #define STAMP(on, i)
 #define STAMP_NS(on, i)
 #endif
 
-DEVICE u64 copy_bytes(const GridArguments& a) { return (X_STEP_BYTES + H_STEP_BYTES * a.end_layer) * a.T; }
+// What a block is: the first of its groups, a layer of the stack, a slice of its units.
+struct Place { u32 group, layer, slice, epoch; };
 
-// Sequence 0 is x, sequence l + 1 the hidden states of layer l; of one group, epoch and copy.
-DEVICE u8* sequence_of(const GridArguments& a, u32 epoch, u32 group, u32 sequence, u32 copy) {
-  const u64 x_bytes = X_STEP_BYTES * a.T, h_bytes = H_STEP_BYTES * a.T;
-  return a.sequences + ((epoch * a.groups + group) * COPIES + copy) * copy_bytes(a)
-    + (sequence ? x_bytes + (sequence - 1) * h_bytes : 0);
+DEVICE u64 group_bytes(const GridArguments& a) { return (X_STEP_BYTES + H_STEP_BYTES * a.end_layer) * a.T; }
+// Sequence 0 is x, sequence l + 1 the hidden states of layer l; of one epoch and group.
+DEVICE u8* sequence_of(const GridArguments& a, u32 epoch, u32 group, u32 sequence) {
+  const u64 before = sequence ? (X_STEP_BYTES + (sequence - 1) * H_STEP_BYTES) * a.T : 0;
+  return a.sequences + (epoch * a.groups + group) * group_bytes(a) + before;
 }
 
-// --- x to 16-bit atoms
+// --- x to 16-bit atoms, a share by each thread of the launch
 DEVICE Eight load_features(const GridArguments& a, u32 group, u32 start, u32 atom) {
   const u32 column = atom % COLUMNS, first = atom / COLUMNS % (INPUTS / 8) * 8, t = atom / (COLUMNS * (INPUTS / 8));
   const u32 b = group * COLUMNS + column, row = start + t >= (u32)a.T ? start + t - a.T : start + t;
-  return load_eight(a.x + ((u64)b * a.T + row) * a.F, first, a.F, b < (u32)a.B && t < (u32)a.T && a.first_layer == 0);
+  return load_eight(a.x + ((u64)b * a.T + row) * a.F, first, a.F, b < (u32)a.B && t < (u32)a.T);
 }
-DEVICE void publish_features(const GridArguments& a, const Eight& features, u8* to, u8* next, u32 atom) {
-  const uint4 v = atom_of(features);
-  UNROLL for (int copy = 0; copy < COPIES; copy++) {
-    const u64 at = copy * copy_bytes(a) + (u64)atom * 16;
-    store_relaxed4(to + at, v);
-    store_relaxed4(next + at, not_yet());
+DEVICE void convert_features(const GridArguments& a, const Place& at) {
+  const u32 start = a.ring_start ? *a.ring_start : 0, atoms = a.T * COLUMNS * (INPUTS / 8);
+  const u32 first = ((at.layer - a.first_layer) * SLICES + at.slice) * THREADS + threadIdx.x;
+  for (u32 atom = first; atom < atoms; atom += a.layers * SLICES * THREADS) {
+    Eight features[SETS];
+    UNROLL for (int set = 0; set < SETS; set++) features[set] = load_features(a, at.group + set, start, atom);
+    UNROLL for (int set = 0; set < SETS; set++) {
+      store_relaxed4(sequence_of(a, at.epoch, at.group + set, 0) + (u64)atom * 16, atom_of(features[set]));
+      store_relaxed4(sequence_of(a, at.epoch ^ 1, at.group + set, 0) + (u64)atom * 16, not_yet());
+    }
   }
 }
 
-// --- fragments from L2
-template <int PAIRS> struct Fragments { uint4 v[FOLDS][PAIRS]; };
-template <int PAIRS> DEVICE void fetch(Fragments<PAIRS>& f, const u8* p) {
-  UNROLL for (int i = 0; i < PAIRS; i++) UNROLL for (int j = 0; j < FOLDS; j++)
-    f.v[j][i] = load_relaxed4(p + i * STRIDE + j * 128);
+// --- products
+template <int PAIRS> DEVICE void fetch(uint4 (&v)[PAIRS], const u8* p) {
+  UNROLL for (int i = 0; i < PAIRS; i++) v[i] = load_relaxed4(p + i * STRIDE);
 }
-template <int PAIRS> DEVICE void await(Fragments<PAIRS>& f, const u8* p) {
+template <int PAIRS> DEVICE void await(uint4 (&v)[PAIRS], const u8* p) {
   for (u32 n = 0;; n++) {
     bool all = true;
-    UNROLL for (int i = 0; i < PAIRS; i++) UNROLL for (int j = 0; j < FOLDS; j++) all = all && has_come(f.v[j][i]);
+    UNROLL for (int i = 0; i < PAIRS; i++) all = all && has_come(v[i]);
     if (__all_sync(0xffffffffu, all)) return;
     if (n > SPIN_MAX) trap();
-    fetch(f, p);
+    fetch(v, p);
   }
 }
-typedef float Sums[FOLDS][TILES][4];
-template <int PAIRS, int ROWS>
-DEVICE void multiply(Sums& sum, const u32 (&weights)[ROWS][4], const Fragments<PAIRS>& f) {
+typedef float Sums[TILES][4];
+template <int PAIRS, int ROWS> DEVICE void multiply(Sums& sum, const u32 (&weights)[ROWS][4], const uint4 (&v)[PAIRS]) {
   UNROLL for (int p = 0; p < PAIRS; p++) UNROLL for (int s = 0; s < 2; s++) UNROLL for (int m = 0; m < TILES; m++)
-    UNROLL for (int j = 0; j < FOLDS; j++) {
-      const uint4& v = f.v[j][p];
-      mma16(sum[j][m], weights[m * 2 * PAIRS + 2 * p + s], s ? v.z : v.x, s ? v.w : v.y);
-    }
+    mma16(sum[m], weights[m * 2 * PAIRS + 2 * p + s], s ? v[p].z : v[p].x, s ? v[p].w : v[p].y);
 }
-template <int PAIRS> DEVICE void multiply_shared(Sums& sum, u32 weights, const Fragments<PAIRS>& f) {
+template <int PAIRS> DEVICE void multiply_shared(Sums& sum, u32 weights, const uint4 (&v)[PAIRS]) {
   UNROLL for (int p = 0; p < PAIRS; p++) UNROLL for (int s = 0; s < 2; s++) UNROLL for (int m = 0; m < TILES; m++) {
     const uint4 w = load_shared4(weights + ((m * 2 * PAIRS + 2 * p + s) * 32) * 16);
     const u32 row[4] = { w.x, w.y, w.z, w.w };
-    UNROLL for (int j = 0; j < FOLDS; j++) {
-      const uint4& v = f.v[j][p];
-      mma16(sum[j][m], row, s ? v.z : v.x, s ? v.w : v.y);
-    }
+    mma16(sum[m], row, s ? v[p].z : v[p].x, s ? v[p].w : v[p].y);
   }
 }
 template <int ROWS> DEVICE void load_weights(u32 (&to)[ROWS][4], const uint4* from) {
@@ -160,196 +170,264 @@ template <int ROWS> DEVICE void load_weights(u32 (&to)[ROWS][4], const uint4* fr
 // Where a cell's four partial gates lie, in 16-byte units: no two lanes of a quarter warp meet in a bank, neither
 // when fragments are stored nor when cells are read.
 DEVICE u32 cell_of(u32 octet, u32 unit, u32 column) {
-  const u32 half = HALVES > 1 ? column >> 2 : 0;
-  return (octet * HALVES + half) * 32 + unit * 4 + ((column & 3) ^ (half & 1));
+  const u32 half = HALVES == 2 ? column >> 2 : 0;
+  return (octet * HALVES + half) * 32 + unit * 4 + ((column & 3) ^ half);
 }
+DEVICE void store_partial(u32 to, const Sums& sum) {
+  const u32 lane = lane_of(), q = lane & 3;
+  UNROLL for (int o = 0; o < OCTETS; o++) UNROLL for (int e = 0; e < 2; e++) {
+    const u32 n = 2 * q + e;
+    const float (&even)[4] = sum[2 * o], (&odd)[4] = sum[2 * o + 1];
+    if (n < COLUMNS) store_shared4(to + cell_of(o, lane >> 2, n) * 16,
+      make_uint4(bits_of(even[e]), bits_of(even[2 + e]), bits_of(odd[e]), bits_of(odd[2 + e])));
+  }
+}
+DEVICE u32 buffer_of(u32 set, u32 t) { return shared_base() + (2 * set + (t & 1)) * BUFFER_BYTES; }
+DEVICE u32 barrier_of(u32 set, u32 t) { return 1 + 2 * set + (t & 1); }
 
-template <int PAIRS> DEVICE void run_layer(const GridArguments& a, u32 group, u32 layer, u32 slice, u32 epoch) {
-  constexpr int ROWS_HIDDEN = TILES * 2 * PAIRS_HIDDEN, ROWS_INPUT = TILES * 2 * PAIRS;
-  const u32 lane = lane_of(), warp = warp_of(), column = lane >> 2, q = lane & 3;
-  const u32 shared = shared_base(), partials = shared, shared_weights = shared + PARTIALS_BYTES;
-
-  // Weights of one layer above the first take (2 HIDDEN) rows; layer 0 takes INPUTS + HIDDEN.
-  const u64 per_hidden = (u64)HIDDEN * HIDDEN / 2, per_input = (u64)HIDDEN * INPUTS / 2;   // uint4 units: 4 H K / 8
-  const uint4* input_at = a.weights + (layer ? per_input + per_hidden + (layer - 1) * 2 * per_hidden : 0);
-  const uint4* hidden_at = input_at + (layer ? per_hidden : per_input);
-  const u32 own = slice * WARPS + warp;
-
-  // Its loads first: they need longest.
-  const u32 start = a.ring_start ? *a.ring_start : 0;
-  u8* x_to = sequence_of(a, epoch, group, 0, 0);
-  u8* x_next = sequence_of(a, epoch ^ 1, group, 0, 0);
-  const u32 atoms = a.first_layer == 0 ? a.T * COLUMNS * (INPUTS / 8) : 0, stride = a.layers * SLICES * THREADS;
-  u32 atom = ((layer - a.first_layer) * SLICES + slice) * THREADS + threadIdx.x;
-  Eight features = load_features(a, group, start, atom);
-
+// A warp's weights of one layer, and where its B fragments come from.
+template <int PAIRS> struct Products {
+  static constexpr int ROWS_HIDDEN = TILES * 2 * PAIRS_HIDDEN, ROWS_INPUT = TILES * 2 * PAIRS;
   u32 hidden_weights[ROWS_HIDDEN][4];
   u32 input_weights[HOLDS_INPUT ? ROWS_INPUT : 1][4];
-  if constexpr (HOLDS_INPUT) load_weights(input_weights, input_at + (u64)own * ROWS_INPUT * 32 + lane);
-  else {
-    const uint4* from = input_at + (u64)own * ROWS_INPUT * 32 + lane;
-    for (int i = 0; i < ROWS_INPUT; i++)
-      copy_async(shared_weights + ((warp * ROWS_INPUT + i) * 32 + lane) * 16, from + i * 32);
-    copy_async_commit();
-  }
-  load_weights(hidden_weights, hidden_at + (u64)own * ROWS_HIDDEN * 32 + lane);
-  for (; atom < atoms; atom += stride) {
-    publish_features(a, features, x_to, x_next, atom);
-    features = load_features(a, group, start, atom + stride);
-  }
-  if constexpr (!HOLDS_INPUT) copy_async_wait<0>();
-  const u32 own_input = shared_weights + (warp * ROWS_INPUT * 32 + lane) * 16;
+  u32 shared_weights;
+  const u8* input_from;
+  const u8* hidden_from;
+  uint4 input[DEPTH][PAIRS], hidden[DEPTH][PAIRS_HIDDEN];
 
-  // Cells of this lane: (octet, unit), column; columns past the group repeat its first.
-  float c[ROUNDS], h[ROUNDS]; float4 bias[ROUNDS];
-  UNROLL for (int r = 0; r < ROUNDS; r++) {
-    const u32 task = warp + r * WARPS, unit = slice * UNITS + task / HALVES * 8 + (lane >> 2);
-    const u32 b = group * COLUMNS + task % HALVES * 4 + q;
-    c[r] = h[r] = 0.f;
-    if (task < TASKS) {
-      bias[r] = a.bias[layer * HIDDEN + unit];
-      if (a.c0 && q < COLUMNS && b < (u32)a.B && unit < (u32)a.H) c[r] = a.c0[((u64)layer * a.B + b) * a.H + unit];
+  __device__ __forceinline__ void start(const GridArguments& a, const Place& at) {
+    const u32 lane = lane_of(), warp = warp_of(), own = at.slice * WARPS + warp, column = (lane >> 2) % COLUMNS;
+    const u64 per_hidden = (u64)HIDDEN * HIDDEN / 2, per_input = (u64)HIDDEN * INPUTS / 2;   // uint4: 4 H K / 8
+    const u64 before = at.layer ? per_input + per_hidden + (at.layer - 1) * 2 * per_hidden : 0;
+    const uint4* input_at = a.weights + before + (u64)own * ROWS_INPUT * 32 + lane;
+    const uint4* hidden_at = a.weights + before + (at.layer ? per_hidden : per_input) + (u64)own * ROWS_HIDDEN * 32 + lane;
+    shared_weights = shared_base() + WEIGHTS_AT + (warp * ROWS_INPUT * 32 + lane) * 16;
+    if constexpr (HOLDS_INPUT) load_weights(input_weights, input_at);
+    else {
+      for (int i = 0; i < ROWS_INPUT; i++) copy_async(shared_weights + i * 512, input_at + i * 32);
+      copy_async_commit();
+    }
+    load_weights(hidden_weights, hidden_at);
+    if constexpr (!HOLDS_INPUT) copy_async_wait<0>();
+    const u32 q = lane & 3;
+    input_from = sequence_of(a, at.epoch, at.group, at.layer) + ((warp * PAIRS * 4 + q) * COLUMNS + column) * 16;
+    hidden_from = sequence_of(a, at.epoch, at.group, at.layer + 1)
+      + ((warp * PAIRS_HIDDEN * 4 + q) * COLUMNS + column) * 16;
+  }
+};
+
+// The products of one set and step, from fragments that may still be on their way; then the next set's are asked for.
+template <int PAIRS> DEVICE void multiply_step(const GridArguments& a, const Place& at, Products<PAIRS>& w, i32 t,
+  u32 set, const u32 way, u32 not_before) {
+  constexpr u32 LAST = SETS - 1;
+  const u64 input_step = at.layer ? H_STEP_BYTES : X_STEP_BYTES, group = group_bytes(a);
+  uint4 (&input)[PAIRS] = w.input[way];
+  uint4 (&hidden)[PAIRS_HIDDEN] = w.hidden[way];
+  const u8* hidden_from = w.hidden_from + set * group + (t - 1) * H_STEP_BYTES;
+  const bool probe = t == a.T / 2 && set == 0;
+  Sums sum;
+  UNROLL for (int m = 0; m < TILES; m++) UNROLL for (int e = 0; e < 4; e++) sum[m][e] = 0.f;
+  STAMP(probe, 64);
+  await(input, w.input_from + set * group + t * input_step);
+  STAMP(probe, 65);
+  if constexpr (HOLDS_INPUT) multiply<PAIRS>(sum, w.input_weights, input);
+  else multiply_shared<PAIRS>(sum, w.shared_weights, input);
+  STAMP(probe, 66);
+  // With one set, asking before h can have come costs a round trip and slows the others' answers.
+  if (SETS == 1 && t > 0) {
+    if (DELAY) while ((i32)(cycles_now() - not_before) < 0) {}
+    fetch(hidden, hidden_from);
+  }
+  if (t > 0) await(hidden, hidden_from);
+  else if (a.h0) {
+    const u32 lane = lane_of(), b = (at.group + set) * COLUMNS + (lane >> 2) % COLUMNS;
+    UNROLL for (int p = 0; p < PAIRS_HIDDEN; p++) {
+      const u32 unit = (warp_of() * PAIRS_HIDDEN + p) * 32 + (lane & 3) * 8;
+      hidden[p] = atom_of(load_eight(a.h0 + ((u64)at.layer * a.B + b) * a.H, unit, a.H, b < (u32)a.B));
     }
   }
+  STAMP(probe, 67);
+  const i32 next_t = set == LAST ? t + 1 : t;
+  const u32 next = set == LAST ? 0 : set + 1;
+  if constexpr (SETS > 1) if (next_t < a.T) {
+    fetch(w.input[way ^ 1], w.input_from + next * group + next_t * input_step);
+    if (next_t > 0) fetch(w.hidden[way ^ 1], w.hidden_from + next * group + (next_t - 1) * H_STEP_BYTES);
+  }
+  if (t > 0 || a.h0) multiply<PAIRS_HIDDEN>(sum, w.hidden_weights, hidden);
+  if (SETS == 1 && next_t < a.T) fetch(input, w.input_from + next_t * input_step);
+  STAMP(probe, 68);
+  store_partial(buffer_of(set, t) + warp_of() * PARTIAL_BYTES, sum);
+}
 
-  const u64 input_step = layer ? H_STEP_BYTES : X_STEP_BYTES;
-  const u32 column_read = column % COLUMNS, copy = slice % COPIES;
-  const u8* input_from = sequence_of(a, epoch, group, layer, copy) + ((warp * PAIRS * 4 + q) * COLUMNS + column_read) * 16;
-  u8* own_sequence = sequence_of(a, epoch, group, layer + 1, 0);
-  u8* next_sequence = sequence_of(a, epoch ^ 1, group, layer + 1, 0);
-  const u8* hidden_from = sequence_of(a, epoch, group, layer + 1, copy) + ((warp * PAIRS_HIDDEN * 4 + q) * COLUMNS + column_read) * 16;
+// --- cells: a lane owns (unit, column) of each of its warp's tasks; columns past the group repeat its first
+DEVICE u32 unit_of(const Place& at, u32 task) { return at.slice * UNITS + task / HALVES * 8 + (lane_of() >> 2); }
+DEVICE u32 column_of(u32 task) { return task % HALVES * 4 + (COLUMNS < 4 ? lane_of() % COLUMNS : lane_of() & 3); }
 
-  u32 not_before = cycles_now();
-  Fragments<PAIRS> input;
-  Fragments<PAIRS_HIDDEN> hidden;
-  fetch(input, input_from);
-  for (i32 t = 0; t < a.T; t++) {
-    STAMP_NS(t < 64, t);
-    const bool probe = t == a.T / 2;
-    STAMP(probe, 64);
-    Sums sum;
-    UNROLL for (int j = 0; j < FOLDS; j++) UNROLL for (int m = 0; m < TILES; m++)
-      UNROLL for (int e = 0; e < 4; e++) sum[j][m][e] = 0.f;
-    await(input, input_from + t * input_step);
-    STAMP(probe, 65);
-    if constexpr (HOLDS_INPUT) multiply<PAIRS>(sum, input_weights, input);
-    else multiply_shared<PAIRS>(sum, own_input, input);
-    STAMP(probe, 66);
-    if (t > 0) {
-      if (DELAY) while ((i32)(cycles_now() - not_before) < 0) {}
-      fetch(hidden, hidden_from + (t - 1) * H_STEP_BYTES);
-      await(hidden, hidden_from + (t - 1) * H_STEP_BYTES);
-      STAMP(probe, 67);
-      multiply<PAIRS_HIDDEN>(sum, hidden_weights, hidden);
-    } else if (a.h0) {
+// Where a lane keeps its c.
+DEVICE u32 state_of(u32 task, u32 set) { return shared_base() + CELLS_AT + ((set * TASKS + task) * 32 + lane_of()) * 4; }
+
+DEVICE void start_cells(const GridArguments& a, const Place& at, u32 warp) {
+  for (u32 set = 0; set < SETS; set++) for (u32 task = warp; task < TASKS; task += CELL_WARPS) {
+    const u32 b = (at.group + set) * COLUMNS + column_of(task), unit = unit_of(at, task);
+    const bool is_given = a.c0 && b < (u32)a.B && unit < (u32)a.H;
+    store_shared(state_of(task, set), is_given ? bits_of(a.c0[((u64)at.layer * a.B + b) * a.H + unit]) : 0);
+  }
+}
+DEVICE void load_bias(const GridArguments& a, const Place& at, float4 (&bias)[ROUNDS], u32 warp) {
+  UNROLL for (int r = 0; r < ROUNDS; r++) {
+    const u32 task = warp + r * CELL_WARPS;
+    if (task < TASKS) bias[r] = a.bias[at.layer * HIDDEN + unit_of(at, task)];
+  }
+}
+
+DEVICE void store_states(const GridArguments& a, const Place& at, u32 task, u32 set, float h, float c) {
+  const u32 unit = unit_of(at, task), n = task % HALVES * 4 + (lane_of() & 3), b = (at.group + set) * COLUMNS + n;
+  if (n >= COLUMNS || b >= (u32)a.B || unit >= (u32)a.H) return;
+  const u64 state = ((u64)at.layer * a.B + b) * a.H + unit;
+  if (a.last && at.layer == (u32)a.end_layer - 1) a.last[(u64)b * a.H + unit] = h;
+  if (a.hn) a.hn[state] = h;
+  if (a.cn) a.cn[state] = c;
+}
+
+// Sums what the warps found, steps the cells and publishes h(t).
+DEVICE void step_cells(const GridArguments& a, const Place& at, const float4 (&biases)[ROUNDS], u32 warp, i32 t,
+  u32 set) {
+  const u32 lane = lane_of(), q = lane & 3;
+  const bool probe = t == a.T / 2 && set == 0;
+  UNROLL for (int r = 0; r < ROUNDS; r++) {
+    const u32 task = warp + r * CELL_WARPS, octet = task / HALVES;
+    if (task >= TASKS) break;
+    const u32 from = buffer_of(set, t) + cell_of(octet, lane >> 2, column_of(task)) * 16;
+    float c = float_of(load_shared(state_of(task, set)));
+    uint4 z[WARPS];
+    UNROLL for (int w = 0; w < WARPS; w++) z[w] = load_shared4(from + w * PARTIAL_BYTES);
+    UNROLL for (int s = 1; s < WARPS; s *= 2) UNROLL for (int w = 0; w + s < WARPS; w += 2 * s) {
+      z[w].x = bits_of(float_of(z[w].x) + float_of(z[w + s].x));
+      z[w].y = bits_of(float_of(z[w].y) + float_of(z[w + s].y));
+      z[w].z = bits_of(float_of(z[w].z) + float_of(z[w + s].z));
+      z[w].w = bits_of(float_of(z[w].w) + float_of(z[w + s].w));
+    }
+    const float4 bias = biases[r];
+    const float h = cell_step(float_of(z[0].x) + bias.x, float_of(z[0].y) + bias.y, float_of(z[0].z) + bias.z,
+      float_of(z[0].w) + bias.w, c);
+    store_shared(state_of(task, set), bits_of(c));
+    if (t == a.T - 1) store_states(a, at, task, set, h, c);
+    STAMP(probe, 70);
+    // Lane (row, q) now gets units 2q, 2q+1 of column row/2; even rows publish them, odd rows re-arm the other epoch.
+    const u32 word = transpose_matrix(pack16(h, h)), row = lane >> 2, column = task % HALVES * 4 + (row >> 1);
+    if (column >= COLUMNS) continue;
+    u8* to = sequence_of(a, at.epoch ^ (row & 1), at.group + set, at.layer + 1) + t * H_STEP_BYTES;
+    store_relaxed((u32*)(to + ((at.slice * OCTETS + octet) * COLUMNS + column) * 16) + q, row & 1 ? NOT_YET : word);
+    STAMP(probe, 71);
+    const u32 b = (at.group + set) * COLUMNS + column, unit = at.slice * UNITS + octet * 8 + 2 * q;
+    if (a.all && at.layer == (u32)a.end_layer - 1 && !(row & 1) && b < (u32)a.B && unit < (u32)a.H)
+      *(u32*)(a.all + ((u64)t * a.B + b) * a.H + unit) = word;
+  }
+}
+
+// The last layer of a launch, once all its blocks have h(T-1): slice s computes head columns s, s + SLICES, ...; slice 0
+// has learnt that all blocks of its groups have read the epoch.
+template <int PAIRS> DEVICE void finish(const GridArguments& a, const Place& at, Products<PAIRS>& w) {
+  const bool has_head = a.head && at.layer == (u32)a.end_layer - 1;
+  if (at.slice != 0 && !(has_head && at.slice < (u32)a.head_columns)) return;
+  const u32 lane = lane_of(), warp = warp_of(), q = lane & 3, sums = shared_base();
+  for (u32 set = 0; set < SETS; set++) {
+    uint4 (&hidden)[PAIRS_HIDDEN] = w.hidden[0];
+    const u8* from = w.hidden_from + set * group_bytes(a) + (a.T - 1) * H_STEP_BYTES;
+    fetch(hidden, from);
+    await(hidden, from);
+    for (u32 out = at.slice; has_head && out < (u32)a.head_columns; out += SLICES) {
+      const float* weights = a.head_weights + (u64)out * HIDDEN + warp * PAIRS_HIDDEN * 32 + q * 8;
+      float dot = 0.f;
       UNROLL for (int p = 0; p < PAIRS_HIDDEN; p++) {
-       UNROLL for (int j = 0; j < FOLDS; j++) {
-        const u32 unit = (warp * PAIRS_HIDDEN + p) * 32 + q * 8, b = group * COLUMNS + j * 8 + column_read;
-        hidden.v[j][p] = atom_of(load_eight(a.h0 + ((u64)layer * a.B + b) * a.H, unit, a.H, b < (u32)a.B));
-      }}
-      multiply<PAIRS_HIDDEN>(sum, hidden_weights, hidden);
-    }
-    STAMP(probe, 68);
-    const u32 buffer = partials + (t & 1) * (WARPS * PARTIAL_BYTES), mine = buffer + warp * PARTIAL_BYTES;
-    UNROLL for (int j = 0; j < FOLDS; j++) UNROLL for (int o = 0; o < OCTETS; o++) UNROLL for (int e = 0; e < 2; e++) {
-      const u32 n = j * 8 + 2 * q + e;
-      const float (&even)[4] = sum[j][2 * o], (&odd)[4] = sum[j][2 * o + 1];
-      if (n < COLUMNS) store_shared4(mine + cell_of(o, column, n) * 16,
-        make_uint4(bits_of(even[e]), bits_of(even[2 + e]), bits_of(odd[e]), bits_of(odd[2 + e])));
-    }
-    if (t + 1 < a.T) fetch(input, input_from + (t + 1) * input_step);
-    if (warp < REDUCERS || DELAY) block_barrier_sync(1 + (t & 1), THREADS);
-    else block_barrier_arrive(1 + (t & 1), THREADS);
-    if (DELAY) not_before = cycles_now() + DELAY;
-    STAMP(probe, 69);
-    UNROLL for (int r = 0; r < ROUNDS; r++) {
-      const u32 task = warp + r * WARPS, octet = task / HALVES, n = task % HALVES * 4 + (COLUMNS < 4 ? q % COLUMNS : q);
-      if (task >= TASKS) break;
-      const u32 cell = buffer + cell_of(octet, lane >> 2, n) * 16;
-      uint4 z[WARPS];
-      UNROLL for (int w = 0; w < WARPS; w++) z[w] = load_shared4(cell + w * PARTIAL_BYTES);
-      UNROLL for (int s = 1; s < WARPS; s *= 2) UNROLL for (int w = 0; w + s < WARPS; w += 2 * s) {
-        z[w].x = bits_of(float_of(z[w].x) + float_of(z[w + s].x));
-        z[w].y = bits_of(float_of(z[w].y) + float_of(z[w + s].y));
-        z[w].z = bits_of(float_of(z[w].z) + float_of(z[w + s].z));
-        z[w].w = bits_of(float_of(z[w].w) + float_of(z[w + s].w));
+        const u32 v[4] = { hidden[p].x, hidden[p].y, hidden[p].z, hidden[p].w };
+        UNROLL for (int i = 0; i < 8; i++)
+          dot = fmaf(unpack16(v[i >> 1] >> (i & 1) * 16), weights[p * 32 + i], dot);
       }
-      h[r] = cell_step(float_of(z[0].x) + bias[r].x, float_of(z[0].y) + bias[r].y, float_of(z[0].z) + bias[r].z,
-        float_of(z[0].w) + bias[r].w, c[r]);
-      STAMP(probe, 70);
-      // Lane (row, q) now gets units 2q, 2q+1 of column row/2; even rows publish them, odd rows re-arm the other epoch.
-      const u32 word = transpose_matrix(pack16(h[r], h[r]));
-      const u32 row = lane >> 2, to_column = task % HALVES * 4 + (row >> 1);
-      if (to_column < COLUMNS) {
-        u8* to = (row & 1 ? next_sequence : own_sequence) + t * H_STEP_BYTES;
-        UNROLL for (int copy = 0; copy < COPIES; copy++) store_relaxed((u32*)(to + copy * copy_bytes(a)
-          + ((slice * OCTETS + octet) * COLUMNS + to_column) * 16) + q, row & 1 ? NOT_YET : word);
-        STAMP(probe, 71);
-        const u32 b = group * COLUMNS + to_column, unit = slice * UNITS + octet * 8 + 2 * q;
-        if (a.all && layer == (u32)a.end_layer - 1 && !(row & 1) && b < (u32)a.B && unit < (u32)a.H)
-          *(u32*)(a.all + ((u64)t * a.B + b) * a.H + unit) = word;
-      }
-    }
-    STAMP(probe, 72);
-  }
-  STAMP_NS(true, 80);
-
-  UNROLL for (int r = 0; r < ROUNDS; r++) {
-    const u32 task = warp + r * WARPS, unit = slice * UNITS + task / HALVES * 8 + (lane >> 2);
-    const u32 n = task % HALVES * 4 + q, b = group * COLUMNS + n;
-    if (task >= TASKS || n >= COLUMNS || b >= (u32)a.B || unit >= (u32)a.H) continue;
-    if (a.last && layer == (u32)a.end_layer - 1) a.last[(u64)b * a.H + unit] = h[r];
-    if (a.hn) a.hn[((u64)layer * a.B + b) * a.H + unit] = h[r];
-    if (a.cn) a.cn[((u64)layer * a.B + b) * a.H + unit] = c[r];
-  }
-  if (layer != (u32)(a.first_layer + a.layers) - 1) return;
-
-  // The last layer of this launch. Slice s computes head columns s, s + SLICES, ...; slice 0 also learns here that all
-  // blocks of its group have read the epoch.
-  const bool has_head = a.head && layer == (u32)a.end_layer - 1;
-  if (slice == 0 || (has_head && slice < (u32)a.head_columns)) {
-    fetch(hidden, hidden_from + (a.T - 1) * H_STEP_BYTES);
-    await(hidden, hidden_from + (a.T - 1) * H_STEP_BYTES);
-    for (u32 out = slice; has_head && out < (u32)a.head_columns; out += SLICES) {
-      const float* w = a.head_weights + (u64)out * HIDDEN + warp * PAIRS_HIDDEN * 32 + q * 8;
-      __syncthreads();
-      UNROLL for (int j = 0; j < FOLDS; j++) {
-        float dot = 0.f;
-        UNROLL for (int p = 0; p < PAIRS_HIDDEN; p++) {
-          const u32 v[4] = { hidden.v[j][p].x, hidden.v[j][p].y, hidden.v[j][p].z, hidden.v[j][p].w };
-          UNROLL for (int i = 0; i < 4; i++) {
-            dot = fmaf(unpack16(v[i]), w[p * 32 + 2 * i], dot);
-            dot = fmaf(unpack16(v[i] >> 16), w[p * 32 + 2 * i + 1], dot);
-          }
-        }
-        dot += shuffle_xor(dot, 1);
-        dot += shuffle_xor(dot, 2);
-        if (q == 0) store_shared(partials + ((warp * FOLDS + j) * 8 + column) * 4, bits_of(dot));
-      }
-      __syncthreads();
-      const u32 b = group * COLUMNS + threadIdx.x;
+      dot += shuffle_xor(dot, 1);
+      dot += shuffle_xor(dot, 2);
+      block_barrier_sync(15, WARPS * 32);
+      if (q == 0) store_shared(sums + (warp * 8 + (lane >> 2)) * 4, bits_of(dot));
+      block_barrier_sync(15, WARPS * 32);
+      const u32 b = (at.group + set) * COLUMNS + threadIdx.x;
       if (threadIdx.x < COLUMNS && b < (u32)a.B) {
         float z = a.head_bias[out];
-        UNROLL for (int w = 0; w < WARPS; w++)
-          z += float_of(load_shared(partials + (w * FOLDS * 8 + threadIdx.x) * 4));
+        UNROLL for (int other = 0; other < WARPS; other++)
+          z += float_of(load_shared(sums + (other * 8 + threadIdx.x) * 4));
         a.head[(u64)b * a.head_columns + out] = a.is_tanh ? tanh_fast(z) : z;
       }
     }
   }
+}
+
+template <int PAIRS> DEVICE void run_layer(const GridArguments& a, const Place& at) {
+  const u32 warp = warp_of();
+  const bool is_last = at.layer == (u32)(a.first_layer + a.layers) - 1;
+#if SETS > 1
+  if (warp >= WARPS) {
+    registers_fewer<88>();
+    float4 bias[ROUNDS];
+    load_bias(a, at, bias, warp - WARPS);
+    start_cells(a, at, warp - WARPS);
+    for (i32 t = 0; t < a.T; t++) ROLLED for (u32 set = 0; set < SETS; set++) {
+      block_barrier_sync(barrier_of(set, t), THREADS);
+      STAMP(t == a.T / 2 && set == 0, 73);
+      step_cells(a, at, bias, warp - WARPS, t, set);
+      STAMP(t == a.T / 2 && set == 0, 74);
+    }
+  } else {
+    registers_more<208>();
+    Products<PAIRS> w;
+    w.start(a, at);
+    fetch(w.input[0], w.input_from);
+    for (i32 t = 0; t < a.T; t++) {
+      STAMP_NS(t < 60, t);
+      ROLLED for (u32 pair = 0; pair < SETS; pair += 2) UNROLL for (u32 i = 0; i < 2; i++) {
+        multiply_step<PAIRS>(a, at, w, t, pair + i, i, 0);
+        block_barrier_arrive(barrier_of(pair + i, t), THREADS);
+      }
+      STAMP(t == a.T / 2, 72);
+    }
+    if (is_last) finish<PAIRS>(a, at, w);
+  }
+#else
+  Products<PAIRS> w;
+  float4 bias[ROUNDS];
+  w.start(a, at);
+  load_bias(a, at, bias, warp);
+  start_cells(a, at, warp);
+  fetch(w.input[0], w.input_from);
+  u32 not_before = cycles_now();
+  for (i32 t = 0; t < a.T; t++) {
+    STAMP_NS(t < 60, t);
+    multiply_step<PAIRS>(a, at, w, t, 0, 0, not_before);
+    if (warp < REDUCERS || DELAY) block_barrier_sync(barrier_of(0, t), THREADS);
+    else block_barrier_arrive(barrier_of(0, t), THREADS);
+    not_before = cycles_now() + DELAY;
+    if (warp < REDUCERS) step_cells(a, at, bias, warp, t, 0);
+    STAMP(t == a.T / 2, 72);
+  }
+  if (is_last) finish<PAIRS>(a, at, w);
+#endif
+  STAMP_NS(true, 80);
+  if (!is_last) return;
   __syncthreads();
   if (threadIdx.x == 0) {
-    if (slice == 0) a.epoch[group] = epoch ^ 1;
-    const bool ends = layer == (u32)a.end_layer - 1 && (a.last || a.all || slice < (u32)a.head_columns);
+    if (at.slice == 0) UNROLL for (int set = 0; set < SETS; set++) a.epoch[at.group + set] = at.epoch ^ 1;
+    const bool ends = at.layer == (u32)a.end_layer - 1 && (a.last || a.all || at.slice < (u32)a.head_columns);
     if (ends) tell_host(a.done, a.arrivals, a.ends);
   }
   STAMP_NS(true, 81);
 }
 
-// Grid: groups x layers x SLICES blocks, slices fastest.
+// Grid: groups / SETS x layers x SLICES blocks, slices fastest.
 KERNEL(THREADS, lstm_grid, GridArguments) {
-  const u32 slice = blockIdx.x % SLICES, layer = blockIdx.x / SLICES % a.layers + a.first_layer;
-  const u32 group = blockIdx.x / (SLICES * a.layers) + a.first_group;
-  const u32 epoch = load_relaxed(a.epoch + group) & 1;
-  if (layer == 0) run_layer<PAIRS_INPUT>(a, group, layer, slice, epoch);
-  else run_layer<PAIRS_HIDDEN>(a, group, layer, slice, epoch);
+  Place at;
+  at.slice = blockIdx.x % SLICES;
+  at.layer = blockIdx.x / SLICES % a.layers + a.first_layer;
+  at.group = blockIdx.x / (SLICES * a.layers) * SETS + a.first_group;
+  at.epoch = load_relaxed(a.epoch + at.group) & 1;
+  if (a.first_layer == 0) convert_features(a, at);
+  if (at.layer == 0) run_layer<PAIRS_INPUT>(a, at);
+  else run_layer<PAIRS_HIDDEN>(a, at);
 }

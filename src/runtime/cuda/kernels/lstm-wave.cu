@@ -105,10 +105,9 @@ DEVICE u32 unit_at(u32 unit) { return unit * 16; }
 DEVICE void store_partial(u32 to, const float (&sum)[TILES][4], u32 lane) {
   const u32 g = lane >> 2, q = lane & 3;
   float v[4];
-  UNROLL for (int j = 0; j < 2; j++) {
-    v[j] = q == 0 ? sum[0][2 * j] : q == 1 ? sum[2][2 * j] : q == 2 ? sum[4][2 * j] : sum[6][2 * j];
-    v[2 + j] = q == 0 ? sum[1][2 * j] : q == 1 ? sum[3][2 * j] : q == 2 ? sum[5][2 * j] : sum[7][2 * j];
-  }
+  UNROLL for (int half = 0; half < 2; half++) UNROLL for (int j = 0; j < 2; j++)
+    v[2 * half + j] = select(q & 2, select(q & 1, sum[6 + half][2 * j], sum[4 + half][2 * j]),
+      select(q & 1, sum[2 + half][2 * j], sum[half][2 * j]));
   store_shared4(to + unit_at(8 * q + (g ^ 2 * q)), make_uint4(bits_of(v[0]), bits_of(v[1]), bits_of(v[2]), bits_of(v[3])));
 }
 DEVICE float4 sum_partials(u32 from, u32 lane) {

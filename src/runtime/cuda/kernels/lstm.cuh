@@ -26,6 +26,7 @@ DEVICE u32 pack16(float low, float high) { return to_half2(low, high); }
 DEVICE float unpack16(u32 x) { return from_half((u16)x); }
 #endif
 
+#define ROLLED _Pragma("unroll 1")
 #define NOT_YET 0xffffffffu
 
 DEVICE uint4 not_yet() { return make_uint4(NOT_YET, NOT_YET, NOT_YET, NOT_YET); }

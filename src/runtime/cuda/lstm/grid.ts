@@ -17,65 +17,83 @@ export interface GridShape {
   readonly warps: number;
   /** Tiles of 16 gate rows of a block: a block owns 4 units for each. */
   readonly tiles: number;
-  /** Sequences of a group: 1, 2, 4 or 8. */
+  /** Sequences of a group: 1, 2, 4 or 8; groups of a block, which it works on in turn: 1, 2, 4 or 6. */
   readonly columns: number;
+  readonly sets: number;
+  /** Blocks of a layer and set of groups; layers of a launch; sets of groups of a launch, and in all. */
   readonly slices: number;
   readonly layers: number;
-  readonly groups: number;
+  readonly blocks: number;
+  readonly allBlocks: number;
   readonly sharedBytes: number;
+  /** What a run takes, microseconds: measured steps, see `stepUs`. */
+  readonly estimateUs: number;
 }
 
-const TILES = [2, 4, 8] as const;
+const TILES = [2, 4, 8] as const, SETS = [1, 2, 4, 6] as const;
 
-/**
- * Shapes that fit the device, the fastest first: fewer launches, then fewer rows per block (a step's time is the
- * exchange, about 0.7 us, plus what a block multiplies and adds up).
- */
-export function gridShapes({ B, F, H, L }: LstmStack, device: DeviceFacts): GridShape[] {
+/** Shapes that fit the device, the fastest first. */
+export function gridShapes({ B, T, F, H, L }: LstmStack, device: DeviceFacts): GridShape[] {
   const warps = H > 128 && Math.ceil(H / 128) % 2 === 0 ? 8 : 4, multiple = 32 * warps;
   const units = Math.ceil(H / multiple) * multiple, inputs = Math.ceil(F / multiple) * multiple;
-  const columns = B > 4 ? 8 : B > 2 ? 4 : B;
-  const shapes: GridShape[] = [];
+  const columns = B > 4 ? 8 : B > 2 ? 4 : B, shapes: GridShape[] = [];
   for (let passes = 1; passes <= L; passes++) {
     const layers = Math.ceil(L / passes);
     if (Math.ceil(L / layers) !== passes) continue;
     for (const tiles of TILES) {
-      const slices = units / (4 * tiles), groupsMax = Math.floor(device.multiprocessors / (layers * slices));
-      const sharedBytes = gridSharedBytes(units, inputs, warps, tiles, columns);
-      if (units % (4 * tiles) !== 0 || groupsMax < 1 || sharedBytes > device.sharedBytesMax) continue;
-      if (tiles * (units / (32 * warps)) * 8 > 128) continue;
-      shapes.push({ units, inputs, warps, tiles, columns, slices, layers, sharedBytes,
-        groups: Math.min(groupsMax, Math.ceil(B / columns)) });
+      for (const sets of SETS) {
+        const slices = units / (4 * tiles), allBlocks = Math.ceil(B / (columns * sets));
+        const blocks = Math.min(Math.floor(device.multiprocessors / (layers * slices)), allBlocks);
+        const memory = gridMemory(units, inputs, warps, tiles, columns, sets);
+        if (blocks < 1 || units % (4 * tiles) !== 0 || memory.bytes > device.sharedBytesMax) continue;
+        if (tiles * (units / (32 * warps)) * 8 > 128) continue;
+        // Sets need registers to spare, and a way to share them out unevenly (sm_90a).
+        if (sets > 1 && (device.capability !== 90 || columns < 8 || !memory.holdsInput)) continue;
+        const rounds = Math.ceil(allBlocks / blocks) * passes;
+        shapes.push({ units, inputs, warps, tiles, columns, sets, slices, layers, blocks, allBlocks,
+          sharedBytes: memory.bytes,
+          estimateUs: 3 + rounds * (5 + (T + layers - 1) * stepUs(units, tiles, columns, sets)) });
+      }
     }
   }
-  const launches = (shape: GridShape): number =>
-    Math.ceil(L / shape.layers) * Math.ceil(Math.ceil(B / columns) / shape.groups);
-  return shapes.sort((left, right) => launches(left) - launches(right) || left.tiles - right.tiles);
+  return shapes.sort((left, right) => left.estimateUs - right.estimateUs);
 }
 
-/** Dynamic shared memory of a block, as GRID_SHARED of the kernel. */
-function gridSharedBytes(units: number, inputs: number, warps: number, tiles: number, columns: number): number {
+/** A step: the exchange, and what a block multiplies and adds up (on an H200; fitted to measurements). */
+function stepUs(units: number, tiles: number, columns: number, sets: number): number {
+  const products = tiles * units * sets / 4096, gather = units * columns * sets / 4096;
+  return 0.75 + 0.25 * products + 0.1 * gather;
+}
+
+/** Dynamic shared memory of a block as GRID_SHARED of the kernel, and whether weights of inputs fit registers. */
+function gridMemory(units: number, inputs: number, warps: number, tiles: number, columns: number, sets: number):
+  { bytes: number; holdsInput: boolean } {
   const hidden = units / (32 * warps), most = Math.max(hidden, inputs / (32 * warps));
-  const partials = 2 * warps * (tiles / 2) * (columns > 4 ? 2 : 1) * 512;
-  return partials + (tiles * (hidden + most) * 8 <= 128 ? 0 : warps * tiles * most * 1024);
+  const tasks = (tiles / 2) * (columns > 4 ? 2 : 1), holdsInput = tiles * (hidden + most) * 8 <= 128;
+  return { holdsInput,
+    bytes: 2 * sets * warps * tasks * 512 + sets * tasks * 128 + (holdsInput ? 0 : warps * tiles * most * 1024) };
 }
 
-/** Null: float32, "all" with an odd H, more than 64 sequences, or a stack that does not fit. */
+/** Above it other kernels are better. */
+const BATCH_MAX = 96;
+
+/** Null: float32, "all" with an odd H, more than 96 sequences, or a stack that does not fit. */
 export const planLstmGrid: LstmPlanner = (stack, device, prefix) => {
   const { B, H, precision, result } = stack;
-  if (precision === "float32" || device.capability < 80 || B > 64) return null;
+  if (precision === "float32" || device.capability < 80 || B > BATCH_MAX) return null;
   if (result.kind === "all" && H % 2 !== 0) return null;
   const shape = gridShapes(stack, device).at(0);
-  return shape === undefined ? null : planShape(stack, shape, prefix);
+  return shape === undefined ? null : planGridShape(stack, shape, prefix);
 };
 
-function planShape(stack: LstmStack, shape: GridShape, prefix: string): LstmPlan {
-  const { B, L, T, result } = stack, { columns, units, inputs } = shape;
-  const groups = Math.ceil(B / columns), stepBytes = (rows: number): number => rows * columns * 2;
+/** The plan of a stack in a given shape; for measurements of others than the first. */
+export function planGridShape(stack: LstmStack, shape: GridShape, prefix: string): LstmPlan {
+  const { L, T, result } = stack, { columns, units, inputs, sets, allBlocks } = shape;
+  const groups = allBlocks * sets, stepBytes = (rows: number): number => rows * columns * 2;
   const launches: Launch[] = [];
-  for (let group = 0; group < groups; group += shape.groups) {
+  for (let block = 0; block < allBlocks; block += shape.blocks) {
     for (let layer = 0; layer < L; layer += shape.layers) {
-      launches.push(gridLaunch(stack, shape, prefix, launches.length, layer, group));
+      launches.push(gridLaunch(stack, shape, prefix, launches.length, layer, block));
     }
   }
   const weight = (name: string, bytes: number): BufferSpec => ({ name: `${prefix}.${name}`, bytes, role: "weight" });
@@ -90,31 +108,32 @@ function planShape(stack: LstmStack, shape: GridShape, prefix: string): LstmPlan
   if (result.kind === "head") {
     buffers.push(weight("head.w", result.columns * units * 4), weight("head.b", result.columns * 4));
   }
-  return { buffers, launches, completions: 1,
-    pack: (weights) => packGrid(stack, shape, weights, prefix) };
+  return { buffers, launches, completions: 1, pack: (weights) => packGrid(stack, shape, weights, prefix) };
 }
 
 function gridLaunch(stack: LstmStack, shape: GridShape, prefix: string, index: number, layer: number,
-  group: number): Launch {
-  const { B, T, F, H, L, result, states } = stack, { units, inputs, tiles, columns, warps, slices } = shape;
-  const allGroups = Math.ceil(B / columns), groups = Math.min(shape.groups, allGroups - group);
+  block: number): Launch {
+  const { B, T, F, H, L, result, states } = stack;
+  const { units, inputs, tiles, columns, sets, warps, slices, allBlocks } = shape;
+  const blocks = Math.min(shape.blocks, allBlocks - block), groups = allBlocks * sets;
   const layers = Math.min(shape.layers, L - layer), isHead = result.kind === "head";
   const source: KernelSource = { name: "lstm-grid.cu", text: null, defines: { HIDDEN: units, INPUTS: inputs,
-    TILES: tiles, COLUMNS: columns, WARPS: warps, BFLOAT16: stack.precision === "bfloat16" ? 1 : 0 } };
-  return { source, kernel: "lstm_grid", grid: [groups * layers * slices, 1, 1], block: warps * 32,
-    sharedBytes: shape.sharedBytes, isCooperative: true,
+    TILES: tiles, COLUMNS: columns, WARPS: warps, SETS: sets, DELAY: sets > 1 ? 0 : units > 512 ? 700 : 500,
+    BFLOAT16: stack.precision === "bfloat16" ? 1 : 0 } };
+  return { source, kernel: "lstm_grid", grid: [blocks * layers * slices, 1, 1],
+    block: (warps + (sets > 1 ? 4 : 0)) * 32, sharedBytes: shape.sharedBytes, isCooperative: true,
     arguments: [
       ...pointer(`${prefix}.weights`), ...pointer(`${prefix}.bias`), ...pointer(stack.x),
       ...pointer(stack.ringStart), ...pointer(`${prefix}.sequences`),
-      ...pointer(`${prefix}.epoch`, 4 * allGroups * index),
+      ...pointer(`${prefix}.epoch`, 4 * groups * index),
       ...pointer(states?.h0), ...pointer(states?.c0), ...pointer(states?.hn), ...pointer(states?.cn),
       ...pointer(result.kind === "last" ? result.buffer : null),
       ...pointer(result.kind === "all" ? result.buffer : null),
       ...pointer(isHead ? `${prefix}.head.w` : null), ...pointer(isHead ? `${prefix}.head.b` : null),
       ...pointer(isHead ? result.buffer : null), ...pointer(stack.done), ...pointer(`${prefix}.arrivals`),
-      ...integers(B, T, F, H, allGroups, group, layer, layers, L),
+      ...integers(B, T, F, H, groups, block * sets, layer, layers, L),
       ...integers(isHead ? result.columns : 0, isHead && result.activation === "tanh" ? 1 : 0),
-      ...integers(allGroups * (isHead ? Math.min(slices, result.columns) : slices)),
+      ...integers(allBlocks * (isHead ? Math.min(slices, result.columns) : slices)),
     ] };
 }
 
