@@ -3,20 +3,9 @@
  * (test/emulator), which runs the same generated kernels on the CPU.
  */
 import { test } from "node:test";
-import { messageOf } from "../src/base/error.ts";
-import { openCuda, type Cuda } from "../src/runtime/cuda/driver/device.ts";
 import { cudaRuntime } from "../src/runtime/cuda/program.ts";
 import { checkRuntime } from "./conformance/runtime.ts";
-import { emulatedCuda } from "./emulator/build.ts";
-
-/** A GPU, real or emulated; a string: why there is neither. */
-function someCuda(): { cuda: Cuda; name: string } | string {
-  try { return { cuda: openCuda(), name: "cuda" }; } catch (error) {
-    const libraries = emulatedCuda();
-    if (typeof libraries === "string") return `${messageOf(error)}; ${libraries}`;
-    return { cuda: openCuda({ libraries, cacheFolder: null }), name: "emulated cuda" };
-  }
-}
+import { someCuda } from "./cuda-device.ts";
 
 const found = someCuda();
 if (typeof found === "string") {

@@ -54,6 +54,7 @@ class CudaProgram implements Program {
   #loaded: Loaded | null = null;
   #isPacked = false;
   #isOpen = true;
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(graph: Graph, cuda: Cuda, precision: CudaPrecision) {
     this.#graph = graph;
@@ -63,10 +64,17 @@ class CudaProgram implements Program {
     this.#frozen = new Set(graph.state.filter(({ tensor, next }) => tensor === next).map(({ name }) => name));
   }
 
-  async run(feeds: Tensors): Promise<Tensors> {
+  /** Runs are taken in turn. */
+  run(feeds: Tensors): Promise<Tensors> {
+    const turn = this.#turn.then(() => this.#run(feeds));
+    this.#turn = turn.then(() => undefined, () => undefined);
+    return turn;
+  }
+
+  async #run(feeds: Tensors): Promise<Tensors> {
     assert(this.#isOpen, "the program is closed");
     checkNames(this.#graph, feeds);
-    const { lowered, bound, graph } = this.#loadedFor(feeds);
+    const { lowered, bound, graph } = await this.#loadedFor(feeds);
     for (const [name, { shape }] of lowered.inputs) {
       const { shape: found, values } = feeds[name];
       assert(isSameShape(found, shape) && values.length === countOf(shape),
@@ -87,14 +95,14 @@ class CudaProgram implements Program {
     this.#isPacked = true;
   }
 
-  #loadedFor(feeds: Tensors): Loaded {
+  async #loadedFor(feeds: Tensors): Promise<Loaded> {
     const known = { ...Object.fromEntries(this.#written), ...feeds };
     const named = [...this.#graph.inputs, ...this.#graph.state].filter(({ name }) => Object.hasOwn(known, name));
     const sizes = matchSizes(named.map(({ name, tensor }) => ({ expected: tensor.shape, found: known[name].shape })));
     if (this.#loaded !== null && JSON.stringify(this.#loaded.sizes) === JSON.stringify(sizes)) return this.#loaded;
     this.#unload();
     const bound = openSizes(this.#graph).length === 0 ? this.#graph : bindSizes(this.#graph, sizes);
-    const loaded = this.#load(bound, sizes);
+    const loaded = await this.#load(bound, sizes);
     for (const [name, { buffer, shape }] of loaded.lowered.state) {
       const values = this.#written.get(name);
       if (values === undefined) continue;
@@ -106,9 +114,10 @@ class CudaProgram implements Program {
     return loaded;
   }
 
-  #load(graph: Graph, sizes: Sizes): Loaded {
+  async #load(graph: Graph, sizes: Sizes): Promise<Loaded> {
     const cuda = this.#cuda;
     const lowered = lowerGraph(graph, { precision: this.#precision, device: cuda.facts, frozen: this.#frozen });
+    await cuda.prepare(lowered.list);
     const bound = cuda.bind(lowered.list);
     try {
       return { sizes, lowered, bound, graph: lowered.list.launches.length === 0 ? null : bound.capture(this.#stream) };

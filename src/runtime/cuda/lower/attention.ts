@@ -7,8 +7,8 @@ import type { Node, Tensor } from "../../../graph/tensor.ts";
 import type { View } from "../../native/view.ts";
 import { planAttention, type Heads } from "../gemm/attention.ts";
 import type { Launch } from "../launch.ts";
-import { addressOf } from "./builder.ts";
-import { C_TYPES, ELEMENT_BYTES } from "./emitter.ts";
+import { copied, resultBuffer } from "./convert.ts";
+import { ELEMENT_BYTES } from "./emitter.ts";
 import type { Read } from "./fuse.ts";
 import { countOf } from "./kernel.ts";
 import type { LoweredAnchor, Lowering } from "./lowering.ts";
@@ -99,8 +99,8 @@ class AttentionAnchor implements LoweredAnchor {
     const isJoined = found.out !== found.result;
     const strides = isJoined ? { batchStride: rows * heads * dv, headStride: dv, rowStride: heads * dv }
       : { batchStride: heads * rows * dv, headStride: rows * dv, rowStride: dv };
-    const out = this.#result(found.out, lowering, after);
-    const weights = found.weights === null ? null : this.#result(found.weights, lowering, after);
+    const element = ELEMENTS[precision], out = resultBuffer(found.out, element, lowering, after);
+    const weights = found.weights === null ? null : resultBuffer(found.weights, element, lowering, after);
     const launch = planAttention({ B, T, heads, d, dv, precision, scale: found.scale, isCausal: found.isCausal,
       isLastOnly: found.isLastOnly, q, k, v, out: { buffer: out, offset: 0, ...strides },
       ...(weights === null ? {} : { weights }) }, device);
@@ -111,29 +111,7 @@ class AttentionAnchor implements LoweredAnchor {
     const { precision } = this.#pattern, memory = lowering.memoryOf(view.source), element = ELEMENTS[precision];
     const heads = headsOf(view)!, first = memory.offset / ELEMENT_BYTES[memory.element];
     if (memory.element === element) return { ...heads, offset: heads.offset + first, buffer: memory.buffer };
-    const count = countOf(shapeOf(view.source)), buffer = lowering.builder.scratch(count * ELEMENT_BYTES[element], "half");
-    before.push(convertLaunch(lowering, count, { ...memory, type: C_TYPES[memory.element] },
-      { buffer, offset: 0, type: C_TYPES[element] }));
+    const buffer = copied(countOf(shapeOf(view.source)), memory, element, lowering, before);
     return { ...heads, buffer };
   }
-
-  /** The buffer that the kernel writes; a float32 result is converted from one. */
-  #result(tensor: Tensor, lowering: Lowering, after: Launch[]): string {
-    const memory = lowering.memoryOf(tensor), element = ELEMENTS[this.#pattern.precision];
-    if (memory.element === element) return memory.buffer;
-    const count = countOf(shapeOf(tensor)), buffer = lowering.builder.scratch(count * ELEMENT_BYTES[element], "half");
-    after.push(convertLaunch(lowering, count, { buffer, offset: 0, type: C_TYPES[element] },
-      { ...memory, type: C_TYPES[memory.element] }));
-    return buffer;
-  }
-}
-
-interface End { readonly buffer: string; readonly offset: number; readonly type: string }
-
-/** A copy from one element type to another. */
-export function convertLaunch({ builder }: Lowering, count: number, from: End, to: End): Launch {
-  return builder.launch({ what: "convert", comment: `${count} values`, block: 256,
-    fields: [`const ${from.type}* x`, `${to.type}* y`],
-    body: ["const u32 i = blockIdx.x * 256u + threadIdx.x;", `if (i < ${count}u) put(a.y + i, get(a.x[i]));`] },
-  [Math.ceil(count / 256), 1, 1], 0, [addressOf(from), addressOf(to)]);
 }

@@ -1,4 +1,4 @@
-/** A launch list in the making: buffers by name, generated kernels (equal ones once), one module of them all. */
+/** A launch list in the making: buffers by name, and generated kernels, equal ones once, in few modules. */
 import { assert } from "../../../base/assert.ts";
 import type { Argument, BufferSpec, KernelSource, Launch } from "../launch.ts";
 import type { Element } from "./emitter.ts";
@@ -26,8 +26,10 @@ export interface KernelText {
   readonly body: readonly string[];
 }
 
-/** Stands for the module until all of its kernels are known. */
+/** Stands for a kernel's module until all of its kernels are known. */
 const GENERATED: KernelSource = { name: "generated", text: "", defines: {} };
+/** Kernels of a module: modules are compiled side by side. */
+const MODULE_KERNELS = 16;
 
 const HEADER = `// Generated: what lies between the products of one graph. See src/runtime/cuda/lower.
 #include "product.cuh"
@@ -68,10 +70,17 @@ export class Builder {
       arguments: arguments_ };
   }
 
-  /** These launches with the module of their kernels. */
+  /** These launches with the modules of their kernels. */
   finish(launches: readonly Launch[]): Launch[] {
-    const source: KernelSource = { ...GENERATED, text: [HEADER, ...this.#texts].join("\n") };
-    return launches.map((launch) => (launch.source === GENERATED ? { ...launch, source } : launch));
+    const sources = new Map<string, KernelSource>();
+    const names = [...this.#names.values()];
+    for (let first = 0; first < names.length; first += MODULE_KERNELS) {
+      const end = first + MODULE_KERNELS;
+      const source = { ...GENERATED, text: [HEADER, ...this.#texts.slice(first, end)].join("\n") };
+      for (const name of names.slice(first, end)) sources.set(name, source);
+    }
+    return launches.map((launch) =>
+      (launch.source === GENERATED ? { ...launch, source: sources.get(launch.kernel)! } : launch));
   }
 }
 

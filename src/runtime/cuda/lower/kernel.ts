@@ -140,7 +140,7 @@ function mapKernel(fused: Fused, { shape }: Extract<Space, { kind: "map" }>, aro
   const block = Math.min(BLOCK, Math.ceil(threads / 32) * 32);
   for (const { tensor, name } of stores) parameters.write(tensor, name);
   return {
-    what: "map", comment: `${stores.map(({ tensor }) => describe(tensor)).join(", ")}`,
+    what: "map", comment: stores.map(({ tensor }) => describe(tensor)).join(", "),
     body: [`const u32 i = blockIdx.x * ${block}u + threadIdx.x;`, `if (i >= ${threads}u) return;`, ...outer,
       ...(inner === null ? [] : [...declare, `UNROLL for (u32 l = 0; l < ${LANES}u; l++) {`, ...indent(inner), "}",
         ...after])],
@@ -261,7 +261,7 @@ function reduceKernels(fused: Fused, { shape, axes }: Extract<Space, { kind: "re
   const target = (k: number): string => (isFolded ? `(a.partial + (${k * chunks}u + blockIdx.y) * ${O}u + o)` : `(a.y${k} + o)`);
   if (isFolded) parameters.list.push({ name: "partial", type: "float*", of: "partial" });
   else stores.forEach((tensor, k) => { parameters.write(tensor, `y${k}`); });
-  const guard = isColumns ? "o < " + `${O}u` : null;
+  const guard = isColumns ? `o < ${O}u` : null;
   const body = [
     isColumns ? "const u32 o = blockIdx.x * 32u + lane_of();" : "const u32 o = blockIdx.x;",
     `const u32 begin = blockIdx.y * ${chunk}u, end = begin + ${chunk}u < ${R}u ? begin + ${chunk}u : ${R}u;`,

@@ -63,7 +63,7 @@ export function lowerGraph(graph: Graph, { precision, device, frozen = new Set()
   const ports = (kind: string, named: readonly Named[]): Map<string, Port> => new Map(named.map(({ name, tensor }) => {
     const { shape } = tensor;
     assert(shape.every((size) => typeof size === "number"), `${name} ${shapeText(shape)} has open sizes`);
-    return [name, { buffer: `${kind}/${name}`, shape: shape as readonly number[] }];
+    return [name, { buffer: `${kind}/${name}`, shape }];
   }));
   const kept = simple.state.filter(({ name }) => !frozen.has(name));
   const inputs = ports("input", simple.inputs), outputs = ports("output", simple.outputs), state = ports("state", kept);

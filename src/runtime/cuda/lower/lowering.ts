@@ -8,10 +8,11 @@ import { makeTensor, type Node, type Tensor } from "../../../graph/tensor.ts";
 import type { CudaPrecision, DeviceFacts, Launch } from "../launch.ts";
 import { addressOf, type Builder, type Memory } from "./builder.ts";
 import { ELEMENT_BYTES, type Element } from "./emitter.ts";
-import { ELEMENTS } from "./pattern.ts";
 import { expansionOf } from "./expansion.ts";
 import { fuse, type Anchor, type Group, type Scope } from "./fuse.ts";
 import { countOf, kernelsOf, partialFloats, type Kernel, type Surroundings } from "./kernel.ts";
+import { matmulAnchor } from "./matmul.ts";
+import { ELEMENTS } from "./pattern.ts";
 import { productAnchor } from "./products.ts";
 import { scanAnchor } from "./scan.ts";
 import { sortAnchor } from "./sort.ts";
@@ -26,7 +27,7 @@ export interface LoweredAnchor extends Anchor {
   emit(group: Group, lowering: Lowering): Launch[];
 }
 
-const ANCHORS = { matmul: productAnchor, scan: scanAnchor, sort: sortAnchor } as const satisfies
+const ANCHORS = { matmul: (output, lowering) => matmulAnchor(output, lowering) ?? productAnchor(output, lowering), scan: scanAnchor, sort: sortAnchor } as const satisfies
   Partial<Record<PrimitiveName, (output: Tensor, lowering: Lowering) => LoweredAnchor>>;
 
 export interface LoweringOptions {
@@ -59,6 +60,11 @@ export class Lowering implements Surroundings {
     this.options = options;
     this.builder = options.builder;
     this.device = options.device;
+  }
+
+  /** A scope of its own, of the same list, in which these tensors are there. */
+  within(given: (tensor: Tensor) => Memory | null): Lowering {
+    return new Lowering({ ...this.options, given, anchors: new Map() });
   }
 
   get multiprocessors(): number { return this.device.multiprocessors; }

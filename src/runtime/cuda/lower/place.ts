@@ -58,14 +58,19 @@ function normal(constant: number, given: readonly Term[]): Place {
   const terms: Term[] = [];
   for (const term of sorted) {
     const last = terms.at(-1);
-    const isSame = last?.variable.name === term.variable.name;
-    if (isSame && last!.div === term.div && last!.mod === term.mod) {
-      terms[terms.length - 1] = { ...last!, factor: last!.factor + term.factor };
-    } else if (isSame && term.div === last!.div * last!.mod && term.factor === last!.factor * last!.mod) {
-      terms[terms.length - 1] = { ...last!, mod: Math.min(last!.mod * term.mod, digitsOf(term.variable, last!.div)) };
-    } else terms.push(term);
+    const joined = last === undefined ? null : joinTerms(last, term);
+    if (joined === null) terms.push(term); else terms[terms.length - 1] = joined;
   }
   return { constant, terms };
+}
+
+/** Two digits of one variable, the lower first, as one: the same digit twice, or its neighbour. */
+function joinTerms(low: Term, high: Term): Term | null {
+  const { factor, variable, div, mod } = low;
+  if (variable.name !== high.variable.name) return null;
+  if (div === high.div && mod === high.mod) return { ...low, factor: factor + high.factor };
+  const isNext = high.div === div * mod && high.factor === factor * mod;
+  return isNext ? { ...low, mod: Math.min(mod * high.mod, digitsOf(variable, div)) } : null;
 }
 
 /** What a division by d leaves whole, and the rest; rest + d * whole is the place. */

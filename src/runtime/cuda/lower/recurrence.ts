@@ -10,9 +10,8 @@ import { isDense, type View } from "../../native/view.ts";
 import type { Launch } from "../launch.ts";
 import { planLstmStack } from "../lstm/plan.ts";
 import type { LstmPlan, LstmStack } from "../lstm/stack.ts";
-import { convertLaunch } from "./attention.ts";
-import type { Memory } from "./builder.ts";
-import { C_TYPES, ELEMENT_BYTES, type Element } from "./emitter.ts";
+import { convertLaunch, denseBuffer, resultBuffer } from "./convert.ts";
+import type { Element } from "./emitter.ts";
 import type { Read } from "./fuse.ts";
 import { countOf } from "./kernel.ts";
 import type { LoweredAnchor, Lowering } from "./lowering.ts";
@@ -150,18 +149,18 @@ export class StackAnchor implements LoweredAnchor {
   emit({ views, stores }: { readonly views: readonly View<Tensor>[]; readonly stores: ReadonlySet<Tensor> },
     lowering: Lowering): Launch[] {
     const { layers, head, hasStates, out } = this.found, before: Launch[] = [], after: Launch[] = [];
-    const [x, ...initial] = views.map((view) => floatsOf(view, lowering, before));
+    const [x, ...initial] = views.map((view) => denseBuffer(view, "f32", lowering, before));
     const bytes = layers.length * countOf(shapeOf(layers[0].outputs[1])) * 4;
     const finals = hasStates ? [lowering.builder.scratch(bytes, "final"), lowering.builder.scratch(bytes, "final")] : [];
-    const plan = this.#planFor({ x, result: this.#result(out, lowering, after), states: [...initial, ...finals] })!;
+    const plan = this.#planFor({ x, result: resultBuffer(out, this.elementOf(out), lowering, after),
+      states: [...initial, ...finals] })!;
     for (const buffer of plan.buffers) lowering.builder.buffer(buffer);
     finals.forEach((buffer, k) => {
       layers.forEach(({ outputs }, layer) => {
         const tensor = outputs[k + 1], count = countOf(shapeOf(tensor));
         if (!stores.has(tensor) || tensor === out) return;
-        const to = lowering.memoryOf(tensor);
-        after.push(convertLaunch(lowering, count, { buffer, offset: layer * count * 4, type: C_TYPES.f32 },
-          { ...to, type: C_TYPES[to.element] }));
+        after.push(convertLaunch(lowering, count, { buffer, offset: layer * count * 4, element: "f32" },
+          lowering.memoryOf(tensor)));
       });
     });
     this.#pattern.constants.packWith([...layers.flatMap(({ inputs }) => inputs.slice(1, 4)),
@@ -171,23 +170,4 @@ export class StackAnchor implements LoweredAnchor {
     this.plan = plan;
     return [...before, ...plan.launches, ...after];
   }
-
-  #result(out: Tensor, lowering: Lowering, after: Launch[]): string {
-    const memory = lowering.memoryOf(out), element = this.elementOf(out);
-    if (memory.element === element) return memory.buffer;
-    const count = countOf(shapeOf(out)), buffer = lowering.builder.scratch(count * ELEMENT_BYTES[element], "half");
-    after.push(convertLaunch(lowering, count, { buffer, offset: 0, type: C_TYPES[element] },
-      { ...memory, type: C_TYPES[memory.element] }));
-    return buffer;
-  }
-}
-
-/** A dense view as float32 at the start of a buffer. */
-function floatsOf(view: View<Tensor>, lowering: Lowering, before: Launch[]): string {
-  const memory: Memory = lowering.memoryOf(view.source), count = countOf(view.shape);
-  if (memory.element === "f32" && view.offset === 0 && memory.offset === 0) return memory.buffer;
-  const buffer = lowering.builder.scratch(count * 4, "float");
-  before.push(convertLaunch(lowering, count, { buffer: memory.buffer, type: C_TYPES[memory.element],
-    offset: memory.offset + view.offset * ELEMENT_BYTES[memory.element] }, { buffer, offset: 0, type: C_TYPES.f32 }));
-  return buffer;
 }

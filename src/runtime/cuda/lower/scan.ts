@@ -10,11 +10,11 @@ import type { Tensor } from "../../../graph/tensor.ts";
 import { isDense, type View } from "../../native/view.ts";
 import type { Launch } from "../launch.ts";
 import { rename, type Memory } from "./builder.ts";
-import { convertLaunch } from "./attention.ts";
-import { C_TYPES, ELEMENT_BYTES, type Element } from "./emitter.ts";
+import { copied } from "./convert.ts";
+import { ELEMENT_BYTES, type Element } from "./emitter.ts";
 import type { Group } from "./fuse.ts";
 import { countOf } from "./kernel.ts";
-import { Lowering, type LoweredAnchor } from "./lowering.ts";
+import type { LoweredAnchor, Lowering } from "./lowering.ts";
 import { shapeOf } from "./table.ts";
 
 /** Launches that a graph may become. */
@@ -62,14 +62,12 @@ class Unroller {
 
   /** States change places with what the steps write: float32. */
   #asFloats(from: Memory, count: number): Memory {
-    const buffer = this.#lowering.builder.scratch(4 * count, "float");
-    this.#before.push(convertLaunch(this.#lowering, count, { ...from, type: C_TYPES[from.element] },
-      { buffer, offset: 0, type: C_TYPES.f32 }));
+    const buffer = copied(count, from, "f32", this.#lowering, this.#before);
     return { buffer, offset: 0, element: "f32", isAligned: true };
   }
 
   launches(): Launch[] {
-    const { body } = this.#node.attributes, { options } = this.#lowering;
+    const { body } = this.#node.attributes;
     const placeholders = new Map<Tensor, Memory>();
     const place = (tensor: Tensor, name: string, element: Element, isAligned: boolean): Memory =>
       ({ buffer: `${this.#prefix}.${name}`, offset: 0, element, isAligned: isAligned && bytesOf(tensor, element) % 16 === 0 });
@@ -93,8 +91,7 @@ class Unroller {
         return to === null ? [] : [{ tensor, home: place(tensor, `emit${k}`, to.element, to.isAligned) }];
       }),
     ];
-    const own = new Lowering({ ...options, given: (tensor) => placeholders.get(tensor) ?? null });
-    const { launches } = own.lower(results);
+    const { launches } = this.#lowering.within((tensor) => placeholders.get(tensor) ?? null).lower(results);
     assert(launches.length * this.#steps <= LAUNCHES_MAX, `a loop of ${this.#steps} steps becomes too many launches`);
     return [...this.#before, ...this.#unrolled(launches, finals, stacked)];
   }

@@ -1,0 +1,262 @@
+/**
+ * How graphs become launches: addresses against counting them out, what shares a kernel, networks and whole training
+ * steps against the reference (float64), and the launch lists of the networks that are measured, as goldens.
+ */
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { describe, test } from "node:test";
+import { ARCHITECTURES } from "../models/index.ts";
+import { random } from "../src/base/random.ts";
+import { makeGraph, type Graph } from "../src/graph/graph.ts";
+import { lastStep } from "../src/graph/last-step.ts";
+import * as ops from "../src/graph/ops.ts";
+import { bindSizes } from "../src/graph/rewrite.ts";
+import type { Tensor } from "../src/graph/tensor.ts";
+import type { Settings } from "../src/nn/hyperparameter.ts";
+import { initialiseParameters } from "../src/nn/scope.ts";
+import { inferenceGraph, trainGraph, type TrainGraph } from "../src/nn/train-graph.ts";
+import { H200, printLaunches, type CudaPrecision } from "../src/runtime/cuda/launch.ts";
+import { lowerGraph, type Lowered } from "../src/runtime/cuda/lower/lower.ts";
+import { coordinatesOf, linearPlace, makeVariable, placeOf, placeText, plus, reshapeCoordinates, times }
+  from "../src/runtime/cuda/lower/place.ts";
+import { cudaRuntime } from "../src/runtime/cuda/program.ts";
+import { reference } from "../src/runtime/reference.ts";
+import type { Runtime, Tensors, Values } from "../src/runtime/runtime.ts";
+import { assertClose } from "./conformance/finite-difference.ts";
+import { someCuda } from "./cuda-device.ts";
+
+const found = someCuda();
+const skip = typeof found === "string" ? found : false;
+const runtimeOf = (precision: CudaPrecision): Runtime => {
+  assert.ok(typeof found !== "string");
+  return cudaRuntime({ cuda: found.cuda, precision });
+};
+
+/** What a place's C text says, by C's rules, for these values of its variables. */
+function evaluate(text: string, values: Readonly<Record<string, number>>): number {
+  const tokens = text.match(/\d+|\w+|[()+*/%-]/g)!.filter((token) => token !== "u");
+  let at = 0;
+  const atom = (): number => {
+    const token = tokens[at++];
+    if (token !== "(") return /^\d/.test(token) ? parseInt(token, 10) : values[token];
+    const inner = sum();
+    at++;
+    return inner;
+  };
+  const product = (): number => {
+    let value = atom();
+    while (["*", "/", "%"].includes(tokens[at])) {
+      const operator = tokens[at++], next = atom();
+      value = operator === "*" ? value * next : operator === "/" ? Math.floor(value / next) : value % next;
+    }
+    return value;
+  };
+  const sum = (): number => {
+    let value = product();
+    while (tokens[at] === "+" || tokens[at] === "-") value += tokens[at++] === "+" ? product() : -product();
+    return value;
+  };
+  return sum();
+}
+
+describe("addresses", () => {
+  const SHAPES = [[2, 6, 4], [48], [4, 12], [3, 4, 4], [6, 8], [2, 3, 8], [1, 48, 1], [2, 2, 2, 6], [3, 16]];
+
+  test("of 500 chains of reshapes and transposes are those of moving 48 elements about", () => {
+    const stream = random(5, "places");
+    for (let chain = 0; chain < 500; chain++) {
+      const lanes = [1, 4][stream.below(2)];
+      const thread = makeVariable("j", 48 / lanes), lane = makeVariable("l", lanes);
+      let shape = SHAPES[stream.below(SHAPES.length)];
+      let at = coordinatesOf(plus(times(placeOf(thread), lanes), placeOf(lane)), shape);
+      /** The same moves on an array: where each element of the result came from. */
+      let from = Array.from({ length: 48 }, (_, k) => k);
+      for (let step = 0; step < 4; step++) {
+        if (stream.below(2) === 0) {
+          const to = SHAPES[stream.below(SHAPES.length)];
+          at = reshapeCoordinates(at, shape, to);
+          shape = to;
+        } else {
+          const axes = stream.shuffle(shape.map((_, axis) => axis)), old = shape, moved = axes.map((axis) => old[axis]);
+          // Element `at` of the result has these coordinates before the move.
+          const before = (k: number): number => {
+            let rest = k;
+            const digits = moved.toReversed().map((size) => { const digit = rest % size; rest = Math.floor(rest / size); return digit; })
+              .reverse();
+            return old.reduce((place, size, axis) => place * size + digits[axes.indexOf(axis)], 0);
+          };
+          const was = from;
+          from = was.map((_, k) => was[before(k)]);
+          at = axes.map((axis) => at[axis]);
+          shape = moved;
+        }
+      }
+      // `at` says where the element of the first array goes; `from` the other way round.
+      const text = placeText(linearPlace(at, shape));
+      for (let k = 0; k < 48; k++) {
+        const place = evaluate(text, { j: Math.floor(k / lanes), l: k % lanes });
+        assert.equal(from[place], k, `${text} at ${k}`);
+      }
+    }
+  });
+
+  test("of a walk in step stay one variable: (6, 8, 4) seen as (12, 16) and back is i", () => {
+    const i = placeOf(makeVariable("i", 192)), shape = [6, 8, 4];
+    const there = reshapeCoordinates(coordinatesOf(i, shape), shape, [12, 16]);
+    assert.equal(placeText(linearPlace(reshapeCoordinates(there, [12, 16], shape), shape)), "i");
+  });
+});
+
+/** Kernels of a function of inputs of these shapes, in order, each by what it is: "map", "rows", "product", ... */
+function kernelsFor(shapes: Readonly<Record<string, readonly number[]>>, build: (x: Record<string, Tensor>) => Tensor[]): string[] {
+  const inputs = Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, ops.input(name, shape)]));
+  const outputs = Object.fromEntries(build(inputs).map((tensor, k) => [`y${k}`, tensor]));
+  const graph = makeGraph("kernels", { inputs: Object.values(inputs), outputs });
+  return lowerGraph(graph, { precision: "float32", device: H200 }).list.launches.map(({ kernel }) => kernel.replace(/\d+$/, ""));
+}
+
+describe("what shares a kernel", () => {
+  const rows = { x: [64, 100] }, wide = { x: [64, 100], w: [100, 40], b: [40], v: [100, 1] };
+  test("elementwise ops with two results: one", () => {
+    assert.deepEqual(kernelsFor(rows, ({ x }) => [ops.exp(ops.mul(x, 2)), ops.tanh(ops.exp(ops.mul(x, 2)))]), ["map"]);
+  });
+  test("softmax: one over rows", () => {
+    assert.deepEqual(kernelsFor(rows, ({ x }) => [ops.softmax(x)]), ["rows"]);
+  });
+  test("a residual, its layer norm, a product with one column and tanh: one over rows", () => {
+    assert.deepEqual(kernelsFor({ ...wide, y: [64, 100], s: [100] }, ({ x, y, s, v, b }) =>
+      [ops.tanh(ops.add(ops.matmul(ops.layerNorm(ops.add(x, y), s, s), v), ops.slice(b, 0, 0, 1)))]), ["rows"]);
+  });
+  test("a product, its bias and gelu: one", () => {
+    assert.deepEqual(kernelsFor(wide, ({ x, w, b }) => [ops.gelu(ops.linear(x, w, b))]), ["product"]);
+  });
+  test("a product of a transposed slice reads it where it is", () => {
+    assert.deepEqual(kernelsFor({ x: [100, 64], w: [90, 40] }, ({ x, w }) =>
+      [ops.matmul(ops.transpose(ops.slice(x, 0, 10, 90), [1, 0]), w)]), ["product"]);
+  });
+  test("column sums of 64 rows: one; of 100,000: chunks and a fold", () => {
+    assert.deepEqual(kernelsFor(rows, ({ x }) => [ops.sum(ops.mul(x, x), [0])]), ["reduce"]);
+    assert.deepEqual(kernelsFor({ x: [100_000, 100] }, ({ x }) => [ops.sum(ops.mul(x, x), [0])]), ["reduce", "fold"]);
+  });
+  test("sums of the same elements along the same axes: one", () => {
+    assert.deepEqual(kernelsFor(rows, ({ x }) => [ops.sum(x, [0]), ops.sum(ops.mul(x, x), [0])]), ["reduce"]);
+  });
+  test("a loop of 5 steps of one kernel: 5 launches, whatever is emitted and not read", () => {
+    assert.deepEqual(kernelsFor({ x: [5, 3, 2], h: [3, 2] }, ({ x, h }) => [ops.scan({ states: [h], sequences: [x],
+      step: ([state], [element]) => {
+        const next = ops.tanh(ops.add(state, element));
+        return { nextStates: [next], emits: [next, ops.exp(next)] };
+      } }).stacked[0]]), ["map", "map", "map", "map", "map"]);
+  });
+});
+
+const NETWORKS: Readonly<Record<string, { name: string; settings: Settings; F: number }>> = {
+  "LSTM, 32 units, 2 layers": { name: "lstm", F: 20, settings: { hidden: 32, layers: 2, dropout: 0 } },
+  "Transformer encoder, width 64": { name: "encoder", F: 20, settings: { width: 64, attentionHeads: 4, layers: 2, feedForward: 4,
+    positions: "sinusoidal", dropout: 0 } },
+  "Momentum Transformer": { name: "transformer", F: 6, settings: { hidden: 16, attentionHeads: 2, dropout: 0 } },
+  "meta-learner": { name: "meta", F: 8, settings: { hidden: 16, dropout: 0 } },
+};
+
+/** Positions of the last step, or of all, at fixed sizes. */
+function networkGraph({ name, settings, F }: { name: string; settings: Settings; F: number }, B: number, T: number,
+  isLast = true): Graph {
+  const graph = inferenceGraph(ARCHITECTURES[name], { features: F, instruments: 5 }, settings);
+  const shown = { ...graph, outputs: graph.outputs.filter((output) => output.name === "position") };
+  return bindSizes(isLast ? lastStep(shown) : shown, { B, T });
+}
+
+/** Parameters and feeds by seed: matrices of norm about 1, norms' scales about 1. */
+function valuesFor(graph: Graph, seed: number): { parameters: Tensors; feeds: Tensors } {
+  const stream = random(seed, "network");
+  const draw = (shape: readonly number[], scale: number, shift = 0): Values => ({ shape,
+    values: Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => shift + scale * stream.normal()) });
+  return {
+    parameters: Object.fromEntries(graph.state.map(({ name, tensor }) => {
+      const shape = tensor.shape as readonly number[];
+      return [name, shape.length > 1 ? draw(shape, 1 / Math.sqrt(shape.at(-2)!)) : draw(shape, 0.1, name.endsWith("scale") ? 1 : 0)];
+    })),
+    feeds: Object.fromEntries(graph.inputs.map(({ name, tensor }) => {
+      const shape = tensor.shape as readonly number[];
+      return [name, name === "instrument" ? { shape, values: Float32Array.from({ length: shape[0] }, (_, k) => k % 5) } : draw(shape, 1)];
+    })),
+  };
+}
+
+async function positionsOf(runtime: Runtime, graph: Graph, { parameters, feeds }: ReturnType<typeof valuesFor>): Promise<Values> {
+  await using program = await runtime.compile(graph);
+  await program.write(parameters);
+  return (await program.run(feeds))["position"];
+}
+
+describe("networks on the GPU", { skip }, () => {
+  // Issue 4: relative errors over the batch; one position near 0 is no measure of it, so of the largest.
+  const TOLERANCES = { float32: 1e-5, float16: 2e-3, bfloat16: 1e-2 } as const;
+  for (const [what, one] of Object.entries(NETWORKS)) {
+    for (const precision of ["float32", "float16", "bfloat16"] as const) {
+      test(`${what}, 3 windows of 7 rows, ${precision}: last positions within ${TOLERANCES[precision]} of float64`, async () => {
+        const graph = networkGraph(one, 3, 7), values = valuesFor(graph, 11);
+        assertClose(await positionsOf(runtimeOf(precision), graph, values), await positionsOf(reference, graph, values),
+          TOLERANCES[precision], what);
+      });
+    }
+    test(`${what}: positions of every row, in float16`, async () => {
+      const graph = networkGraph(one, 2, 5, false), values = valuesFor(graph, 12);
+      assertClose(await positionsOf(runtimeOf("float16"), graph, values), await positionsOf(reference, graph, values),
+        TOLERANCES.float16, what);
+    });
+  }
+
+  test("parameters that are written again are packed again", async () => {
+    const graph = networkGraph(NETWORKS["LSTM, 32 units, 2 layers"], 2, 4);
+    const first = valuesFor(graph, 1), second = { ...valuesFor(graph, 2), feeds: first.feeds };
+    await using program = await runtimeOf("float16").compile(graph);
+    for (const { parameters, feeds } of [first, second, first]) {
+      await program.write(parameters);
+      assertClose((await program.run(feeds))["position"], await positionsOf(reference, graph, { parameters, feeds }), 2e-3, "position");
+    }
+  });
+});
+
+const TRAININGS: Readonly<Record<string, { name: string; settings: Settings }>> = {
+  "LSTM, 9 units": { name: "lstm", settings: { hidden: 9, layers: 2, dropout: 0.2 } },
+  "Transformer encoder": { name: "encoder", settings: { width: 12, attentionHeads: 2, layers: 1, feedForward: 2,
+    positions: "sinusoidal", dropout: 0.1 } },
+};
+
+/** Feeds by formula, as in test/native.test.ts. */
+function trainingFeeds({ graph }: TrainGraph, step: number): Tensors {
+  const scalars: Readonly<Record<string, number>> =
+    { rate: 0.01, decay: 0.001, clip: 0.5, costBps: 1, "lossWeight/turnover": 0.05 };
+  const wave = (name: string, k: number): number => {
+    if (name.startsWith("dropout/")) return (k * 7 + step) % 5 === 0 ? 0 : 1.25;
+    if (name === "features") return Math.sin(0.37 * k + step);
+    return name === "target" ? 0.01 * Math.cos(1.3 * k + step) + 0.001 : scalars[name] ?? 1;
+  };
+  return Object.fromEntries(graph.inputs.map(({ name, tensor }) => {
+    const shape = tensor.shape as readonly number[], count = shape.reduce((a, b) => a * b, 1);
+    return [name, { shape, values: Float32Array.from({ length: count }, (_, k) => wave(name, k)) }];
+  }));
+}
+
+describe("a training step on the GPU", { skip }, () => {
+  for (const [what, { name, settings }] of Object.entries(TRAININGS)) {
+    test(`${what}: losses of 3 steps to 1e-4, mean gradients to 3e-4 of float64's, the same bits twice`, async () => {
+      const one = trainGraph(ARCHITECTURES[name], { B: 5, T: 6, features: 4, instruments: 1 }, settings, { terms: ["sharpe", "turnover"] });
+      const train = async (runtime: Runtime): Promise<{ losses: number[]; m: Values }> => {
+        await using program = await runtime.compile(one.graph);
+        await program.write({ parameters: { shape: [one.count], values: initialiseParameters(one.specs, 3) } });
+        const losses: number[] = [];
+        for (let step = 0; step < 3; step++) losses.push((await program.run(trainingFeeds(one, step)))["loss"].values[0]);
+        return { losses, m: (await program.read(["m"]))["m"] };
+      };
+      const ours = await train(runtimeOf("float32")), exact = await train(reference);
+      ours.losses.forEach((loss, k) => {
+        assert.ok(Math.abs(loss - exact.losses[k]) < 1e-4 * Math.max(1, Math.abs(loss)), `${k}: ${loss}, ${exact.losses[k]}`);
+      });
+      assertClose(ours.m, exact.m, 3e-4, "m");
+      assert.deepEqual(await train(runtimeOf("float32")), ours);
+    });
+  }
+});
