@@ -94,10 +94,10 @@ describe("the text of a kernel", () => {
   test("brings the headers that it and they include, each once, and its defines in order", () => {
     const folder = freshFolder();
     fs.writeFileSync(path.join(folder, "a.cuh"), '#pragma once\n#include "b.cuh"\n');
-    fs.writeFileSync(path.join(folder, "b.cuh"), "b");
+    fs.writeFileSync(path.join(folder, "b.cuh"), '#include "a.cuh"\n');
     fs.writeFileSync(path.join(folder, "k.cu"), ' # include "a.cuh"\n#include "b.cuh"\n// #include-like\n');
     const made = kernelText({ name: "k.cu", text: null, defines: { Z: 1, A: "2u" } }, folder);
-    assert.deepEqual([...made.headers], [["a.cuh", '#pragma once\n#include "b.cuh"\n'], ["b.cuh", "b"]]);
+    assert.deepEqual([...made.headers], [["a.cuh", '#pragma once\n#include "b.cuh"\n'], ["b.cuh", '#include "a.cuh"\n']]);
     assert.deepEqual(made.defines, ["-DA=2u", "-DZ=1"]);
   });
 

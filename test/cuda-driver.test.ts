@@ -15,6 +15,7 @@ import { openCuda, type Cuda } from "../src/runtime/cuda/driver/device.ts";
 import { DRIVER } from "../src/runtime/cuda/driver/driver.ts";
 import { CudaError, errorOf } from "../src/runtime/cuda/driver/error.ts";
 import { openLibrary, textAt } from "../src/runtime/cuda/driver/ffi.ts";
+import type { Stream } from "../src/runtime/cuda/driver/stream.ts";
 import { pollUntilDone, spinUntil } from "../src/runtime/cuda/driver/wait.ts";
 import type { BufferSpec, KernelSource, Launch, LaunchList } from "../src/runtime/cuda/launch.ts";
 import { has } from "./cuda-faults.ts";
@@ -107,6 +108,8 @@ describe("from TypeScript to C", { skip: hasCompiler ? false : NO_COMPILER }, ()
     } finally { process.env["PATH"] = PATH; }
     assert.equal(stub.stub_live(), 0, "something was not given back");
   };
+  /** A stream as the stub notes it. */
+  const idOf = ({ handle }: Stream): number => Number(handle % 65_536n);
   const buffers: BufferSpec[] = [{ name: "x", bytes: 4096 * 64, role: "state", fill: 3 },
     { name: "y", bytes: 512, role: "scratch" }];
   const launch: Launch = { source, kernel: "k", grid: [32, 1, 1], block: 256, sharedBytes: 100_000, cluster: 16,
@@ -125,13 +128,51 @@ describe("from TypeScript to C", { skip: hasCompiler ? false : NO_COMPILER }, ()
   test("a launch as C reads it: grid, cluster 16, cooperative, every kind of argument; a plain dependent one", () => {
     withStub((cuda) => {
       const bound = cuda.bind(list), stream = cuda.stream();
-      assert.equal(said(), "attribute 8 100000\nattribute 14 1\n"
-        + "map aligned 0 element 9 rank 2 offset 256 sizes 64,100 stride 128 box 32,8 steps 1,1 0 2 3 0\nfill 3 262144\n");
+      // Filled, and waited for: a run in another stream would not see it otherwise.
+      assert.match(said(), new RegExp("^attribute 8 100000\nattribute 14 1\n"
+        + "map aligned 0 element 9 rank 2 offset 256 sizes 64,100 stride 128 box 32,8 steps 1,1 0 2 3 0\n"
+        + "fill 3 262144\nwait \\d+\n$"));
       bound.launch(stream);
-      assert.equal(said(), "launch 32,1,1 x 256,1,1 shared 100000 stream 1 extra 0\n  attribute 4: 16,1,1\n  attribute 2: 1,0,0\n"
-        + "  a 4000000000 b 8 c -7 map 5a..5a d 0.5 e 0\n"
-        + "launch 3,2,1 x 64,1,1 shared 0 stream 1 extra 0\n  attribute 6: 1,0,0\n");
+      assert.equal(said(), `launch 32,1,1 x 256,1,1 shared 100000 stream ${idOf(stream)} extra 0\n  attribute 4: 16,1,1\n`
+        + "  attribute 2: 1,0,0\n  a 4000000000 b 8 c -7 map 5a..5a d 0.5 e 0\n"
+        + `launch 3,2,1 x 64,1,1 shared 0 stream ${idOf(stream)} extra 0\n  attribute 6: 1,0,0\n`);
       stream.close();
+    });
+  });
+
+  test("memory is given on only after every stream that a list ran in: closing waits for both, ending a stream for it", () => {
+    withStub((cuda) => {
+      const first = cuda.stream(), second = cuda.stream(), flat: LaunchList = { ...list, launches: [plain] };
+      const bound = cuda.bind(flat), graph = bound.capture(first);
+      said();
+      bound.launch(second);
+      graph.launch(first);
+      bound.launch(first);
+      assert.deepEqual([...said().matchAll(/stream (\d+)/g)].map(([, id]) => Number(id)), [idOf(second), idOf(first)]);
+      bound.close();
+      const waits = [...said().matchAll(/wait (\d+)/g)].map(([, id]) => Number(id));
+      assert.ok(waits.includes(idOf(first)) && waits.includes(idOf(second)), String(waits));
+      first.close();
+      assert.equal(said(), `wait ${idOf(first)}\nstream ended\n`);
+      second.close();
+    });
+  });
+
+  test("of 70 kernels that nobody uses any more 64 stay loaded, the last ones; one in use stays in any case", () => {
+    withStub((cuda) => {
+      const flat = (name: string): LaunchList =>
+        ({ name, buffers: [], launches: [{ ...plain, source: { name, text: name, defines: {} } }] });
+      using used = cuda.bind(flat("used"));
+      const before = stub.stub_live();
+      for (let k = 0; k < 70; k++) cuda.bind(flat(`k${k}`)).close();
+      assert.equal(stub.stub_live() - before, 64);
+      cuda.bind(flat("k6")).close();
+      assert.equal(stub.stub_live() - before, 64);
+      cuda.bind(flat("k70")).close();
+      // k6 was used since, so that k7 went: to have k6 again loads nothing.
+      const kept = stub.stub_live();
+      using again = cuda.bind(flat("k6"));
+      assert.deepEqual([stub.stub_live() - kept, again.list.name, used.list.name], [0, "k6", "used"]);
     });
   });
 
@@ -212,7 +253,7 @@ describe("from TypeScript to C", { skip: hasCompiler ? false : NO_COMPILER }, ()
     withStub((cuda) => {
       using bound = cuda.bind(list, {}, { poison: 127 });
       assert.equal(bound.arenaBytes, 262_144 + 512);
-      assert.match(said(), /fill 3 262144\nfill 127 512\n$/);
+      assert.match(said(), /fill 3 262144\nfill 127 512\nwait \d+\n$/);
     });
   });
 

@@ -91,6 +91,11 @@ describe("the tensor pool", () => {
     assert.equal(new Set(tensors.map(({ address }) => address)).size, 5);
     assert.deepEqual(tensors.map(({ bytes }) => bytes), [48, 96, 48, 48, 48]);
     assert.equal(pool.statistics().misses, 5);
+    for (const tensor of tensors) pool.release(tensor);
+    // As many bytes idle as wanted, and still no hit: the key is the shape.
+    assert.deepEqual(pool.acquire([8, 3], "float16").shape, [8, 3]);
+    assert.deepEqual([pool.acquire([24], "float16").shape, pool.acquire([4, 6], "float16").shape], [[24], [4, 6]]);
+    assert.deepEqual([pool.statistics().misses, pool.statistics().hits], [6, 2]);
   });
 
   test("the common shapes reserved in FP32 and FP16 take 49.7 MB once, and are hits then", () => {
