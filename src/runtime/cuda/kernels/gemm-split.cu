@@ -90,18 +90,18 @@ KERNEL_RESIDENT(160, BLOCKS, gemm_split, Arguments) {
     const u32 r = row + own_rows[pass];
     if (own_rows[pass] >= (rank + 1) * OWN_ROWS) continue;   // whole groups of LANES lanes
     float4 sum = make_float4(0.f, 0.f, 0.f, 0.f);
-    float mean = 0.f, rstd = 1.f;
+    Norm norm = {};
     UNROLL for (int other = 0; other < SPLIT; other++) {
       const float4 part = load_remote4(map_shared(partials + (own_rows[pass] * PARTIAL_STRIDE + c) * 4, other));
       sum.x += part.x; sum.y += part.y; sum.z += part.z; sum.w += part.w;
     }
 #if NORMALISED
-    const RowScale norm = parts[pass].join(statistics_of(a));
-    mean = norm.mean; rstd = norm.rstd;
+    const RowScale scale = parts[pass].join(statistics_of(a));
+    norm = { scale.rstd, -scale.rstd * scale.mean };
 #endif
-    float out[4] = { finish(a, sum.x, mean, rstd, column_sum.x, bias.x),
-      finish(a, sum.y, mean, rstd, column_sum.y, bias.y), finish(a, sum.z, mean, rstd, column_sum.z, bias.z),
-      finish(a, sum.w, mean, rstd, column_sum.w, bias.w) };
+    float out[4] = { finish(a, sum.x, norm, column_sum.x, bias.x),
+      finish(a, sum.y, norm, column_sum.y, bias.y), finish(a, sum.z, norm, column_sum.z, bias.z),
+      finish(a, sum.w, norm, column_sum.w, bias.w) };
 #if RESIDUAL
     out[0] += low_of(residuals[pass].x); out[1] += high_of(residuals[pass].x);
     out[2] += low_of(residuals[pass].y); out[3] += high_of(residuals[pass].y);

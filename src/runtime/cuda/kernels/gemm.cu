@@ -123,11 +123,11 @@ DEVICE void finish_all(float (&sums)[COLUMNS / 2], const Extras& extras, const A
     const u32 c = threadIdx.x % 128 + v * 128;
     if (c < COLUMNS) { values[c] = extras.bias[v]; values[COLUMNS + c] = extras.column_sums[v]; }
   }
-  float mean[2] = { 0.f, 0.f }, rstd[2] = { 1.f, 1.f };
+  Norm norms[2] = {};
 #if NORMALISED
   UNROLL for (int half = 0; half < 2; half++) {
     const RowScale scale = extras.rows[half].join(statistics_of(a));
-    mean[half] = scale.mean; rstd[half] = scale.rstd;
+    norms[half] = { scale.rstd, -scale.rstd * scale.mean };
   }
 #endif
   named_barrier(2 + group, 128);
@@ -138,8 +138,8 @@ DEVICE void finish_all(float (&sums)[COLUMNS / 2], const Extras& extras, const A
     if (NORMALISED) column_sum = *(const float2*)(values + COLUMNS + c);
     UNROLL for (int half = 0; half < 2; half++) {
       float& x = sums[4 * j + 2 * half]; float& y = sums[4 * j + 2 * half + 1];
-      x = finish(a, x, mean[half], rstd[half], column_sum.x, bias.x);
-      y = finish(a, y, mean[half], rstd[half], column_sum.y, bias.y);
+      x = finish(a, x, norms[half], column_sum.x, bias.x);
+      y = finish(a, y, norms[half], column_sum.y, bias.y);
     }
   }
 }
@@ -147,14 +147,21 @@ DEVICE void finish_all(float (&sums)[COLUMNS / 2], const Extras& extras, const A
 // Lanes of a quad share their two rows.
 DEVICE void write_statistics(const Arguments& a, const float (&values)[COLUMNS / 2], u32 row, u32 tile) {
   UNROLL for (int half = 0; half < 2; half++) {
-    float sum = 0.f, squares = 0.f;
-    UNROLL for (int j = 0; j < COLUMNS / 8; j++) sum += values[4 * j + 2 * half] + values[4 * j + 2 * half + 1];
+    float even = 0.f, odd = 0.f;
+    UNROLL for (int j = 0; j < COLUMNS / 8; j++) {
+      even += values[4 * j + 2 * half];
+      odd += values[4 * j + 2 * half + 1];
+    }
+    float sum = even + odd;
     sum += shuffle_xor(sum, 1); sum += shuffle_xor(sum, 2);
     const float mean = sum / COLUMNS;
-    UNROLL for (int j = 0; j < COLUMNS / 4; j++) {
-      const float off = values[2 * (j & ~1) + 2 * half + (j & 1)] - mean;
-      squares = fmaf(off, off, squares);
+    even = odd = 0.f;
+    UNROLL for (int j = 0; j < COLUMNS / 8; j++) {
+      const float left = values[4 * j + 2 * half] - mean, right = values[4 * j + 2 * half + 1] - mean;
+      even = fmaf(left, left, even);
+      odd = fmaf(right, right, odd);
     }
+    float squares = even + odd;
     squares += shuffle_xor(squares, 1); squares += shuffle_xor(squares, 2);
     const u32 own = row + 8 * half;
     if (lane_of() % 4 == 0 && own < a.M && tile * COLUMNS < a.N)
@@ -178,22 +185,26 @@ DEVICE u32 panel_at(const Ring& ring, u32 item, u32 p) {
 DEVICE void store_tile(const Arguments& a, const Ring& ring, float (&sums)[COLUMNS / 2], u32 item, u32 group,
                        u32 own_row, u32 row, u32 column) {
   UNROLL for (int i = 0; i < OUT_ITEMS; i++) wait_full(ring, item + i);
-  UNROLL for (int j = 0; j < COLUMNS / 8; j++) {
-    const u32 quad = lane_of() / 4;
-    const u32 at = panel_at(ring, item, j / 8) + (threadIdx.x / 32 * 16 + quad) * 128 + ((j % 8) ^ (quad & 7)) * 16
-      + lane_of() % 4 * 4;
-    UNROLL for (int half = 0; half < 2; half++) {
-      float& x = sums[4 * j + 2 * half]; float& y = sums[4 * j + 2 * half + 1];
+  const u32 quad = lane_of() / 4, within = (threadIdx.x / 32 * 16 + quad) * 128 + lane_of() % 4 * 4;
+  UNROLL for (int p = 0; p < PANELS; p++) {
+    const u32 panel = panel_at(ring, item, p) + within;
+#if RESIDUAL
+    u32 residuals[16];   // all asked for before the first is used
+    UNROLL for (int i = 0; i < 16; i++) {
 #if RESIDUAL == 1
-      const u32 pair = load_shared(at + half * 1024);
-      x += low_of(pair); y += high_of(pair);
-#elif RESIDUAL == 2
-      const u32 r = own_row + 8 * half, c = column + 8 * j + lane_of() % 4 * 2;
-      const u32 pair = c < a.N ? *(const u32*)(a.residual_rows + (residual_at(a, r) + c) * 2) : 0;
-      x += low_of(pair); y += high_of(pair);
+      residuals[i] = load_shared(panel + i % 2 * 1024 + ((i / 2) ^ quad) * 16);
+#else
+      const u32 c = column + p * 64 + i / 2 * 8 + lane_of() % 4 * 2;
+      residuals[i] = c < a.N ? *(const u32*)(a.residual_rows + (residual_at(a, own_row + i % 2 * 8) + c) * 2) : 0;
 #endif
-      store_shared(at + half * 1024, pack2(x, y));
     }
+    UNROLL for (int i = 0; i < 16; i++) {
+      sums[p * 32 + i * 2] += low_of(residuals[i]);
+      sums[p * 32 + i * 2 + 1] += high_of(residuals[i]);
+    }
+#endif
+    UNROLL for (int i = 0; i < 16; i++)
+      store_shared(panel + i % 2 * 1024 + ((i / 2) ^ quad) * 16, pack2(sums[p * 32 + i * 2], sums[p * 32 + i * 2 + 1]));
   }
   fence_async_shared();
   named_barrier(2 + group, 128);

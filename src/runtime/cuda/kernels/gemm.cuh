@@ -75,11 +75,18 @@ DEVICE StatisticsIn statistics_of(const Arguments& a) {
   return { a.statistics_in, a.in_rows, a.in_first, a.in_step, a.in_columns, a.epsilon };
 }
 #endif
-DEVICE float finish(const Arguments& a, float sum, float mean, float rstd, float column_sum, float bias) {
+// A row's part of its norm: rstd (sum - mean column_sum) + bias is rstd sum + (shift column_sum + bias).
+struct Norm { float rstd, shift; };
+DEVICE float finish(const Arguments& a, float sum, Norm norm, float column_sum, float bias) {
 #if NORMALISED
-  sum = rstd * fmaf(-mean, column_sum, sum);
+  sum = fmaf(norm.rstd, sum, fmaf(norm.shift, column_sum, bias));
+#else
+  sum += bias;
 #endif
-  return activate<ACTIVATION>((sum + bias) * a.scale);
+#if SCALED
+  sum *= a.scale;
+#endif
+  return activate<ACTIVATION>(sum);
 }
 #if RESIDUAL
 DEVICE u64 residual_at(const Arguments& a, u32 row) {

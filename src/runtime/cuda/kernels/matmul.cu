@@ -198,7 +198,7 @@ DEVICE void multiply(const Arguments& a, const Element* left, const Element* rig
 }
 #endif
 
-KERNEL(THREADS, matmul, Arguments) {
+KERNEL_RESIDENT(THREADS, 2, matmul, Arguments) {
   const u32 across = (a.N + TILE - 1) / TILE, down = (a.M + TILE - 1) / TILE;
   const u32 tile = blockIdx.x % (across * down);
   u32 batch = blockIdx.x / (across * down);
