@@ -207,7 +207,12 @@ static Block& block_at(u32 address) {
 }
 static u8* within_block(Block& block, u32 address, u32 bytes) {
   const u32 offset = (address & 0xffffff) - WINDOW;
-  if (offset + bytes > running->shared_bytes || offset > running->shared_bytes) fault("beyond the block's shared memory");
+  if (offset > running->shared_bytes || offset + bytes > running->shared_bytes) {
+    char text[100];
+    snprintf(text, sizeof text, "%u bytes at %d are beyond the block's shared memory of %u", bytes, (int)offset,
+      running->shared_bytes);
+    fault(text);
+  }
   if (bytes <= 16 && offset % bytes != 0) fault("a shared address that is no multiple of what is accessed");
   return block.shared + offset;
 }
