@@ -26,6 +26,7 @@ import { settingsOf } from "../src/train/settings.ts";
 import { lowerToy, TOY, toyAnswer, toyFile, toyWindows, type ToyLowering } from "./cuda-toy.ts";
 import { emulatedCuda } from "./emulator/build.ts";
 import { openEmulated } from "./emulator/run.ts";
+import { heldBy, replayMany, swapUnderLoad } from "./soak-cuda.ts";
 
 const emulated = emulatedCuda();
 const skip = typeof emulated === "string" ? emulated : false;
@@ -116,7 +117,8 @@ describe("buckets", () => {
       "launch toy.cu:toy grid 8x1x1 block 32 shared 0 (x, x, w, position, confidence, engine/done, 0, 0, 5, 3)",
       "launch feed.cu:tell_done grid 1x1x1 block 32 shared 0 dependent (engine/done)"]);
     assert.deepEqual(text("ring", {}).filter((line) => line.startsWith("launch")), [
-      "launch feed.cu:ring_step grid 8x1x1 block 256 shared 0 (engine/ring, engine/start, engine/header, engine/rows, engine/fresh, 5, 3)",
+      "launch feed.cu:ring_step grid 8x1x1 block 256 shared 0 (engine/ring, engine/start, engine/header, engine/rows, "
+        + "engine/fresh, 5, 3)",
       "launch feed.cu:unroll_ring grid 5x8x1 block 256 shared 0 dependent (x, engine/ring, engine/start, 5, 3)",
       "launch toy.cu:toy grid 8x1x1 block 32 shared 0 (x, x, w, position, confidence, engine/done, 0, 0, 5, 3)",
       "launch feed.cu:tell_done grid 1x1x1 block 32 shared 0 dependent (engine/done)"]);
@@ -332,10 +334,41 @@ describe("the engine on the emulated GPU", { skip }, () => {
     await engine.close();
   });
 
+  test("300 replays are the same bits, and 30 swaps under load lose no request and mix no versions, in memory that stays", async () => {
+    const engine = open({ mode: "poll", toy: { isWhole: true } });
+    await engine.load("toy", toyFile(W), { T });
+    engine.stage("toy", 8).features.set(toyWindows(8, 1));
+    assert.equal(replayMany(engine, "toy", 8, 300), true);
+    await swapUnderLoad(engine, 3, 3);
+    const { pooled, gpuFree } = heldBy(engine), { requests, right, versions } = await swapUnderLoad(engine, 30, 3);
+    assert.ok(requests > 30 && right === requests, `${right} of ${requests}`);
+    assert.ok(versions > 20, String(versions));
+    const end = heldBy(engine);
+    assert.deepEqual([end.pooled, end.gpuFree], [pooled, gpuFree]);
+    await engine.close();
+  });
+
+  test("an LSTM reads a ring as it reads windows, to the bit, wherever the ring begins", async () => {
+    const { file } = exported("lstm", { hidden: 12, layers: 2 }), rows = 3, steps = 5, stream = random(2, "lstm ring");
+    const engine = open({ toy: null, precision: "float16" });
+    await engine.load("ring", file, { T: steps, ring: { rows } });
+    await engine.load("windows", file, { T: steps, buckets: [8] });
+    const normal = (count: number): Float32Array => Float32Array.from({ length: count }, () => stream.normal());
+    for (let row = 0; row < rows; row++) engine.fill("ring", row, normal(steps * 6));
+    for (let step = 0; step < 7; step++) {
+      for (let row = 0; row < rows; row++) if (stream.uniform() < 0.7) engine.push("ring", row, normal(6));
+      const found = await engine.step("ring");
+      const feeds = { features: { shape: [rows, steps, 6], values: engine.ring("ring").windows() } };
+      assert.deepEqual(found, await engine.run("windows", feeds), `step ${step}`);
+    }
+    await engine.close();
+  });
+
   test("architectures answer as ONNX Runtime does: float32 to 1e-5, float16 and bfloat16 to 2e-3 and 1e-2", async () => {
     const rows = 5, steps = 9, stream = random(1, "architectures");
     const values = Float32Array.from({ length: rows * steps * 6 }, () => stream.normal());
-    const models = { lstm: { hidden: 12, layers: 2, heads: "all" }, encoder: { width: 16 }, transformer: { hidden: 8 }, meta: {} };
+    const models = { lstm: { hidden: 12, layers: 2, heads: "all" }, encoder: { width: 16 }, transformer: { hidden: 8 },
+      meta: {} };
     for (const [model, said] of Object.entries(models)) {
       const { file } = exported(model, said), cpu = new CpuModels();
       await cpu.load("it", file, { T: steps });
@@ -412,8 +445,9 @@ describe("the predictor", { skip }, () => {
   test("a model that the GPU cannot take goes on on the CPU, alone: another program's file, or too little memory", async () => {
     const graph = inferenceGraph(architectureNamed("linear"), { features: F, instruments: 1 },
       settingsOf(architectureNamed("linear"), {}));
-    const foreign = { name: "theirs.onnx", bytes: encodeOnnx(graph, { precision: "float32", parameters:
-      { "head/position/w": { shape: [F, 1], values: Float32Array.of(1, 2, 3) }, "head/position/b": { shape: [1], values: Float32Array.of(0.5) } } }) };
+    const parameters = { "head/position/w": { shape: [F, 1], values: Float32Array.of(1, 2, 3) },
+      "head/position/b": { shape: [1], values: Float32Array.of(0.5) } };
+    const foreign = { name: "theirs.onnx", bytes: encodeOnnx(graph, { precision: "float32", parameters }) };
     const { predictor, said } = open({ poolShare: 1500 / 141e9, buckets: [1, 32] });
     await predictor.load("theirs", foreign, { T });
     await predictor.load("toy", toyFile(W), { T, buckets: [1] });
@@ -452,7 +486,7 @@ describe("the predictor", { skip }, () => {
         assert.ok(errorOf(await stepped, [3, 2, 1], expected) < 1e-6);
       });
       assert.equal(said.length, 1, said.join("\n"));
-      assert.match(said[0], /^the GPU stopped at .*; it goes on with ONNX Runtime on the CPU until this process is started again$/);
+      assert.match(said[0], /^the GPU stopped at .*; it goes on with ONNX Runtime on the CPU until this process is started/);
       assert.equal(predictor.device, "cpu");
       predictor.push("ring", 1, Float32Array.of(4, 5, 6));
       assert.ok(errorOf(await predictor.step("ring"), [3, 2, 1], predictor.ring("ring").windows()) < 1e-6);

@@ -143,14 +143,14 @@ export class Engine implements Models {
       this.#retire(old);
     }
     this.#arrange();
-    if (old === null) this.#warm(slot, version);
+    this.#warm(slot, version);
     return version.number;
   }
 
-  /** Replays every graph once: the first time takes longer. */
+  /** Replays every graph once, because the first time takes longer; not where a request would wait for it. */
   #warm(slot: Slot, version: Version): void {
-    if (slot.flight !== null || version.isRetired) return;
-    for (const bucket of version.buckets) this.#replay(slot, bucket, 1);
+    if (slot.flight !== null) return;
+    this.#still(slot, () => { for (const bucket of version.buckets) this.#replay(slot, bucket, 1); });
   }
 
   #makeVersion(network: ExportedNetwork, before: Version | null, { T, ring, version }: LoadOptions): Version {
@@ -186,7 +186,7 @@ export class Engine implements Models {
     return this.#bucket(slot, slot.current!, rows).inputs;
   }
 
-  /** Answers what was staged, blocking; makes no objects. Views that the next run of this model overwrites. */
+  /** Answers what was staged, blocking; makes no objects. Views, overwritten by this model's next run. */
   runStaged(name: string, rows: number): Answers {
     const slot = this.#idle(name), bucket = this.#bucket(slot, slot.current!, rows);
     return this.#replay(slot, bucket, rows);
@@ -232,7 +232,7 @@ export class Engine implements Models {
     const slot = this.#idle(name), bucket = this.#bucket(slot, slot.current!, rows);
     const stream = this.#streamOf(slot);
     using start = this.cuda.event(), end = this.cuda.event();
-    return this.#guard(() => {
+    return this.#still(slot, () => {
       start.record(stream);
       for (let replay = 0; replay < count; replay++) this.#launch(bucket, stream, Math.min(rows, bucket.B));
       end.record(stream);
@@ -252,6 +252,12 @@ export class Engine implements Models {
 
   /** The version that answers what is asked now. */
   versionOf(name: string): number { return this.#slot(name).current!.number; }
+
+  /** Replays that answer nobody: they move no ring. */
+  #still<Result>(slot: Slot, act: () => Result): Result {
+    const ring = slot.current!.ring;
+    return this.#guard(() => (ring === null ? act() : ring.stage.still(act)));
+  }
 
   /** What the GPU died of; null: it is alive. */
   get fault(): CudaError | null { return this.#fault; }

@@ -54,7 +54,8 @@ export function readNetwork(bytes: Uint8Array, name: string): ExportedNetwork {
   const parameters = Object.fromEntries(graph.state.map(({ name: parameter, tensor }) => {
     const found = weights(parameter);
     if (!isSameShape(found.shape, tensor.shape)) {
-      refuse(`has ${parameter} of shape ${shapeText(found.shape)}, and its graph says ${shapeText(tensor.shape)}`);
+      const wanted = shapeText(tensor.shape);
+      refuse(`has ${parameter} of shape ${shapeText(found.shape)}, and its graph says ${wanted}`);
     }
     return [parameter, found];
   }));

@@ -65,7 +65,8 @@ export class Predictor implements Models {
       if (!(error instanceof CudaError)) throw error;
       if (device === "cuda") {
         const cpu = "run it with --device cpu.";
-        throw new UserError(error.message, error.hint === "" ? cpu : `${error.hint}; or ${cpu}`, { cause: error });
+        const hint = error.hint === "" ? cpu : `${error.hint}; or ${cpu}`;
+        throw new UserError(error.message, hint, { cause: error });
       }
       say(`${error.message}; ${GOES_ON}`);
     }
@@ -142,7 +143,7 @@ export class Predictor implements Models {
     return ask(this.#cpu);
   }
 
-  /** Moves a model to the CPU: with all others when the GPU is lost, alone when only this cannot run there. */
+  /** Moves a model to the CPU: with all others when the GPU is lost, alone when only it cannot run there. */
   async #leave(error: CudaError, name: string): Promise<void> {
     if (!isAlone(error)) this.#fail(error);
     else if (this.deviceOf(name) === "cuda") {

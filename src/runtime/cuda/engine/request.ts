@@ -1,4 +1,4 @@
-/** What is asked and answered: checked at the door, and copied out of memory that the GPU will write again. */
+/** What is asked and answered: checked at the door, copied out of memory that the GPU will write again. */
 import { assert } from "../../../base/assert.ts";
 import type { Tensors } from "../../runtime.ts";
 import type { Answers } from "./models.ts";

@@ -160,6 +160,14 @@ export class RingStage {
     this.#isRead = true;
   }
 
+  /** Does something that replays the graph and must change no window. */
+  still<Result>(act: () => Result): Result {
+    const { header } = this.#memory, hasNew = header[HEADER.hasNew];
+    header[HEADER.oldest] = this.#oldest;
+    header[HEADER.hasNew] = 0;
+    try { return act(); } finally { header[HEADER.hasNew] = hasNew; }
+  }
+
   /** It has. */
   end(): void {
     const { header, fresh } = this.#memory, { T, F } = this.#shape;

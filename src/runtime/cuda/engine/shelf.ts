@@ -2,7 +2,7 @@
  * The engine's memory, taken once and used again: a version that takes another's place finds what the one
  * before it left, so that swapping models of the same shapes allocates nothing and pins nothing.
  *
- *   device   the GPU's tensor pool, by size        mapped   pinned pieces, by size, at most MAPPED_IDLE_MAX of each
+ *   device   the GPU's tensor pool, by size     mapped   pinned pieces, by size, MAPPED_IDLE_MAX idle of each
  */
 import type { Cuda } from "../driver/device.ts";
 import type { MappedMemory, Placed } from "../driver/memory.ts";
