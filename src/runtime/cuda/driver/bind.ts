@@ -68,7 +68,7 @@ export function bindLaunches(binding: Binding, list: LaunchList, given: Given, {
   Bound {
   binding.use();
   const { driver } = binding, undo: (() => void)[] = [];
-  const close = (): void => { while (undo.length > 0) undo.pop()?.(); };
+  const undoAll = (): void => { while (undo.length > 0) undo.pop()?.(); };
   try {
     const kernels = loadKernels(binding, list, undo);
     const { arena, places } = placeBuffers(binding, list, given, undo);
@@ -79,8 +79,8 @@ export function bindLaunches(binding: Binding, list: LaunchList, given: Given, {
     });
     const own = list.buffers.filter(({ name }) => !(name in given));
     fillBuffers(binding, own, places, poison);
-    return boundOf({ binding, list, kernels, places, encoded, own, close, arenaBytes: arena });
-  } catch (error) { close(); throw error; }
+    return new BoundList({ binding, list, kernels, places, encoded, own, arenaBytes: arena, undo: undoAll });
+  } catch (error) { undoAll(); throw error; }
 }
 
 interface Parts {
@@ -89,81 +89,110 @@ interface Parts {
   readonly kernels: readonly Kernel[];
   readonly places: ReadonlyMap<string, Placed>;
   readonly encoded: EncodedLaunches;
+  /** Buffers that were not given. */
   readonly own: readonly BufferSpec[];
   readonly arenaBytes: number;
-  readonly close: () => void;
+  /** Gives everything back. */
+  readonly undo: () => void;
 }
 
-function boundOf({ binding, list, kernels, places, encoded, own, close, arenaBytes }: Parts): Bound {
-  const { driver } = binding;
-  const streams = new Set<Stream>([binding.stream]), graphs = new Set<CudaGraph>();
-  let last = binding.stream, isOpen = true;
-  const enter = (stream: Stream): void => {
-    assert(isOpen, `${list.name} is closed`);
-    binding.use();
-    if (stream === last) return;
-    last = stream;
-    streams.add(stream);
-  };
-  const finish = (): void => { for (const stream of streams) if (stream.isOpen) stream.synchronize(); };
-  const launch = (stream: Stream): void => {
-    enter(stream);
+class BoundList implements Bound {
+  readonly list: LaunchList;
+  readonly arenaBytes: number;
+  readonly #parts: Parts;
+  /** Where it has run: what must be waited for before its memory is touched. */
+  readonly #streams: Set<Stream>;
+  readonly #graphs = new Set<CudaGraph>();
+  #last: Stream;
+  #isOpen = true;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.list = parts.list;
+    this.arenaBytes = parts.arenaBytes;
+    this.#last = parts.binding.stream;
+    this.#streams = new Set([this.#last]);
+  }
+
+  launch(stream: Stream): void {
+    const { binding: { driver }, encoded, kernels, list } = this.#parts;
+    this.#enter(stream);
     encoded.setStream(stream.handle);
     for (let k = 0; k < kernels.length; k++) {
       const { config, parameters } = encoded.launches[k];
       const code = driver.cuLaunchKernelEx(config, kernels[k].handle, parameters, null);
       if (code !== 0) driver.check(code, `launching ${kernels[k].name} of ${list.name}`);
     }
-  };
-  const end = (): void => {
-    if (!isOpen) return;
-    // After a fault nothing runs any more.
-    try { finish(); } catch (error) { if (!(error instanceof CudaError)) throw error; }
-    isOpen = false;
-    for (const graph of graphs) graph.close();
-    close();
-  };
-  return {
-    list, arenaBytes, launch,
-    capture(stream) {
-      const graph = captureGraph(driver, stream, () => { launch(stream); }, list.name);
-      graphs.add(graph);
-      const closeGraph = (): void => {
-        graphs.delete(graph);
-        graph.close();
-      };
-      return { nodes: graph.nodes, launch(at) { enter(at); graph.launch(at); }, close: closeGraph,
-        [Symbol.dispose]: closeGraph };
-    },
-    write(buffer, bytes, offset = 0) {
-      const place = placeOf(places, buffer);
-      assert(isOpen && offset + bytes.length <= place.bytes,
-        `${bytes.length} bytes do not fit into ${buffer} (${place.bytes}) of ${list.name} at ${offset}`);
-      binding.use();
-      finish();
-      driver.check(driver.cuMemcpyHtoDAsync_v2(place.address + BigInt(offset), bytes, bytes.length,
-        binding.stream.handle), `writing ${buffer}`);
-      binding.stream.synchronize();
-    },
-    read(buffer) {
-      const place = placeOf(places, buffer), bytes = new Uint8Array(place.bytes);
-      assert(isOpen, `${list.name} is closed`);
-      binding.use();
-      finish();
-      driver.check(driver.cuMemcpyDtoHAsync_v2(bytes, place.address, place.bytes, binding.stream.handle),
-        `reading ${buffer}`);
-      binding.stream.synchronize();
-      return bytes;
-    },
-    place: (buffer) => placeOf(places, buffer),
-    refill() {
-      binding.use();
-      finish();
-      fillBuffers(binding, own, places);
-    },
-    close: end,
-    [Symbol.dispose]: end,
-  };
+  }
+
+  capture(stream: Stream): CudaGraph {
+    const { binding: { driver }, list } = this.#parts;
+    const graph = captureGraph(driver, stream, () => { this.launch(stream); }, list.name);
+    this.#graphs.add(graph);
+    const close = (): void => {
+      this.#graphs.delete(graph);
+      graph.close();
+    };
+    const launch = (at: Stream): void => {
+      this.#enter(at);
+      graph.launch(at);
+    };
+    return { nodes: graph.nodes, launch, close, [Symbol.dispose]: close };
+  }
+
+  write(buffer: string, bytes: Uint8Array, offset = 0): void {
+    const { driver, stream } = this.#parts.binding, place = this.place(buffer);
+    assert(offset + bytes.length <= place.bytes,
+      `${bytes.length} bytes do not fit into ${buffer} (${place.bytes}) of ${this.list.name} at ${offset}`);
+    this.#finish();
+    driver.check(driver.cuMemcpyHtoDAsync_v2(place.address + BigInt(offset), bytes, bytes.length,
+      stream.handle), `writing ${buffer}`);
+    stream.synchronize();
+  }
+
+  read(buffer: string): Uint8Array {
+    const { driver, stream } = this.#parts.binding, place = this.place(buffer);
+    const bytes = new Uint8Array(place.bytes);
+    this.#finish();
+    driver.check(driver.cuMemcpyDtoHAsync_v2(bytes, place.address, place.bytes, stream.handle),
+      `reading ${buffer}`);
+    stream.synchronize();
+    return bytes;
+  }
+
+  place(buffer: string): Placed { return placeOf(this.#parts.places, buffer); }
+
+  refill(): void {
+    const { binding, own, places } = this.#parts;
+    this.#finish();
+    fillBuffers(binding, own, places);
+  }
+
+  close(): void {
+    if (!this.#isOpen) return;
+    // After a fault nothing runs any more, and there is nothing to wait for.
+    try { this.#finish(); } catch (error) { if (!(error instanceof CudaError)) throw error; }
+    this.#isOpen = false;
+    for (const graph of this.#graphs) graph.close();
+    this.#parts.undo();
+  }
+  [Symbol.dispose](): void { this.close(); }
+
+  /** Before a run in a stream. */
+  #enter(stream: Stream): void {
+    assert(this.#isOpen, `${this.list.name} is closed`);
+    this.#parts.binding.use();
+    if (stream === this.#last) return;
+    this.#last = stream;
+    this.#streams.add(stream);
+  }
+
+  /** Waits for all runs. Streams that were closed have waited themselves. */
+  #finish(): void {
+    assert(this.#isOpen, `${this.list.name} is closed`);
+    this.#parts.binding.use();
+    for (const stream of this.#streams) if (stream.isOpen) stream.synchronize();
+  }
 }
 
 function placeOf(places: ReadonlyMap<string, Placed>, name: string): Placed {

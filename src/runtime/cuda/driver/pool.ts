@@ -64,96 +64,117 @@ export const CAP_SHARE = 0.85;
 /** A pool over `allocate`; `capShare` of `totalBytes` is the most it takes. */
 export function openPool({ totalBytes, capShare = CAP_SHARE, allocate }:
   { totalBytes: number; capShare?: number; allocate: (bytes: number) => DeviceMemory }): TensorPool {
-  const capBytes = Math.floor(totalBytes * capShare);
-  const held = new Map<PooledTensor, Entry>();
-  /** In the order in which they became idle. */
-  const idle = new Set<Entry>(), idleByKey = new Map<string, Entry[]>();
-  let allocatedBytes = 0, reservedBytes = 0, hits = 0, misses = 0;
+  return new Pool(Math.floor(totalBytes * capShare), allocate);
+}
 
-  const drop = (entry: Entry): void => {
-    idle.delete(entry);
-    const same = idleByKey.get(entry.key) ?? [];
-    same.splice(same.indexOf(entry), 1);
-    if (same.length === 0) idleByKey.delete(entry.key);
-    reservedBytes -= entry.tensor.bytes;
-    entry.memory.close();
-  };
-  const trim = (): number => {
-    const before = reservedBytes;
-    for (const entry of idle) drop(entry);
-    return before - reservedBytes;
-  };
-  const create = (shape: readonly number[], element: PoolElement, key: string): Entry => {
-    const bytes = shape.reduce((a, b) => a * b, 1) * ELEMENT_BYTES[element];
-    for (const entry of idle) {
-      if (reservedBytes + bytes <= capBytes) break;
-      drop(entry);
-    }
-    if (reservedBytes + bytes > capBytes) throw overCap(bytes, reservedBytes, capBytes);
-    const memory = allocateOrTrim(allocate, bytes, trim);
-    reservedBytes += bytes;
-    return { key, memory, tensor: { address: memory.address, bytes, shape: [...shape], element } };
-  };
-  const rest = (entry: Entry): void => {
-    idle.add(entry);
-    const same = idleByKey.get(entry.key);
-    if (same === undefined) idleByKey.set(entry.key, [entry]); else same.push(entry);
-  };
-  return {
-    capBytes, trim,
-    acquire(shape, element) {
-      const key = keyOf(shape, element), found = idleByKey.get(key)?.at(-1);
-      if (found !== undefined) {
-        hits++;
-        idle.delete(found);
-        const same = idleByKey.get(key) as Entry[];
-        same.pop();
-        if (same.length === 0) idleByKey.delete(key);
-      } else misses++;
-      const entry = found ?? create(shape, element, key);
-      held.set(entry.tensor, entry);
-      allocatedBytes += entry.tensor.bytes;
-      return entry.tensor;
-    },
-    release(tensor) {
-      const entry = held.get(tensor);
-      assert(entry !== undefined,
-        `a tensor of ${tensor.shape.join(" x ")} ${tensor.element} was released twice`);
-      held.delete(tensor);
-      allocatedBytes -= tensor.bytes;
-      rest(entry);
-    },
-    reserve(shapes, elements) {
-      for (const shape of shapes) {
-        for (const element of elements) {
-          const key = keyOf(shape, element);
-          if (!idleByKey.has(key)) rest(create(shape, element, key));
-        }
+class Pool implements TensorPool {
+  readonly capBytes: number;
+  readonly #allocate: (bytes: number) => DeviceMemory;
+  readonly #held = new Map<PooledTensor, Entry>();
+  /** In the order in which they became idle. */
+  readonly #idle = new Set<Entry>();
+  readonly #idleByKey = new Map<string, Entry[]>();
+  #allocatedBytes = 0;
+  #reservedBytes = 0;
+  #hits = 0;
+  #misses = 0;
+
+  constructor(capBytes: number, allocate: (bytes: number) => DeviceMemory) {
+    this.capBytes = capBytes;
+    this.#allocate = allocate;
+  }
+
+  acquire(shape: readonly number[], element: PoolElement): PooledTensor {
+    const key = keyOf(shape, element), found = this.#idleByKey.get(key)?.at(-1);
+    if (found !== undefined) this.#takeFromIdle(found);
+    const entry = found ?? this.#create(shape, element, key);
+    if (found === undefined) this.#misses++; else this.#hits++;
+    this.#held.set(entry.tensor, entry);
+    this.#allocatedBytes += entry.tensor.bytes;
+    return entry.tensor;
+  }
+
+  release(tensor: PooledTensor): void {
+    const entry = this.#held.get(tensor);
+    assert(entry !== undefined,
+      `a tensor of ${tensor.shape.join(" x ")} ${tensor.element} was released twice`);
+    this.#held.delete(tensor);
+    this.#allocatedBytes -= tensor.bytes;
+    this.#putToIdle(entry);
+  }
+
+  reserve(shapes: readonly (readonly number[])[], elements: readonly PoolElement[]): void {
+    for (const shape of shapes) {
+      for (const element of elements) {
+        const key = keyOf(shape, element);
+        if (!this.#idleByKey.has(key)) this.#putToIdle(this.#create(shape, element, key));
       }
-    },
-    statistics: () => ({ allocatedBytes, reservedBytes, utilisation: allocatedBytes / capBytes,
-      availableBytes: capBytes - allocatedBytes, poolCount: held.size + idle.size, hits, misses }),
-    close() {
-      trim();
-      for (const { memory } of held.values()) memory.close();
-      held.clear();
-      allocatedBytes = 0;
-      reservedBytes = 0;
-    },
-  };
+    }
+  }
+
+  trim(): number {
+    const before = this.#reservedBytes;
+    for (const entry of this.#idle) this.#drop(entry);
+    return before - this.#reservedBytes;
+  }
+
+  statistics(): PoolStatistics {
+    const allocatedBytes = this.#allocatedBytes;
+    return { allocatedBytes, reservedBytes: this.#reservedBytes, utilisation: allocatedBytes / this.capBytes,
+      availableBytes: this.capBytes - allocatedBytes, poolCount: this.#held.size + this.#idle.size,
+      hits: this.#hits, misses: this.#misses };
+  }
+
+  close(): void {
+    this.trim();
+    for (const { memory } of this.#held.values()) memory.close();
+    this.#held.clear();
+    this.#allocatedBytes = 0;
+    this.#reservedBytes = 0;
+  }
+
+  #create(shape: readonly number[], element: PoolElement, key: string): Entry {
+    const bytes = shape.reduce((a, b) => a * b, 1) * ELEMENT_BYTES[element];
+    for (const entry of this.#idle) {
+      if (this.#reservedBytes + bytes <= this.capBytes) break;
+      this.#drop(entry);
+    }
+    if (this.#reservedBytes + bytes > this.capBytes) throw overCap(bytes, this.#reservedBytes, this.capBytes);
+    const memory = this.#allocateOrTrim(bytes);
+    this.#reservedBytes += bytes;
+    return { key, memory, tensor: { address: memory.address, bytes, shape: [...shape], element } };
+  }
+
+  /** Others may hold the GPU's memory too: when it has no more, idle tensors are given back first. */
+  #allocateOrTrim(bytes: number): DeviceMemory {
+    try { return this.#allocate(bytes); } catch (error) {
+      const isFull = error instanceof CudaError && error.reason === "out-of-memory";
+      if (!isFull || this.trim() === 0) throw error;
+      return this.#allocate(bytes);
+    }
+  }
+
+  #putToIdle(entry: Entry): void {
+    this.#idle.add(entry);
+    const same = this.#idleByKey.get(entry.key);
+    if (same === undefined) this.#idleByKey.set(entry.key, [entry]); else same.push(entry);
+  }
+
+  #takeFromIdle(entry: Entry): void {
+    this.#idle.delete(entry);
+    const same = this.#idleByKey.get(entry.key) ?? [];
+    same.splice(same.indexOf(entry), 1);
+    if (same.length === 0) this.#idleByKey.delete(entry.key);
+  }
+
+  #drop(entry: Entry): void {
+    this.#takeFromIdle(entry);
+    this.#reservedBytes -= entry.tensor.bytes;
+    entry.memory.close();
+  }
 }
 
 const keyOf = (shape: readonly number[], element: PoolElement): string => `${element}:${shape.join("x")}`;
-
-/** Others may hold the GPU's memory too: when it has no more, idle tensors are given back first. */
-function allocateOrTrim(allocate: (bytes: number) => DeviceMemory, bytes: number, trim: () => number):
-  DeviceMemory {
-  try { return allocate(bytes); } catch (error) {
-    const isFull = error instanceof CudaError && error.reason === "out-of-memory";
-    if (!isFull || trim() === 0) throw error;
-    return allocate(bytes);
-  }
-}
 
 const overCap = (bytes: number, reserved: number, cap: number): CudaError => new CudaError("out-of-memory",
   `the GPU's memory pool is full: it was asked for ${sizeText(bytes)}, and ${sizeText(reserved)} of at most `
