@@ -303,8 +303,11 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
       __syncwarp();
       const uint4 atom = load_shared4(stage + q * 16);
       const u32 to = (t & 1) * SLOT_BYTES, barrier = (t & 1) * 8;
-      send4(remote[0] + to, atom, remote_barrier[0] + barrier);
-      if (SLICES > 8) send4(remote[1] + to, atom, remote_barrier[1] + barrier);
+      // Nothing may be on its way to a block that ends: the last step's h is sent only where it is waited for.
+      if (t + 1 < a.T || is_last) {
+        send4(remote[0] + to, atom, remote_barrier[0] + barrier);
+        if (SLICES > 8) send4(remote[1] + to, atom, remote_barrier[1] + barrier);
+      }
       STAMP(probe, 71);
       if (!IS_FIRST) {
         store_relaxed4(projection + (u64)t * HIDDEN * 16, not_yet());
