@@ -14,6 +14,7 @@ import { lastStep } from "../src/graph/last-step.ts";
 import { bindSizes } from "../src/graph/rewrite.ts";
 import type { CudaPrecision } from "../src/runtime/cuda/launch.ts";
 import { readNetwork } from "../src/runtime/cuda/engine/network.ts";
+import { processRows } from "../src/workflow/bench/inference-start.ts";
 import { openSubjects } from "../src/workflow/bench/inference-subject.ts";
 import { lowerToy, TOY, toyFile } from "./cuda-toy.ts";
 import { emulatedCuda } from "./emulator/build.ts";
@@ -165,5 +166,19 @@ describe("bench models", () => {
       assert.equal(refused.status, 2);
       assert.match(String(refused.stderr), /belong to the inference suite/);
     }
+  });
+});
+
+describe("whole processes on the GPU", () => {
+  test("where a process finds no GPU, there are no rows and one note with the driver's sentence", async () => {
+    const notes: string[] = [], before = process.env["DMN_CUDA"];
+    process.env["DMN_CUDA"] = "/nowhere/libcuda.so";
+    try {
+      assert.deepEqual(await processRows({ note: (sentence) => { notes.push(sentence); } }), []);
+    } finally {
+      if (before === undefined) delete process.env["DMN_CUDA"]; else process.env["DMN_CUDA"] = before;
+    }
+    assert.equal(notes.length, 1);
+    assert.match(notes[0], /^processes on the GPU: CudaError: .*no NVIDIA driver.*nowhere/);
   });
 });

@@ -22,7 +22,7 @@ const WORKER =
 const SERVED = ["lstm-512x2", "lstm-64x1"] as const;
 const SECONDS = 2;
 
-export async function processRows(bench: Bench): Promise<BenchRow[]> {
+export async function processRows(bench: Pick<Bench, "note">): Promise<BenchRow[]> {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-bench-"));
   try {
     const models = benchModels(SERVED).map((model) => {
@@ -95,7 +95,7 @@ function startWorker(spec: WorkerSpec): Worker {
       const { value, done } = await lines.next();
       if (done !== true) return JSON.parse(value) as What;
       await closed;
-      throw new Error(said.trim().split("\n").find((line) => /Error/.test(line)) ?? `exit ${child.exitCode}`);
+      throw new Error(said.split("\n").find((line) => /^\w*Error\b/.test(line)) ?? `exit ${child.exitCode}`);
     },
     go() { child.stdin.write("go\n"); },
     async end() { await closed; },
