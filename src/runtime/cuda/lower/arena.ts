@@ -1,7 +1,7 @@
 /**
  * Scratch of a list in one buffer: each has a place for as long as some launch touches it, and shares it with
- * others before and after. Greedy by size, as in graph/liveness.ts; over launches instead of nodes, because what
- * lives in registers only needs no place.
+ * others before and after. Greedy by size, as in graph/liveness.ts; over launches instead of nodes, because
+ * what lives in registers only needs no place.
  */
 import type { BufferSpec, Launch, LaunchList } from "../launch.ts";
 import { buffersOf, rename } from "./builder.ts";
@@ -15,7 +15,8 @@ export function shareScratch({ name, buffers, launches }: LaunchList): LaunchLis
   const isShared = ({ role, fill, name: own }: BufferSpec): boolean =>
     role === "scratch" && fill === undefined && lives.has(own);
   const shared = buffers.filter(isShared)
-    .map((spec, index) => ({ ...spec, index, bytes: Math.ceil(spec.bytes / ALIGNMENT) * ALIGNMENT, ...lives.get(spec.name)! }))
+    .map((spec, index) => ({ ...spec, index, bytes: Math.ceil(spec.bytes / ALIGNMENT) * ALIGNMENT,
+      ...lives.get(spec.name)! }))
     .sort((a, b) => b.bytes - a.bytes || a.index - b.index);
   const placed: { first: number; last: number; offset: number; bytes: number; name: string }[] = [];
   for (const one of shared) {

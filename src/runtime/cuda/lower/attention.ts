@@ -1,6 +1,6 @@
 /**
- * Attention as one launch (gemm/attention.ts): heads are strides of what the joint product wrote, and the result is
- * written with the heads side by side where that is what is read.
+ * Attention as one launch (gemm/attention.ts): heads are strides of what the joint product wrote, and the
+ * result is written with the heads side by side where that is what is read.
  */
 import { oneQueryOf } from "../../../graph/last-step.ts";
 import type { Node, Tensor } from "../../../graph/tensor.ts";
@@ -41,7 +41,8 @@ export function findAttentions(pattern: Pattern): void {
 
 function attentionAt(node: Node, pattern: Pattern): Found | null {
   const one = oneQueryOf(node);
-  const given = one !== null ? { ...one, isCausal: false, isLastOnly: true, result: node.outputs[0], weights: null }
+  const given = one !== null ? { ...one, isCausal: false, isLastOnly: true, result: node.outputs[0],
+    weights: null }
     : node.op !== "attention" ? null
     : { ...node.attributes, q: node.inputs[0], k: node.inputs[1], v: node.inputs[2], isLastOnly: false,
       result: node.outputs[0], weights: pattern.isUsed(node.outputs[1]) ? node.outputs[1] : null };
@@ -66,7 +67,9 @@ function sideBySide(result: Tensor, pattern: Pattern): Tensor | null {
   return next?.op === "reshape" && !pattern.isResult(next.outputs[0]) ? next.outputs[0] : null;
 }
 
-/** Strides of a (B, heads, T, columns) or (B, T, columns) view, its columns side by side; null: they are not. */
+/**
+ * Strides of a (B, heads, T, columns) or (B, T, columns) view, its columns side by side; null: they are not.
+ */
 function headsOf(view: View<Tensor>): Omit<Heads, "buffer"> | null {
   const { shape, strides, offset } = view, rank = shape.length;
   if (shape[rank - 1] > 1 && strides[rank - 1] !== 1) return null;
@@ -101,14 +104,16 @@ class AttentionAnchor implements LoweredAnchor {
       : { batchStride: heads * rows * dv, headStride: rows * dv, rowStride: dv };
     const element = ELEMENTS[precision], out = resultBuffer(found.out, element, lowering, after);
     const weights = found.weights === null ? null : resultBuffer(found.weights, element, lowering, after);
-    const launch = planAttention({ B, T, heads, d, dv, precision, scale: found.scale, isCausal: found.isCausal,
+    const launch = planAttention({ B, T, heads, d, dv, precision, scale: found.scale,
+      isCausal: found.isCausal,
       isLastOnly: found.isLastOnly, q, k, v, out: { buffer: out, offset: 0, ...strides },
       ...(weights === null ? {} : { weights }) }, device);
     return [...before, launch, ...after];
   }
 
   #heads(view: View<Tensor>, lowering: Lowering, before: Launch[]): Heads {
-    const { precision } = this.#pattern, memory = lowering.memoryOf(view.source), element = ELEMENTS[precision];
+    const { precision } = this.#pattern, memory = lowering.memoryOf(view.source),
+      element = ELEMENTS[precision];
     const heads = headsOf(view)!, first = memory.offset / ELEMENT_BYTES[memory.element];
     if (memory.element === element) return { ...heads, offset: heads.offset + first, buffer: memory.buffer };
     const buffer = copied(countOf(shapeOf(view.source)), memory, element, lowering, before);

@@ -35,7 +35,9 @@ const HEADER = `// Generated: what lies between the products of one graph. See s
 #include "product.cuh"
 `;
 
-/** A kernel gets ready while the one before it ends, and then waits for it: all do, so all before are done. */
+/**
+ * A kernel gets ready while the one before it ends, and then waits for it: all do, so all before are done.
+ */
 const START = ["let_dependents_start();", "wait_for_prior_kernel();"];
 
 export class Builder {
@@ -63,7 +65,8 @@ export class Builder {
       name = `${text.what}${this.#names.size}`;
       this.#names.set(key, name);
       const struct = `${name[0].toUpperCase()}${name.slice(1)}`;
-      this.#texts.push(`// ${text.comment}\nstruct ${struct} { ${text.fields.map((field) => `${field};`).join(" ")} };\n`
+      this.#texts.push(`// ${text.comment}\nstruct ${struct} { ${text.fields.map(
+        (field) => `${field};`).join(" ")} };\n`
         + `KERNEL(${text.block}, ${name}, ${struct}) {\n${indentBlocks([...START, ...text.body])}\n}\n`);
     }
     return { source: GENERATED, kernel: name, grid, block: text.block, sharedBytes, isDependent: true,
@@ -93,10 +96,12 @@ export function rename(launch: Launch, to: ReadonlyMap<string, { buffer: string;
     return found === undefined ? spec
       : { ...spec, buffer: found.buffer, offset: found.offset + (spec.offset ?? 0) };
   };
-  return { ...launch, arguments: launch.arguments.map((argument) => (argument.kind === "address" ? change(argument)
+  return { ...launch, arguments: launch.arguments.map((argument) =>
+    (argument.kind === "address" ? change(argument)
     : argument.kind === "tensorMap" ? { ...argument, map: change(argument.map) } : argument)) };
 }
 
 /** Names of the buffers that a launch may touch. */
 export const buffersOf = ({ arguments: list }: Launch): string[] => list.flatMap((argument) =>
-  (argument.kind === "address" ? [argument.buffer] : argument.kind === "tensorMap" ? [argument.map.buffer] : []));
+  (argument.kind === "address" ? [argument.buffer] : argument.kind === "tensorMap" ? [argument.map.buffer]
+    : []));

@@ -24,14 +24,17 @@ export function convertLaunch({ builder }: Lowering, count: number, from: Row, t
 }
 
 /** The start of a buffer that holds a dense view in this element type; `before`: what must run for it. */
-export function denseBuffer(view: View<Tensor>, element: Element, lowering: Lowering, before: Launch[]): string {
-  const memory = lowering.memoryOf(view.source), offset = memory.offset + view.offset * ELEMENT_BYTES[memory.element];
+export function denseBuffer(view: View<Tensor>, element: Element, lowering: Lowering,
+  before: Launch[]): string {
+  const memory = lowering.memoryOf(view.source), offset = memory.offset
+    + view.offset * ELEMENT_BYTES[memory.element];
   return memory.element === element && offset === 0 ? memory.buffer
     : copied(countOf(view.shape), { ...memory, offset }, element, lowering, before);
 }
 
 /** A copy of so many elements in a buffer of its own. */
-export function copied(count: number, from: Row, element: Element, lowering: Lowering, before: Launch[]): string {
+export function copied(count: number, from: Row, element: Element, lowering: Lowering,
+  before: Launch[]): string {
   const buffer = lowering.builder.scratch(count * ELEMENT_BYTES[element], "copy");
   before.push(convertLaunch(lowering, count, from, { buffer, offset: 0, element }));
   return buffer;

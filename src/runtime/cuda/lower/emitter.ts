@@ -1,7 +1,7 @@
 /**
- * C for the value of one element: what is in memory is loaded, everything else is computed on the spot from its
- * operands at the coordinates that they have there. A value is computed once per thread, in the outermost loop
- * whose variables say where it is.
+ * C for the value of one element: what is in memory is loaded, everything else is computed on the spot from
+ * its operands at the coordinates that they have there. A value is computed once per thread, in the outermost
+ * loop whose variables say where it is.
  *
  *   level 0   const float v1 = get(a.x0[r]);                          a value per row
  *   level 1     const Lanes<4> x1 = load_lanes(a.x1 + 4u * k);        four at a time
@@ -9,7 +9,8 @@
  */
 import { assert } from "../../../base/assert.ts";
 import type { Node, Tensor } from "../../../graph/tensor.ts";
-import { dependsOn, isInStep, linearPlace, placeText, withoutLane, type Place, type Variable } from "./place.ts";
+import { dependsOn, isInStep, linearPlace, placeText, withoutLane, type Place,
+  type Variable } from "./place.ts";
 import { floatText, operandCoordinates, rowOf, shapeOf } from "./table.ts";
 
 export type Element = "f32" | "f16" | "bf16";
@@ -79,7 +80,8 @@ export class Emitter {
     if (row.kind === "move") return this.value(node.inputs[0], row.coordinates(node, coordinates));
     return this.#once(this.#keyOf(tensor, coordinates), coordinates, (level) => {
       if (row.kind === "elementwise") {
-        const operands = node.inputs.map((input) => this.value(input, operandCoordinates(input, coordinates)));
+        const operands = node.inputs.map((input) =>
+          this.value(input, operandCoordinates(input, coordinates)));
         return this.#assign(level, row.text(...operands));
       }
       assert(row.kind === "pieces", `${node.op} is computed before it is read`);
@@ -133,7 +135,8 @@ export class Emitter {
     const lines = [`float ${name} = 0.f;`];
     let word = "if";
     for (const { below, from } of row.pieces(node, coordinates)) {
-      const inner = from === null ? [] : this.#guarded(() => `${name} = ${this.value(from.tensor, from.coordinates)};`);
+      const inner = from === null ? []
+        : this.#guarded(() => `${name} = ${this.value(from.tensor, from.coordinates)};`);
       const condition = below === null ? (word === "if" ? "" : "else") : `${word} (${along} < ${below}u)`;
       lines.push(`${condition} {`, ...inner.map((text) => `  ${text}`), "}");
       word = "else if";

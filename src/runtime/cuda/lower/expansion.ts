@@ -20,8 +20,8 @@ function turned(x: Tensor): Tensor {
 const FEW_TERMS = 4;
 
 /**
- * One column is a sum along rows, few terms are a few elementwise products: both join their neighbours' kernels,
- * where a matrix product would be a launch of its own.
+ * One column is a sum along rows, few terms are a few elementwise products: both join their neighbours'
+ * kernels, where a matrix product would be a launch of its own.
  */
 function thinProduct({ inputs: [a, b], attributes, outputs: [y] }: Extract<Node, { op: "matmul" }>):
 readonly Tensor[] | null {
@@ -30,7 +30,8 @@ readonly Tensor[] | null {
   const left = attributes.transposeA ? turned(a) : a;
   if (K <= FEW_TERMS) {
     const right = attributes.transposeB ? turned(b) : b;
-    const term = (k: number): Tensor => mul(slice(left, left.shape.length - 1, k, 1), slice(right, right.shape.length - 2, k, 1));
+    const term = (k: number): Tensor =>
+      mul(slice(left, left.shape.length - 1, k, 1), slice(right, right.shape.length - 2, k, 1));
     return [Array.from({ length: K }, (_, k) => term(k)).reduce((sum, next) => add(sum, next))];
   }
   const row = attributes.transposeB ? b : turned(b);

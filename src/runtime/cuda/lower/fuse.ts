@@ -1,6 +1,6 @@
 /**
- * Which values share a kernel. Anchors (products, loops, sorts) have kernels of their own; what lies between is
- * taken from the last to the first, so that who reads a value is known when it is placed:
+ * Which values share a kernel. Anchors (products, loops, sorts) have kernels of their own; what lies between
+ * is taken from the last to the first, so that who reads a value is known when it is placed:
  *
  *   read by one kernel       computed there, in registers
  *   read by several          stored; by one of its readers, or by a kernel of as many elements
@@ -10,14 +10,16 @@
  *   x ── exp ──┬── sum ──┐            one kernel over rows: a loop for the sum, a loop for the quotient
  *              └── div <─┘
  *
- * Kernels and what they read from each other stay without cycles: a value joins a kernel only if none of its other
- * readers comes before that kernel.
+ * Kernels and what they read from each other stay without cycles: a value joins a kernel only if none of its
+ * other readers comes before that kernel.
  */
 import type { Tensor } from "../../../graph/tensor.ts";
-import { broadcastView, denseView, reshapeView, sliceView, transposeView, type View } from "../../native/view.ts";
+import { broadcastView, denseView, reshapeView, sliceView, transposeView,
+  type View } from "../../native/view.ts";
 import type { Element } from "./emitter.ts";
 import { countOf, type Fused, type Space } from "./kernel.ts";
-import { coordinatesOf, linearPlace, makeVariable, placeOf, placeText, plus, times, type Place } from "./place.ts";
+import { coordinatesOf, linearPlace, makeVariable, placeOf, placeText, plus, times,
+  type Place } from "./place.ts";
 import { operandCoordinates, rowOf, shapeOf } from "./table.ts";
 
 /** What an anchor reads: a tensor in memory, as a view if it can walk it. */
@@ -174,10 +176,12 @@ class Fusion {
     const known = this.#costs.get(tensor);
     if (known !== undefined) return known;
     const row = rowOf(tensor.node);
-    const isLoaded = this.#scope.isGiven(tensor) || this.#scope.anchorOf(tensor) !== null || row.kind === "reduction";
+    const isLoaded = this.#scope.isGiven(tensor) || this.#scope.anchorOf(tensor) !== null
+      || row.kind === "reduction";
     this.#costs.set(tensor, 1);
     const own = row.kind === "elementwise" ? row.cost : row.kind === "pieces" ? 2 : 0;
-    const cost = isLoaded ? 1 : tensor.node.inputs.reduce((sum, input) => Math.min(200, sum + this.#costOf(input)), own);
+    const cost = isLoaded ? 1 : tensor.node.inputs.reduce((sum, input) =>
+      Math.min(200, sum + this.#costOf(input)), own);
     this.#costs.set(tensor, cost);
     return cost;
   }
@@ -214,13 +218,15 @@ class Fusion {
     if (width === 0 || (width > LONG_ROW && rows < MANY_ROWS)) {
       const isFit = ({ space }: Group): boolean => space.kind === "reduce"
         && space.shape.join() === shape.join() && space.axes.join() === axes.join();
-      this.#compute(tensor, this.#homeFor(tensor, readers, isFit) ?? this.#newGroup({ kind: "reduce", shape, axes }), true);
+      this.#compute(tensor, this.#homeFor(tensor, readers,
+        isFit) ?? this.#newGroup({ kind: "reduce", shape, axes }), true);
       return;
     }
     const isFit = (group: Group): boolean => this.#walksRows(group, tensor, rows, width);
     const home = this.#homeFor(tensor, readers, isFit) ?? this.#newGroup({ kind: "rows", shape, width });
     if (home.space.kind !== "rows") {
-      home.space = { kind: "rows", width, shape: countOf(home.space.shape) === rows ? shape : home.space.shape };
+      home.space = { kind: "rows", width, shape: countOf(home.space.shape) === rows ? shape
+        : home.space.shape };
     }
     this.#compute(tensor, home, isStored || readers.size > 1 || !readers.has(home));
   }
@@ -240,7 +246,8 @@ class Fusion {
   }
 
   /** Where a group reads a tensor, its stores being at these places; `element`: where its reductions read. */
-  #reads(group: Group, wanted: Tensor, stores: readonly (readonly [Tensor, Place])[], element: Place): Place[] {
+  #reads(group: Group, wanted: Tensor, stores: readonly (readonly [Tensor, Place])[],
+    element: Place): Place[] {
     const found: Place[] = [], seen = new Set<string>(), ids = new Map<Tensor, number>();
     const walk = (given: Tensor, at: readonly Place[]): void => {
       const tensor = this.#scope.resolve(given);
@@ -251,18 +258,21 @@ class Fusion {
       if (tensor === wanted) { found.push(linearPlace(at, shapeOf(tensor))); return; }
       if (!group.inlined.has(tensor) && !group.stores.has(tensor)) return;
       const { node } = tensor, row = rowOf(node);
-      if (row.kind === "elementwise") for (const input of node.inputs) walk(input, operandCoordinates(input, at));
+      if (row.kind === "elementwise") for (const input of node.inputs) walk(input,
+        operandCoordinates(input, at));
       else if (row.kind === "move") walk(node.inputs[0], row.coordinates(node, at));
       else if (row.kind === "pieces") {
         for (const { from } of row.pieces(node, at)) if (from !== null) walk(from.tensor, from.coordinates);
-      } else if (row.kind === "reduction") walk(node.inputs[0], coordinatesOf(element, shapeOf(node.inputs[0])));
+      } else if (row.kind === "reduction") walk(node.inputs[0],
+        coordinatesOf(element, shapeOf(node.inputs[0])));
     };
     for (const [store, place] of stores) walk(store, coordinatesOf(place, shapeOf(store)));
     return found;
   }
 
   #takeAnchor(anchor: Anchor): void {
-    const isUsed = anchor.outputs.some((output) => this.#readersOf(output).size > 0 || this.#stored.has(output));
+    const isUsed = anchor.outputs.some((output) => this.#readersOf(output).size > 0
+      || this.#stored.has(output));
     if (!isUsed) return;
     const group = (anchor.hasEpilogue ? this.#epilogueOf(anchor) : null)
       ?? this.#newGroup({ kind: "map", shape: shapeOf(anchor.outputs[0]) }, anchor);
@@ -290,8 +300,10 @@ class Fusion {
     const [group] = readers, count = countOf(shapeOf(output));
     if (group.anchor !== null || group.product !== null || group.space.kind !== "map"
       || countOf(group.space.shape) !== count) return null;
-    const at = placeOf(makeVariable("i", count)), stores = [...group.stores].map((store) => [store, at] as const);
-    if (!this.#reads(group, output, stores, at).every((place) => placeText(place) === placeText(at))) return null;
+    const at = placeOf(makeVariable("i", count)),
+      stores = [...group.stores].map((store) => [store, at] as const);
+    if (!this.#reads(group, output, stores,
+      at).every((place) => placeText(place) === placeText(at))) return null;
     group.product = anchor;
     group.inlined.add(output);
     return group;
@@ -301,7 +313,8 @@ class Fusion {
   #viewOf(given: Tensor): View<Tensor> {
     const tensor = this.#scope.resolve(given), { node } = tensor;
     const whole = denseView(tensor, shapeOf(tensor));
-    const isThere = this.#scope.isGiven(tensor) || this.#stored.has(tensor) || this.#scope.anchorOf(tensor) !== null;
+    const isThere = this.#scope.isGiven(tensor) || this.#stored.has(tensor)
+      || this.#scope.anchorOf(tensor) !== null;
     if (isThere || rowOf(node).kind !== "move") return whole;
     const [x] = node.inputs, source = rowOf(this.#scope.resolve(x).node).kind;
     if (source === "number" || source === "iota") return whole;
@@ -309,7 +322,8 @@ class Fusion {
     switch (node.op) {
       case "reshape": return reshapeView(view, shapeOf(tensor)) ?? whole;
       case "transpose": return transposeView(view, node.attributes.permutation);
-      case "slice": return sliceView(view, node.attributes.axis, node.attributes.start, node.attributes.length);
+      case "slice": return sliceView(view, node.attributes.axis, node.attributes.start,
+        node.attributes.length);
       case "broadcast": return broadcastView(view, shapeOf(tensor));
       default: return whole;
     }

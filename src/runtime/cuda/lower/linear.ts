@@ -29,7 +29,10 @@ interface Linear {
   readonly out: Tensor;
 }
 
-/** Products of fewer multiplications and a smaller weight than this are as fast where their neighbours can join them. */
+/**
+ * Products of fewer multiplications and a smaller weight than this are as fast where their neighbours can
+ * join them.
+ */
 const SMALL = 2 ** 22, SMALL_WEIGHT = 2 ** 16;
 
 /** Finds every such product of a pattern's graph, first to last. */
@@ -38,7 +41,8 @@ export function findLinears(pattern: Pattern): void {
   for (const node of pattern.order) {
     const linear = linearAt(node, pattern, (tensor) => made.has(tensor));
     if (linear === null || pattern.anchors.has(linear.out)) continue;
-    const anchor = new LinearAnchor(linear, pattern, linear.norm === null ? null : made.get(unshaped(linear.x)) ?? null);
+    const anchor = new LinearAnchor(linear, pattern, linear.norm === null ? null
+      : made.get(unshaped(linear.x)) ?? null);
     pattern.anchors.set(linear.out, anchor);
     made.set(linear.out, anchor);
   }
@@ -58,14 +62,18 @@ function linearAt(node: Node, pattern: Pattern, isMade: (tensor: Tensor) => bool
 }
 
 /** The norm of a product's input, if products are all that reads it. */
-function normOf(given: Tensor, pattern: Pattern, isMade: (tensor: Tensor) => boolean): { x: Tensor; norm: NonNullable<Linear["norm"]> } | null {
+function normOf(given: Tensor, pattern: Pattern,
+  isMade: (tensor: Tensor) => boolean): { x: Tensor; norm: NonNullable<Linear["norm"]> } | null {
   const { node } = unshaped(given);
   if (node.op !== "layerNorm" || pattern.precision === "float32") return null;
   const [x, scale, shift] = node.inputs, { constants } = pattern;
   if (!isMade(unshaped(x)) || ![scale, shift].every((tensor) => constants.isStatic(tensor))) return null;
-  const isProduct = (tensor: Tensor): boolean => !pattern.isResult(tensor) && pattern.readersOf(tensor).every((reader) =>
-    (reader.op === "reshape" ? isProduct(reader.outputs[0]) : reader.op === "linear" && reader.inputs[0] === tensor
-      && constants.isStatic(reader.inputs[1]) && constants.isStatic(reader.inputs[2]) && isLarge(reader.inputs[1], tensor)));
+  const isProduct = (tensor: Tensor): boolean => !pattern.isResult(tensor)
+    && pattern.readersOf(tensor).every((reader) =>
+    (reader.op === "reshape" ? isProduct(reader.outputs[0]) : reader.op === "linear"
+      && reader.inputs[0] === tensor
+      && constants.isStatic(reader.inputs[1]) && constants.isStatic(reader.inputs[2])
+        && isLarge(reader.inputs[1], tensor)));
   return isProduct(node.outputs[0]) ? { x, norm: { scale, shift, epsilon: node.attributes.epsilon } } : null;
 }
 
@@ -87,11 +95,13 @@ function chainAfter(first: Tensor, pattern: Pattern): After {
     const factor = reader.op === "mul" ? uniformOf(reader.inputs[reader.inputs[0] === tensor ? 1 : 0]) : null;
     if (reader.op === "reshape") { tensor = out; continue; }
     if (countIn(out) !== countIn(first) || found.residual !== null) return found;
-    if (factor !== null && found.activation === "none") found = { ...found, scale: found.scale * factor, out };
+    if (factor !== null && found.activation === "none") found =
+      { ...found, scale: found.scale * factor, out };
     else if (ACTIVATION_OPS.has(reader.op) && found.activation === "none") {
       found = { ...found, activation: reader.op as Activation, out };
     } else if (reader.op === "add" && !pattern.isResult(out)) {
-      const other = reader.inputs[reader.inputs[0] === tensor ? 1 : 0], residual = residualOf(other, tensor, out, pattern);
+      const other = reader.inputs[reader.inputs[0] === tensor ? 1 : 0],
+        residual = residualOf(other, tensor, out, pattern);
       if (residual === null) return found;
       found = { ...found, residual, out };
     } else return found;
@@ -103,9 +113,12 @@ function chainAfter(first: Tensor, pattern: Pattern): After {
 function residualOf(other: Tensor, own: Tensor, out: Tensor, { constants }: Pattern): Linear["residual"] {
   const width = shapeOf(own).at(-1)!, count = countIn(out);
   if (shapeOf(other).at(-1) !== width || shapeOf(own).join() !== shapeOf(out).join()) return null;
-  if (countIn(other) === count) return { tensor: other, period: constants.isStatic(other) ? count / width : null };
-  const rows = countIn(other) / width, tail = shapeOf(out).slice(-1 - shapeOf(other).filter((size) => size > 1).length + 1);
-  const isRepeated = constants.isStatic(other) && rows > 1 && tail.join() === shapeOf(other).filter((size) => size > 1).join();
+  if (countIn(other) === count) return { tensor: other, period: constants.isStatic(other) ? count / width
+    : null };
+  const rows = countIn(other) / width,
+    tail = shapeOf(out).slice(-1 - shapeOf(other).filter((size) => size > 1).length + 1);
+  const isRepeated = constants.isStatic(other) && rows > 1
+    && tail.join() === shapeOf(other).filter((size) => size > 1).join();
   return isRepeated ? { tensor: other, period: rows } : null;
 }
 
@@ -141,7 +154,8 @@ class LinearAnchor implements LoweredAnchor {
     const rowsOf = (tensor: Tensor, columns: number): Read =>
       ({ tensor, element: null, accepts: (view) => matrixOf(view, columns) !== null });
     const { residual } = linear;
-    if (residual?.period != null) pattern.constants.store(unshaped(residual.tensor), ELEMENTS[pattern.precision]);
+    if (residual?.period != null) pattern.constants.store(unshaped(residual.tensor),
+      ELEMENTS[pattern.precision]);
     this.reads = [rowsOf(linear.x, K), ...(residual === null ? [] : [rowsOf(residual.tensor, N)])];
   }
 
@@ -154,11 +168,13 @@ class LinearAnchor implements LoweredAnchor {
     const statistics = linear.norm === null ? null
       : this.#source?.statistics ?? this.#ownStatistics(M, K, a, lowering, before);
     const gemm: Gemm = {
-      M, N, K, precision, a, out: { buffer: out.buffer, stride: N }, isOutFloat: precision !== "float32" && out.element === "f32",
+      M, N, K, precision, a, out: { buffer: out.buffer, stride: N }, isOutFloat: precision !== "float32"
+        && out.element === "f32",
       epilogue: { hasBias: linear.bias !== null, scale: linear.scale, activation: linear.activation,
         ...(linear.residual === null ? {} : { residual: { ...residual,
           ...(linear.residual.period === null ? {} : { period: linear.residual.period }) } }) },
-      ...(linear.norm === null ? {} : { normalise: { statistics: statistics!, epsilon: linear.norm.epsilon } }),
+      ...(linear.norm === null ? {}
+        : { normalise: { statistics: statistics!, epsilon: linear.norm.epsilon } }),
       wantsStatistics: this.#wantsStatistics,
     };
     const plan: GemmPlan = planGemm(gemm, device, this.#prefix);
@@ -178,7 +194,8 @@ class LinearAnchor implements LoweredAnchor {
   #operand(view: View<Tensor>, columns: number, lowering: Lowering, before: Launch[]): Matrix {
     const { precision, device } = this.#pattern, memory = lowering.memoryOf(view.source);
     const { stride, column } = matrixOf(view, columns)!;
-    const from: Matrix = { buffer: memory.buffer, stride, column: column + memory.offset / ELEMENT_BYTES[memory.element] };
+    const from: Matrix = { buffer: memory.buffer, stride, column: column
+      + memory.offset / ELEMENT_BYTES[memory.element] };
     if (memory.element === ELEMENTS[precision] || precision === "float32") return from;
     const rows = view.shape.reduce((a, b) => a * b, 1) / columns, padded = Math.ceil(columns / 8) * 8;
     const to: Matrix = { buffer: lowering.builder.scratch(rows * padded * 2, "half"), stride: padded };

@@ -32,7 +32,10 @@ export interface LowerOptions {
   readonly frozen?: ReadonlySet<string>;
   /** An input (B, T, F) that lies as a ring of steps, where an LSTM stack can read that: see `isRing`. */
   readonly ring?: { readonly input: string; readonly start: string };
-  /** Buffer of one u32 that the last launch counts up, where an LSTM stack with a head is that: see `completions`. */
+  /**
+   * Buffer of one u32 that the last launch counts up, where an LSTM stack with a head is that: see
+   * `completions`.
+   */
   readonly done?: string;
 }
 
@@ -58,18 +61,22 @@ export interface Lowered {
 }
 
 /** Lowers a graph whose sizes are all numbers. Asserts that they are. */
-export function lowerGraph(graph: Graph, { precision, device, frozen = new Set(), ring, done }: LowerOptions): Lowered {
+export function lowerGraph(graph: Graph,
+  { precision, device, frozen = new Set(), ring, done }: LowerOptions): Lowered {
   const simple = simplify(graph), builder = new Builder();
-  const ports = (kind: string, named: readonly Named[]): Map<string, Port> => new Map(named.map(({ name, tensor }) => {
+  const ports = (kind: string, named: readonly Named[]): Map<string,
+    Port> => new Map(named.map(({ name, tensor }) => {
     const { shape } = tensor;
     assert(shape.every((size) => typeof size === "number"), `${name} ${shapeText(shape)} has open sizes`);
     return [name, { buffer: `${kind}/${name}`, shape }];
   }));
   const kept = simple.state.filter(({ name }) => !frozen.has(name));
-  const inputs = ports("input", simple.inputs), outputs = ports("output", simple.outputs), state = ports("state", kept);
+  const inputs = ports("input", simple.inputs), outputs = ports("output", simple.outputs),
+    state = ports("state", kept);
   for (const [role, list] of [["input", inputs], ["output", outputs], ["state", state]] as const) {
     for (const { buffer, shape } of list.values()) {
-      builder.buffer({ name: buffer, role, bytes: Math.max(4, 4 * countOf(shape)), ...(role === "state" ? { fill: 0 } : {}) });
+      builder.buffer({ name: buffer, role, bytes: Math.max(4, 4 * countOf(shape)),
+        ...(role === "state" ? { fill: 0 } : {}) });
     }
   }
   const given = new Map<Tensor, Memory>();
@@ -80,22 +87,27 @@ export function lowerGraph(graph: Graph, { precision, device, frozen = new Set()
 
   const pattern = new Pattern(resultsOf(simple), { precision, device, constants: statics });
   const stacks = findStacks(pattern, {
-    ring: ring === undefined ? null : { start: ring.start, input: simple.inputs.find(({ name }) => name === ring.input)!.tensor },
-    done: done === undefined || simple.outputs.length !== 1 ? null : { buffer: done, output: simple.outputs[0].tensor },
+    ring: ring === undefined ? null
+      : { start: ring.start, input: simple.inputs.find(({ name }) => name === ring.input)!.tensor },
+    done: done === undefined || simple.outputs.length !== 1 ? null
+      : { buffer: done, output: simple.outputs[0].tensor },
   });
   findAttentions(pattern);
   findLinears(pattern);
   const changing = kept.filter(({ tensor, next }) => next !== tensor);
   const options = { builder, device, precision };
-  const { launches, memories } = new Lowering({ ...options, given: memoryOf, anchors: pattern.anchors }).lower([
+  const { launches, memories } =
+    new Lowering({ ...options, given: memoryOf, anchors: pattern.anchors }).lower([
     ...simple.outputs.map(({ name, tensor }) => ({ tensor, home: memoryAt(outputs.get(name)!.buffer) })),
     // A next state that is there already may be overwritten before it is copied.
-    ...changing.map(({ next }) => ({ home: null, tensor: memoryOf(next) === null ? next : makeTensor("stop", [next], {}) })),
+    ...changing.map(({ next }) =>
+      ({ home: null, tensor: memoryOf(next) === null ? next : makeTensor("stop", [next], {}) })),
   ]);
   const last = copyLaunches(changing.map(({ name, tensor }, k) => ({ shape: shapeOf(tensor),
     from: memories[simple.outputs.length + k], to: memoryAt(state.get(name)!.buffer) })), options);
   const all = builder.finish([...launches, ...last]), used = new Set(all.flatMap(buffersOf));
-  const buffers = [...builder.buffers.values()].filter(({ role, name }) => role !== "weight" || used.has(name));
+  const buffers = [...builder.buffers.values()].filter(({ role, name }) => role !== "weight"
+    || used.has(name));
   return { list: shareScratch({ name: graph.name, buffers, launches: all }), inputs, outputs, state,
     isRing: stacks.some((stack) => stack.isRing),
     completions: stacks.find((stack) => stack.isDone && changing.length === 0)?.plan?.completions ?? 0,

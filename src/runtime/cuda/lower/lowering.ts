@@ -1,6 +1,6 @@
 /**
- * Lowers one scope (a graph, or the step of a loop): which values share a kernel (fuse.ts), where they are, and
- * the launches that compute them, in order.
+ * Lowers one scope (a graph, or the step of a loop): which values share a kernel (fuse.ts), where they are,
+ * and the launches that compute them, in order.
  */
 import { assert } from "../../../base/assert.ts";
 import type { PrimitiveName } from "../../../graph/op.ts";
@@ -10,10 +10,13 @@ import { addressOf, type Builder, type Memory } from "./builder.ts";
 import { ELEMENT_BYTES, type Element } from "./emitter.ts";
 import { expansionOf } from "./expansion.ts";
 import { fuse, type Anchor, type Group, type Scope } from "./fuse.ts";
-import { countOf, kernelsOf, partialFloats, type Kernel, type Surroundings } from "./kernel.ts";
+import { countOf, type Kernel, type Surroundings } from "./kernel.ts";
+import { mapKernel } from "./map.ts";
 import { matmulAnchor } from "./matmul.ts";
 import { ELEMENTS } from "./pattern.ts";
 import { productAnchor } from "./products.ts";
+import { partialFloats, reduceKernels } from "./reduce.ts";
+import { rowsKernel } from "./rows.ts";
 import { scanAnchor } from "./scan.ts";
 import { sortAnchor } from "./sort.ts";
 import { rowOf, shapeOf } from "./table.ts";
@@ -27,7 +30,9 @@ export interface LoweredAnchor extends Anchor {
   emit(group: Group, lowering: Lowering): Launch[];
 }
 
-const ANCHORS = { matmul: (output, lowering) => matmulAnchor(output, lowering) ?? productAnchor(output, lowering), scan: scanAnchor, sort: sortAnchor } as const satisfies
+const ANCHORS = { matmul: (output, lowering) =>
+  matmulAnchor(output, lowering) ?? productAnchor(output, lowering), scan: scanAnchor,
+    sort: sortAnchor } as const satisfies
   Partial<Record<PrimitiveName, (output: Tensor, lowering: Lowering) => LoweredAnchor>>;
 
 export interface LoweringOptions {
@@ -155,7 +160,8 @@ export class Lowering implements Surroundings {
     const tensor = this.resolve(given);
     let memory = this.options.given(tensor) ?? this.#memories.get(tensor);
     if (memory === undefined) {
-      assert(this.#stored.has(tensor), `a tensor of ${tensor.node.op} is read from memory but nobody stores it`);
+      assert(this.#stored.has(
+        tensor), `a tensor of ${tensor.node.op} is read from memory but nobody stores it`);
       const element = this.#elements.get(tensor) ?? "f32";
       const buffer = this.builder.scratch(countOf(shapeOf(tensor)) * ELEMENT_BYTES[element]);
       memory = { buffer, offset: 0, element, isAligned: true };
@@ -167,8 +173,10 @@ export class Lowering implements Surroundings {
   #emit(group: Group): Launch[] {
     const anchor = (group.anchor ?? group.product) as LoweredAnchor | null;
     if (anchor !== null) return anchor.emit(group, this);
-    const kernels = kernelsOf(group, this);
-    const floats = partialFloats(group, kernels[0]);
+    const { kind } = group.space;
+    const kernels = kind === "map" ? [mapKernel(group, this)] : kind === "rows" ? [rowsKernel(group, this)]
+      : reduceKernels(group, this);
+    const floats = partialFloats(group, this);
     const partial = floats > 0 ? { buffer: this.builder.scratch(floats * 4, "partial"), offset: 0 } : null;
     return kernels.map((kernel) => this.kernelLaunch(kernel, partial));
   }

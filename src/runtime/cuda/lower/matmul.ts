@@ -1,6 +1,6 @@
 /**
- * Large products whose sides both change from run to run (gemm/matmul.ts): tensor cores in 16 bits, and larger tiles
- * than products.ts in float32. They read tensors that lie densely.
+ * Large products whose sides both change from run to run (gemm/matmul.ts): tensor cores in 16 bits, and
+ * larger tiles than products.ts in float32. They read tensors that lie densely.
  */
 import type { Tensor } from "../../../graph/tensor.ts";
 import { isDense } from "../../native/view.ts";
@@ -23,7 +23,8 @@ export function matmulAnchor(output: Tensor, lowering: Lowering): LoweredAnchor 
   const [a, b] = node.inputs, shape = shapeOf(output), K = shapeOf(a).at(transposeA ? -2 : -1)!;
   const [M, N] = shape.slice(-2), pairs = countOf(shape.slice(0, -2));
   const tiles = Math.ceil(M / TILE) * Math.ceil(N / TILE) * pairs;
-  const isLarge = pairs * M * N * K >= LARGE[precision] && Math.min(M, N) > 16 && 2 * tiles >= lowering.multiprocessors;
+  const isLarge = pairs * M * N * K >= LARGE[precision] && Math.min(M, N) > 16
+    && 2 * tiles >= lowering.multiprocessors;
   if (!isLarge || shape.length > 6) return null;
   const element = ELEMENTS[precision];
   return {

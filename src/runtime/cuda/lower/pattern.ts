@@ -8,7 +8,8 @@ import { countOf } from "./kernel.ts";
 import type { LoweredAnchor } from "./lowering.ts";
 import { shapeOf } from "./table.ts";
 
-export const ELEMENTS: Readonly<Record<CudaPrecision, Element>> = { float16: "f16", bfloat16: "bf16", float32: "f32" };
+export const ELEMENTS: Readonly<Record<CudaPrecision,
+  Element>> = { float16: "f16", bfloat16: "bf16", float32: "f32" };
 
 /** Values that are known when parameters are. */
 export interface Constants {
@@ -39,7 +40,8 @@ export class Pattern {
     this.order = orderNodes(results);
     this.#results = new Set(results);
     for (const node of this.order) {
-      for (const input of new Set(node.inputs)) this.#readers.set(input, [...this.#readers.get(input) ?? [], node]);
+      for (const input of new Set(node.inputs)) this.#readers.set(input,
+        [...this.#readers.get(input) ?? [], node]);
     }
   }
 
@@ -71,7 +73,8 @@ export function unshaped(tensor: Tensor): Tensor {
 }
 
 export const countIn = (tensor: Tensor): number => countOf(shapeOf(tensor));
-export const isOp = <Op extends OpName>(node: Node, op: Op): node is Extract<Node, { op: Op }> => node.op === op;
+export const isOp = <Op extends OpName>(node: Node, op: Op): node is Extract<Node,
+  { op: Op }> => node.op === op;
 
 /** A name of memory as K3's and K1's planners want it: no offset. */
 export const bufferOf = ({ buffer }: Memory): string => buffer;

@@ -4,8 +4,8 @@
  *   i = 4 j + l          element i of (6, 8, 4), transposed to (8, 6, 4), lies at
  *                        (j % 8) 1 24 ... : digits (j / div) % mod, times a factor, summed
  *
- * Reshapes, transposes, slices and broadcasts are rewritten on these sums, so that what a kernel computes is the
- * address itself, with all sizes as constants. Neighbouring digits join again: a walk in step stays `i`.
+ * Reshapes, transposes, slices and broadcasts are rewritten on these sums, so that what a kernel computes is
+ * the address itself, with all sizes as constants. Neighbouring digits join again: a walk in step stays `i`.
  */
 import { assert } from "../../../base/assert.ts";
 

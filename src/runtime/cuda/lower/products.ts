@@ -1,8 +1,9 @@
 /**
- * The primitive `matmul` in float, of whatever lies in memory in whatever strides (kernels/product.cuh). What is
- * done to each element of the result afterwards is done before it is written.
+ * The primitive `matmul` in float, of whatever lies in memory in whatever strides (kernels/product.cuh). What
+ * is done to each element of the result afterwards is done before it is written.
  *
- *   tile   64 x 64 of the result per block; too few tiles and many terms: chunks of the terms, joined in order
+ * tile 64 x 64 of the result per block; too few tiles and many terms: chunks of the terms, joined in order
+ * 
  *   thin   at most 8 rows (or columns): a network's step for one or few sequences
  */
 import type { Tensor } from "../../../graph/tensor.ts";
@@ -10,8 +11,10 @@ import { broadcastView, transposeView, type View } from "../../native/view.ts";
 import type { Launch } from "../launch.ts";
 import { C_TYPES, Emitter, ELEMENT_BYTES } from "./emitter.ts";
 import type { Group } from "./fuse.ts";
-import { countOf, foldKernel, type Surroundings } from "./kernel.ts";
-import { coordinatesOf, linearPlace, makeVariable, placeOf, placeText, plus, times, type Place, type Variable }
+import { countOf, type Surroundings } from "./kernel.ts";
+import { foldKernel } from "./reduce.ts";
+import { coordinatesOf, linearPlace, makeVariable, placeOf, placeText, plus, times, type Place,
+  type Variable }
   from "./place.ts";
 import { addressOf, type Memory } from "./builder.ts";
 import type { LoweredAnchor, Lowering } from "./lowering.ts";
@@ -34,12 +37,14 @@ interface Plan {
   readonly splits: number;
 }
 
-function planProduct(shape: readonly number[], K: number, multiprocessors: number, strides: (isTurned: boolean) => number):
+function planProduct(shape: readonly number[], K: number, multiprocessors: number,
+  strides: (isTurned: boolean) => number):
 Plan {
   const [M, N] = shape.slice(-2), batch = shape.slice(0, -2), count = countOf(batch);
   if (Math.min(M, N) <= THIN) {
     const isTurned = N < M;
-    return { M, N, K, batch, isTurned, splits: 1, kind: strides(isTurned) === 1 ? "thin columns" : "thin terms" };
+    return { M, N, K, batch, isTurned, splits: 1, kind: strides(isTurned) === 1 ? "thin columns"
+      : "thin terms" };
   }
   const tiles = Math.ceil(M / TILE) * Math.ceil(N / TILE) * count;
   const splits = tiles * 2 > multiprocessors || K < 512 ? 1
@@ -53,7 +58,8 @@ export function productAnchor(output: Tensor, lowering: Lowering): LoweredAnchor
   const { transposeA, transposeB } = node.attributes as { transposeA: boolean; transposeB: boolean };
   const [a, b] = node.inputs, K = shapeOf(a).at(transposeA ? -2 : -1)!;
   const { multiprocessors } = lowering.device;
-  const planOf = (strides: (isTurned: boolean) => number): Plan => planProduct(shapeOf(output), K, multiprocessors, strides);
+  const planOf = (strides: (isTurned: boolean) => number): Plan =>
+    planProduct(shapeOf(output), K, multiprocessors, strides);
   const anyView = { accepts: (): boolean => true, element: null };
   return {
     outputs: [output], reads: [{ tensor: a, ...anyView }, { tensor: b, ...anyView }],
@@ -90,7 +96,8 @@ class ProductEmitter {
   readonly #a: Operand;
   readonly #b: Operand;
 
-  constructor(output: Tensor, group: Group, lowering: Lowering, plan: Plan, z: Variable, a: Operand, b: Operand) {
+  constructor(output: Tensor, group: Group, lowering: Lowering, plan: Plan, z: Variable, a: Operand,
+    b: Operand) {
     this.#output = output;
     this.#group = group;
     this.#lowering = lowering;
@@ -135,18 +142,23 @@ class ProductEmitter {
     const plan = this.#plan, { M, N, K, splits } = plan, pairs = countOf(plan.batch);
     const [a, b] = this.#operands(), chunk = Math.ceil(K / splits / 16) * 16;
     const isWide = N % LANES === 0;
-    const m = makeVariable("m", M), n = makeVariable("n", isWide ? N / LANES : N), lane = makeVariable("l", LANES);
+    const m = makeVariable("m", M), n = makeVariable("n", isWide ? N / LANES : N),
+      lane = makeVariable("l", LANES);
     const head = [
-      splits === 1 ? "const u32 z = blockIdx.z;" : `const u32 z = blockIdx.z / ${splits}u, s = blockIdx.z % ${splits}u;`,
+      splits === 1 ? "const u32 z = blockIdx.z;"
+        : `const u32 z = blockIdx.z / ${splits}u, s = blockIdx.z % ${splits}u;`,
       `const u32 m0 = blockIdx.y * ${TILE}u, n0 = blockIdx.x * ${TILE}u;`,
-      ...(splits === 1 ? [] : [`const u32 begin = s * ${chunk}u, end = begin + ${chunk}u < ${K}u ? begin + ${chunk}u : ${K}u;`]),
+      ...(splits === 1 ? []
+        : [`const u32 begin = s * ${chunk}u, end = begin + ${chunk}u < ${K}u ? begin + ${chunk}u : ${K}u;`]),
       "float sums[4][4];",
       `product_tile<${[M, N, this.#a.row, this.#a.column, this.#b.row, this.#b.column].join(", ")}>`
         + `(${a}, ${b}, m0, n0, ${splits === 1 ? `0, ${K}u` : "begin, end"}, sums);`,
     ];
     const finish = splits > 1 ? this.#partial(N, M)
-      : this.#finish([m, n], isWide ? lane : null, (place) => plus(times(placeOf(m), N), place), "sums[p][l]");
-    const rowLoop = ["UNROLL for (u32 p = 0; p < 4u; p++) {", "  const u32 m = m0 + 4u * (threadIdx.x / 16u) + p;",
+      : this.#finish([m, n], isWide ? lane : null,
+        (place) => plus(times(placeOf(m), N), place), "sums[p][l]");
+    const rowLoop =
+      ["UNROLL for (u32 p = 0; p < 4u; p++) {", "  const u32 m = m0 + 4u * (threadIdx.x / 16u) + p;",
       `  if (m >= ${M}u) break;`];
     const body = isWide
       ? [...head, `const u32 n = n0 / 4u + threadIdx.x % 16u;`, `if (n >= ${N / LANES}u) return;`, ...rowLoop,
@@ -182,7 +194,8 @@ class ProductEmitter {
     const strides = [rows.row, rows.column, columns.row, columns.column];
     const m = makeVariable("m", M), n = makeVariable("n", N);
     const [fewName, manyName] = isTurned ? ["n", "m"] : ["m", "n"];
-    const finish = this.#finish([m, n], null, () => plus(times(placeOf(m), N), placeOf(n)), `sums[${fewName}]`);
+    const finish = this.#finish([m, n], null,
+      () => plus(times(placeOf(m), N), placeOf(n)), `sums[${fewName}]`);
     const head = isColumns ? [
       "const u32 z = blockIdx.z, first = blockIdx.x * 32u;", `float sums[${few}];`,
       `product_thin_columns<${[few, many, ...strides].join(", ")}>(${x}, ${y}, first, 0, ${K}u, sums);`,
@@ -199,18 +212,21 @@ class ProductEmitter {
   }
 
   /** What is done to sums of row m and column n (or four of them) of pair z, and the stores. */
-  #finish([m, n]: readonly Variable[], lane: Variable | null, within: (column: Place) => Place, sum: string): string[] {
+  #finish([m, n]: readonly Variable[], lane: Variable | null, within: (column: Place) => Place,
+    sum: string): string[] {
     const { M, N } = this.#plan, group = this.#group, lowering = this.#lowering;
     const stores = group.anchor === null ? [...group.stores] : [this.#output];
     const around: Surroundings = lowering;
     const canLane = lane !== null && stores.every((tensor) => around.isAligned(tensor));
     const column = lane === null ? placeOf(n) : plus(times(placeOf(n), LANES), placeOf(lane));
     const at = plus(times(placeOf(this.#z), M * N), within(column));
-    const start = plus(times(placeOf(this.#z), M * N), within(lane === null ? placeOf(n) : times(placeOf(n), LANES)));
+    const start = plus(times(placeOf(this.#z), M * N),
+      within(lane === null ? placeOf(n) : times(placeOf(n), LANES)));
     const own = placeText(linearPlace(coordinatesOf(at, shapeOf(this.#output)), shapeOf(this.#output)));
     const emitter = new Emitter({
       resolve: (tensor) => around.resolve(tensor),
-      parameterOf: (tensor) => (group.stores.has(tensor) || group.inlined.has(tensor) || around.elementOf(tensor) === null
+      parameterOf: (tensor) => (group.stores.has(tensor) || group.inlined.has(tensor)
+        || around.elementOf(tensor) === null
         ? null : this.#parameter(tensor)),
       isAligned: (tensor) => around.isAligned(tensor),
       nameOf: (tensor, coordinates) => (tensor === this.#output
@@ -220,7 +236,8 @@ class ProductEmitter {
     if (lane !== null) emitter.open(lane);
     const declare: string[] = [], after: string[] = [];
     stores.forEach((tensor, k) => {
-      const memory = around.elementOf(tensor)!, value = emitter.value(tensor, coordinatesOf(at, shapeOf(tensor)));
+      const memory = around.elementOf(tensor)!,
+        value = emitter.value(tensor, coordinatesOf(at, shapeOf(tensor)));
       this.#fields.push(`${C_TYPES[memory]}* y${k}`);
       this.#memories.push({ tensor, memory: lowering.memoryOf(tensor) });
       if (lane === null || !canLane) emitter.line(`put(a.y${k} + ${placeText(at)}, ${value});`);
@@ -232,7 +249,8 @@ class ProductEmitter {
     });
     if (lane === null) return emitter.close();
     const inner = emitter.close();
-    return [...emitter.close(), ...declare, "UNROLL for (u32 l = 0; l < 4u; l++) {", ...inner.map((line) => `  ${line}`),
+    return [...emitter.close(), ...declare, "UNROLL for (u32 l = 0; l < 4u; l++) {",
+      ...inner.map((line) => `  ${line}`),
       "}", ...after];
   }
 }

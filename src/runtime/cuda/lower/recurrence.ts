@@ -1,6 +1,6 @@
 /**
- * LSTM layers that feed each other, as one plan of lstm/plan.ts: from zero states or given ones, to the hidden
- * values of all steps, or of the last one, or a head on that.
+ * LSTM layers that feed each other, as one plan of lstm/plan.ts: from zero states or given ones, to the
+ * hidden values of all steps, or of the last one, or a head on that.
  *
  *   features (B, T, F) ── transpose ── lstm ── lstm ── last hidden ── linear ── tanh
  */
@@ -51,7 +51,8 @@ export function findStacks(pattern: Pattern, options: StackOptions): StackAnchor
   return found;
 }
 
-const isFit = (node: LstmNode, { constants, isUsed }: { constants: Pattern["constants"]; isUsed: (tensor: Tensor) => boolean }):
+const isFit = (node: LstmNode,
+  { constants, isUsed }: { constants: Pattern["constants"]; isUsed: (tensor: Tensor) => boolean }):
 boolean => node.inputs.slice(1, 4).every((tensor) => constants.isStatic(tensor)) && !isUsed(node.outputs[3])
   && !isUsed(node.outputs[4]);
 
@@ -61,7 +62,8 @@ function stackFrom(first: LstmNode, pattern: Pattern, options: StackOptions): St
   const layers = [first];
   for (;;) {
     const top = layers.at(-1)!, next = pattern.onlyReader(top.outputs[0]);
-    const isNext = next !== null && isOp(next, "lstm") && next.inputs[0] === top.outputs[0] && isFit(next, { constants, isUsed })
+    const isNext = next !== null && isOp(next, "lstm") && next.inputs[0] === top.outputs[0]
+      && isFit(next, { constants, isUsed })
       && shapeOf(next.inputs[2]).join() === shapeOf(first.inputs[2]).join();
     if (!isNext) break;
     layers.push(next);
@@ -76,10 +78,12 @@ function stackFrom(first: LstmNode, pattern: Pattern, options: StackOptions): St
 /** What a stack may be asked for, the best first. */
 function waysOf(layers: readonly LstmNode[], pattern: Pattern): StackFound[] {
   const [hidden, last, cell] = layers.at(-1)!.outputs;
-  const isLower = (output: number): boolean => layers.slice(0, -1).some(({ outputs }) => pattern.isUsed(outputs[output]));
+  const isLower = (output: number): boolean =>
+    layers.slice(0, -1).some(({ outputs }) => pattern.isUsed(outputs[output]));
   const isZero = layers.every(({ inputs }) => uniformOf(inputs[4]) === 0 && uniformOf(inputs[5]) === 0);
   const isAll = pattern.isUsed(hidden);
-  const hasStates = !isZero || isLower(1) || isLower(2) || pattern.isUsed(cell) || (isAll && pattern.isUsed(last));
+  const hasStates = !isZero || isLower(1) || isLower(2) || pattern.isUsed(cell)
+    || (isAll && pattern.isUsed(last));
   if (isAll) return [{ layers, result: "all", head: null, out: hidden, hasStates }];
   const plain: StackFound = { layers, result: "last", head: null, out: last, hasStates };
   const head = hasStates ? null : headOf(last, pattern);
@@ -92,7 +96,8 @@ function headOf(last: Tensor, pattern: Pattern): HeadFound | null {
   const [, w, bias] = reader.inputs, [out] = reader.outputs;
   if (!constants.isStatic(w) || !constants.isStatic(bias) || shapeOf(w)[1] > 16) return null;
   const next = pattern.onlyReader(out);
-  return next?.op === "tanh" ? { w, bias, activation: "tanh", out: next.outputs[0] } : { w, bias, activation: "none", out };
+  return next?.op === "tanh" ? { w, bias, activation: "tanh", out: next.outputs[0] }
+    : { w, bias, activation: "none", out };
 }
 
 export class StackAnchor implements LoweredAnchor {
@@ -115,13 +120,16 @@ export class StackAnchor implements LoweredAnchor {
     this.#options = options;
     this.#prefix = pattern.name("lstm");
     const { layers, out, hasStates } = found, [x] = layers[0].inputs;
-    this.#isRing = options.ring !== null && x.node.op === "transpose" && x.node.inputs[0] === options.ring.input
+    this.#isRing = options.ring !== null && x.node.op === "transpose"
+      && x.node.inputs[0] === options.ring.input
       && pattern.onlyReader(options.ring.input) === x.node && pattern.onlyReader(x) === layers[0];
     this.#isDone = options.done?.output === out && found.result === "head";
-    const finals = hasStates ? layers.flatMap(({ outputs }) => outputs.slice(1, 3)).filter((one) => pattern.isUsed(one)) : [];
+    const finals = hasStates ? layers.flatMap(({ outputs }) => outputs.slice(1, 3)).filter((one) =>
+      pattern.isUsed(one)) : [];
     this.outputs = [...new Set([out, ...finals])];
     const dense = (tensor: Tensor): Read => ({ tensor, element: "f32", accepts: isDense });
-    const joined = (k: number): Tensor => concat(layers.map(({ inputs }) => reshape(inputs[k], [1, ...inputs[k].shape])), 0);
+    const joined = (k: number): Tensor =>
+      concat(layers.map(({ inputs }) => reshape(inputs[k], [1, ...inputs[k].shape])), 0);
     this.reads = [dense(transpose(x, [1, 0, 2])), ...(hasStates ? [dense(joined(4)), dense(joined(5))] : [])];
   }
 
@@ -132,16 +140,19 @@ export class StackAnchor implements LoweredAnchor {
     return tensor === this.found.layers.at(-1)!.outputs[0] ? ELEMENTS[this.#pattern.precision] : "f32";
   }
 
-  isPossible(): boolean { return this.#planFor({ x: "x", result: "y", states: this.found.hasStates ? ["a", "b", "c", "d"] : null }) !== null; }
+  isPossible(): boolean { return this.#planFor({ x: "x", result: "y", states: this.found.hasStates
+    ? ["a", "b", "c", "d"] : null }) !== null; }
 
-  #planFor({ x, result, states }: { x: string; result: string; states: readonly string[] | null }): LstmPlan | null {
+  #planFor({ x, result,
+    states }: { x: string; result: string; states: readonly string[] | null }): LstmPlan | null {
     const { layers, head, hasStates, result: kind } = this.found, { precision, device } = this.#pattern;
     const [T, B, F] = shapeOf(layers[0].inputs[0]), [H] = shapeOf(layers[0].inputs[2]);
     const columns = head === null ? 0 : shapeOf(head.w)[1];
     const stack: LstmStack = { B, T, F, H, L: layers.length, precision, x,
       ringStart: this.#isRing ? this.#options.ring!.start : null,
       states: !hasStates ? null : { h0: states![0], c0: states![1], hn: states![2], cn: states![3] },
-      result: kind === "head" ? { kind, buffer: result, columns, activation: head!.activation } : { kind, buffer: result },
+      result: kind === "head" ? { kind, buffer: result, columns, activation: head!.activation }
+        : { kind, buffer: result },
       done: this.#isDone ? this.#options.done!.buffer : null };
     return planLstmStack(stack, device, this.#prefix);
   }
@@ -151,7 +162,8 @@ export class StackAnchor implements LoweredAnchor {
     const { layers, head, hasStates, out } = this.found, before: Launch[] = [], after: Launch[] = [];
     const [x, ...initial] = views.map((view) => denseBuffer(view, "f32", lowering, before));
     const bytes = layers.length * countOf(shapeOf(layers[0].outputs[1])) * 4;
-    const finals = hasStates ? [lowering.builder.scratch(bytes, "final"), lowering.builder.scratch(bytes, "final")] : [];
+    const finals = hasStates ? [lowering.builder.scratch(bytes, "final"),
+      lowering.builder.scratch(bytes, "final")] : [];
     const plan = this.#planFor({ x, result: resultBuffer(out, this.elementOf(out), lowering, after),
       states: [...initial, ...finals] })!;
     for (const buffer of plan.buffers) lowering.builder.buffer(buffer);

@@ -1,6 +1,6 @@
 /**
- * A loop whose number of steps is known: the launches of its body, step after step, with other pointers. The body
- * is lowered once over placeholders, which stand for
+ * A loop whose number of steps is known: the launches of its body, step after step, with other pointers. The
+ * body is lowered once over placeholders, which stand for
  *
  *   states     step 0: the initial ones; then two buffers in turn; the last step writes the final ones
  *   elements   row t of the sequences            emits   row t of the stacked outputs
@@ -23,14 +23,16 @@ const LAUNCHES_MAX = 200_000;
 /** Where something lies in memory. */
 interface Place { readonly buffer: string; readonly offset: number }
 const moved = ({ buffer, offset }: Place, by: number): Place => ({ buffer, offset: offset + by });
-const bytesOf = (tensor: Tensor, element: Element): number => countOf(shapeOf(tensor)) * ELEMENT_BYTES[element];
+const bytesOf = (tensor: Tensor, element: Element): number =>
+  countOf(shapeOf(tensor)) * ELEMENT_BYTES[element];
 
 export function scanAnchor({ node }: Tensor, lowering: Lowering): LoweredAnchor {
   assert(node.op === "scan", "a loop");
   const S = node.attributes.body.states.length, E = node.attributes.body.elements.length;
   const reads = node.inputs.map((tensor, k) => ({ tensor, accepts: (view: View<Tensor>) => isDense(view),
     element: k < S ? "f32" as const : null }));
-  return { outputs: node.outputs, reads, hasEpilogue: false, elementOf: (output) => (output.index < S ? "f32" : null),
+  return { outputs: node.outputs, reads, hasEpilogue: false,
+    elementOf: (output) => (output.index < S ? "f32" : null),
     emit: (group) => new Unroller(node, group, lowering, S, E).launches() };
 }
 
@@ -45,7 +47,8 @@ class Unroller {
   readonly #prefix: string;
   readonly #before: Launch[] = [];
 
-  constructor(node: Extract<Tensor["node"], { op: "scan" }>, group: Group, lowering: Lowering, S: number, E: number) {
+  constructor(node: Extract<Tensor["node"], { op: "scan" }>, group: Group, lowering: Lowering, S: number,
+    E: number) {
     this.#node = node;
     this.#lowering = lowering;
     this.#group = group;
@@ -54,7 +57,8 @@ class Unroller {
     this.#steps = shapeOf(node.inputs[S])[0];
     this.#prefix = lowering.builder.scratch(16, "loop");
     this.#inputs = group.views.map((view, k) => {
-      const memory = lowering.memoryOf(view.source), offset = memory.offset + view.offset * ELEMENT_BYTES[memory.element];
+      const memory = lowering.memoryOf(view.source), offset = memory.offset
+        + view.offset * ELEMENT_BYTES[memory.element];
       const place = { ...memory, offset, isAligned: memory.isAligned && offset % 16 === 0 };
       return k < S && memory.element !== "f32" ? this.#asFloats(place, countOf(view.shape)) : place;
     });
@@ -70,7 +74,8 @@ class Unroller {
     const { body } = this.#node.attributes;
     const placeholders = new Map<Tensor, Memory>();
     const place = (tensor: Tensor, name: string, element: Element, isAligned: boolean): Memory =>
-      ({ buffer: `${this.#prefix}.${name}`, offset: 0, element, isAligned: isAligned && bytesOf(tensor, element) % 16 === 0 });
+      ({ buffer: `${this.#prefix}.${name}`, offset: 0, element, isAligned: isAligned
+        && bytesOf(tensor, element) % 16 === 0 });
     const { outputs } = this.#node, kept = (output: Tensor): Memory | null =>
       (this.#group.stores.has(output) ? this.#lowering.memoryOf(output) : null);
     const finals = outputs.slice(0, this.#S).map(kept), stacked = outputs.slice(this.#S).map(kept);
@@ -92,7 +97,8 @@ class Unroller {
       }),
     ];
     const { launches } = this.#lowering.within((tensor) => placeholders.get(tensor) ?? null).lower(results);
-    assert(launches.length * this.#steps <= LAUNCHES_MAX, `a loop of ${this.#steps} steps becomes too many launches`);
+    assert(launches.length * this.#steps <=
+      LAUNCHES_MAX, `a loop of ${this.#steps} steps becomes too many launches`);
     return [...this.#before, ...this.#unrolled(launches, finals, stacked)];
   }
 

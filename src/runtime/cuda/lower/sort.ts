@@ -26,7 +26,8 @@ export function sortAnchor(output: Tensor, lowering: Lowering): LoweredAnchor {
         `  if (stands_before(get(a.x[${view.offset}u + start + c]), c, value, own)) rank++;`, "}",
         "put(a.y + start + rank, value);",
       ];
-      return [lowering.builder.launch({ what: "sort", comment: `rows of ${width}`, block: BLOCK, fields, body },
+      return [lowering.builder.launch({ what: "sort", comment: `rows of ${width}`, block: BLOCK, fields,
+        body },
         [Math.ceil(count / BLOCK), 1, 1], 0, [addressOf(from), addressOf(to)])];
     },
   };

@@ -1,4 +1,6 @@
-/** What does not depend on anything that is fed or changes: computed on the CPU when parameters are packed. */
+/**
+ * What does not depend on anything that is fed or changes: computed on the CPU when parameters are packed.
+ */
 import { assert } from "../../../base/assert.ts";
 import { isSameShape, shapeText } from "../../../graph/dimension.ts";
 import { resultsOf, type Graph, type Named } from "../../../graph/graph.ts";
@@ -16,7 +18,8 @@ import { rowOf, shapeOf } from "./table.ts";
 /** Elements of a folded tensor, at most: larger ones are repeats that are cheaper to compute than to read. */
 const FOLDED_MAX = 2 ** 24;
 
-const PRECISIONS = { f32: "float32", f16: "float16", bf16: "bfloat16" } as const satisfies Record<Element, string>;
+const PRECISIONS = { f32: "float32", f16: "float16", bf16: "bfloat16" } as const satisfies Record<Element,
+  string>;
 
 interface Packer {
   readonly tensors: readonly Tensor[];
@@ -77,17 +80,21 @@ export class Statics implements Constants {
   pack(parameters: Tensors, used: ReadonlySet<string>): Map<string, Uint8Array> {
     const dense = this.#frozen.map(({ name, tensor }) => {
       const given = parameters[name] as Tensors[string] | undefined, shape = shapeOf(tensor);
-      assert(given !== undefined && isSameShape(given.shape, shape), `the parameter ${name} is ${shapeText(shape)}`);
+      assert(given !== undefined && isSameShape(given.shape,
+        shape), `the parameter ${name} is ${shapeText(shape)}`);
       return [tensor, { shape, values: Float64Array.from(given.values) }] as const;
     });
     const wanted = [...this.#memories].filter(([, { buffer }]) => used.has(buffer));
-    const all = [...new Set([...wanted.map(([tensor]) => tensor), ...this.#packers.flatMap(({ tensors }) => tensors)])];
+    const all = [...new Set([...wanted.map(([tensor]) => tensor),
+      ...this.#packers.flatMap(({ tensors }) => tensors)])];
     const plan = makePlan(dense, all, {});
     plan.run();
     const values = new Map(all.map((tensor, k) => [tensor, Float32Array.from(plan.results[k].values)]));
     return new Map([
-      ...wanted.map(([tensor, { buffer, element }]) => [buffer, round(values.get(tensor)!, PRECISIONS[element]).bytes] as const),
-      ...this.#packers.flatMap(({ tensors, pack }) => [...pack(tensors.map((tensor) => values.get(tensor)!))]),
+      ...wanted.map(([tensor, { buffer, element }]) =>
+        [buffer, round(values.get(tensor)!, PRECISIONS[element]).bytes] as const),
+      ...this.#packers.flatMap(({ tensors, pack }) =>
+        [...pack(tensors.map((tensor) => values.get(tensor)!))]),
     ]);
   }
 }

@@ -29,13 +29,15 @@ type Row<Op extends OpName> =
   | { readonly kind: "elementwise"; readonly text: (...operands: string[]) => string;
     /** Additions that it costs, about. */
     readonly cost: number }
-  | { readonly kind: "move"; readonly coordinates: (node: NodeOf<Op>, at: readonly Place[]) => readonly Place[] }
+  | { readonly kind: "move"; readonly coordinates: (node: NodeOf<Op>, at: readonly Place[]) =>
+    readonly Place[] }
   | { readonly kind: "pieces"; readonly axis: (node: NodeOf<Op>) => number;
     readonly pieces: (node: NodeOf<Op>, at: readonly Place[]) => readonly Piece[] }
   | { readonly kind: "reduction"; readonly start: string; readonly join: string; readonly across: string };
 
 const call = (name: string, cost = 12) =>
-  ({ kind: "elementwise", text: (...operands: string[]): string => `${name}(${operands.join(", ")})`, cost }) as const;
+  ({ kind: "elementwise", text: (...operands: string[]): string => `${name}(${operands.join(", ")})`,
+    cost }) as const;
 const infix = (sign: string, cost = 1) =>
   ({ kind: "elementwise", text: (a: string, b: string): string => `${a} ${sign} ${b}`, cost }) as const;
 
