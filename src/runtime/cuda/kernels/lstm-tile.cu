@@ -13,25 +13,26 @@
 // What hides what. A block works on HALVES independent sets of COLUMNS sequences in turn: while the gates of one
 // half are computed and travel, the products of the other run. The input product comes first, its data is early.
 //
-// Roles. Two warpgroups multiply: warpgroup g owns gate rows 64 g .. 64 g + 63 (SPLIT 0), or both own the same
-// 64 rows, each half of the chunks of K, and add up through shared memory (SPLIT 1, for HIDDEN 1024, where 128
-// rows of Wx and Wh do not fit). Two warps of the third load, one the input's chunks and one those of h: each waits
-// for flags and fills its ring. PAIR blocks of a cluster (neighbouring slices of one layer and group) need the same
-// chunks: each loads its share of a chunk and multicasts it, which halves what L2 must deliver.
+// Roles. Warps 0-7, two warpgroups, multiply and compute gates: warpgroup g owns gate rows 64 g .. 64 g + 63 (SPLIT
+// 0), or both own the same 64 rows, each half of the chunks of K, and add up through shared memory (SPLIT 1, for
+// HIDDEN 1024, where 128 rows of Wx and Wh do not fit). Warp 8 loads the chunks of inputs, warp 9 those of h: each
+// waits for flags, and fills its slots of one ring, which holds the chunks in the order of their products. Warps 10
+// and 11 publish h: they copy what a warpgroup left in shared memory, wait until all of the GPU sees it, and add to
+// the flag. PAIR blocks of a cluster (neighbouring slices of one layer and group) need the same chunks: each loads
+// its share of a chunk and multicasts it, which halves what L2 must deliver.
 //
 // Layouts. All activations are in chunks that matrix products read as they lie (tile_plain): a block of COLUMNS
 // sequences at one step is [K / 8][COLUMNS][8 values of k]. Buffers: [block of columns][step][K / 8][COLUMNS][8].
 // Gate rows: row 16 w + r and 16 w + r + 8 of a warp's 16 are gates (i, f) of unit 4 w + r / 2 for even r, (o, g)
 // for odd r, so that lanes 4 apart share a unit and trade one column each.
 //
-// Synchronisation. flags[layer][block of columns][slice] counts the warps that have written h, WRITERS a step;
+// Synchronisation. flags[layer][block of columns][slice] counts the publishing warps that have written h, two a step;
 // lstm_tile_input zeroes them. Writers: stores, __syncwarp, one red.release. Readers: ld.acquire, a proxy fence,
-// bulk copies. Cooperative launch; every wait is bounded and traps.
+// bulk copies. Cooperative launch; every wait is bounded and faults.
 //
 // Defines: HIDDEN (multiple of 2 UNITS), COLUMNS (8 .. 64), HALVES (1, 2), SPLIT (0, 1), PAIR (1, 2),
-// CHUNK (values of k, 64 or 128), INPUT_SLOTS, HIDDEN_SLOTS (chunks of the rings), DEPTH (input chunks of a
-// warpgroup in flight), INPUT_CHUNKS (of the pass' first layer), BFLOAT (0, 1),
-// WX_BYTES (of shared memory for Wx).
+// CHUNK (values of k, 64 or 128), SLOTS (chunks of the ring), DEPTH (at most that many input chunks of a warpgroup
+// under way), INPUT_CHUNKS (of the pass' first layer), BFLOAT (0, 1), WX_BYTES (of shared memory for Wx).
 #include "wgmma.cuh"
 
 #define UNITS (SPLIT ? 16 : 32)
@@ -49,21 +50,18 @@
 #define OWN_COLUMNS (COLUMNS / STRIDE)
 #define CELLS (OWN_COLUMNS / 8)
 #define SUMS (COLUMNS / 2)
-// 16-byte vectors of h that a warpgroup writes, and the warps that do.
+// 16-byte vectors of h that a warpgroup writes.
 #define GATE_SCALE -1.4426950408889634f
 #define VECTORS (2 * OWN_COLUMNS)
-#define WRITING_WARPS (VECTORS > 32 ? VECTORS / 32 : 1)
-#define WRITERS (2 * WRITING_WARPS)
+#define WRITERS 2
 
-// Shared memory: Wx, the rings, h on its way out (two), partial sums (SPLIT), barriers.
-#define SLOTS (INPUT_SLOTS + HIDDEN_SLOTS)
-#define RINGS_AT WX_BYTES
-#define STAGE_AT (RINGS_AT + SLOTS * CHUNK_BYTES)
-#define STAGE_BYTES (UNITS * COLUMNS * 2)
-#define PARTIAL_AT (STAGE_AT + 2 * STAGE_BYTES)
+// Shared memory: Wx, the ring, h on its way out, partial sums (SPLIT), barriers.
+#define RING_AT WX_BYTES
+#define STAGE_AT (RING_AT + SLOTS * CHUNK_BYTES)
+#define PARTIAL_AT (STAGE_AT + UNITS * COLUMNS * 2)
 #define PARTIAL_BYTES (SPLIT ? 2 * 128 * SUMS / 2 * 4 : 0)
 #define BARRIERS_AT (PARTIAL_AT + PARTIAL_BYTES)
-#define SHARED_BYTES (BARRIERS_AT + 16 * SLOTS + 16)
+#define SHARED_BYTES (BARRIERS_AT + 16 * SLOTS + 64)
 
 #if BFLOAT
 #define wgmma_product wgmma_bfloat
@@ -92,17 +90,18 @@ struct Arguments {
   u32 T, layers_count, groups, tiles;
 };
 
-// A place in one of the rings: their slots are numbered together.
+// A chunk's slot, and how often (odd or even) the ring has gone round.
 struct Place { u32 slot, phase; };
-struct InputRing { static constexpr u32 first = 0, end = INPUT_SLOTS; };
-struct HiddenRing { static constexpr u32 first = INPUT_SLOTS, end = SLOTS; };
-template <class Ring> DEVICE void advance(Place& place, u32 by) {
-  place.slot += by;
-  if (place.slot >= Ring::end) { place.slot -= Ring::end - Ring::first; place.phase ^= 1; }
+DEVICE void advance(Place& place, u32 by) {
+  for (place.slot += by; place.slot >= SLOTS; place.slot -= SLOTS) place.phase ^= 1;
 }
-DEVICE u32 chunk_at(u32 base, u32 slot) { return base + RINGS_AT + slot * CHUNK_BYTES; }
+DEVICE u32 chunk_at(u32 base, u32 slot) { return base + RING_AT + slot * CHUNK_BYTES; }
 DEVICE u32 full_barrier(u32 base, u32 slot) { return base + BARRIERS_AT + 8 * slot; }
 DEVICE u32 empty_barrier(u32 base, u32 slot) { return base + BARRIERS_AT + 8 * (SLOTS + slot); }
+DEVICE u32 weights_barrier(u32 base) { return base + BARRIERS_AT + 16 * SLOTS; }
+// A warpgroup's h lies in its stage; has been read from there.
+DEVICE u32 staged_barrier(u32 base, u32 group) { return base + BARRIERS_AT + 16 * SLOTS + 8 + 8 * group; }
+DEVICE u32 taken_barrier(u32 base, u32 group) { return base + BARRIERS_AT + 16 * SLOTS + 24 + 8 * group; }
 
 struct Block {           // where a block is
   u32 base;              // of its shared memory
@@ -115,8 +114,7 @@ DEVICE u32 columns_of(const Arguments& a, const Block& at, u32 step, u32 half) {
 // ---------------------------------------------------------------------------------------------- the loading warps
 
 // Chunks of one product's B operand. flags: of the slices that write it, null if it is all there.
-template <class Ring> DEVICE void load_chunks(u32 base, Place& next, const u8* source, u32 chunks, const u32* flags,
-    u32 count) {
+DEVICE void load_chunks(u32 base, Place& next, const u8* source, u32 chunks, const u32* flags, u32 count) {
   const u32 slices = CHUNK / PAIR / UNITS, lane = lane_of(), rank = PAIR > 1 ? cluster_rank() : 0;
   u64 ready = flags ? 0 : ~0ull;
   bool is_fenced = !flags;
@@ -141,24 +139,27 @@ template <class Ring> DEVICE void load_chunks(u32 base, Place& next, const u8* s
     }
     is_fenced = true;
     __syncwarp();
-    advance<Ring>(next, 1);
+    advance(next, 1);
   }
 }
+
+DEVICE u32 input_chunks(const Block& at) { return at.layer == 0 ? INPUT_CHUNKS : HIDDEN / CHUNK; }
 
 DEVICE void load_input(const Arguments& a, const Block& at, Place& next, u32 step, u32 half) {
   const u32 columns = columns_of(a, at, step, half), t = step % a.T;
-  if (at.layer == 0) {
-    load_chunks<InputRing>(at.base, next, a.input + ((u64)columns * a.T + t) * (INPUT_CHUNKS * CHUNK_BYTES),
-      INPUT_CHUNKS, nullptr, 0);
-    return;
+  if (at.layer == 0)
+    load_chunks(at.base, next, a.input + ((u64)columns * a.T + t) * (INPUT_CHUNKS * CHUNK_BYTES), INPUT_CHUNKS,
+      nullptr, 0);
+  else {
+    const Layer& below = a.layers[at.layer - 1];
+    load_chunks(at.base, next, below.h + ((u64)columns * below.ring + t % below.ring) * H_BYTES, HIDDEN / CHUNK,
+      a.flags + ((at.layer - 1) * at.blocks + columns) * SLICES, (t + 1) * WRITERS);
   }
-  const Layer& below = a.layers[at.layer - 1];
-  load_chunks<InputRing>(at.base, next, below.h + ((u64)columns * below.ring + t % below.ring) * H_BYTES,
-    HIDDEN / CHUNK, a.flags + ((at.layer - 1) * at.blocks + columns) * SLICES, (t + 1) * WRITERS);
+  advance(next, HIDDEN / CHUNK);
 }
 
 DEVICE void load_inputs(const Arguments& a, const Block& at) {
-  Place next = { InputRing::first, 0 };
+  Place next = { 0, 0 };
   for (u32 step = 0; step < at.steps; step++)
     _Pragma("unroll 1") for (u32 half = 0; half < HALVES; half++) load_input(a, at, next, step, half);
   load_input(a, at, next, at.steps - 1, 0);  // begun by the last step, used by none
@@ -166,33 +167,76 @@ DEVICE void load_inputs(const Arguments& a, const Block& at) {
 
 DEVICE void load_hiddens(const Arguments& a, const Block& at) {
   const Layer& own = a.layers[at.layer];
-  Place next = { HiddenRing::first, 0 };
+  Place next = { 0, 0 };
   for (u32 step = 0; step < at.steps; step++)
     _Pragma("unroll 1") for (u32 half = 0; half < HALVES; half++) {
       const u32 columns = columns_of(a, at, step, half), t = step % a.T;
       const u8* h = t == 0 ? a.zeros : own.h + ((u64)columns * own.ring + (t - 1) % own.ring) * H_BYTES;
       const u32* flags = t == 0 ? nullptr : a.flags + (at.layer * at.blocks + columns) * SLICES;
-      load_chunks<HiddenRing>(at.base, next, h, HIDDEN / CHUNK, flags, t * WRITERS);
+      advance(next, input_chunks(at));
+      load_chunks(at.base, next, h, HIDDEN / CHUNK, flags, t * WRITERS);
+    }
+}
+
+// ------------------------------------------------------------------------------------------- the publishing warps
+
+DEVICE void publish(const Arguments& a, const Block& at, u32 group) {
+  const Layer& layer = a.layers[at.layer];
+  const u32 stage = at.base + STAGE_AT + group * VECTORS * 16, lane = lane_of();
+  u32 phase = 0;
+  for (u32 step = 0; step < at.steps; step++)
+    _Pragma("unroll 1") for (u32 half = 0; half < HALVES; half++, phase ^= 1) {
+      const u32 columns = columns_of(a, at, step, half), t = step % a.T;
+      u8* h = layer.h + ((u64)columns * layer.ring + t % layer.ring) * H_BYTES + at.slice * (UNITS * COLUMNS * 2);
+      barrier_wait(staged_barrier(at.base, group), phase);
+      uint4 value[(VECTORS + 31) / 32];
+      UNROLL for (u32 k = 0; k < (VECTORS + 31) / 32; k++)
+        if (VECTORS >= 32 || lane < VECTORS) value[k] = load_shared4(stage + (k * 32 + lane) * 16);
+      UNROLL for (u32 k = 0; k < (VECTORS + 31) / 32; k++) {
+        const u32 v = k * 32 + lane, octet = v / OWN_COLUMNS, column = v % OWN_COLUMNS;
+        const u32 place = SPLIT ? octet * COLUMNS + group * OWN_COLUMNS + column : group * 2 * COLUMNS + v;
+        if (v < VECTORS) store_global4(h + place * 16, value[k]);
+      }
+      __syncwarp();
+      if (lane == 0) {
+        barrier_arrive(taken_barrier(at.base, group));
+        add_release(a.flags + (at.layer * at.blocks + columns) * SLICES + at.slice, 1);
+      }
     }
 }
 
 // -------------------------------------------------------------------------------------- the multiplying warpgroups
 
-// Chunks of a ring that a warpgroup multiplies: the next, the oldest that it has not given back, how many lie between.
-struct Chunks { Place next, oldest; u32 held; };
 struct Consumer {
   u32 base, thread, group;   // thread of the warpgroup, warpgroup
-  Chunks input, hidden;
+  Place next, oldest;        // the next chunk to multiply, the oldest that is not given back
+  u32 held;                  // chunks between them
+  u32 staged;                // how often h was staged
 };
 
 // Gives back all chunks but the newest `keep`; their products have ended.
-template <class Ring> DEVICE void give_back(const Consumer& w, Chunks& chunks, u32 keep) {
-  for (; chunks.held > keep; chunks.held--) {
-    const u32 lane = w.thread & 31, barrier = empty_barrier(w.base, chunks.oldest.slot);
+DEVICE void give_back(Consumer& w, u32 keep) {
+  for (; w.held > keep; w.held--) {
+    const u32 lane = w.thread & 31, barrier = empty_barrier(w.base, w.oldest.slot);
     if (PAIR == 1) { if (lane == 0) barrier_arrive(barrier); }
     else if (lane < PAIR) barrier_arrive_remote(map_shared(barrier, lane));
-    advance<Ring>(chunks.oldest, STRIDE);
+    advance(w.oldest, STRIDE);
   }
+}
+// Until at most `running` of this warpgroup's chunks are being multiplied; a constant once loops are unrolled.
+DEVICE void wait_running(Consumer& w, u32 running) {
+  switch (running) {
+    case 0: wgmma_wait<0>(); break;
+    case 1: wgmma_wait<1>(); break;
+    case 2: wgmma_wait<2>(); break;
+    case 3: wgmma_wait<3>(); break;
+    case 4: wgmma_wait<4>(); break;
+    case 5: wgmma_wait<5>(); break;
+    case 6: wgmma_wait<6>(); break;
+    case 7: wgmma_wait<7>(); break;
+    default: wgmma_wait<8>(); break;
+  }
+  give_back(w, running < 8 ? running : 8);
 }
 
 // The same in all lanes of a warp. The compiler then works with uniform registers, and does not foresee the value:
@@ -203,27 +247,27 @@ DEVICE u32 warp_uniform(u32 x) { return __shfl_sync(~0u, x, 0); }
 DEVICE u32 low_word(u32 address, u32 rows) { return (address & 0x3ffff) >> 4 | rows << 16; }
 DEVICE u64 tile(u32 low) { return (u64)(128 >> 4) << 32 | low; }
 
-DEVICE u32 next_chunk(const Consumer& w, const Chunks& chunks) {
-  barrier_wait(full_barrier(w.base, chunks.next.slot), chunks.next.phase);
-  return low_word(chunk_at(w.base, warp_uniform(chunks.next.slot)), COLUMNS);
+DEVICE u32 next_chunk(const Consumer& w) {
+  barrier_wait(full_barrier(w.base, w.next.slot), w.next.phase);
+  return low_word(chunk_at(w.base, warp_uniform(w.next.slot)), COLUMNS);
 }
-template <class Ring> DEVICE void end_chunk(Chunks& chunks) {
+DEVICE void end_chunk(Consumer& w) {
   wgmma_commit();
-  advance<Ring>(chunks.next, STRIDE);
-  chunks.held++;
+  advance(w.next, STRIDE);
+  w.held++;
 }
 
-// d = Wx . input, begun: the newest running(CHUNKS) groups may still run when this returns.
-DEVICE constexpr u32 running(u32 chunks) { return chunks / STRIDE < DEPTH - 1 ? chunks / STRIDE : DEPTH - 1; }
+// d = Wx . input, begun: the newest begun(CHUNKS) chunks may still be multiplied when this returns.
+DEVICE constexpr u32 begun(u32 chunks) { return chunks / STRIDE < DEPTH - 1 ? chunks / STRIDE : DEPTH - 1; }
 template <u32 CHUNKS> DEVICE void input_product(Consumer& w, float (&d)[SUMS]) {
   const u32 wx = low_word(w.base + warp_uniform(w.group) * (SPLIT ? CHUNK * ROWS * 2 : 64 * 16), ROWS);
   wgmma_fence();
   UNROLL for (u32 c = 0; c < CHUNKS / STRIDE; c++) {
-    const u32 b = next_chunk(w, w.input);
+    const u32 b = next_chunk(w);
     UNROLL for (u32 k = 0; k < CHUNK_STEPS; k++)
       wgmma_product(d, tile(wx + (c * STRIDE * CHUNK_STEPS + k) * (2 * ROWS)), tile(b + k * (2 * COLUMNS)), c + k != 0);
-    end_chunk<InputRing>(w.input);
-    if (c >= DEPTH - 1) { wgmma_wait<DEPTH - 1>(); give_back<InputRing>(w, w.input, DEPTH - 1); }
+    end_chunk(w);
+    if (c >= DEPTH - 1) wait_running(w, DEPTH - 1);
   }
 }
 
@@ -231,12 +275,11 @@ template <u32 CHUNKS> DEVICE void input_product(Consumer& w, float (&d)[SUMS]) {
 DEVICE void recurrent_product(Consumer& w, float (&d)[SUMS], const u32 (&wh)[OWN_CHUNKS * CHUNK_STEPS][4]) {
   wgmma_fence();
   UNROLL for (u32 c = 0; c < OWN_CHUNKS; c++) {
-    const u32 b = next_chunk(w, w.hidden);
+    const u32 b = next_chunk(w);
     UNROLL for (u32 k = 0; k < CHUNK_STEPS; k++)
       wgmma_product(d, wh[c * CHUNK_STEPS + k], tile(b + k * (2 * COLUMNS)), true);
-    end_chunk<HiddenRing>(w.hidden);
-    wgmma_wait<1>();
-    give_back<HiddenRing>(w, w.hidden, 1);
+    end_chunk(w);
+    wait_running(w, 1);
   }
 }
 
@@ -263,13 +306,15 @@ DEVICE void add_partial(const Consumer& w, float (&d)[SUMS]) {
     d[i] = (w.group ? d[SUMS / 2 + i] : d[i]) + float_of(load_shared(here + w.group * bytes + i * 512));
 }
 
-// Gates of one half of one step: new c, and h to global memory.
-DEVICE void gates(const Consumer& w, float (&d)[SUMS], float (&c)[CELLS], const float (&bias)[4], u32 stage,
-    u8* h, u32* flag) {
+// Gates of one half of one step: new c, and h into the stage. Meanwhile `running` chunks are being multiplied; some of
+// them are given back along the way, so that the ring fills again.
+DEVICE void gates(Consumer& w, float (&d)[SUMS], float (&c)[CELLS], const float (&bias)[4], u32 running) {
   const u32 lane = w.thread & 31, warp = w.thread >> 5, odd = lane >> 2 & 1;
   if (SPLIT) add_partial(w, d);
+  if (w.staged) barrier_wait(taken_barrier(w.base, w.group), (w.staged - 1) & 1);
   // Unit 4 warp + lane / 8 of the warpgroup's 16, first column 2 (lane % 4) + odd.
-  const u32 to = stage + ((warp >> 1) * OWN_COLUMNS + 2 * (lane & 3) + odd) * 16 + (4 * (warp & 1) + (lane >> 3)) * 2;
+  const u32 to = w.base + STAGE_AT + w.group * VECTORS * 16
+    + ((warp >> 1) * OWN_COLUMNS + 2 * (lane & 3) + odd) * 16 + (4 * (warp & 1) + (lane >> 3)) * 2;
   UNROLL for (u32 j = 0; j < CELLS; j++) {
     const float kept0 = odd ? d[4 * j + 1] : d[4 * j], kept1 = odd ? d[4 * j + 3] : d[4 * j + 2];
     const float got0 = shuffle_xor(odd ? d[4 * j] : d[4 * j + 1], 4);
@@ -278,28 +323,19 @@ DEVICE void gates(const Consumer& w, float (&d)[SUMS], float (&c)[CELLS], const 
       fmaf(odd ? got0 : kept0, GATE_SCALE, bias[0]), fmaf(odd ? got1 : kept1, GATE_SCALE, bias[1]),
       fmaf(odd ? kept0 : got0, GATE_SCALE, bias[2]), fmaf(odd ? kept1 : got1, 2 * GATE_SCALE, bias[3]), c[j]);
     store_shared_half(to + j * 128, to_value(value));
+    if (running > 2 && j % 2 == 1) wait_running(w, running - running * (j + 1) * 3 / (4 * CELLS));
   }
-  named_barrier(1 + w.group, 128);
-  if (w.thread < 32 * WRITING_WARPS) {
-    const u32 v = w.thread;
-    if (v < VECTORS) {
-      const u32 place = SPLIT ? v / OWN_COLUMNS * COLUMNS + w.group * OWN_COLUMNS + v % OWN_COLUMNS
-        : w.group * 2 * COLUMNS + v;
-      const uint4 value = load_shared4(stage + v * 16);
-      store_global4(h + place * 16, value);
-    }
-    __syncwarp();
-    if (lane == 0) add_release(flag, 1);
-  }
+  __syncwarp();
+  if (lane == 0) barrier_arrive(staged_barrier(w.base, w.group));
+  w.staged++;
 }
 
 template <u32 CHUNKS> DEVICE void multiply(const Arguments& a, const Block& at) {
   const Layer& layer = a.layers[at.layer];
   // The shuffle tells the compiler that a warp agrees, so that addresses stay in uniform registers.
   const u32 group = warp_uniform(threadIdx.x >> 7), thread = threadIdx.x & 127, warp = thread >> 5, lane = thread & 31;
-  const Place input = { InputRing::first + (SPLIT ? group : 0), 0 };
-  const Place hidden = { HiddenRing::first + (SPLIT ? group : 0), 0 };
-  Consumer w = { at.base, thread, group, { input, input, 0 }, { hidden, hidden, 0 } };
+  const Place first = { SPLIT ? group : 0, 0 };
+  Consumer w = { at.base, thread, group, first, first, 0, 0 };
   u32 wh[OWN_CHUNKS * CHUNK_STEPS][4];
   UNROLL for (u32 k = 0; k < OWN_CHUNKS * CHUNK_STEPS; k++) {
     const uint4 v = load_global4(layer.wh + ((at.slice * 2 + group) * (OWN_CHUNKS * CHUNK_STEPS) + k) * 128 + thread);
@@ -308,32 +344,22 @@ template <u32 CHUNKS> DEVICE void multiply(const Arguments& a, const Block& at) 
   float bias[4];
   const u32 unit = at.slice * UNITS + (SPLIT ? 0 : group * 16) + 4 * warp + (lane >> 3);
   UNROLL for (u32 g = 0; g < 4; g++) bias[g] = layer.bias[unit * 4 + g] * (g == 3 ? 2 * GATE_SCALE : GATE_SCALE);
-  const u32 stage = at.base + STAGE_AT + group * VECTORS * 16;
 
   float d[HALVES][SUMS], c[HALVES][CELLS];
-  barrier_wait(at.base + BARRIERS_AT + 16 * SLOTS, 0);  // Wx is here
+  barrier_wait(weights_barrier(at.base), 0);
   input_product<CHUNKS>(w, d[0]);
-  wgmma_wait<0>();
-  give_back<InputRing>(w, w.input, 0);
+  wait_running(w, 0);
   for (u32 step = 0; step < at.steps; step++) {
-    const u32 t = step % a.T;
-    if (t == 0) UNROLL for (u32 j = 0; j < HALVES * CELLS; j++) c[j / CELLS][j % CELLS] = 0.f;
+    if (step % a.T == 0) UNROLL for (u32 j = 0; j < HALVES * CELLS; j++) c[j / CELLS][j % CELLS] = 0.f;
     UNROLL for (u32 half = 0; half < HALVES; half++) {
       recurrent_product(w, d[half], wh);
-      if (HALVES == 2) {
-        // The other half's products run under this half's gates.
-        input_product<CHUNKS>(w, d[1 - half]);
-        wgmma_wait<running(CHUNKS)>();
-      } else wgmma_wait<0>();
+      // The other half's products run under this half's gates.
+      if (HALVES == 2) input_product<CHUNKS>(w, d[1 - half]);
+      wait_running(w, HALVES == 2 ? begun(CHUNKS) : 0);
       wgmma_hold(d[half]);
-      give_back<HiddenRing>(w, w.hidden, 0);
-      const u32 columns = columns_of(a, at, step, half);
-      u8* h = layer.h + ((u64)columns * layer.ring + t % layer.ring) * H_BYTES + at.slice * (UNITS * COLUMNS * 2);
-      gates(w, d[half], c[half], bias, stage + half * STAGE_BYTES, h,
-        a.flags + (at.layer * at.blocks + columns) * SLICES + at.slice);
+      gates(w, d[half], c[half], bias, HALVES == 2 ? begun(CHUNKS) : 0);
       if (HALVES == 1) input_product<CHUNKS>(w, d[0]);
-      wgmma_wait<0>();
-      give_back<InputRing>(w, w.input, 0);
+      wait_running(w, 0);
     }
   }
 }
@@ -352,7 +378,11 @@ KERNEL(384, lstm_tile, Arguments) {
       barrier_init(full_barrier(base, s), 1);
       barrier_init(empty_barrier(base, s), (SPLIT ? 4 : 8) * PAIR);
     }
-    const u32 weights = base + BARRIERS_AT + 16 * SLOTS;
+    for (u32 g = 0; g < 2; g++) {
+      barrier_init(staged_barrier(base, g), 4);
+      barrier_init(taken_barrier(base, g), 1);
+    }
+    const u32 weights = weights_barrier(base);
     barrier_init(weights, 1);
     barrier_init_fence();
     const u32 bytes = (at.layer == 0 ? INPUT_CHUNKS * CHUNK : HIDDEN) * ROWS * 2;
@@ -360,12 +390,15 @@ KERNEL(384, lstm_tile, Arguments) {
     const u8* wx = a.layers[at.layer].wx + (u64)at.slice * bytes;
     for (u32 k = 0; k < bytes; k += 16384) bulk_load(base + k, wx + k, min(16384, bytes - k), weights);
   }
+  let_dependents_start();
   __syncthreads();
   if (PAIR > 1) cluster_sync();
   if (threadIdx.x >= 256) {
     registers_fewer<40>();
+    wait_for_prior_kernel();  // weights may come before; activations and flags may not
     if (warp_of() == 8) load_inputs(a, at);
     else if (warp_of() == 9) load_hiddens(a, at);
+    else publish(a, at, warp_of() - 10);
   } else {
     registers_more<232>();
     if (at.layer == 0) multiply<INPUT_CHUNKS>(a, at);
@@ -389,6 +422,7 @@ struct InputArguments {
 // one sequence and step; a warp 8 sequences x 32 features. Grid (T, blocks of columns), 128 threads.
 KERNEL(128, lstm_tile_input, InputArguments) {
   const u32 t = blockIdx.x, block = blockIdx.y;
+  let_dependents_start();
   for (u32 k = (block * a.T + t) * 128 + threadIdx.x; k < a.flags_count; k += gridDim.x * gridDim.y * 128)
     a.flags[k] = 0;
   const u32 row = ((a.ring_start ? *a.ring_start : 0) + t) % a.T;
@@ -435,6 +469,7 @@ DEVICE void tell(u32* done) {
 
 // One warp per sequence, 8 per block.
 KERNEL(256, lstm_tile_head, ResultArguments) {
+  wait_for_prior_kernel();
   const u32 b = blockIdx.x * 8 + warp_of(), lane = lane_of();
   for (u32 column = 0; column < a.columns && b < a.B; column++) {
     float sum = 0.f, x[8];
@@ -450,6 +485,7 @@ KERNEL(256, lstm_tile_head, ResultArguments) {
 
 // Grid (B).
 KERNEL(128, lstm_tile_last, ResultArguments) {
+  wait_for_prior_kernel();
   float x[8];
   for (u32 eighth = threadIdx.x; eighth < HIDDEN / 8; eighth += 128) {
     unpack(load_global4(hidden_of(a, blockIdx.x, a.T - 1) + eighth * COLUMNS * 16), x);
@@ -461,6 +497,7 @@ KERNEL(128, lstm_tile_last, ResultArguments) {
 
 // Grid (B, T).
 KERNEL(128, lstm_tile_all, ResultArguments) {
+  wait_for_prior_kernel();
   u16* out = (u16*)a.out + ((u64)blockIdx.y * a.B + blockIdx.x) * a.H;
   for (u32 eighth = threadIdx.x; eighth < HIDDEN / 8; eighth += 128) {
     const uint4 v = load_global4(hidden_of(a, blockIdx.x, blockIdx.y) + eighth * COLUMNS * 16);
