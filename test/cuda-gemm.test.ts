@@ -32,12 +32,12 @@ describe("products", () => {
         else assert.ok(launch.grid[0] <= 132 * BLOCKS, `${name}: all blocks run at once`);
         const [a, w] = maps(launch);
         assert.deepEqual([a.sizes, w.sizes], [[K, M], [K, N]], name);
-        assert.ok([...a.box, ...w.box].every((size) => size >= 8 && size <= 256), `${name}: boxes ${a.box} and ${w.box}`);
+        assert.ok([...a.box, ...w.box].every((size) => size >= 8 && size <= 256), name);
       }
     }
   });
 
-  test("the last step of windows of 60 rows: rows 59, 119, ... of a and of the residual, by strides of 60 x 512 halves", () => {
+  test("the last step of windows of 60 rows: rows 59, 119, ... of a and residual, 60 x 512 halves apart", () => {
     const end = { stride: 512, first: 59, step: 60 };
     const { launches: [launch] } = planGemm(gemm(8, 512, 512, "float16", { a: { buffer: "h", ...end },
       epilogue: { hasBias: true, residual: { buffer: "h", ...end } } }), H200, "p");
@@ -83,7 +83,7 @@ describe("products", () => {
     const plan = planGemm(gemm(4, 8, 19, "float16", { a: { buffer: "a", stride: 24 } }), H200, "p");
     const packed = new Float16Array(plan.pack({ w: values(19 * 8, 1), bias: values(8, 2) }).get("p.w")!.buffer);
     assert.equal(plan.buffers.find(({ name }) => name === "p.w")!.bytes, packed.byteLength);
-    assert.deepEqual([...packed.subarray(19, 24), ...packed.subarray(43, 48)], new Array(10).fill(0));
+    assert.deepEqual([...packed.subarray(19, 24), ...packed.subarray(43, 48)], Array.from({ length: 10 }, () => 0));
     assert.equal(maps(plan.launches[0])[1].strides[0], 48);
   });
 

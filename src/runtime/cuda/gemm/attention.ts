@@ -6,7 +6,10 @@ import { assert } from "../../../base/assert.ts";
 import type { Argument, CudaPrecision, DeviceFacts, Launch } from "../launch.ts";
 import { bytesOf } from "./matrix.ts";
 
-/** q, k, v or the result in a buffer: element (b, head, t, c) is at offset + b*batch + head*head + t*row + c. */
+/**
+ * q, k, v or the result in a buffer: element (b, head, t, c) is at offset + b*batch + head*head + t*row +
+ * c.
+ */
 export interface Heads {
   readonly buffer: string;
   /** Elements, like the strides. All multiples of 16 bytes: fast; else correct. */
@@ -17,9 +20,9 @@ export interface Heads {
 }
 
 /**
- * softmax(q k^T * scale) v per sequence and head, any T and head size (fast: d and dv multiples of 8 to 128, in 16
- * bits). The heads' transposes are strides here: q, k, v are read from the joint product (B, T, 3D) and the result
- * is written (B, T, D). Broadcast v (one for all heads): headStride 0.
+ * softmax(q k^T * scale) v per sequence and head, any T and head size (fast: d and dv multiples of 8 to
+ * 128, in 16 bits). The heads' transposes are strides here: q, k, v are read from the joint product (B, T,
+ * 3D) and the result is written (B, T, D). Broadcast v (one for all heads): headStride 0.
  */
 export interface Attention {
   readonly B: number;
@@ -48,15 +51,18 @@ export function planAttention(attention: Attention, device: DeviceFacts): Launch
   const { T, d, dv, precision, q, k, v, out } = attention;
   assert(T > 0 && d > 0 && dv > 0, `attention of ${T} rows, ${d} and ${dv} columns`);
   const isAligned = [q, k, v, out].every(({ offset, batchStride, headStride, rowStride }) =>
-    [offset, batchStride, headStride, rowStride].every((elements) => elements * bytesOf(precision) % 16 === 0));
+    [offset, batchStride, headStride, rowStride]
+      .every((elements) => elements * bytesOf(precision) % 16 === 0));
   const isTiled = precision !== "float32" && isAligned && d % 8 === 0 && dv % 8 === 0
     && d <= 128 && dv <= 128;
   return isTiled ? tileLaunch(attention) : rowLaunch(attention, isAligned, device);
 }
 
-function defines({ d, dv, precision, isCausal, isLastOnly, weights }: Attention, isTiled: boolean): Record<string, number> {
-  return { FLOAT: precision === "float32" ? 1 : 0, BFLOAT: precision === "bfloat16" ? 1 : 0, TILED: isTiled ? 1 : 0,
-    D: d, DV: dv, CAUSAL: isCausal && !isLastOnly ? 1 : 0, WEIGHTS: weights === undefined ? 0 : 1 };
+function defines({ d, dv, precision, isCausal, isLastOnly, weights }: Attention, isTiled: boolean):
+Record<string, number> {
+  return { FLOAT: precision === "float32" ? 1 : 0, BFLOAT: precision === "bfloat16" ? 1 : 0,
+    TILED: isTiled ? 1 : 0, D: d, DV: dv,
+    CAUSAL: isCausal && !isLastOnly ? 1 : 0, WEIGHTS: weights === undefined ? 0 : 1 };
 }
 
 function tileLaunch(attention: Attention): Launch {
@@ -88,11 +94,13 @@ function rowLaunch(attention: Attention, isAligned: boolean, device: DeviceFacts
 }
 
 /** In the order of attention.cu's struct; weights that nobody wants point at the result. */
-function argumentsOf({ B, T, heads, precision, scale, q, k, v, out, isLastOnly, weights }: Attention): Argument[] {
+function argumentsOf(attention: Attention): Argument[] {
+  const { B, T, heads, precision, scale, q, k, v, out, isLastOnly, weights } = attention;
   const address = ({ buffer, offset }: Heads): Argument =>
     ({ kind: "address", buffer, offset: offset * bytesOf(precision) });
   const u32 = (value: number): Argument => ({ kind: "u32", value });
   return [...[q, k, v, out].map(address), { kind: "address", buffer: weights ?? out.buffer },
-    ...[q, k, v, out].flatMap(({ batchStride, headStride, rowStride }) => [batchStride, headStride, rowStride]).map(u32),
+    ...[q, k, v, out].flatMap(({ batchStride, headStride, rowStride }) =>
+      [batchStride, headStride, rowStride].map(u32)),
     ...[B, T, heads, isLastOnly ? 1 : T].map(u32), { kind: "f32", value: scale * Math.LOG2E }];
 }

@@ -2,10 +2,10 @@
  * What the Transformer's planners share: how a matrix lies in a buffer, what a product may do on its way out,
  * and the row statistics by which a layer norm costs no pass of its own.
  *
- *   LN(x) W = rstd (x W' - mean 1'W') + bias'      W' = scale W, bias' = shift W + bias, rounded W' in both sums
+ *   LN(x) W = rstd (x W' - mean 1'W') + bias'    W' = scale W (rounded), bias' = shift W + bias
  *
- * The product that writes x also writes, per row and tile of columns, the sum and the squared distance from the
- * tile's mean; the product that reads x joins them (Chan et al. 1979) while its tensor cores work.
+ * The product that writes x also writes, per row and tile of columns, the sum and the squared distance from
+ * the tile's mean; the product that reads x joins them (Chan et al. 1979) while its tensor cores work.
  */
 import type { BufferSpec, CudaPrecision, Launch } from "../launch.ts";
 
@@ -31,8 +31,8 @@ export interface Epilogue {
   /** gelu: the tanh approximation of src/graph/blocks/gelu.ts. */
   readonly activation?: Activation;
   /**
-   * Added last: a matrix as the result, in the same element type; with a period, row r adds the residual's row
-   * r % period (positions).
+   * Added last: a matrix as the result, in the same element type; with a period, row r adds the residual's
+   * row r % period (positions).
    */
   readonly residual?: Matrix & { readonly period?: number };
 }
@@ -40,8 +40,8 @@ export type Activation = "none" | "gelu" | "tanh" | "sigmoid";
 export const ACTIVATIONS: Readonly<Record<Activation, number>> = { none: 0, gelu: 1, tanh: 2, sigmoid: 3 };
 
 /**
- * Sums of a matrix' rows, by tiles of columns: float32 (tiles, rows, 2), the sum of the tile's columns and the
- * sum of squared distances from its mean.
+ * Sums of a matrix' rows, by tiles of columns: float32 (tiles, rows, 2), the sum of the tile's columns and
+ * the sum of squared distances from its mean.
  */
 export interface RowStatistics {
   readonly buffer: string;

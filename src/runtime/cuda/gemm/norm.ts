@@ -1,7 +1,11 @@
-/** Passes over rows: layer norm, a narrow head on the last step, row statistics, and float32 to 16 bits (norm.cu). */
+/**
+ * Passes over rows: layer norm, a narrow head on the last step, row statistics, and float32 to 16 bits
+ * (norm.cu).
+ */
 import { assert } from "../../../base/assert.ts";
 import type { Argument, BufferSpec, CudaPrecision, DeviceFacts, Launch } from "../launch.ts";
-import { ACTIVATIONS, bytesOf, type Activation, type Matrix, type Plan, type RowStatistics } from "./matrix.ts";
+import { ACTIVATIONS, bytesOf, type Activation, type Matrix, type Plan, type RowStatistics }
+  from "./matrix.ts";
 import { bytesOfFloats } from "./pack.ts";
 
 /** Columns of a row that a warp keeps in registers. */
@@ -42,8 +46,8 @@ export function planLayerNorm(norm: LayerNorm, _device: DeviceFacts, prefix: str
 }
 
 /**
- * float32 out (rows, columns) = activation(layerNorm(x) w + bias) with few columns (<= 16): a network's head on the
- * last step, one warp per row.
+ * float32 out (rows, columns) = activation(layerNorm(x) w + bias) with few columns (<= 16): a network's
+ * head on the last step, one warp per row.
  */
 export interface Head {
   readonly rows: number;
@@ -69,11 +73,13 @@ export function planHead(head: Head, _device: DeviceFacts, prefix: string): Plan
   const { rows, D, columns, normalise, x } = head;
   assert(columns <= 16, `a head of ${columns} columns`);
   const names = { w: `${prefix}.w`, bias: `${prefix}.bias` };
-  const defines = { COLUMNS: columns, CENTRED: normalise === null ? 0 : 1, ACTIVATION: ACTIVATIONS[head.activation] };
+  const defines = { COLUMNS: columns, CENTRED: normalise === null ? 0 : 1,
+    ACTIVATION: ACTIVATIONS[head.activation] };
   return {
     buffers: [weight(names.w, D * columns), weight(names.bias, columns)],
-    launches: [rowsLaunch("head", head, [x], defines, [addressOf(x, head.precision), at(names.w), at(names.bias),
-      at(head.out), ...rowsOf(x), u32(rows), f32(normalise?.epsilon ?? 0)])],
+    launches: [rowsLaunch("head", head, [x], defines, [
+      addressOf(x, head.precision), at(names.w), at(names.bias), at(head.out), ...rowsOf(x), u32(rows),
+      f32(normalise?.epsilon ?? 0)])],
     pack: ({ w, bias, norm }) => {
       const turned = new Float32Array(columns * D), shifted = Float64Array.from(bias);
       for (let k = 0; k < D; k++) for (let n = 0; n < columns; n++) {
@@ -86,13 +92,14 @@ export function planHead(head: Head, _device: DeviceFacts, prefix: string): Plan
 }
 
 /** Plans the statistics of x's rows, where no product wrote them. */
-export function planStatistics(of: { readonly rows: number; readonly D: number; readonly precision: CudaPrecision;
-  readonly x: Matrix }, _device: DeviceFacts, prefix: string): Plan<never> & { readonly statistics: RowStatistics } {
+export function planStatistics(
+  of: { readonly rows: number; readonly D: number; readonly precision: CudaPrecision; readonly x: Matrix },
+  _device: DeviceFacts, prefix: string): Plan<never> & { readonly statistics: RowStatistics } {
   const buffer = `${prefix}.statistics`;
   return {
     buffers: [{ name: buffer, bytes: of.rows * 8, role: "scratch" }],
-    launches: [rowsLaunch("statistics", of, [of.x], {}, [addressOf(of.x, of.precision), at(buffer), ...rowsOf(of.x),
-      u32(of.rows)])],
+    launches: [rowsLaunch("statistics", of, [of.x], {}, [
+      addressOf(of.x, of.precision), at(buffer), ...rowsOf(of.x), u32(of.rows)])],
     pack: () => new Map(),
     statistics: { buffer, rows: of.rows, columns: of.D, tiles: 1 },
   };
@@ -106,19 +113,24 @@ export interface Convert {
   readonly from: Matrix;
   /** Its rows hold the columns rounded up to a multiple of 8, with zeros there, and start on 16 bytes. */
   readonly to: Matrix;
-  /** x (B, T, F) is a ring of T rows per window, oldest row at this u32 (stack.ts of ../lstm); it is put in order. */
+  /**
+   * x (B, T, F) is a ring of T rows per window, oldest row at this u32 (stack.ts of ../lstm); it is put in
+   * order.
+   */
   readonly ring?: { readonly start: string; readonly T: number };
 }
 
 /** Plans a conversion; it owns no buffers. */
-export function planConvert({ rows, columns, precision, from, to, ring }: Convert, _device: DeviceFacts): Launch {
+export function planConvert(convert: Convert, _device: DeviceFacts): Launch {
+  const { rows, columns, precision, from, to, ring } = convert;
   const padded = Math.ceil(columns / 8) * 8;
   assert(isVector(to, 2) && to.stride >= padded, "converted rows start on 16 bytes and hold whole pieces");
   const isWide = columns % 8 === 0 && isVector(from, 4);
   return {
     source: { name: "norm.cu", text: null, defines: { KIND: KINDS.convert, FLOAT: 0,
       BFLOAT: precision === "bfloat16" ? 1 : 0, VECTOR: isWide ? 1 : 0, RING: ring === undefined ? 0 : 1 } },
-    kernel: "convert", grid: [Math.ceil(rows * padded / 8 / 256), 1, 1], block: 256, sharedBytes: 0, isDependent: true,
+    kernel: "convert", grid: [Math.ceil(rows * padded / 8 / 256), 1, 1], block: 256, sharedBytes: 0,
+    isDependent: true,
     arguments: [addressOf(from, "float32"), addressOf(to, precision), at(ring?.start ?? to.buffer),
       ...rowsOf(from), ...rowsOf(to), u32(rows), u32(columns), u32(padded), u32(ring?.T ?? 1)],
   };
@@ -133,8 +145,9 @@ defines: Readonly<Record<string, number>>, fields: readonly Argument[]): Launch 
   assert(D <= ROW_COLUMNS_MAX, `rows of ${D} columns, ${ROW_COLUMNS_MAX} at most`);
   const isWide = D % 8 === 0 && matrices.every((matrix) => isVector(matrix, bytesOf(precision)));
   return {
-    source: { name: "norm.cu", text: null, defines: { KIND: KINDS[kernel], FLOAT: precision === "float32" ? 1 : 0,
-      BFLOAT: precision === "bfloat16" ? 1 : 0, D, VECTOR: isWide ? 1 : 0, ...defines } },
+    source: { name: "norm.cu", text: null, defines: {
+      KIND: KINDS[kernel], FLOAT: precision === "float32" ? 1 : 0, BFLOAT: precision === "bfloat16" ? 1 : 0, D,
+      VECTOR: isWide ? 1 : 0, ...defines } },
     kernel, grid: [Math.ceil(rows / WARPS), 1, 1], block: WARPS * 32, sharedBytes: 0, isDependent: true,
     arguments: fields,
   };

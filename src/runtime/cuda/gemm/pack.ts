@@ -1,7 +1,7 @@
 /** Weights in the layouts that the products' kernels read, and the 16-bit floats they are made of. */
 import { assert } from "../../../base/assert.ts";
 import type { CudaPrecision } from "../launch.ts";
-import type { Gemm, GemmWeights } from "./gemm.ts";
+import type { Gemm, GemmWeights } from "./product.ts";
 
 /** Bits of the nearest float16, ties to even; above 65504: infinity. */
 export function toFloat16Bits(values: Float32Array): Uint16Array {
@@ -15,7 +15,8 @@ export function toBfloat16Bits(values: Float32Array): Uint16Array {
 }
 
 /** Values in a precision's bytes, and what those bytes stand for. */
-export function round(values: Float32Array, precision: CudaPrecision): { bytes: Uint8Array; values: Float32Array } {
+export function round(values: Float32Array, precision: CudaPrecision):
+{ bytes: Uint8Array; values: Float32Array } {
   if (precision === "float32") return { bytes: new Uint8Array(values.slice().buffer), values };
   if (precision === "float16") {
     const halves = new Float16Array(values);
@@ -27,8 +28,8 @@ export function round(values: Float32Array, precision: CudaPrecision): { bytes: 
 }
 
 /**
- * w' = scale w by rows, transposed to (N, K padded to 8) in the precision; bias' = shift w + bias and the sums over k
- * of the rounded w', float32. What each is for: matrix.ts.
+ * w' = scale w by rows, transposed to (N, K padded to 8) in the precision; bias' = shift w + bias and the
+ * sums over k of the rounded w', float32. What each is for: matrix.ts.
  */
 export function packGemm({ N, K, precision, epilogue, normalise }: Gemm, { w, bias, norm }: GemmWeights,
   prefix: string): Map<string, Uint8Array> {

@@ -6,7 +6,7 @@
  *   few rows    64 x 32..64, K divided by a cluster: all multiprocessors fetch weights
  */
 import type { DeviceFacts } from "../launch.ts";
-import type { Gemm } from "./gemm.ts";
+import type { Gemm } from "./product.ts";
 
 export interface Tile {
   /** Warpgroups of consumers, 64 rows each. */
@@ -14,7 +14,10 @@ export interface Tile {
   readonly columns: 16 | 32 | 64 | 128 | 192 | 256;
   /** Blocks of a cluster that divide K; above 1 with one group and nothing shared. */
   readonly split: 1 | 2 | 4 | 8;
-  /** Tiles of a cluster below one another, which share the weight's slices, and side by side, which share a's. */
+  /**
+   * Tiles of a cluster below one another, which share the weight's slices, and side by side, which share
+   * a's.
+   */
   readonly down: 1 | 2 | 4;
   readonly across: 1 | 2 | 4;
   /** Slots of the ring. */
@@ -38,11 +41,13 @@ export function chooseTile(gemm: Gemm, device: DeviceFacts): Tile {
     && (wantsStatistics !== true || N % tile.columns === 0)
     && (tile.split === 1 || Math.ceil(gemm.K / 64) >= tile.split)
     && (device.activeClusters[2] !== undefined || tile.split * tile.down * tile.across === 1));
-  return fitting.reduce((best, tile) => (cycles(tile, gemm, device) < cycles(best, gemm, device) ? tile : best));
+  const costs = fitting.map((tile) => cycles(tile, gemm, device));
+  return fitting[costs.indexOf(Math.min(...costs))];
 }
 
 /** Cycles, and bytes per cycle. */
-const COST = { products: 2.55, slice: 110, end: 3870, column: 14, activation: 1.74, exchange: 710, bytes: 3470 };
+const COST = { products: 2.55, slice: 110, end: 3870, column: 14, activation: 1.74, exchange: 710,
+  bytes: 3470 };
 
 const whole = { split: 1, down: 1, across: 1 } as const;
 const TILES: readonly Tile[] = [
@@ -69,12 +74,14 @@ function cycles(tile: Tile, { M, N, K, epilogue }: Gemm, { multiprocessors }: De
   const { groups, columns, split, blocks, down, across } = tile;
   const slices = Math.ceil(Math.ceil(K / 64) / split), sharers = down * across;
   const units = Math.ceil(M / (64 * groups * down)) * Math.ceil(N / (columns * across));
-  const running = split > 1 ? multiprocessors * blocks : Math.min(units, Math.floor(multiprocessors * blocks / sharers));
+  const running = split > 1 ? multiprocessors * blocks
+    : Math.min(units, Math.floor(multiprocessors * blocks / sharers));
   const rounds = Math.ceil(units * split / running);
   const perMultiprocessor = split > 1 ? Math.ceil(units * split / multiprocessors)
     : rounds * Math.ceil(Math.min(units * sharers, multiprocessors * blocks) / multiprocessors);
   const products = groups * columns * COST.products;
-  const perColumn = COST.column * (epilogue.activation === undefined || epilogue.activation === "none" ? 1 : COST.activation);
+  const isPlain = (epilogue.activation ?? "none") === "none";
+  const perColumn = COST.column * (isPlain ? 1 : COST.activation);
   const end = COST.end + perColumn * columns + (split > 1 ? COST.exchange : 0);
   const bytes = units * sharers * split * slices * (groups * 8192 / across + columns * 128 / down);
   return Math.max(rounds * (slices * Math.max(products, COST.slice) + end),

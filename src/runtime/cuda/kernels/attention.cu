@@ -50,7 +50,8 @@ DEVICE void multiply_keys(float (&scores)[8][4], const u32 (&q)[D_PADDED / 16][4
     UNROLL for (int i = 0; i < 4; i++) scores[2 * pair][i] = scores[2 * pair + 1][i] = 0.f;
     if (CAUSAL && first_key + pair * 16 > first_query + 15) continue;
     UNROLL for (int step = 0; step < D_PADDED / 16; step++) {
-      const uint4 b = load_matrix(keys + (pair * 16 + lane / 16 * 8 + lane % 8) * D_STRIDE + step * 32 + lane / 8 % 2 * 16);
+      const uint4 b = load_matrix(keys + (pair * 16 + lane / 16 * 8 + lane % 8) * D_STRIDE + step * 32
+        + lane / 8 % 2 * 16);
       MMA(scores[2 * pair], q[step], b.x, b.y);
       MMA(scores[2 * pair + 1], q[step], b.z, b.w);
     }
@@ -88,8 +89,9 @@ DEVICE void multiply_values(float (&out)[DV_PADDED / 8][4], const float (&weight
   const u32 lane = lane_of();
   UNROLL for (int step = 0; step < 4; step++) {
     if (CAUSAL && first_key + step * 16 > first_query + 15) continue;
-    const u32 w[4] = { pack2(weights[2 * step][0], weights[2 * step][1]), pack2(weights[2 * step][2], weights[2 * step][3]),
-      pack2(weights[2 * step + 1][0], weights[2 * step + 1][1]), pack2(weights[2 * step + 1][2], weights[2 * step + 1][3]) };
+    const float (&left)[4] = weights[2 * step], (&right)[4] = weights[2 * step + 1];
+    const u32 w[4] = { pack2(left[0], left[1]), pack2(left[2], left[3]), pack2(right[0], right[1]),
+      pack2(right[2], right[3]) };
     UNROLL for (int pair = 0; pair < DV_PADDED / 16; pair++) {
       const uint4 b = load_matrix_transposed(values + (step * 16 + lane / 8 % 2 * 8 + lane % 8) * DV_STRIDE
         + pair * 32 + lane / 16 * 16);
@@ -106,6 +108,7 @@ KERNEL_RESIDENT(WARPS * 32, BLOCKS, attention_tile, Arguments) {
   const u32 tile_first = blockIdx.z * 64, first_query = tile_first + warp_of() * 16;
   const Element* k = a.k + (u64)b * a.k_at.batch + head * a.k_at.head;
   const Element* v = a.v + (u64)b * a.v_at.batch + head * a.v_at.head;
+  Element* shown = a.weights + (u64)(b * a.heads + head) * a.queries * a.T;
   let_dependents_start();
   wait_for_prior_kernel();
   load_rows<D, D_PADDED>(queries, a.q + (u64)b * a.q_at.batch + head * a.q_at.head, a.q_at.row, tile_first, a.queries);
@@ -120,7 +123,8 @@ KERNEL_RESIDENT(WARPS * 32, BLOCKS, attention_tile, Arguments) {
     copy_async_wait<0>();
     __syncthreads();
     if (pass + tile == 0) UNROLL for (int step = 0; step < D_PADDED / 16; step++) {
-      const uint4 f = load_matrix(queries + (warp_of() * 16 + lane / 8 % 2 * 8 + lane % 8) * D_STRIDE + step * 32 + lane / 16 * 16);
+      const uint4 f = load_matrix(queries + (warp_of() * 16 + lane / 8 % 2 * 8 + lane % 8) * D_STRIDE + step * 32
+        + lane / 16 * 16);
       q[step][0] = f.x; q[step][1] = f.y; q[step][2] = f.z; q[step][3] = f.w;
     }
     if (first_query >= a.queries) continue;   // this warp has no query; it only helps to fetch
@@ -132,7 +136,7 @@ KERNEL_RESIDENT(WARPS * 32, BLOCKS, attention_tile, Arguments) {
       UNROLL for (int j = 0; j < 8; j++) UNROLL for (int i = 0; i < 4; i++) {
         const u32 key = tile * 64 + 8 * j + lane % 4 * 2 + i % 2, query = first_query + lane / 4 + 8 * (i / 2);
         if (key < a.T && query < a.queries)
-          a.weights[((u64)(b * a.heads + head) * a.queries + query) * a.T + key] = element_of(scores[j][i] / sums[i / 2]);
+          shown[(u64)query * a.T + key] = element_of(scores[j][i] / sums[i / 2]);
       }
     } else {
       raise_maxima(maxima, shrink, scores);
@@ -148,7 +152,7 @@ KERNEL_RESIDENT(WARPS * 32, BLOCKS, attention_tile, Arguments) {
 #if WEIGHTS
   // Columns that a causal mask left out of every tile.
   for (u32 key = key_tiles * 64 + lane; key < a.T; key += 32) for (u32 r = 0; r < 16; r++)
-    if (first_query + r < a.queries) a.weights[((u64)(b * a.heads + head) * a.queries + first_query + r) * a.T + key] = 0;
+    if (first_query + r < a.queries) shown[(u64)(first_query + r) * a.T + key] = 0;
 #endif
   // Through this warp's own rows of the queries' place, so that rows leave in pieces of 16 bytes.
   const u32 own = queries + warp_of() * 16 * DV_STRIDE;
@@ -212,7 +216,8 @@ KERNEL_RESIDENT(WARPS * 32, BLOCKS, attention_row, Arguments) {
   UNROLL for (u32 c = lane; c < (DV + 31) / 32 * 32; c += 32) {
     float total = 0.f;
     if (c < DV) {
-      _Pragma("unroll 8") for (u32 t = 0; t < seen; t++) total = fmaf(weights[t], value_of(v[(u64)t * a.v_at.row + c]), total);
+      _Pragma("unroll 8") for (u32 t = 0; t < seen; t++)
+        total = fmaf(weights[t], value_of(v[(u64)t * a.v_at.row + c]), total);
       to[c] = element_of(total * share);
     }
   }

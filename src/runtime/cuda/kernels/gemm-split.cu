@@ -110,13 +110,17 @@ KERNEL_RESIDENT(160, BLOCKS, gemm_split, Arguments) {
 #if OUT_FLOAT
       *(float4*)((float*)a.out_rows + out_at(a, r) + column + c) = make_float4(out[0], out[1], out[2], out[3]);
 #else
-      *(uint2*)(a.out_rows + (out_at(a, r) + column + c) * 2) = make_uint2(pack2(out[0], out[1]), pack2(out[2], out[3]));
+      *(uint2*)(a.out_rows + (out_at(a, r) + column + c) * 2) =
+        make_uint2(pack2(out[0], out[1]), pack2(out[2], out[3]));
 #endif
     }
 #if STATISTICS
     float total = out[0] + out[1] + out[2] + out[3], squares = 0.f;
     UNROLL for (int m = LANES / 2; m; m >>= 1) total += shuffle_xor(total, m);
-    UNROLL for (int i = 0; i < 4; i++) { const float off = out[i] - total / COLUMNS; squares = fmaf(off, off, squares); }
+    UNROLL for (int i = 0; i < 4; i++) {
+      const float off = out[i] - total / COLUMNS;
+      squares = fmaf(off, off, squares);
+    }
     UNROLL for (int m = LANES / 2; m; m >>= 1) squares += shuffle_xor(squares, m);
     if (threadIdx.x % LANES == 0 && r < a.M) a.statistics_out[(u64)tile * a.M + r] = make_float2(total, squares);
 #endif

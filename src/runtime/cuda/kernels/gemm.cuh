@@ -64,7 +64,8 @@ DEVICE void release(const Ring& ring, u32 item) {
 DEVICE void multiply(float (&sums)[COLUMNS / 2], const Ring& ring, u32 item, u32 group, bool is_first) {
   wait_full(ring, item);
   wgmma_fence();
-  const u64 rows = tile_swizzled(slot_at(ring, item) + group * 8192), columns = tile_swizzled(slot_at(ring, item) + A_BYTES);
+  const u64 rows = tile_swizzled(slot_at(ring, item) + group * 8192);
+  const u64 columns = tile_swizzled(slot_at(ring, item) + A_BYTES);
   UNROLL for (int step = 0; step < 4; step++)
     WGMMA(sums, rows + 2 * step, columns + 2 * step, !is_first || step > 0);
   wgmma_commit();

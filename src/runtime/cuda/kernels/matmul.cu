@@ -41,7 +41,8 @@ DEVICE void finish(const Arguments& a, u64 out_base, u32 row, u32 column, float 
   sum = activate<ACTIVATION>(sum * a.scale);
 #if RESIDUAL
   const u32 own = a.residual_period ? row % a.residual_period : row;
-  sum += value_of(((const Element*)a.residual_rows)[(u64)(a.residual_first + own * a.residual_step) * a.residual_stride + column]);
+  const u64 other = (u64)(a.residual_first + own * a.residual_step) * a.residual_stride + column;
+  sum += value_of(((const Element*)a.residual_rows)[other]);
 #endif
   const u64 at = out_base + (u64)(a.out_first + row * a.out_step) * a.out_stride + column;
 #if OUT_FLOAT
@@ -167,19 +168,19 @@ DEVICE void multiply(const Arguments& a, const Element* left, const Element* rig
     __syncthreads();   // slice s is here, and slice s - 1 is read by nobody any more
     ask(s + STAGES - 1);
     const u32 of_a = shared_base() + s % STAGES * SLICE_BYTES, of_b = of_a + SIDE_BYTES(A_ACROSS);
-    UNROLL for (int step = 0; step < DEPTH / 16; step++) {
+    UNROLL for (int k = 0; k < DEPTH; k += 16) {
       uint4 b[WARP_COLUMNS / 16];
       UNROLL for (int j = 0; j < WARP_COLUMNS / 16; j++) {
         const u32 c = own_column + j * 16;
         b[j] = B_ACROSS
-          ? load_matrix_transposed(of_b + (step * 16 + lane / 8 % 2 * 8 + lane % 8) * LINE_BYTES(1) + (c + lane / 16 * 8) * 2)
-          : load_matrix(of_b + (c + lane / 16 * 8 + lane % 8) * LINE_BYTES(0) + (step * 16 + lane / 8 % 2 * 8) * 2);
+          ? load_matrix_transposed(of_b + (k + lane / 8 % 2 * 8 + lane % 8) * LINE_BYTES(1) + (c + lane / 16 * 8) * 2)
+          : load_matrix(of_b + (c + lane / 16 * 8 + lane % 8) * LINE_BYTES(0) + (k + lane / 8 % 2 * 8) * 2);
       }
       UNROLL for (int i = 0; i < WARP_ROWS / 16; i++) {
         const u32 r = own_row + i * 16;
         const uint4 f = A_ACROSS
-          ? load_matrix_transposed(of_a + (step * 16 + lane / 16 * 8 + lane % 8) * LINE_BYTES(1) + (r + lane / 8 % 2 * 8) * 2)
-          : load_matrix(of_a + (r + lane / 8 % 2 * 8 + lane % 8) * LINE_BYTES(0) + (step * 16 + lane / 16 * 8) * 2);
+          ? load_matrix_transposed(of_a + (k + lane / 16 * 8 + lane % 8) * LINE_BYTES(1) + (r + lane / 8 % 2 * 8) * 2)
+          : load_matrix(of_a + (r + lane / 8 % 2 * 8 + lane % 8) * LINE_BYTES(0) + (k + lane / 16 * 8) * 2);
         const u32 rows[4] = { f.x, f.y, f.z, f.w };
         UNROLL for (int j = 0; j < WARP_COLUMNS / 16; j++) {
           MMA(sums[i][2 * j], rows, b[j].x, b[j].y);
