@@ -55,14 +55,15 @@ export interface SwapReport {
 export async function swapUnderLoad(engine: Engine, count: number, clients: number): Promise<SwapReport> {
   const weights = (version: number): number[] => [1 + version % 7, -2, 3 - version % 3];
   await engine.load("swapped", toyFile(weights(1)), { T });
-  let isOver = false, requests = 0, right = 0, longestMs = 0;
+  const load = { isOver: false };
+  let requests = 0, right = 0, longestMs = 0;
   const versions = new Set<number>();
   const isRight = ({ version, outputs }: Answers, windows: Float32Array): boolean =>
     outputs.position.values.every((value, b) =>
       Math.abs(value - toyAnswer(weights(version), windows.subarray(b * WIDTH, (b + 1) * WIDTH)).position) < 1e-5);
   const client = async (rows: number): Promise<void> => {
     const windows = toyWindows(rows, rows);
-    while (!isOver) {
+    while (!load.isOver) {
       requests++;
       const start = performance.now(), least = engine.versionOf("swapped");
       const answers = await engine.run("swapped", windowsOf(windows));
@@ -73,7 +74,7 @@ export async function swapUnderLoad(engine: Engine, count: number, clients: numb
   };
   const asked = Array.from({ length: clients }, (_, k) => client(1 + 3 * k));
   for (let swap = 2; swap <= count + 1; swap++) await engine.load("swapped", toyFile(weights(swap)), { T });
-  isOver = true;
+  load.isOver = true;
   await Promise.all(asked);
   await engine.unload("swapped");
   return { requests, right, versions: versions.size, longestMs };

@@ -13,7 +13,8 @@ import type { MappedMemory, Placed } from "../driver/memory.ts";
 import type { Stream } from "../driver/stream.ts";
 import { spinUntil } from "../driver/wait.ts";
 import type { Answers } from "./models.ts";
-import { BUFFERS, type ModelPlan } from "./plan.ts";
+import { BUFFERS } from "./plan.ts";
+import type { Prepared } from "./prepare.ts";
 import { HEADER } from "./ring.ts";
 import type { Shelf } from "./shelf.ts";
 
@@ -57,7 +58,7 @@ export class Bucket {
   readonly B: number;
   /** What is fed, in mapped memory: (B, ...), by name. */
   readonly inputs: Readonly<Record<string, Float32Array>>;
-  readonly #plan: ModelPlan;
+  readonly #plan: Prepared["plan"];
   readonly #version: number;
   readonly #bound: Bound;
   readonly #graph: CudaGraph;
@@ -71,7 +72,7 @@ export class Bucket {
   #target = 0;
 
   /** Binds and captures a plan. Throws CudaError. */
-  constructor(cuda: Cuda, plan: ModelPlan, { version, stream }: { version: number; stream: Stream },
+  constructor(cuda: Cuda, plan: Prepared["plan"], { version, stream }: { version: number; stream: Stream },
     { shelf, given, missing, shared }: BucketMemory) {
     const { memory, places: own } = placeMapped(shelf, plan.mapped.filter(({ name }) => !(name in shared)));
     const places: Readonly<Record<string, Shared>> = { ...own, ...shared };

@@ -19,13 +19,12 @@ import type { CudaPrecision } from "../launch.ts";
 import type { Bucket } from "./bucket.ts";
 import { canShare } from "./lanes.ts";
 import type { Answers, LoadOptions, Models, NetworkFile } from "./models.ts";
-import { readNetwork, type ExportedNetwork } from "./network.ts";
-import { featuresOf, type LowerNetwork } from "./plan.ts";
-import { copyOf, joined, rowsOf } from "./request.ts";
+import type { LowerNetwork, PlanRequest } from "./plan.ts";
+import { Preparer, prepareNetwork, type NetworkFacts, type Prepared } from "./prepare.ts";
+import { RequestQueue, type Slot } from "./queue.ts";
 import { isSameRing, type HostRing } from "./ring.ts";
-import { lowerNetwork } from "./lower-network.ts";
 import { Shelf } from "./shelf.ts";
-import { DeviceRing, ringBucket, Version } from "./version.ts";
+import { bucketFor, DeviceRing, ringBucket, Version } from "./version.ts";
 
 export const BUCKETS: readonly number[] = [1, 8, 32, 128, 512, 2048, 4096];
 
@@ -39,40 +38,6 @@ export interface EngineOptions extends CudaOptions {
   readonly warmRows?: number;
   readonly mode?: "spin" | "poll";
   readonly lower?: LowerNetwork;
-}
-
-/** Requests of one model that wait; a live model answers in microseconds, so more is a mistake. */
-const QUEUE_MAX = 10_000;
-/** Turns of polling between two questions whether the GPU is still alive. */
-const TURNS_PER_LOOK = 256;
-
-interface Request {
-  readonly feeds: Tensors;
-  readonly isStep: boolean;
-  readonly resolve: (answers: Answers) => void;
-  readonly reject: (error: unknown) => void;
-}
-
-/** A request that is being answered, from row `from` on. */
-interface Flight {
-  readonly request: Request;
-  readonly version: Version;
-  readonly bucket: Bucket;
-  readonly stream: Stream;
-  readonly total: number;
-  readonly from: number;
-  readonly rows: number;
-  /** Answers so far. */
-  readonly parts: readonly Answers[];
-}
-
-/** All that goes by one name. */
-interface Slot {
-  readonly name: string;
-  readonly stream: Stream;
-  current: Version | null;
-  readonly queue: Request[];
-  flight: Flight | null;
 }
 
 export interface EngineStatistics {
@@ -94,41 +59,60 @@ export function openEngine(options: EngineOptions = {}): Engine { return new Eng
 
 export class Engine implements Models {
   readonly cuda: Cuda;
-  readonly #options: Required<Pick<EngineOptions, "precision" | "buckets" | "warmRows" | "mode" | "lower">>;
+  readonly #options: Required<Pick<EngineOptions, "precision" | "buckets" | "warmRows">>
+    & Pick<EngineOptions, "lower">;
   readonly #isOwn: boolean;
   readonly #slots = new Map<string, Slot>();
   /** For models with persistent kernels that cannot all be on the GPU at once. */
   readonly #shared: Stream;
-  readonly #flying = new Set<Slot>();
   readonly #shelf: Shelf;
+  readonly #queue: RequestQueue;
+  /** Null: networks are prepared by a function of the caller's, which no thread can be given. */
+  readonly #preparer: Preparer | null;
+  /** The last of the loads and unloads, which take turns. */
+  #turn: Promise<unknown> = Promise.resolve();
   #isTogether = true;
-  #isPolling = false;
-  #turns = 0;
   #replays = 0;
   #swaps = 0;
   /** After a fault nothing works any more. */
   #fault: CudaError | null = null;
 
-  constructor({ cuda, precision = "float16", buckets = BUCKETS, warmRows = 512, mode = "spin",
-    lower = lowerNetwork, ...rest }: EngineOptions) {
-    this.#options = { precision, buckets, warmRows, mode, lower };
+  constructor({ cuda, precision = "float16", buckets = BUCKETS, warmRows = 512, mode = "spin", lower,
+    ...rest }: EngineOptions) {
+    this.#options = { precision, buckets, warmRows, lower };
+    this.#preparer = lower === undefined ? new Preparer() : null;
     this.#isOwn = cuda === undefined;
     this.cuda = cuda ?? openCuda(rest);
     this.#shared = this.cuda.stream();
     this.#shelf = new Shelf(this.cuda);
+    this.#queue = new RequestQueue({ mode, bucket: (...of) => this.#bucket(...of),
+      stream: (slot) => this.#streamOf(slot), launch: (...of) => { this.#launch(...of); },
+      retire: (version) => { this.#retire(version); }, checkAlive: () => { this.#checkAlive(); },
+      failed: (error) => this.#failed(error) });
   }
 
-  async load(name: string, file: NetworkFile, options: LoadOptions): Promise<number> {
+  /** One load after the other. */
+  load(name: string, file: NetworkFile, options: LoadOptions): Promise<number> {
+    return this.#inTurn(() => this.#load(name, file, options));
+  }
+
+  async #load(name: string, file: NetworkFile, options: LoadOptions): Promise<number> {
     this.#checkAlive();
-    const network = readNetwork(file.bytes, file.name), before = this.#slots.get(name);
-    const version = this.#makeVersion(network, before?.current ?? null, options);
-    const slot: Slot = before ?? { name, stream: this.cuda.stream(), current: null, queue: [], flight: null };
+    const { lower } = this.#options, request = (B: number): PlanRequest => this.#request(B, options);
+    const requests = this.#warmBuckets(options).map(request);
+    // Where no model answers yet nobody is disturbed, and a thread would have to be started first.
+    const isHere = this.#preparer === null || this.#slots.size === 0;
+    const made = isHere ? prepareNetwork(file, requests, lower) : await this.#preparer.prepare(file, requests);
+    const before = this.#slots.get(name);
+    const slot = before ?? { name, stream: this.cuda.stream(), current: null, queue: [], flight: null };
+    const version = this.#makeVersion(made.network, slot.current, options,
+      (B) => prepareNetwork(file, [request(B)], lower).buckets[0]);
     try {
-      for (const rows of this.#warmRows(version, options)) {
-        const plan = await version.prepare(rows);
+      for (const bucket of made.buckets) {
+        await this.cuda.prepare(bucket.plan.list);
         // Other requests are answered while this one is made.
         await nextTurn();
-        this.#guard(() => version.capture(rows, slot.stream, plan));
+        this.#guard(() => version.capture(bucket.plan.B, slot.stream, bucket));
       }
     } catch (error) {
       version.close();
@@ -147,34 +131,47 @@ export class Engine implements Models {
     return version.number;
   }
 
+  #inTurn<Result>(act: () => Promise<Result>): Promise<Result> {
+    const made = this.#turn.then(act);
+    this.#turn = made.catch(() => { /* told to who asked */ });
+    return made;
+  }
+
   /** Replays every graph once, because the first time takes longer; not where a request would wait for it. */
   #warm(slot: Slot, version: Version): void {
     if (slot.flight !== null) return;
     this.#still(slot, () => { for (const bucket of version.buckets) this.#replay(slot, bucket, 1); });
   }
 
-  #makeVersion(network: ExportedNetwork, before: Version | null, { T, ring, version }: LoadOptions): Version {
-    const { buckets, precision, lower } = this.#options;
-    const number = version ?? (before?.number ?? 0) + 1, F = featuresOf(network);
-    const make = (own: DeviceRing | null): Version => new Version(this.cuda, this.#shelf, network,
-      { number, T, precision, buckets, lower, ring: own, feeds: ring?.feeds ?? {} });
+  #makeVersion(network: NetworkFacts, before: Version | null, { T, ring, version }: LoadOptions,
+    prepare: (B: number) => Prepared): Version {
+    const { buckets } = this.#options, number = version ?? (before?.number ?? 0) + 1;
+    const make = (own: DeviceRing | null): Version => new Version(this.cuda, this.#shelf,
+      { number, T, network, buckets, ring: own, feeds: ring?.feeds ?? {}, prepare });
     if (ring === undefined) return make(null);
-    const shape = { rows: ring.rows, T, F }, B = ringBucket(buckets, ring.rows), old = before?.ring ?? null;
-    const isKept = old !== null && old.B === B && isSameRing(old.shape, shape);
+    const shape = { rows: ring.rows, T, F: network.F }, old = before?.ring ?? null;
+    const B = ringBucket(buckets, ring.rows), isKept = old !== null && old.B === B && isSameRing(old.shape, shape);
     return make(isKept ? old : new DeviceRing(this.#shelf, shape, B));
   }
 
-  /** Rows whose buckets are captured before the model answers. */
-  #warmRows(version: Version, { buckets }: LoadOptions): readonly number[] {
-    if (version.ring !== null) return [version.ring.B];
-    return buckets ?? this.#options.buckets.filter((B, k) => k === 0 || B <= this.#options.warmRows);
+  #request(B: number, { T, ring }: LoadOptions): PlanRequest {
+    return { B, T, precision: this.#options.precision, device: this.cuda.facts,
+      feed: ring === undefined ? "windows" : "ring" };
   }
 
-  run(name: string, feeds: Tensors): Promise<Answers> { return this.#enqueue(name, feeds, false); }
+  /** Buckets that are captured before the model answers. */
+  #warmBuckets({ ring, buckets: asked }: LoadOptions): readonly number[] {
+    const { buckets, warmRows } = this.#options;
+    if (ring !== undefined) return [ringBucket(buckets, ring.rows)];
+    if (asked === undefined) return buckets.filter((B, k) => k === 0 || B <= warmRows);
+    return [...new Set(asked.map((rows) => bucketFor(buckets, rows)))];
+  }
+
+  run(name: string, feeds: Tensors): Promise<Answers> { return this.#queue.enqueue(this.#slot(name), feeds, false); }
 
   step(name: string): Promise<Answers> {
     this.ring(name).checkFull(name);
-    return this.#enqueue(name, {}, true);
+    return this.#queue.enqueue(this.#slot(name), {}, true);
   }
 
   /**
@@ -262,7 +259,9 @@ export class Engine implements Models {
   /** What the GPU died of; null: it is alive. */
   get fault(): CudaError | null { return this.#fault; }
 
-  async unload(name: string): Promise<void> {
+  unload(name: string): Promise<void> { return this.#inTurn(() => this.#unload(name)); }
+
+  async #unload(name: string): Promise<void> {
     const slot = this.#slot(name);
     this.#slots.delete(name);
     while (slot.flight !== null || slot.queue.length > 0) await nextTurn();
@@ -273,94 +272,10 @@ export class Engine implements Models {
 
   async close(): Promise<void> {
     for (const name of this.#slots.keys()) await this.unload(name);
+    await this.#preparer?.close();
     this.#shared.close();
     this.#shelf.close();
     if (this.#isOwn) this.cuda.close();
-  }
-
-  // --- requests
-
-  #enqueue(name: string, feeds: Tensors, isStep: boolean): Promise<Answers> {
-    const slot = this.#slot(name);
-    assert(slot.queue.length < QUEUE_MAX, `${QUEUE_MAX} requests wait for ${name}`);
-    return new Promise((resolve, reject) => {
-      slot.queue.push({ feeds, isStep, resolve, reject });
-      this.#next(slot);
-    });
-  }
-
-  /** Begins the next request of a name, when it is its turn. */
-  #next(slot: Slot): void {
-    while (slot.flight === null) {
-      const request = slot.queue.shift();
-      if (request === undefined) return;
-      const version = slot.current!;
-      version.users++;
-      try {
-        this.#checkAlive();
-        const total = request.isStep ? version.ring!.shape.rows : rowsOf(request.feeds, version);
-        this.#begin(slot, { request, version, total, from: 0, parts: [] });
-      } catch (error) { this.#end(slot, version, () => { request.reject(this.#failed(error)); }); }
-    }
-  }
-
-  #begin(slot: Slot, { request, version, total, from, parts }:
-  Pick<Flight, "request" | "version" | "total" | "from" | "parts">): void {
-    const bucket = this.#bucket(slot, version, total - from), rows = Math.min(total - from, bucket.B);
-    const stream = this.#streamOf(slot);
-    if (request.isStep) version.ring!.begin();
-    else bucket.feed(request.feeds, from, rows);
-    this.#launch(bucket, stream, rows);
-    slot.flight = { request, version, bucket, stream, total, from, rows, parts };
-    if (this.#options.mode === "spin") this.#land(slot, bucket.spin(stream));
-    else this.#poll(slot);
-  }
-
-  /** A replay has ended: with answers, or with an error. */
-  #land(slot: Slot, error: CudaError | null): void {
-    const flight = slot.flight!, { request, version, bucket, total, from, rows } = flight;
-    slot.flight = null;
-    if (error !== null) {
-      const failure = this.#failed(error);
-      this.#end(slot, version, () => { request.reject(failure); });
-      return;
-    }
-    if (request.isStep) version.ring!.stage.end();
-    const parts = [...flight.parts, copyOf(bucket.answers(rows))];
-    if (from + rows === total) this.#end(slot, version, () => { request.resolve(joined(parts)); });
-    else {
-      try { this.#begin(slot, { request, version, total, from: from + rows, parts }); } catch (another) {
-        this.#end(slot, version, () => { request.reject(this.#failed(another)); });
-      }
-    }
-  }
-
-  #end(slot: Slot, version: Version, tell: () => void): void {
-    slot.flight = null;
-    this.#flying.delete(slot);
-    version.users--;
-    if (version.isRetired) this.#retire(version);
-    tell();
-  }
-
-  #poll(slot: Slot): void {
-    this.#flying.add(slot);
-    if (this.#isPolling) return;
-    this.#isPolling = true;
-    const look = (): void => {
-      const isLook = ++this.#turns % TURNS_PER_LOOK === 0;
-      for (const one of Array.from(this.#flying)) {
-        const { bucket, stream } = one.flight!;
-        const error = bucket.isDone || !isLook ? null : stream.fault();
-        if (!bucket.isDone && error === null) continue;
-        this.#flying.delete(one);
-        this.#land(one, error);
-        this.#next(one);
-      }
-      this.#isPolling = this.#flying.size > 0;
-      if (this.#isPolling) setImmediate(look);
-    };
-    setImmediate(look);
   }
 
   // --- parts

@@ -8,9 +8,9 @@ import type { Version } from "./version.ts";
 export function rowsOf(feeds: Tensors, { network, T }: Version): number {
   const rows = feeds.features?.shape[0] ?? 0;
   assert(rows > 0, `${network.name} is asked about no windows`);
-  for (const { name, tensor } of network.graph.inputs) {
+  for (const { name, shape } of network.inputs) {
     const found = feeds[name];
-    const wanted = tensor.shape.map((size) => (size === "B" ? rows : size === "T" ? T : size));
+    const wanted = shape.map((size) => (size === "B" ? rows : size === "T" ? T : size));
     assert(found !== undefined && found.shape.join() === wanted.join()
       && found.values.length === found.shape.reduce((a, b) => a * b, 1),
     `${network.name} takes ${name} as (${wanted.join(", ")}), not (${found?.shape.join(", ") ?? "nothing"})`);

@@ -10,11 +10,10 @@ import type { Cuda } from "../driver/device.ts";
 import type { PooledTensor } from "../driver/pool.ts";
 import type { Stream } from "../driver/stream.ts";
 import type { Tensors } from "../../runtime.ts";
-import type { CudaPrecision } from "../launch.ts";
 import { Bucket, floatsAt, placeMapped, wordsAt, type Shared } from "./bucket.ts";
 import { demandsOf, type Demand } from "./lanes.ts";
-import type { ExportedNetwork } from "./network.ts";
-import { BUFFERS, planModel, type Feed, type LowerNetwork, type ModelPlan } from "./plan.ts";
+import { BUFFERS } from "./plan.ts";
+import type { NetworkFacts, Prepared } from "./prepare.ts";
 import { HEADER_BYTES, HostRing, RingStage, type RingShape } from "./ring.ts";
 import type { Shelf } from "./shelf.ts";
 
@@ -74,18 +73,19 @@ export class DeviceRing {
 export interface VersionOptions {
   readonly number: number;
   readonly T: number;
-  readonly precision: CudaPrecision;
+  readonly network: NetworkFacts;
   /** Ascending. */
   readonly buckets: readonly number[];
   readonly ring: DeviceRing | null;
   /** What a ring's model takes besides features: the same at every step. */
   readonly feeds: Tensors;
-  readonly lower: LowerNetwork;
+  /** Plans a bucket that is asked for later, here and now. */
+  readonly prepare: (B: number) => Prepared;
 }
 
 export class Version {
   readonly number: number;
-  readonly network: ExportedNetwork;
+  readonly network: NetworkFacts;
   readonly ring: DeviceRing | null;
   /** Requests that it has begun to answer. */
   users = 0;
@@ -99,11 +99,11 @@ export class Version {
   /** By hash: buckets whose kernels read the same bytes share them. */
   readonly #weights = new Map<string, PooledTensor>();
 
-  constructor(cuda: Cuda, shelf: Shelf, network: ExportedNetwork, options: VersionOptions) {
+  constructor(cuda: Cuda, shelf: Shelf, options: VersionOptions) {
     this.#cuda = cuda;
     this.#shelf = shelf;
     this.#options = options;
-    this.network = network;
+    this.network = options.network;
     this.number = options.number;
     this.ring = options.ring;
     if (this.ring !== null) this.ring.users++;
@@ -116,25 +116,19 @@ export class Version {
 
   /** The bucket that answers so many rows, if it is captured. */
   bucket(rows: number): Bucket | undefined {
-    return this.#buckets.get(this.ring?.B ?? bucketFor(this.#options.buckets, rows));
+    return this.#buckets.get(this.#bucketFor(rows));
   }
 
-  /** Compiles what a bucket needs, without blocking. */
-  async prepare(rows: number): Promise<ModelPlan> {
-    const plan = this.#plan(rows);
-    await this.#cuda.prepare(plan.list);
-    return plan;
-  }
-
-  /** Captures the bucket for so many rows, unless that is done. Throws CudaError. */
-  capture(rows: number, stream: Stream, plan = this.#plan(rows)): Bucket {
-    const { ring } = this, known = this.#buckets.get(plan.B);
+  /** The bucket for so many rows; captured now, if it is not yet. Throws CudaError. */
+  capture(rows: number, stream: Stream, given?: Prepared): Bucket {
+    const { ring } = this, known = this.bucket(rows);
     if (known !== undefined) return known;
+    const prepared = given ?? this.#options.prepare(this.#bucketFor(rows)), { plan } = prepared;
     assert((plan.ring === null) === (ring === null), "a ring is planned where there is one");
-    const { placed, missing } = this.#place(plan);
-    const given = { ...placed, ...(ring === null ? {} : ring.given(plan.ring!)) };
+    const { placed, missing } = this.#place(prepared);
+    const places = { ...placed, ...(ring === null ? {} : ring.given(plan.ring!)) };
     const bucket = new Bucket(this.#cuda, plan, { version: this.number, stream },
-      { shelf: this.#shelf, given, missing, shared: ring?.shared ?? {} });
+      { shelf: this.#shelf, given: places, missing, shared: ring?.shared ?? {} });
     if (ring !== null) bucket.feed(this.#options.feeds, 0, ring.shape.rows);
     this.#buckets.set(plan.B, bucket);
     this.#ringBuffer = plan.ring ?? "";
@@ -154,16 +148,12 @@ export class Version {
     if (split < T * F) bucket.write(this.#ringBuffer, bytes(split, T * F), 4 * start);
   }
 
-  #plan(rows: number): ModelPlan {
-    const { T, precision, buckets, lower } = this.#options;
-    const feed: Feed = this.ring === null ? "windows" : "ring", B = this.ring?.B ?? bucketFor(buckets, rows);
-    return planModel(this.network, { B, T, precision, device: this.#cuda.facts, feed }, lower);
-  }
+  #bucketFor(rows: number): number { return this.ring?.B ?? bucketFor(this.#options.buckets, rows); }
 
   /** Where the weights of a plan lie, and those that are not there yet. */
-  #place(plan: ModelPlan): { placed: Given; missing: ReadonlyMap<string, Uint8Array> } {
+  #place({ weights }: Prepared): { placed: Given; missing: ReadonlyMap<string, Uint8Array> } {
     const placed: Record<string, PooledTensor> = {}, missing = new Map<string, Uint8Array>();
-    for (const [buffer, bytes] of plan.pack()) {
+    for (const [buffer, bytes] of weights) {
       const key = createHash("sha256").update(bytes).digest("hex"), known = this.#weights.get(key);
       placed[buffer] = known ?? this.#shelf.device(bytes.length);
       if (known !== undefined) continue;

@@ -1,0 +1,102 @@
+/**
+ * From a file to launches and packed weights: half a second of work for a large network, done in a thread of its
+ * own, so that the models that answer meanwhile go on without a pause.
+ *
+ *   Preparer ── file, requests ──> prepare-worker.ts: readNetwork, planModel, pack ──> lists, weights (moved)
+ */
+import { extname } from "node:path";
+import { Worker } from "node:worker_threads";
+import { assert } from "../../../base/assert.ts";
+import { UserError } from "../../../base/error.ts";
+import { lowerNetwork } from "./lower-network.ts";
+import type { NetworkFile } from "./models.ts";
+import { readNetwork } from "./network.ts";
+import { featuresOf, planModel, type LowerNetwork, type ModelPlan, type PlanRequest } from "./plan.ts";
+
+/** What the engine must know of a network to check what it is fed. */
+export interface NetworkFacts {
+  readonly name: string;
+  readonly F: number;
+  /** Shapes of open sizes "B" and "T". */
+  readonly inputs: readonly { readonly name: string; readonly shape: readonly (number | string)[] }[];
+}
+
+/** A bucket's plan with the bytes of its weights. */
+export interface Prepared {
+  readonly plan: Omit<ModelPlan, "pack">;
+  readonly weights: ReadonlyMap<string, Uint8Array>;
+}
+
+export interface PreparedNetwork {
+  readonly network: NetworkFacts;
+  readonly buckets: readonly Prepared[];
+}
+
+/** Does it here and now. UserError when the file is none of ours. */
+export function prepareNetwork(file: NetworkFile, requests: readonly PlanRequest[],
+  lower: LowerNetwork = lowerNetwork): PreparedNetwork {
+  const network = readNetwork(file.bytes, file.name), { inputs } = network.graph;
+  return {
+    network: { name: network.name, F: featuresOf(network),
+      inputs: inputs.map(({ name, tensor }) => ({ name, shape: tensor.shape })) },
+    buckets: requests.map((request) => {
+      const made = planModel(network, request, lower), { B, list, mapped, inputs: fed, outputs, ring } = made;
+      const plan = { B, list, mapped, inputs: fed, outputs, ring, completions: made.completions };
+      return { plan, weights: made.pack() };
+    }),
+  };
+}
+
+/** What the thread is told, and what it answers. */
+export interface Task { readonly id: number; readonly file: NetworkFile; readonly requests: readonly PlanRequest[] }
+export type Outcome = { readonly id: number } & ({ readonly made: PreparedNetwork }
+  | { readonly refused: { readonly problem: string; readonly hint: string } } | { readonly broken: string });
+
+interface Waiting {
+  readonly resolve: (made: PreparedNetwork) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** One thread, started when it is first needed; idle it does not keep the process alive. */
+export class Preparer {
+  readonly #waiting = new Map<number, Waiting>();
+  #worker: Worker | null = null;
+  #count = 0;
+
+  /** UserError when the file is none of ours. */
+  prepare(file: NetworkFile, requests: readonly PlanRequest[]): Promise<PreparedNetwork> {
+    const worker = this.#worker ??= this.#open(), id = this.#count++;
+    worker.ref();
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      const task: Task = { id, file, requests };
+      worker.postMessage(task, []);
+    });
+  }
+
+  #open(): Worker {
+    const worker = new Worker(new URL(`./prepare-worker${extname(import.meta.filename)}`, import.meta.url));
+    worker.on("message", (outcome: Outcome) => { this.#hear(outcome); });
+    worker.on("error", (error) => {
+      this.#worker = null;
+      for (const { reject } of this.#waiting.values()) reject(error);
+      this.#waiting.clear();
+    });
+    return worker;
+  }
+
+  #hear(outcome: Outcome): void {
+    const waiting = this.#waiting.get(outcome.id);
+    assert(waiting !== undefined, "the thread answers what it was asked");
+    this.#waiting.delete(outcome.id);
+    if (this.#waiting.size === 0) this.#worker?.unref();
+    if ("made" in outcome) waiting.resolve(outcome.made);
+    else if ("refused" in outcome) waiting.reject(new UserError(outcome.refused.problem, outcome.refused.hint));
+    else waiting.reject(new Error(outcome.broken));
+  }
+
+  async close(): Promise<void> {
+    await this.#worker?.terminate();
+    this.#worker = null;
+  }
+}
