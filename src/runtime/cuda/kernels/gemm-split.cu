@@ -46,7 +46,8 @@ KERNEL_RESIDENT(160, BLOCKS, gemm_split, Arguments) {
     if (threadIdx.x == 128) produce(a, ring, row, column, first, count);
     __syncwarp();
     cluster_sync();
-    cluster_sync();
+    cluster_arrive_relaxed();
+    cluster_wait();
     return;
   }
   // Everything the last step needs is asked for before the products.
@@ -86,15 +87,21 @@ KERNEL_RESIDENT(160, BLOCKS, gemm_split, Arguments) {
     store_shared2(partials + ((threadIdx.x / 32 * 16 + lane_of() / 4 + 8 * half) * PARTIAL_STRIDE
       + 8 * j + lane_of() % 4 * 2) * 4, bits_of(sums[4 * j + 2 * half]), bits_of(sums[4 * j + 2 * half + 1]));
   cluster_sync();
+  float4 totals[PASSES];
+  UNROLL for (int pass = 0; pass < PASSES; pass++) {
+    const u32 at = partials + (own_rows[pass] * PARTIAL_STRIDE + c) * 4;
+    float4& total = totals[pass] = make_float4(0.f, 0.f, 0.f, 0.f);
+    if (own_rows[pass] < (rank + 1) * OWN_ROWS) UNROLL for (int other = 0; other < SPLIT; other++) {
+      const float4 part = load_remote4(map_shared(at, other));
+      total.x += part.x; total.y += part.y; total.z += part.z; total.w += part.w;
+    }
+  }
+  cluster_arrive_relaxed();   // this block has read what it needs of the others
   UNROLL for (int pass = 0; pass < PASSES; pass++) {
     const u32 r = row + own_rows[pass];
     if (own_rows[pass] >= (rank + 1) * OWN_ROWS) continue;   // whole groups of LANES lanes
-    float4 sum = make_float4(0.f, 0.f, 0.f, 0.f);
+    const float4 sum = totals[pass];
     Norm norm = {};
-    UNROLL for (int other = 0; other < SPLIT; other++) {
-      const float4 part = load_remote4(map_shared(partials + (own_rows[pass] * PARTIAL_STRIDE + c) * 4, other));
-      sum.x += part.x; sum.y += part.y; sum.z += part.z; sum.w += part.w;
-    }
 #if NORMALISED
     const RowScale scale = parts[pass].join(statistics_of(a));
     norm = { scale.rstd, -scale.rstd * scale.mean };
@@ -126,5 +133,5 @@ KERNEL_RESIDENT(160, BLOCKS, gemm_split, Arguments) {
 #endif
   }
   __syncwarp();
-  cluster_sync();   // nobody leaves while its sums may still be read
+  cluster_wait();   // nobody leaves while its sums may still be read
 }

@@ -269,7 +269,7 @@ KERNEL_RESIDENT(CONSUMERS + 32, BLOCKS, gemm, Arguments) {
     barrier_init_fence();
   }
   let_dependents_start();
-  if (SHARERS > 1) cluster_sync(); else __syncthreads();
+  if (SHARERS > 1) { cluster_arrive_relaxed(); cluster_wait(); } else __syncthreads();
   if (threadIdx.x >= CONSUMERS) {
     if (threadIdx.x == CONSUMERS) produce(a, ring, count);
     __syncwarp();
@@ -278,5 +278,5 @@ KERNEL_RESIDENT(CONSUMERS + 32, BLOCKS, gemm, Arguments) {
     consume(a, ring, count);
     __syncwarp();
   }
-  if (SHARERS > 1) cluster_sync();   // nobody leaves whose ring or barriers others may still write to
+  if (SHARERS > 1) { cluster_arrive_relaxed(); cluster_wait(); }   // others may still write to this block's barriers
 }
