@@ -16,8 +16,8 @@ import type { Tensor } from "../src/graph/tensor.ts";
 import type { Settings } from "../src/nn/hyperparameter.ts";
 import { initialiseParameters } from "../src/nn/scope.ts";
 import { inferenceGraph, trainGraph, type TrainGraph } from "../src/nn/train-graph.ts";
-import { H200, printLaunches, type CudaPrecision } from "../src/runtime/cuda/launch.ts";
-import { lowerGraph, type Lowered } from "../src/runtime/cuda/lower/lower.ts";
+import { H200, printLaunches, type CudaPrecision, type LaunchList } from "../src/runtime/cuda/launch.ts";
+import { lowerGraph } from "../src/runtime/cuda/lower/lower.ts";
 import { coordinatesOf, linearPlace, makeVariable, placeOf, placeText, plus, reshapeCoordinates, times }
   from "../src/runtime/cuda/lower/place.ts";
 import { cudaRuntime } from "../src/runtime/cuda/program.ts";
@@ -259,4 +259,44 @@ describe("a training step on the GPU", { skip }, () => {
       assert.deepEqual(await train(runtimeOf("float32")), ours);
     });
   }
+});
+
+describe("launch lists and memory plans, as goldens", () => {
+  const FOLDER = path.join(import.meta.dirname, "fixtures", "cuda-launches");
+  const network = (name: string, settings: Settings, F: number, B: number): LaunchList => {
+    const graph = networkGraph({ name, settings, F }, B, 60);
+    return lowerGraph(graph, { precision: "float16", device: H200, frozen: new Set(graph.state.map((state) => state.name)) }).list;
+  };
+  const lstm = { hidden: 512, layers: 2, dropout: 0 };
+  const encoder = { width: 512, attentionHeads: 8, layers: 4, feedForward: 4, positions: "sinusoidal", dropout: 0 };
+  const LISTS: Readonly<Record<string, { list: () => LaunchList; mostLaunches: number }>> = {
+    "lstm-512x2-b1": { list: () => network("lstm", lstm, 200, 1), mostLaunches: 1 },
+    "lstm-512x2-b32": { list: () => network("lstm", lstm, 200, 32), mostLaunches: 1 },
+    "encoder-512-b1": { list: () => network("encoder", encoder, 200, 1), mostLaunches: 24 },
+    "encoder-512-b32": { list: () => network("encoder", encoder, 200, 32), mostLaunches: 24 },
+    "meta-b32": { list: () => network("meta", { hidden: 16, dropout: 0 }, 8, 32), mostLaunches: 3 },
+    "momentum-transformer-b32": { list: () => network("transformer", { hidden: 40, attentionHeads: 4, dropout: 0 }, 20, 32),
+      mostLaunches: 64 },
+    "train-lstm-9": { mostLaunches: 140, list: () => lowerGraph(trainGraph(ARCHITECTURES["lstm"], { B: 5, T: 6, features: 4,
+      instruments: 1 }, { hidden: 9, layers: 2, dropout: 0.2 }, { terms: ["sharpe", "turnover"] }).graph,
+    { precision: "float32", device: H200 }).list },
+  };
+  const compare = (file: string, text: string): void => {
+    const place = path.join(FOLDER, file);
+    if (process.env["DMN_GOLDENS"] === "write") fs.writeFileSync(place, text);
+    assert.equal(text, fs.readFileSync(place, "utf8"), `if it is meant, DMN_GOLDENS=write node --test test/cuda-lower.test.ts`);
+  };
+
+  for (const [name, { list, mostLaunches }] of Object.entries(LISTS)) {
+    test(`${name}: as it was, in at most ${mostLaunches} launches`, () => {
+      const made = list();
+      compare(`${name}.txt`, printLaunches(made));
+      assert.ok(made.launches.length <= mostLaunches, `${made.launches.length} launches`);
+    });
+  }
+
+  test("the generated C++ of the meta-learner", () => {
+    const sources = new Set(LISTS["meta-b32"].list().launches.map(({ source }) => source.text).filter((text) => text !== null));
+    compare("meta-b32.cu", [...sources].join("\n"));
+  });
 });

@@ -18,8 +18,8 @@ import { broadcastView, denseView, reshapeView, sliceView, transposeView,
   type View } from "../../native/view.ts";
 import type { Element } from "./emitter.ts";
 import { countOf, type Fused, type Space } from "./kernel.ts";
-import { coordinatesOf, linearPlace, makeVariable, placeOf, placeText, plus, times,
-  type Place } from "./place.ts";
+import { coordinatesOf, linearPlace, makeVariable, ORIGIN, placeOf, placeText, plus, times, type Place }
+  from "./place.ts";
 import { operandCoordinates, rowOf, shapeOf } from "./table.ts";
 
 /** What an anchor reads: a tensor in memory, as a view if it can walk it. */
@@ -216,10 +216,10 @@ class Fusion {
     const { axes } = tensor.node.attributes as { axes: readonly number[] };
     const width = rowWidth(shape, axes), rows = countOf(shape) / Math.max(1, width);
     if (width === 0 || (width > LONG_ROW && rows < MANY_ROWS)) {
-      const isFit = ({ space }: Group): boolean => space.kind === "reduce"
-        && space.shape.join() === shape.join() && space.axes.join() === axes.join();
-      this.#compute(tensor, this.#homeFor(tensor, readers,
-        isFit) ?? this.#newGroup({ kind: "reduce", shape, axes }), true);
+      const isFit = (group: Group): boolean => this.#joins(group, tensor, shape, axes);
+      const home = this.#homeFor(tensor, readers, isFit) ?? this.#newGroup({ kind: "reduce", shape, axes });
+      home.space = { kind: "reduce", shape, axes };
+      this.#compute(tensor, home, isStored || readers.size > 1 || !readers.has(home));
       return;
     }
     const isFit = (group: Group): boolean => this.#walksRows(group, tensor, rows, width);
@@ -229,6 +229,26 @@ class Fusion {
         : home.space.shape };
     }
     this.#compute(tensor, home, isStored || readers.size > 1 || !readers.has(home));
+  }
+
+  /**
+   * Whether a group joins the same elements (or may: it finishes the results one by one), and reads this
+   * result only where it finishes it.
+   */
+  #joins(group: Group, tensor: Tensor, shape: readonly number[], axes: readonly number[]): boolean {
+    const { space, anchor, product, stores, inlined } = group, count = countIn(tensor);
+    if (anchor !== null || product !== null || space.kind === "rows") return false;
+    const isSame = space.kind === "reduce" ? space.shape.join() === shape.join()
+      && space.axes.join() === axes.join()
+      : countOf(space.shape) === count;
+    if (!isSame) return false;
+    const place = placeOf(makeVariable("o", count));
+    const others = [...stores, ...inlined].filter((one) => rowOf(one.node).kind === "reduction");
+    const within = others.map(({ node: { inputs: [x] } }) =>
+      [x, placeOf(makeVariable("e", countIn(x)))] as const);
+    return this.#reads(group, tensor, within, ORIGIN).length === 0
+      && this.#reads(group, tensor, [...stores].map((store) => [store, place] as const), ORIGIN)
+        .every((found) => placeText(found) === placeText(place));
   }
 
   /** Whether a group walks these rows (or can), and reads the reduction's result only at its own row. */
@@ -348,6 +368,8 @@ class Fusion {
     return ordered;
   }
 }
+
+const countIn = (tensor: Tensor): number => countOf(shapeOf(tensor));
 
 /** Elements that a reduction joins if they follow each other: the last axes; 0: they do not. */
 function rowWidth(shape: readonly number[], axes: readonly number[]): number {

@@ -63,7 +63,7 @@ export function productAnchor(output: Tensor, lowering: Lowering): LoweredAnchor
   const anyView = { accepts: (): boolean => true, element: null };
   return {
     outputs: [output], reads: [{ tensor: a, ...anyView }, { tensor: b, ...anyView }],
-    hasEpilogue: planOf(() => 1).splits === 1,
+    hasEpilogue: true,
     emit(group) {
       const [viewA, viewB] = group.views;
       const flip = (view: View<Tensor>, isFlipped: boolean): View<Tensor> => (isFlipped ? transposeView(view,
@@ -115,7 +115,9 @@ class ProductEmitter {
     grid, sharedBytes, this.#memories.map(({ memory }) => addressOf(memory)));
     if (splits === 1) return [main];
     const partial = this.#memories.at(-1)!.memory;
-    const fold = foldKernel([this.#output], { O: count, chunks: splits }, this.#lowering);
+    // Whatever finishes the sums finishes them where they are joined.
+    const fold = foldKernel(this.#group, [{ tensor: this.#output, name: "total", join: "add" }],
+      { O: count, chunks: splits }, this.#lowering);
     return [main, this.#lowering.kernelLaunch(fold, partial)];
   }
 
