@@ -269,6 +269,17 @@ describe("the emulated GPU reports what would hang or break a real one", { skip 
     });
   }
 
+  test("EMULATOR_CAPABILITY=80: a GPU without clusters, for which kernels are compiled as sm_80", () => {
+    process.env["EMULATOR_CAPABILITY"] = "80";
+    try {
+      using cuda = openEmulated();
+      assert.deepEqual([cuda.facts.capability, cuda.facts.multiprocessors, cuda.facts.activeClusters, cuda.compiler.architecture],
+        [80, 108, {}, "sm_80"]);
+      const arch = launch("struct A { u32* out; }; KERNEL(32, kernel, A) { a.out[0] = __CUDA_ARCH__; }", [at("out")]);
+      assert.equal(words(runLaunches(cuda, { buffers: [output("out", 4)], launches: [arch] }, {}).get("out"))[0], 800);
+    } finally { delete process.env["EMULATOR_CAPABILITY"]; }
+  });
+
   /** What happens to a GPU under EMULATOR_FAULT. */
   function under(fault: string, act: () => void): CudaError | null {
     process.env["EMULATOR_FAULT"] = fault;

@@ -3,6 +3,7 @@
  * is installed), and on the emulated GPU they give what the mathematics says in float64.
  */
 import assert from "node:assert/strict";
+import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, describe, test } from "node:test";
 import { architectureOf } from "../src/runtime/cuda/driver/compiler.ts";
@@ -18,7 +19,9 @@ import { H200, type BufferSpec, type CudaPrecision, type DeviceFacts } from "../
 import { planLstmBlock } from "../src/runtime/cuda/lstm/block.ts";
 import { planLstmGrid } from "../src/runtime/cuda/lstm/grid.ts";
 import type { LstmPlanner, LstmStack, LstmWeights } from "../src/runtime/cuda/lstm/stack.ts";
-import { A100, attention, gemm, L4, lstm, sourcesFor } from "./cuda-plans.ts";
+import { planLstmTile } from "../src/runtime/cuda/lstm/tile.ts";
+import { planLstmWave } from "../src/runtime/cuda/lstm/wave.ts";
+import { A100, attention, gemm, L4, lstm, networkSources, sourcesFor } from "./cuda-plans.ts";
 import { emulatedCuda } from "./emulator/build.ts";
 import { lstmReference } from "./emulator/lstm-reference.ts";
 import { openEmulated, runLaunches } from "./emulator/run.ts";
@@ -31,13 +34,14 @@ describe("NVIDIA's compiler", () => {
   const [file] = nvrtcFiles({ VIRTUAL_ENV: path.join(ROOT, ".tools", "peers"), ...process.env });
   const noNvrtc = file === undefined ? "needs NVRTC: pip install nvidia-cuda-nvrtc, or sh test/peers/setup.sh" : false;
 
-  const HALF = ["float16"] as const;
-  const DEVICES = [[H200, ["float16", "bfloat16", "float32"]], [A100, ["float16", "float32"]], [L4, HALF]] as const;
-  for (const [device, precisions] of DEVICES) {
+  // Between them every precision and every kernel; the same text in another precision is not compiled again.
+  const SOURCES = [[H200, [...sourcesFor(H200, ["float16", "float32"]), ...networkSources(H200)]],
+    [A100, sourcesFor(A100, ["bfloat16", "float32"])], [L4, sourcesFor(L4, ["float16"])]] as const;
+  for (const [device, sources] of SOURCES) {
     const architecture = architectureOf(device.capability);
     test(`takes every kernel for ${architecture} and spills no register`, { skip: noNvrtc }, () => {
       const nvrtc = openNvrtc(file);
-      for (const source of sourcesFor(device, precisions)) {
+      for (const source of sources) {
         const text = kernelText(source), what = `${source.name} ${JSON.stringify(source.defines)}`;
         const { log, cubin } = nvrtc.compile({ ...text, defines: [...text.defines, "--ptxas-options=-v"] }, architecture);
         const stacks = [...log.matchAll(/(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/g)];
@@ -46,6 +50,12 @@ describe("NVIDIA's compiler", () => {
       }
     });
   }
+
+  test("no kernel is left out of the plans that it is given", () => {
+    const files = fs.readdirSync(path.join(ROOT, "src", "runtime", "cuda", "kernels")).filter((name) => name.endsWith(".cu"));
+    const planned = new Set(SOURCES.flatMap(([, sources]) => sources.map(({ name }) => name)));
+    assert.deepEqual(files.filter((name) => !planned.has(name)), []);
+  });
 });
 
 /** Numbers by formula, between -scale and scale, rounded to the precision's storage. */
@@ -200,11 +210,11 @@ describe("LSTM kernels on the emulated GPU", { skip }, () => {
   const last = { result: { kind: "last", buffer: "out" } } as const, all = { result: { kind: "all", buffer: "out" } } as const;
   const STACKS: readonly [what: string, planner: LstmPlanner, stack: LstmStack][] = [
     ["one block per few sequences, 40 of 64 units", planLstmBlock, lstm(3, 5, 6, 40, 1)],
-    ["one block, states in and out", planLstmBlock, lstm(2, 4, 10, 64, 1, { states, ...last })],
     ["a grid, 2 layers, a ring's oldest row at 2", planLstmGrid, lstm(3, 4, 30, 128, 2, ring)],
     ["a grid in bfloat16, states in and out, all steps", planLstmGrid,
       lstm(2, 3, 20, 96, 2, { precision: "bfloat16", states, ...all })],
-    ["a grid, 12 sequences of 2 groups", planLstmGrid, lstm(12, 3, 12, 128, 2, last)],
+    ["clusters, a wavefront of 2 layers", planLstmWave, lstm(1, 5, 20, 200, 2, last)],
+    ["warpgroup products, 20 sequences", planLstmTile, lstm(20, 3, 12, 40, 2, last)],
   ];
   for (const [what, planner, stack] of STACKS) {
     const { B, T, F, H, L, precision, result } = stack;

@@ -1,12 +1,20 @@
 /** Plans that between them use every kernel of src/runtime/cuda/kernels in each way it can be compiled for. */
+import { ARCHITECTURES } from "../models/index.ts";
+import { lastStep } from "../src/graph/last-step.ts";
+import { bindSizes } from "../src/graph/rewrite.ts";
+import type { Settings } from "../src/nn/hyperparameter.ts";
+import { inferenceGraph, trainGraph } from "../src/nn/train-graph.ts";
 import { planAttention, type Attention } from "../src/runtime/cuda/gemm/attention.ts";
 import { planGemm, type Gemm } from "../src/runtime/cuda/gemm/gemm.ts";
 import { planMatmul } from "../src/runtime/cuda/gemm/matmul.ts";
 import { planConvert, planHead, planLayerNorm, planStatistics } from "../src/runtime/cuda/gemm/norm.ts";
 import type { CudaPrecision, DeviceFacts, KernelSource, Launch } from "../src/runtime/cuda/launch.ts";
-import { planLstmStack } from "../src/runtime/cuda/lstm/plan.ts";
-import { planLstmTile } from "../src/runtime/cuda/lstm/tile.ts";
+import { lowerGraph } from "../src/runtime/cuda/lower/lower.ts";
+import { planLstmBlock } from "../src/runtime/cuda/lstm/block.ts";
+import { planLstmGrid } from "../src/runtime/cuda/lstm/grid.ts";
 import type { LstmStack } from "../src/runtime/cuda/lstm/stack.ts";
+import { planLstmTile } from "../src/runtime/cuda/lstm/tile.ts";
+import { planLstmWave } from "../src/runtime/cuda/lstm/wave.ts";
 
 /** GPUs before Hopper: no clusters, no warpgroup products, less shared memory. */
 export const A100: DeviceFacts = { name: "NVIDIA A100", capability: 80, multiprocessors: 108, sharedBytesMax: 166_912,
@@ -34,6 +42,8 @@ export function lstm(B: number, T: number, F: number, H: number, L: number, more
     result: { kind: "head", buffer: "out", columns: 1, activation: "tanh" }, done: null, ...more };
 }
 
+const LSTM_PLANNERS = [planLstmBlock, planLstmWave, planLstmGrid, planLstmTile] as const;
+
 /** Each distinct source (file and defines) of the plans for a device, in these precisions. */
 export function sourcesFor(device: DeviceFacts, precisions: readonly CudaPrecision[]): KernelSource[] {
   const launches: Launch[] = [];
@@ -57,13 +67,32 @@ export function sourcesFor(device: DeviceFacts, precisions: readonly CudaPrecisi
     if (precision !== "float32") {
       launches.push(planConvert({ rows: 60, columns: 200, precision, from: matrix("x", 200), to: matrix("out", 200) }, device));
     }
-    for (const [B, H, L] of [[1, 64, 1], [512, 64, 1], [1, 512, 2], [8, 512, 2], [32, 512, 2], [128, 512, 2], [512, 512, 2],
-      [1, 1024, 4]]) {
-      add(planLstmStack(lstm(B, 60, 200, H, L, { precision }), device, "p"));
-      if (B >= 64) add(planLstmTile(lstm(B, 60, 200, H, L, { precision }), device, "p"));
+    for (const [B, H, L] of [[1, 64, 1], [512, 64, 1], [1, 512, 2], [8, 512, 2], [32, 512, 2], [512, 512, 2], [1, 1024, 4]]) {
+      for (const planner of LSTM_PLANNERS) add(planner(lstm(B, 60, 200, H, L, { precision }), device, "p"));
     }
   }
   const feed: KernelSource = { name: "feed.cu", text: null, defines: {} };
-  const distinct = new Map([feed, ...launches.map(({ source }) => source)].map((source) => [JSON.stringify(source), source]));
-  return [...distinct.values()];
+  return distinct([feed, ...launches.map(({ source }) => source)]);
+}
+
+const distinct = (sources: readonly KernelSource[]): KernelSource[] =>
+  [...new Map(sources.map((source) => [JSON.stringify(source), source])).values()];
+
+/** What the networks and a training step are lowered to: kernels of files, and generated text. */
+export function networkSources(device: DeviceFacts): KernelSource[] {
+  const answers = (name: string, settings: Settings): Launch[] => {
+    const graph = inferenceGraph(ARCHITECTURES[name], { features: 20, instruments: 5 }, settings);
+    const shown = { ...graph, outputs: graph.outputs.filter((output) => output.name === "position") };
+    const bound = bindSizes(lastStep(shown), { B: 32, T: 60 }), frozen = new Set(bound.state.map((state) => state.name));
+    return [...lowerGraph(bound, { precision: "float16", device, frozen }).list.launches];
+  };
+  const step = trainGraph(ARCHITECTURES["lstm"], { B: 5, T: 6, features: 4, instruments: 1 },
+    { hidden: 9, layers: 2, dropout: 0.2 }, { terms: ["sharpe", "turnover"] });
+  return distinct([
+    ...answers("lstm", { hidden: 512, layers: 2, dropout: 0 }),
+    ...answers("encoder", { width: 512, attentionHeads: 8, layers: 1, feedForward: 4, positions: "sinusoidal", dropout: 0 }),
+    ...answers("transformer", { hidden: 40, attentionHeads: 4, dropout: 0 }),
+    ...answers("meta", { hidden: 16, dropout: 0 }),
+    ...lowerGraph(step.graph, { precision: "float32", device }).list.launches,
+  ].map(({ source }) => source));
 }

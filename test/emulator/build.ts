@@ -16,6 +16,8 @@ export interface EmulatedCuda {
 
 const SOURCES = ["emulator.h", "machine.h", "ptx.cuh", "wgmma.cuh", "machine.cpp", "libcuda.cpp", "libnvrtc.cpp"];
 const ROOT = path.join(import.meta.dirname, "..", "..", ".tools", "emulator");
+/** Builds of earlier sources, which a running test may still use, go after a day. */
+const KEPT_MS = 86_400_000;
 const NO_COMPILER = "needs a C++17 compiler (g++ or clang++; CXX names another)";
 
 /** The libraries' paths; a string: why there are none on this machine, which is the reason to skip. */
@@ -42,12 +44,20 @@ function build(compiler: string, id: string, folder: string): void {
     if (run.status !== 0) throw new Error(`the GPU emulator does not build:\n${run.stderr}`);
   };
   // Sums are rounded after every product, so that every processor gives the same bits.
-  compile("-O3", "-march=native", "-ffp-contract=off", "-o", path.join(made, "libcuda.so"), source("libcuda.cpp"),
-    source("machine.cpp"), "-ldl");
+  compile("-O3", ...(process.arch === "x64" ? ["-march=native"] : []), "-ffp-contract=off",
+    "-o", path.join(made, "libcuda.so"), source("libcuda.cpp"), source("machine.cpp"), "-ldl");
   compile("-O1", `-DCOMPILER="${compiler}"`, `-DBUILD=${parseInt(id.slice(0, 6), 16)}`,
     "-o", path.join(made, "libnvrtc.so"), source("libnvrtc.cpp"), "-ldl");
   fs.mkdirSync(path.join(made, "include"));
-  for (const name of SOURCES.filter((file) => /h$/.test(file))) fs.copyFileSync(source(name), path.join(made, "include", name));
-  // Two test files may build at once: the first to finish is used, older builds are of no use to anybody.
+  for (const name of SOURCES.filter((file) => /h$/.test(file))) {
+    fs.copyFileSync(source(name), path.join(made, "include", name));
+  }
+  // Two test files may build at once: the first to finish is used.
   try { fs.renameSync(made, folder); } catch { fs.rmSync(made, { recursive: true }); }
+  const now = fs.statSync(folder).mtimeMs;
+  for (const name of fs.readdirSync(ROOT)) {
+    const status = fs.statSync(path.join(ROOT, name), { throwIfNoEntry: false });
+    if (status === undefined || now - status.mtimeMs < KEPT_MS) continue;
+    fs.rmSync(path.join(ROOT, name), { recursive: true, force: true });
+  }
 }

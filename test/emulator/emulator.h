@@ -10,9 +10,9 @@
 // Three ways to use it:
 //   TypeScript   const { cuda, nvrtc } = await emulatedCuda()         build.ts: paths of a fake libcuda and libnvrtc
 //   TypeScript   await runLaunches(list, { x: bytes })               run.ts: a LaunchList from buffers to buffers
-//   C++          g++ -std=c++17 -O1 -w -I. -x c++ kernel.cu test.cpp machine.cpp, kernel.cu includes "ptx.cuh"; test.cpp:
-//                #include "machine.h"    extern "C" void kernel(const void*);
-//                emulator::launch({kernel, &arguments, {16, 1, 1}, {256, 1, 1}, 1024, 16, true})   grid, block, shared...
+//   C++          g++ -std=c++17 -O1 -w -I. -x c++ kernel.cu test.cpp machine.cpp, where kernel.cu includes "ptx.cuh"
+//                and test.cpp "machine.h": extern "C" void kernel(const void*);
+//                emulator::launch({kernel, &arguments, {16, 1, 1}, {256, 1, 1}, 1024, 16, true})
 #pragma once
 #include "machine.h"
 
@@ -49,8 +49,9 @@ inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z,
 extern "C" {
 float fmaf(float, float, float); float fmaxf(float, float); float fminf(float, float); float fabsf(float);
 float sqrtf(float); float expf(float); float exp2f(float); float logf(float); float log2f(float); float log1pf(float);
-float expm1f(float); float tanhf(float); float sinf(float); float cosf(float); float tanf(float); float powf(float, float);
-float erff(float); float floorf(float); float ceilf(float); float rintf(float); float truncf(float); float roundf(float);
+float expm1f(float); float tanhf(float); float sinf(float); float cosf(float); float tanf(float); float erff(float);
+float floorf(float); float ceilf(float); float rintf(float); float truncf(float); float roundf(float);
+float powf(float, float);
 float fmodf(float, float); float copysignf(float, float); float asinf(float); float acosf(float); float atanf(float);
 float atan2f(float, float); float sinhf(float); float coshf(float); float cbrtf(float); float log10f(float);
 double fma(double, double, double); double sqrt(double); double exp(double); double log(double); double tanh(double);
@@ -80,7 +81,8 @@ inline int __ffs(u32 x) { return __builtin_ffs(x); }
 inline u32 __umulhi(u32 x, u32 y) { return (u32)(((u64)x * y) >> 32); }
 template <class T> inline T __ldg(const T* p) { return *p; }
 #define EMULATOR_MINIMUM(T, A, B) \
-  inline T min(A x, B y) { return (T)y < (T)x ? (T)y : (T)x; } inline T max(A x, B y) { return (T)x < (T)y ? (T)y : (T)x; }
+  inline T min(A x, B y) { return (T)y < (T)x ? (T)y : (T)x; } \
+  inline T max(A x, B y) { return (T)x < (T)y ? (T)y : (T)x; }
 EMULATOR_MINIMUM(int, int, int)
 EMULATOR_MINIMUM(u32, u32, u32)
 EMULATOR_MINIMUM(u32, int, u32)
@@ -93,9 +95,9 @@ inline int abs(int x) { return x < 0 ? -x : x; }
 
 // One fiber runs at a time, so that these are atomic as they stand.
 template <class T> inline T atomicAdd(T* p, T x) { T old = *p; *p += x; emulator::progressed(); return old; }
-template <class T> inline T atomicMax(T* p, T x) { T old = *p; if (x > old) *p = x; emulator::progressed(); return old; }
-template <class T> inline T atomicMin(T* p, T x) { T old = *p; if (x < old) *p = x; emulator::progressed(); return old; }
 template <class T> inline T atomicExch(T* p, T x) { T old = *p; *p = x; emulator::progressed(); return old; }
+template <class T> inline T atomicMax(T* p, T x) { return atomicExch(p, x > *p ? x : *p); }
+template <class T> inline T atomicMin(T* p, T x) { return atomicExch(p, x < *p ? x : *p); }
 template <class T> inline T atomicCAS(T* p, T is, T x) {
   T old = *p; if (old == is) *p = x; emulator::progressed(); emulator::yield(); return old; }
 inline void __threadfence() {}

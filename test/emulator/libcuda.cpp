@@ -1,9 +1,9 @@
 // A CUDA driver without a GPU: the functions of src/runtime/cuda/driver/driver.ts over the emulator's machine.
 //
-// One device, an H200 by its attributes. Device addresses are host addresses; behind each allocation lie
-// 64 MiB that nothing may touch. Work is done at once, when it is enqueued; a graph is a recorded list. Images are the shared
+// One device, an H200 by its attributes. Device addresses are host addresses; behind each allocation lie 64 MiB that
+// nothing may touch. Work is done at once, when it is enqueued; a graph is a recorded list. Images are the shared
 // objects that libnvrtc.cpp makes. What the real driver refuses of our calls is refused here too: launches beyond a
-// block's shared memory, addresses outside allocations, calls in a capture, anything after a fault.
+// block's shared memory, addresses outside allocations, calls in a capture, everything after a fault.
 //
 //   EMULATOR_FAULT       no-device | old-driver | out-of-memory | trap-after=N (the launch after the Nth dies)
 //   EMULATOR_MEMORY      bytes of the device (141e9)
@@ -16,6 +16,7 @@
 #include <elf.h>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <string>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -48,14 +49,19 @@ static const u64 PAGE = 4096, GUARD = 64 << 20;
 
 static std::string asked(const char* name) { const char* value = getenv(name); return value == nullptr ? "" : value; }
 static bool fails(const char* how) { return asked("EMULATOR_FAULT") == how; }
-static int capability() { const std::string given = asked("EMULATOR_CAPABILITY"); return given.empty() ? 90 : atoi(given.c_str()); }
+static u64 number(const char* name, u64 otherwise) {
+  const std::string given = asked(name);
+  return given.empty() ? otherwise : strtoull(given.c_str(), nullptr, 10);
+}
+static int capability() { return (int)number("EMULATOR_CAPABILITY", 90); }
 static bool has_clusters() { return capability() >= 90; }
 static int multiprocessors() { return has_clusters() ? 132 : 108; }
 static u32 shared_max() { return has_clusters() ? 232448 : 166912; }
-static u64 memory_bytes() { const std::string given = asked("EMULATOR_MEMORY"); return given.empty() ? 141000000000ull : strtoull(given.c_str(), nullptr, 10); }
-// Every call but the first few needs a context that no kernel has broken.
+static u64 memory_bytes() { return number("EMULATOR_MEMORY", 141000000000ull); }
+// Every call but the first few needs a context that no kernel has broken, and threads take turns.
 static int ready() { return device.sticky != OK ? device.sticky : device.contexts == 0 ? INVALID_CONTEXT : OK; }
-#define READY if (const int state = ready()) return state
+static std::recursive_mutex turn;
+#define READY std::lock_guard<std::recursive_mutex> own_turn(turn); if (const int state = ready()) return state
 #define API extern "C" __attribute__((visibility("default"))) int
 
 API cuInit(u32 flags) {
@@ -84,8 +90,10 @@ static const std::map<int, std::pair<const char*, const char*>> ERRORS = {
   {OUT_OF_RESOURCES, {"CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES", "too many resources requested for launch"}},
   {LAUNCH_FAILED, {"CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"}},
   {COOPERATIVE_TOO_LARGE, {"CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE", "too many blocks in cooperative launch"}},
-  {CAPTURE_UNSUPPORTED, {"CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", "operation not permitted when stream is capturing"}},
-  {CAPTURE_INVALIDATED, {"CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", "operation failed due to a previous error during capture"}},
+  {CAPTURE_UNSUPPORTED,
+    {"CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", "operation not permitted when stream is capturing"}},
+  {CAPTURE_INVALIDATED,
+    {"CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", "operation failed due to a previous error during capture"}},
   {INVALID_CLUSTER, {"CUDA_ERROR_INVALID_CLUSTER_SIZE", "cluster misconfiguration"}},
 };
 API cuGetErrorName(int code, const char** text) {
@@ -93,7 +101,10 @@ API cuGetErrorName(int code, const char** text) {
   *text = found == ERRORS.end() ? nullptr : found->second.first;
   // The machine's own sentence goes along, where the real driver knows no more than the name.
   static std::string longer;
-  if (code != OK && code == device.sticky) { longer = found->second.first + (": " + device.why); *text = longer.c_str(); }
+  if (code != OK && code == device.sticky) {
+    longer = found->second.first + (": " + device.why);
+    *text = longer.c_str();
+  }
   return found == ERRORS.end() ? INVALID_VALUE : OK;
 }
 API cuGetErrorString(int code, const char** text) {
@@ -111,18 +122,19 @@ API cuDeviceGetName(char* name, int length, int) {
 }
 API cuDeviceTotalMem_v2(size_t* bytes, int) { *bytes = memory_bytes(); return OK; }
 API cuDeviceGetAttribute(int* value, int attribute, int) {
-  static const std::map<int, int> FACTS = {{1, 1024}, {10, 32}, {13, 1980000}, {19, 1}, {38, 62914560}, {39, 2048}, {88, 0}, {95, 1}};
-  const auto found = FACTS.find(attribute);
-  *value = found != FACTS.end() ? found->second : attribute == 16 ? multiprocessors() : attribute == 75 ? capability() / 10
-    : attribute == 76 ? capability() % 10 : attribute == 97 ? (int)shared_max() : attribute == 120 ? has_clusters()
-    : attribute == 81 ? (int)shared_max() + 1024 : 0;
+  const std::map<int, int> facts = {{1, 1024}, {10, 32}, {13, 1980000}, {16, multiprocessors()}, {19, 1},
+    {38, 62914560}, {39, 2048}, {75, capability() / 10}, {76, capability() % 10}, {81, (int)shared_max() + 1024},
+    {95, 1}, {97, (int)shared_max()}, {120, has_clusters()}};
+  const auto found = facts.find(attribute);
+  *value = found == facts.end() ? 0 : found->second;
   return OK;
 }
 API cuDeviceGetPCIBusId(char* text, int length, int) { snprintf(text, (size_t)length, "0000:00:00.0"); return OK; }
 API cuDeviceCanAccessPeer(int* can, int, int) { *can = 0; return OK; }
 
 static void release_all() {
-  for (const auto& [address, sizes] : device.memory) munmap((void*)(address + sizes.first - sizes.second + GUARD), sizes.second);
+  for (const auto& [address, sizes] : device.memory)
+    munmap((void*)(address + sizes.first - sizes.second + GUARD), sizes.second);
   for (const auto& [handle, stream] : device.streams) delete stream;
   device.memory.clear(); device.streams.clear();
   device.used = 0; device.sticky = OK; device.launches = 0;
@@ -167,13 +179,16 @@ API cuModuleGetFunction(Function** function, Module* module, const char* name) {
 }
 API cuFuncSetAttribute(Function* function, int attribute, int value) {
   READY;
-  if (attribute == 8) { if (value < 0 || (u32)value > shared_max()) return INVALID_VALUE; function->shared_max = (u32)value; }
+  if (attribute == 8 && (value < 0 || (u32)value > shared_max())) return INVALID_VALUE;
+  if (attribute == 8) function->shared_max = (u32)value;
   if (attribute == 14) function->is_portable = value == 0;
   return OK;
 }
 API cuFuncGetAttribute(int* value, int attribute, Function* function) {
   READY;
-  *value = attribute == 0 ? (int)function->threads : attribute == 8 ? (int)function->shared_max : attribute == 4 ? 128 : 0;
+  const std::map<int, int> facts = {{0, (int)function->threads}, {4, 128}, {8, (int)function->shared_max}};
+  const auto found = facts.find(attribute);
+  *value = found == facts.end() ? 0 : found->second;
   return OK;
 }
 
@@ -210,7 +225,7 @@ API cuOccupancyMaxActiveClusters(int* clusters, Function* function, const Config
   return OK;
 }
 
-static int run(const Function& function, emulator::Launch launch) {
+static int run(const emulator::Launch& launch) {
   const std::string fault = asked("EMULATOR_FAULT");
   const bool traps = fault.rfind("trap-after=", 0) == 0 && device.launches >= atoi(fault.c_str() + 11);
   device.launches++;
@@ -219,7 +234,6 @@ static int run(const Function& function, emulator::Launch launch) {
     device.why = trouble;
     device.sticky = device.why.rfind("illegal address", 0) == 0 ? ILLEGAL_ADDRESS : LAUNCH_FAILED;
   }
-  (void)function;
   return OK;                       // as on a GPU, it is the next call that says so
 }
 static int enqueue(void* handle, Work work) {
@@ -243,7 +257,8 @@ API cuLaunchKernelEx(const Config* config, Function* function, void** parameters
   for (u32 k = 0; k < config->count; k++) {
     const Attribute& attribute = config->attributes[k];
     if (attribute.id == 2) is_cooperative = attribute.flag != 0;
-    if (attribute.id == 4 && (!has_clusters() || attribute.cluster[1] != 1 || attribute.cluster[2] != 1)) return INVALID_CLUSTER;
+    if (attribute.id == 4 && (attribute.cluster[1] != 1 || attribute.cluster[2] != 1)) return INVALID_CLUSTER;
+    if (attribute.id == 4 && !has_clusters()) return INVALID_CLUSTER;
   }
   const u32 cluster = cluster_of(*config), threads = config->block[0] * config->block[1] * config->block[2];
   const u32 blocks = config->grid[0] * config->grid[1] * config->grid[2];
@@ -254,17 +269,16 @@ API cuLaunchKernelEx(const Config* config, Function* function, void** parameters
   const u32 each = (u32)occupancy(*function, threads, config->shared_bytes);
   const u32 resident = cluster > 1 ? (u32)clusters_at_once(cluster) * cluster * each : (u32)multiprocessors() * each;
   if (is_cooperative && blocks > resident) return COOPERATIVE_TOO_LARGE;
-  // Arguments are taken now: their memory may be reused before the work is done. Tensor maps in them are 64-aligned.
+  // Arguments are taken now: their memory may be reused before the work is done. Tensor maps want 64-byte alignment.
   std::vector<u8> bytes(function->bytes);
   if (!bytes.empty()) memcpy(bytes.data(), parameters[0], bytes.size());
   emulator::Launch launch{function->kernel, nullptr, {config->grid[0], config->grid[1], config->grid[2]},
     {config->block[0], config->block[1], config->block[2]}, config->shared_bytes, cluster, is_cooperative, resident};
-  const Function copy = *function;
-  return enqueue(config->stream, [copy, launch, bytes]() mutable {
+  return enqueue(config->stream, [launch, bytes]() mutable {
     void* arguments = aligned_alloc(64, (bytes.size() + 64) / 64 * 64);
     memcpy(arguments, bytes.data(), bytes.size());
     launch.arguments = arguments;
-    const int result = run(copy, launch);
+    const int result = run(launch);
     free(arguments);
     return result;
   });
@@ -315,7 +329,9 @@ API cuMemAlloc_v2(u64* address, size_t bytes) { return map_memory(address, bytes
 API cuMemFree_v2(u64 address) { READY; return unmap_memory(address); }
 API cuMemHostAlloc(u64* pointer, size_t bytes, u32) { return map_memory(pointer, bytes); }
 API cuMemFreeHost(u64 pointer) { READY; return unmap_memory(pointer); }
-API cuMemHostGetDevicePointer_v2(u64* address, u64 pointer, u32) { READY; *address = pointer; return is_ours(pointer, 1) ? OK : INVALID_VALUE; }
+API cuMemHostGetDevicePointer_v2(u64* address, u64 pointer, u32) {
+  READY; *address = pointer; return is_ours(pointer, 1) ? OK : INVALID_VALUE;
+}
 static int copy(void* to, const void* from, size_t bytes, void* stream) {
   return enqueue(stream, [=] { memmove(to, from, bytes); return OK; });
 }
@@ -326,25 +342,28 @@ API cuMemcpyDtoHAsync_v2(void* to, u64 from, size_t bytes, void* stream) {
   READY; return is_ours(from, bytes) ? copy(to, (void*)from, bytes, stream) : INVALID_VALUE;
 }
 API cuMemcpyDtoDAsync_v2(u64 to, u64 from, size_t bytes, void* stream) {
-  READY; return is_ours(to, bytes) && is_ours(from, bytes) ? copy((void*)to, (void*)from, bytes, stream) : INVALID_VALUE;
+  READY;
+  return is_ours(to, bytes) && is_ours(from, bytes) ? copy((void*)to, (void*)from, bytes, stream) : INVALID_VALUE;
 }
 API cuMemsetD8Async(u64 to, u8 value, size_t bytes, void* stream) {
   READY;
   if (!is_ours(to, bytes)) return INVALID_VALUE;
   return enqueue(stream, [=] { memset((void*)to, value, bytes); return OK; });
 }
-API cuTensorMapEncodeTiled(emulator::TileMap* map, int type, u32 rank, u64 address, const u64* sizes, const u64* strides,
-    const u32* box, const u32* steps, int interleave, int swizzle, int, int) {
+API cuTensorMapEncodeTiled(emulator::TileMap* map, int type, u32 rank, u64 address, const u64* sizes,
+    const u64* strides, const u32* box, const u32* steps, int interleave, int swizzle, int, int) {
   const u32 element = type == 6 || type == 9 ? 2 : type == 7 ? 4 : 0;
-  if (element == 0 || rank == 0 || rank > 2 || address % 16 != 0 || (u64)map % 64 != 0 || interleave != 0) return INVALID_VALUE;
-  emulator::TileMap made{emulator::TILE_MAP, element, rank, swizzle == 0 ? 0 : 16u << swizzle, (u8*)address, {}, {}, {}};
+  if (element == 0 || rank == 0 || rank > 2 || interleave != 0) return INVALID_VALUE;
+  if (address % 16 != 0 || (u64)map % 64 != 0) return INVALID_VALUE;
+  const u32 row = swizzle == 0 ? 0 : 16u << swizzle;
+  emulator::TileMap made{emulator::TILE_MAP, element, rank, row, (u8*)address, {}, {}, {}};
   for (u32 k = 0; k < rank; k++) {
     if (box[k] == 0 || box[k] > 256 || steps[k] != 1 || sizes[k] == 0) return INVALID_VALUE;
     if (k > 0 && strides[k - 1] % 16 != 0) return INVALID_VALUE;
     made.sizes[k] = (u32)sizes[k]; made.box[k] = box[k];
     if (k > 0) made.strides[k - 1] = strides[k - 1];
   }
-  if (box[0] * element % 16 != 0 || (swizzle != 0 && box[0] * element > made.swizzle)) return INVALID_VALUE;
+  if (box[0] * element % 16 != 0 || (row != 0 && box[0] * element > row)) return INVALID_VALUE;
   static_assert(sizeof made <= 128, "a tensor map has 128 bytes");
   *map = made;
   return OK;
@@ -393,7 +412,9 @@ API cuStreamEndCapture(void* stream, Graph** graph) {
 }
 API cuGraphGetNodes(Graph* graph, void*, size_t* count) { READY; *count = graph->nodes.size(); return OK; }
 API cuGraphDestroy(Graph* graph) { delete graph; return OK; }
-API cuGraphInstantiateWithFlags(Graph** executable, Graph* graph, u64) { READY; *executable = new Graph(*graph); return OK; }
+API cuGraphInstantiateWithFlags(Graph** executable, Graph* graph, u64) {
+  READY; *executable = new Graph(*graph); return OK;
+}
 API cuGraphExecDestroy(Graph* graph) { delete graph; return OK; }
 API cuGraphUpload(Graph*, void*) { READY; return OK; }
 API cuGraphLaunch(Graph* graph, void* stream) {

@@ -1,5 +1,6 @@
 // NVRTC without NVIDIA's compiler: a "cubin" is the shared object that the C++ compiler makes of a kernel, with this
 // folder's ptx.cuh and wgmma.cuh in place of the kernels' own. Objects are kept by the hash of all that makes them.
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -33,7 +34,11 @@ static std::string folder() {
 }
 static std::string hash_of(const std::string& text) {
   unsigned long long a = 0xcbf29ce484222325ull, b = 0x9e3779b97f4a7c15ull;
-  for (const char c : text) { a = (a ^ (unsigned char)c) * 0x100000001b3ull; b = (b + (unsigned char)c) * 0xff51afd7ed558ccdull; b ^= b >> 29; }
+  for (const unsigned char c : text) {
+    a = (a ^ c) * 0x100000001b3ull;
+    b = (b + c) * 0xff51afd7ed558ccdull;
+    b ^= b >> 29;
+  }
   char hex[40]; snprintf(hex, sizeof hex, "%016llx%016llx", a, b); return hex;
 }
 
@@ -91,23 +96,34 @@ API nvrtcCompileProgram(Program* program, int count, const char* const* options)
     for (const auto& [name, text] : program->headers)
       if (access((folder() + "/include/" + name).c_str(), R_OK) != 0) write(made + "/" + name, text);
     const std::string include = folder() + "/include", output = made + "/kernel.so", input = made + "/kernel.cpp";
-    for (const std::string& word : {std::string("-include"), include + "/emulator.h", std::string("-I"), include, std::string("-I"), made, std::string("-o"), output, input})
-      words.push_back(word);
+    const std::vector<std::string> places = {"-include", include + "/emulator.h", "-I", include, "-I", made, "-o",
+      output, input};
+    words.insert(words.end(), places.begin(), places.end());
     const int status = spawn(words, made + "/log");
     program->log = read(made + "/log");
     if (status == 0) rename(output.c_str(), object.c_str());
     for (const auto& [name, text] : program->headers) unlink((made + "/" + name).c_str());
     for (const char* name : {"/kernel.cpp", "/kernel.so", "/log"}) unlink((made + name).c_str());
     rmdir(made.c_str());
-    if (status != 0) { if (program->log.empty()) program->log = "the compiler " COMPILER " did not start"; return COMPILATION; }
+    if (status != 0 && program->log.empty()) program->log = "the compiler " COMPILER " did not start";
+    if (status != 0) return COMPILATION;
   }
   program->object = read(object);
   return OK;
 }
 API nvrtcGetProgramLogSize(Program* program, size_t* bytes) { *bytes = program->log.size() + 1; return OK; }
-API nvrtcGetProgramLog(Program* program, char* text) { memcpy(text, program->log.c_str(), program->log.size() + 1); return OK; }
-API nvrtcGetCUBINSize(Program* program, size_t* bytes) { *bytes = program->object.size(); return program->object.empty() ? INVALID_PROGRAM : OK; }
-API nvrtcGetCUBIN(Program* program, char* bytes) { memcpy(bytes, program->object.data(), program->object.size()); return OK; }
+API nvrtcGetProgramLog(Program* program, char* text) {
+  memcpy(text, program->log.c_str(), program->log.size() + 1);
+  return OK;
+}
+API nvrtcGetCUBINSize(Program* program, size_t* bytes) {
+  *bytes = program->object.size();
+  return program->object.empty() ? INVALID_PROGRAM : OK;
+}
+API nvrtcGetCUBIN(Program* program, char* bytes) {
+  memcpy(bytes, program->object.data(), program->object.size());
+  return OK;
+}
 API nvrtcGetNumSupportedArchs(int* count) { *count = 3; return OK; }
 API nvrtcGetSupportedArchs(int* numbers) { numbers[0] = 80; numbers[1] = 89; numbers[2] = 90; return OK; }
 extern "C" __attribute__((visibility("default"))) const char* nvrtcGetErrorString(int code) {

@@ -18,7 +18,8 @@ export function lstmReference({ B, T, F, H, L, result }: Pick<LstmStack, "B" | "
   { layers, head }: LstmWeights, x: ArrayLike<number>,
   { ringStart = 0, h0, c0 }: { ringStart?: number; h0?: ArrayLike<number>; c0?: ArrayLike<number> } = {}): LstmAnswer {
   const hn = new Float64Array(L * B * H), cn = new Float64Array(L * B * H);
-  let below = (t: number, b: number, k: number): number => x[(b * T + (ringStart + t) % T) * F + k], all = new Float64Array();
+  let below = (t: number, b: number, k: number): number => x[(b * T + (ringStart + t) % T) * F + k];
+  let all = new Float64Array();
   for (let layer = 0; layer < L; layer++) {
     const { wx, wh, bias } = layers[layer], inputs = layer === 0 ? F : H, out = new Float64Array(T * B * H);
     for (let b = 0; b < B; b++) {

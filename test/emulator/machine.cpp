@@ -363,7 +363,10 @@ u16 to_bfloat(float x) {
   if ((bits & 0x7fffffff) > 0x7f800000) return 0x7fff;
   return (u16)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
-static const struct HalfTable { float of[65536]; HalfTable() { for (u32 k = 0; k < 65536; k++) of[k] = from_half((u16)k); } } HALF;
+static const struct HalfTable {
+  float of[65536];
+  HalfTable() { for (u32 k = 0; k < 65536; k++) of[k] = from_half((u16)k); }
+} HALF;
 static inline float half_of(u32 x) { return HALF.of[x & 0xffff]; }
 static inline float bfloat_of(u32 x) { return from_bfloat((u16)x); }
 
@@ -377,7 +380,10 @@ template <float (*number)(u32)> static void mma(void** brought, u32 mask) {
     const u32 g = lane >> 2, q = 2 * (lane & 3);
     for (u32 k = 0; k < 4; k++)
       for (u32 h = 0; h < 2; h++) A[g + 8 * (k & 1)][q + 8 * (k >> 1) + h] = number(m.a[k] >> (16 * h));
-    for (u32 h = 0; h < 2; h++) { B[q + h][g] = number(m.b0 >> (16 * h)); B[q + 8 + h][g] = number(m.b1 >> (16 * h)); }
+    for (u32 h = 0; h < 2; h++) {
+      B[q + h][g] = number(m.b0 >> (16 * h));
+      B[q + 8 + h][g] = number(m.b1 >> (16 * h));
+    }
     for (u32 k = 0; k < 4; k++) D[g + 8 * (k >> 1)][q + (k & 1)] = m.d[k];
   }
   for (u32 row = 0; row < 16; row++)
@@ -417,8 +423,8 @@ void transpose_matrix(void** brought, u32 mask) {
 // --- warpgroup products. Address of the 16-bit value (row, k) of an operand in shared memory, K-major: core matrices
 // of 8 rows x 16 bytes; or N-major: rows of k, 64 values of n. Swizzled by bits 7 to 9 of the address.
 static u16 tile_value(const Block& block, u64 tile, u32 row, u32 k, bool is_transposed) {
-  const u32 start = (u32)(tile & 0x3fff) << 4, leading = (u32)(tile >> 16 & 0x3fff) << 4, stride = (u32)(tile >> 32 & 0x3fff) << 4;
-  const u32 mode = (u32)(tile >> 62);
+  const auto field = [tile](u32 at) { return (u32)(tile >> at & 0x3fff) << 4; };
+  const u32 start = field(0), leading = field(16), stride = field(32), mode = (u32)(tile >> 62);
   u32 address;
   if (mode == 1 && is_transposed) address = start + row / 64 * leading + row % 64 * 2 + k / 8 * stride + k % 8 * 128;
   else if (mode == 1) address = start + row / 8 * stride + row % 8 * 128 + k * 2;
@@ -434,13 +440,15 @@ static void multiply(const Product* const (&lanes)[32], u32 warp, const Block& b
   float A[16][16], B[16][256], D[16][256];
   for (u32 row = 0; row < 16; row++) for (u32 k = 0; k < 16; k++) {
     const u32 lane = row % 8 * 4 + k % 8 / 2, word = row / 8 + 2 * (k / 8);
-    A[row][k] = number(p.a_is_tile ? tile_value(block, p.a_tile, 16 * warp + row, k, false) : lanes[lane]->a[word] >> 16 * (k % 2));
+    A[row][k] = number(p.a_is_tile ? tile_value(block, p.a_tile, 16 * warp + row, k, false)
+      : lanes[lane]->a[word] >> 16 * (k % 2));
   }
   for (u32 k = 0; k < 16; k++) for (u32 n = 0; n < N; n++)
     B[k][n] = number(tile_value(block, p.b_tile, n, k, p.b_is_transposed));
   for (u32 row = 0; row < 16; row++) for (u32 n = 0; n < N; n++)
     D[row][n] = p.accumulate ? lanes[row % 8 * 4 + n % 8 / 2]->d[n / 8 * 4 + row / 8 * 2 + n % 2] : 0.f;
-  for (u32 row = 0; row < 16; row++) for (u32 k = 0; k < 16; k++) for (u32 n = 0; n < N; n++) D[row][n] += A[row][k] * B[k][n];
+  for (u32 row = 0; row < 16; row++) for (u32 k = 0; k < 16; k++)
+    for (u32 n = 0; n < N; n++) D[row][n] += A[row][k] * B[k][n];
   for (u32 row = 0; row < 16; row++) for (u32 n = 0; n < N; n++)
     lanes[row % 8 * 4 + n % 8 / 2]->d[n / 8 * 4 + row / 8 * 2 + n % 2] = D[row][n];
 }
@@ -469,7 +477,11 @@ void products_wait(u32 pending) {
   Wait own{self(), pending};
   meet(~0u, multiply_all, &own);
 }
-u64 nanoseconds() { timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec; }
+u64 nanoseconds() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
+}
 
 // --- life of threads and blocks
 static void end_thread() {
@@ -502,7 +514,8 @@ static void end_thread() {
 static u8* take_stack() {
   if (stacks.empty()) {
     const u32 many = 256;
-    u8* slab = (u8*)mmap(nullptr, STACK * many, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    u8* slab = (u8*)mmap(nullptr, STACK * many, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+      -1, 0);
     if (slab == MAP_FAILED) abort();
     for (u32 k = many; k-- > 0;) stacks.push_back(slab + k * STACK);
   }
@@ -620,7 +633,10 @@ static void run(const Launch& launch) {
     }
     idle = progress == before ? idle + 1 : 0;
     // Nobody moves: on a GPU more blocks might run beside these; where there is no room, nobody ever will.
-    if (idle >= IDLE_TO_GROW && started < blocks && window + launch.cluster <= resident) { window += launch.cluster; idle = 0; }
+    if (idle >= IDLE_TO_GROW && started < blocks && window + launch.cluster <= resident) {
+      window += launch.cluster;
+      idle = 0;
+    }
     if (idle >= IDLE_TO_GIVE_UP) trouble = "deadlock: every thread waits, and nothing is under way";
   }
 }

@@ -72,7 +72,12 @@ void group_tile(const void* map, u32 from, i32 x, i32 y);
 void group_commit(Kind kind);
 void group_wait(Kind kind, u32 pending);
 // D (64 x 2 count) += A (64 x 16) B, of which a warp makes 16 rows; see wgmma.cuh for descriptors.
-struct Product { float* d; u32 count; u32 a[4]; u64 a_tile, b_tile; bool a_is_tile, b_is_transposed, accumulate, is_half; };
+struct Product {
+  float* d;
+  u32 count, a[4];
+  u64 a_tile, b_tile;
+  bool a_is_tile, b_is_transposed, accumulate, is_half;
+};
 void group_product(const Product& product);
 void products_wait(u32 pending);
 

@@ -141,7 +141,8 @@ DEVICE void cluster_arrive_relaxed() { emulator::cluster_arrive(); }
 DEVICE void cluster_wait() { emulator::cluster_wait(); }
 DEVICE void cluster_sync() { cluster_arrive(); cluster_wait(); }
 DEVICE float4 load_remote4(u32 remote) { return *(const float4*)emulator::shared_at(remote, 16); }
-DEVICE void store_cluster4(u32 remote, uint4 v) { *(uint4*)emulator::shared_at(remote, 16) = v; emulator::progressed(); }
+DEVICE void store_cluster4(u32 remote, uint4 v) {
+  *(uint4*)emulator::shared_at(remote, 16) = v; emulator::progressed(); }
 DEVICE void send4(u32 remote, uint4 v, u32 remote_barrier) { emulator::send_later(remote, &v, 16, remote_barrier); }
 DEVICE void send1(u32 remote, u32 v, u32 remote_barrier) { emulator::send_later(remote, &v, 4, remote_barrier); }
 
