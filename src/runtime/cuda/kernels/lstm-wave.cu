@@ -285,8 +285,11 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
       STAMP(probe, 67);
       store_partial(buffer + warp * 512, sum, lane);
     }
-    if (warp) block_barrier_arrive(1 + (t & 1), THREADS);
-    else {
+    if (warp) {
+      block_barrier_arrive(1 + (t & 1), THREADS);
+      // Their share of the projection would slow warp 0 now: they wait until it has sent h.
+      if (IS_FIRST) block_barrier_sync(3, THREADS);
+    } else {
       block_barrier_sync(1 + (t & 1), THREADS);
       STAMP(probe, 68);
       float4 z = has_past ? sum_partials(buffer, lane) : make_float4(0.f, 0.f, 0.f, 0.f);
@@ -308,6 +311,7 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
         send4(remote[0] + to, atom, remote_barrier[0] + barrier);
         if (SLICES > 8) send4(remote[1] + to, atom, remote_barrier[1] + barrier);
       }
+      if (IS_FIRST) block_barrier_arrive(3, THREADS);
       STAMP(probe, 71);
       if (!IS_FIRST) {
         store_relaxed4(projection + (u64)t * HIDDEN * 16, not_yet());

@@ -54,18 +54,11 @@ DEVICE uint4 atom_of(const Eight& e) {
 // Where an atom lies in shared memory, so that the lanes of a quarter warp meet in no bank when eight columns are read.
 DEVICE u32 atom_at(u32 octet, u32 column) { return (octet * 8 + (column ^ 2 * (octet & 3))) * 16; }
 
-// One step of a cell: pre-activations of gates i, f, o, g; c is updated, h returned. About 2e-7 from the true values
-// with five exponentials and two reciprocals: sigmoid(x) = 1 / (1 + e^-x), tanh(x) = (1 - e^-2x) / (1 + e^-2x) and
-//   c' = f c + i g = (c (1 + I)(1 + G) + (1 - G)(1 + F)) / ((1 + F)(1 + I)(1 + G)).
-// Exponents stop at 2^40 so that no product overflows; a NaN stays one.
-DEVICE float exponential(float x, float scale) { return exp2_fast(minimum_or_nan(x * scale, 40.f)); }
+// One step of a cell: pre-activations of gates i, f, o, g; c is updated, h returned.
 DEVICE float cell_step(float i, float f, float o, float g, float& c) {
-  const float once = -1.4426950408889634f, twice = -2.8853900817779268f;
-  const float I = 1.f + exponential(i, once), F = 1.f + exponential(f, once), O = 1.f + exponential(o, once);
-  const float G = exponential(g, twice), IG = I * (1.f + G);
-  c = fmaf(c, IG, (1.f - G) * F) * reciprocal_fast(F * IG);
-  const float C = exponential(c, twice);
-  return (1.f - C) * reciprocal_fast(O * (1.f + C));
+  const float open = sigmoid_fast(o);
+  c = fmaf(sigmoid_fast(f), c, sigmoid_fast(i) * tanh_fast(g));
+  return open * tanh_fast(c);
 }
 
 // Called by one thread of each of `parties` blocks after a barrier of its block: the last one tells the host, which thus
