@@ -73,6 +73,20 @@ describe("doctor", () => {
     for (const finding of findings) assert.ok(finding.state !== "missing" || finding.remedy !== "", finding.what);
   });
 
+  test("a package that is not installed is missing, and the rest is told all the same", () => {
+    const hook = "import{registerHooks}from'node:module';registerHooks({resolve(name,context,next){"
+      + "if(name.startsWith('h5wasm'))throw new Error('no h5wasm here');return next(name,context)}})";
+    const run = spawnSync(process.execPath, ["--import", `data:text/javascript,${encodeURIComponent(hook)}`, DMN,
+      "doctor", "--json"], { cwd: root, env: { ...process.env, DMN_HOME: root }, encoding: "utf8" });
+    assert.equal(run.status, 0, run.stderr);
+    const findings = new Map((JSON.parse(run.stdout) as Finding[]).map((finding) => [finding.what, finding]));
+    for (const what of ["h5wasm", "datasets"]) {
+      assert.deepEqual([findings.get(what)?.state, findings.get(what)?.remedy], ["missing", "npm ci"], what);
+      assert.match(findings.get(what)?.found ?? "", /no h5wasm here/);
+    }
+    assert.equal(findings.get("Node")?.state, "ok");
+  });
+
   const noModes = process.platform === "win32" && "Windows has no file modes";
   test("a key file that others can read is missing its protection", { skip: noModes }, () => {
     fs.writeFileSync(path.join(root, "keys.json"), "{}", { mode: 0o644 });

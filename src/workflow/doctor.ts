@@ -6,7 +6,6 @@ import { fileURLToPath } from "node:url";
 import type { Context } from "../base/context.ts";
 import { messageOf, UserError } from "../base/error.ts";
 import { alpacaKeys, massiveKeys, NoKeyError } from "../market/sources/keys.ts";
-import { listDatasets } from "../market/store.ts";
 import { describeCuda } from "../runtime/cuda/driver/describe.ts";
 import { isNativeAvailable } from "../runtime/native/library.ts";
 import { peerPython } from "./bench/peer.ts";
@@ -31,7 +30,7 @@ export async function doctor({ root }: Context): Promise<readonly Finding[]> {
     ...await Promise.all(NATIVE.map((name) => nativePackage(name))),
     kernels(),
     dataRootFinding(root),
-    datasetsFinding(root),
+    await datasetsFinding(root),
     keysFinding("Massive key", ["MASSIVE_API_KEY"], () => massiveKeys(root)),
     keysFinding("Alpaca keys", ["APCA_API_KEY_ID", "APCA_API_SECRET_KEY"], () => alpacaKeys(root)),
     ...gpuFindings(describeCuda()),
@@ -95,8 +94,13 @@ function dataRootFinding(root: string): Finding {
   }
 }
 
-function datasetsFinding(root: string): Finding {
-  const names = listDatasets(root);
+/** The store is loaded here: without its packages everything else must still be told. */
+async function datasetsFinding(root: string): Promise<Finding> {
+  let store: typeof import("../market/store.ts");
+  try { store = await import("../market/store.ts"); } catch (error) {
+    return { what: "datasets", state: "missing", found: messageOf(error).split("\n")[0], remedy: "npm ci" };
+  }
+  const names = store.listDatasets(root);
   return names.length > 0
     ? { what: "datasets", state: "ok", found: names.join(", "), remedy: "" }
     : { what: "datasets", state: "absent", found: "none yet", remedy: "dmn fetch --dataset synthetic" };
