@@ -236,9 +236,15 @@ DEVICE void consume(const Arguments& a, const Ring& ring, u32 count) {
     if (!is_first) release_result(ring, item - OUT_ITEMS);
 #endif
     for (u32 k = 1; k < count; k++) {
+#if BLOCKS > 1
+      wgmma_wait<0>();   // another block keeps the tensor cores busy; an early release keeps more copies in flight
+      release(ring, item + k - 1);
+#endif
       multiply(sums, ring, item + k, group, false);
+#if BLOCKS == 1
       wgmma_wait<1>();
       release(ring, item + k - 1);
+#endif
     }
     wgmma_wait<0>();
     wgmma_hold(sums);
