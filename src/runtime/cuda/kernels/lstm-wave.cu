@@ -34,8 +34,8 @@
 #define PARTIAL_AT 0
 #define SLOT_BYTES (HIDDEN * 2)
 #define SLOTS_AT (2 * 8 * 512)
-#define BARRIERS_AT (SLOTS_AT + 2 * SLOT_BYTES)      // [warp][slot]
-#define STAGE_AT (BARRIERS_AT + 128)
+#define BARRIERS_AT (SLOTS_AT + 2 * SLOT_BYTES)      // [warp][slot], and one of the input weights
+#define STAGE_AT (BARRIERS_AT + 256)
 #define DOT_AT (STAGE_AT + 128)
 #define HEAD_AT (DOT_AT + 128)
 #define P_AT (HEAD_AT + HIDDEN * 4)
@@ -176,10 +176,11 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
   if (IS_FIRST) UNROLL for (int i = 0; i < ATOMS; i++)
     features[i] = load_features(a, sequence, start, 0, threadIdx.x + i * THREADS);
   if (IS_FIRST) {
-    const uint4* from = weights_of(a, 0, false) + (slice * TILES + warp) * (X_PAIRS * 2 * 32) + lane;
-    for (int i = 0; i < X_PAIRS * 2; i++)
-      copy_async(shared + W_AT + ((warp * X_PAIRS * 2 + i) * 32 + lane) * 16, from + i * 32);
-    copy_async_commit();
+    if (threadIdx.x == 0) {
+      barrier_expect(shared + BARRIERS_AT + 128, 128 * INPUTS * 2);
+      bulk_load(shared + W_AT, weights_of(a, 0, false) + slice * (16 * INPUTS), 128 * INPUTS * 2,
+        shared + BARRIERS_AT + 128);
+    }
   }
   u32 weights[TILES * PAIRS * 2][4];
   load_hidden_weights(weights, weights_of(a, layer, true) + (slice * 8 + warp) * (TILES * PAIRS * 2 * 32) + lane);
@@ -238,7 +239,7 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
   if (IS_FIRST) {
     store_features(0);
     UNROLL for (int i = 0; i < ATOMS; i++) features[i] = load_features(a, sequence, start, 1, threadIdx.x + i * THREADS);
-    copy_async_wait<0>();
+    barrier_wait(shared + BARRIERS_AT + 128, 0);
     __syncthreads();
     start_tile();
     UNROLL for (int p = 0; p < X_PAIRS; p++) project(0, p);
@@ -368,10 +369,11 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
 KERNEL(THREADS, lstm_wave, WaveArguments) {
   const u32 roles = 2 * a.L - 1, cluster = blockIdx.x / SLICES, sequence = cluster / roles, role = cluster % roles;
   STAMP_NS(true, 62);
-  if (threadIdx.x < 16) {
-    barrier_init(shared_base() + BARRIERS_AT + threadIdx.x * 8, 1);
+  if (threadIdx.x < 17) {
+    const u32 barrier = shared_base() + BARRIERS_AT + threadIdx.x * 8;
+    barrier_init(barrier, 1);
     barrier_init_fence();
-    barrier_expect(shared_base() + BARRIERS_AT + threadIdx.x * 8, PAIRS * 64);
+    if (threadIdx.x < 16) barrier_expect(barrier, PAIRS * 64);
   }
   __syncthreads();
   cluster_arrive();
