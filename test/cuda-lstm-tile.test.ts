@@ -31,7 +31,7 @@ const SMALL: Readonly<Record<"halves" | "single" | "split", TileShape>> = {
     layers: 2, groups: 1, tiles: 2, sharedBytes: 0, estimateUs: 0 },
   single: { hidden: 64, units: 32, inputs: 64, columns: 16, halves: 1, pair: 1, chunk: 64, slots: 4, depth: 2,
     layers: 1, groups: 2, tiles: 2, sharedBytes: 0, estimateUs: 0 },
-  split: { hidden: 128, units: 16, inputs: 128, columns: 16, halves: 2, pair: 2, chunk: 64, slots: 7, depth: 2,
+  split: { hidden: 128, units: 16, inputs: 128, columns: 16, halves: 2, pair: 2, chunk: 64, slots: 8, depth: 2,
     layers: 2, groups: 1, tiles: 1, sharedBytes: 0, estimateUs: 0 },
 };
 

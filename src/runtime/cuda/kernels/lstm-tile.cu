@@ -15,8 +15,9 @@
 //
 // Roles. Warps 0-7, two warpgroups, multiply and compute gates: warpgroup g owns gate rows 64 g .. 64 g + 63 (SPLIT
 // 0), or both own the same 64 rows, each half of the chunks of K, and add up through shared memory (SPLIT 1, for
-// HIDDEN 1024, where 128 rows of Wx and Wh do not fit). Warp 8 loads the chunks of inputs, warp 9 those of h: each
-// waits for flags, and fills its slots of one ring, which holds the chunks in the order of their products. Warps 10
+// HIDDEN 1024, where 128 rows of Wx and Wh do not fit). Warp 8 loads the chunks of inputs, warp 9 those of h (where
+// the ring is short, warp 8 both): each waits for flags, and fills its slots of one ring, which holds the chunks in
+// the order of their products. Warps 10
 // and 11 publish h: they copy what a warpgroup left in shared memory, wait until all of the GPU sees it, and add to
 // the flag. PAIR blocks of a cluster (neighbouring slices of one layer and group) need the same chunks: each loads
 // its share of a chunk and multicasts it, which halves what L2 must deliver.
@@ -31,7 +32,7 @@
 // bulk copies. Cooperative launch; every wait is bounded and faults.
 //
 // Defines: HIDDEN (multiple of 2 UNITS), COLUMNS (8 .. 64), HALVES (1, 2), SPLIT (0, 1), PAIR (1, 2),
-// CHUNK (values of k, 64 or 128), SLOTS (chunks of the ring), DEPTH (at most that many input chunks of a warpgroup
+// CHUNK (values of k, 64 or 128), SLOTS (chunks of the ring; even if SPLIT), DEPTH (at most that many input chunks of a warpgroup
 // under way), INPUT_CHUNKS (of the pass' first layer), BFLOAT (0, 1), WX_BYTES (of shared memory for Wx).
 #include "wgmma.cuh"
 
@@ -43,6 +44,7 @@
 // h of one step and block of columns.
 #define H_BYTES (HIDDEN * COLUMNS * 2)
 #define CHUNK_STEPS (CHUNK / 16)
+#define TWO_LOADERS (!SPLIT && HIDDEN / CHUNK < SLOTS && INPUT_CHUNKS < SLOTS)
 // Chunks that one warpgroup multiplies of a recurrent product, and the distance between them.
 #define STRIDE (SPLIT ? 2 : 1)
 #define OWN_CHUNKS (HIDDEN / CHUNK / STRIDE)
@@ -143,10 +145,9 @@ DEVICE void load_chunks(u32 base, Place& next, const u8* source, u32 chunks, con
   }
 }
 
-DEVICE u32 input_chunks(const Block& at) { return at.layer == 0 ? INPUT_CHUNKS : HIDDEN / CHUNK; }
-
 DEVICE void load_input(const Arguments& a, const Block& at, Place& next, u32 step, u32 half) {
-  const u32 columns = columns_of(a, at, step, half), t = step % a.T;
+  // Begun by the last step, used by none: one input more than there are.
+  const u32 columns = columns_of(a, at, min(step, at.steps - 1), half), t = step % a.T;
   if (at.layer == 0)
     load_chunks(at.base, next, a.input + ((u64)columns * a.T + t) * (INPUT_CHUNKS * CHUNK_BYTES), INPUT_CHUNKS,
       nullptr, 0);
@@ -155,26 +156,27 @@ DEVICE void load_input(const Arguments& a, const Block& at, Place& next, u32 ste
     load_chunks(at.base, next, below.h + ((u64)columns * below.ring + t % below.ring) * H_BYTES, HIDDEN / CHUNK,
       a.flags + ((at.layer - 1) * at.blocks + columns) * SLICES, (t + 1) * WRITERS);
   }
-  advance(next, HIDDEN / CHUNK);
 }
 
-DEVICE void load_inputs(const Arguments& a, const Block& at) {
-  Place next = { 0, 0 };
-  for (u32 step = 0; step < at.steps; step++)
-    _Pragma("unroll 1") for (u32 half = 0; half < HALVES; half++) load_input(a, at, next, step, half);
-  load_input(a, at, next, at.steps - 1, 0);  // begun by the last step, used by none
-}
-
-DEVICE void load_hiddens(const Arguments& a, const Block& at) {
+DEVICE void load_hidden(const Arguments& a, const Block& at, Place& next, u32 step, u32 half) {
   const Layer& own = a.layers[at.layer];
+  const u32 columns = columns_of(a, at, step, half), t = step % a.T;
+  const u8* h = t == 0 ? a.zeros : own.h + ((u64)columns * own.ring + (t - 1) % own.ring) * H_BYTES;
+  load_chunks(at.base, next, h, HIDDEN / CHUNK,
+    t == 0 ? nullptr : a.flags + (at.layer * at.blocks + columns) * SLICES, t * WRITERS);
+}
+
+// The ring's chunks in order: input of the first half; then h of a half, input of the next. A loader passes over the
+// other's chunks, fewer than the ring holds: parities of barriers tell one round of the ring from the next only.
+DEVICE void load(const Arguments& a, const Block& at, bool inputs, bool hiddens) {
+  const u32 input_chunks = at.layer == 0 ? INPUT_CHUNKS : HIDDEN / CHUNK;
   Place next = { 0, 0 };
+  if (inputs) load_input(a, at, next, 0, 0); else advance(next, input_chunks);
   for (u32 step = 0; step < at.steps; step++)
     _Pragma("unroll 1") for (u32 half = 0; half < HALVES; half++) {
-      const u32 columns = columns_of(a, at, step, half), t = step % a.T;
-      const u8* h = t == 0 ? a.zeros : own.h + ((u64)columns * own.ring + (t - 1) % own.ring) * H_BYTES;
-      const u32* flags = t == 0 ? nullptr : a.flags + (at.layer * at.blocks + columns) * SLICES;
-      advance(next, input_chunks(at));
-      load_chunks(at.base, next, h, HIDDEN / CHUNK, flags, t * WRITERS);
+      if (hiddens) load_hidden(a, at, next, step, half); else advance(next, HIDDEN / CHUNK);
+      const bool wraps = half + 1 == HALVES;
+      if (inputs) load_input(a, at, next, step + wraps, wraps ? 0 : half + 1); else advance(next, input_chunks);
     }
 }
 
@@ -396,9 +398,9 @@ KERNEL(384, lstm_tile, Arguments) {
   if (threadIdx.x >= 256) {
     registers_fewer<40>();
     wait_for_prior_kernel();  // weights may come before; activations and flags may not
-    if (warp_of() == 8) load_inputs(a, at);
-    else if (warp_of() == 9) load_hiddens(a, at);
-    else publish(a, at, warp_of() - 10);
+    if (warp_of() >= 10) publish(a, at, warp_of() - 10);
+    else if (TWO_LOADERS) load(a, at, warp_of() == 8, warp_of() == 9);
+    else if (warp_of() == 8) load(a, at, true, true);
   } else {
     registers_more<232>();
     if (at.layer == 0) multiply<INPUT_CHUNKS>(a, at);

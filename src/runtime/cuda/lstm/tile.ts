@@ -84,7 +84,9 @@ function sharedMemory({ hidden, units, inputs, columns, chunk }:
   Pick<TileShape, "slots" | "depth" | "sharedBytes"> | null {
   const wx = 8 * units * Math.max(inputs, isDeep ? hidden : 0), chunkBytes = chunk * columns * 2;
   const fixed = wx + units * columns * 2 + (units === 16 ? 256 * columns : 0) + 64;
-  const slots = Math.min(SLOTS_MAX, Math.floor((device.sharedBytesMax - fixed) / (chunkBytes + 16)));
+  const fitting = Math.min(SLOTS_MAX, Math.floor((device.sharedBytesMax - fixed) / (chunkBytes + 16)));
+  // Even where warpgroups take chunks in turn: a slot then always serves the same one.
+  const slots = units === 16 ? fitting - fitting % 2 : fitting;
   // Of a ring's chunks, a warpgroup keeps one recurrent and `depth` input ones while they are multiplied.
   const depth = Math.min(9, Math.floor((slots - 1) / (units === 16 ? 2 : 1)) - 1);
   return depth < 2 ? null : { slots, depth, sharedBytes: fixed + slots * (chunkBytes + 16) };
