@@ -334,7 +334,7 @@ describe("the engine on the emulated GPU", { skip }, () => {
     await engine.close();
   });
 
-  test("300 replays are the same bits, and 30 swaps under load lose no request and mix no versions, in memory that stays", async () => {
+  test("300 replays are the same bits; 30 swaps under load lose no request, mix no versions, hold no more memory", async () => {
     const engine = open({ mode: "poll", toy: { isWhole: true } });
     await engine.load("toy", toyFile(W), { T });
     engine.stage("toy", 8).features.set(toyWindows(8, 1));
@@ -361,6 +361,31 @@ describe("the engine on the emulated GPU", { skip }, () => {
       const feeds = { features: { shape: [rows, steps, 6], values: engine.ring("ring").windows() } };
       assert.deepEqual(found, await engine.run("windows", feeds), `step ${step}`);
     }
+    await engine.close();
+  });
+
+  test("a row that is not a number costs its own answer and no other's, then or later", async () => {
+    for (const hidden of [12, 128]) {
+      const { file } = exported("lstm", { hidden }), rows = 8, steps = 3, stream = random(3, "not numbers");
+      const engine = open({ toy: null, precision: "float16" }), width = steps * 6;
+      await engine.load("it", file, { T: steps, buckets: [rows] });
+      const values = Float32Array.from({ length: rows * width }, () => stream.normal()), bad = values.slice().fill(NaN, 0, width);
+      const ask = async (of: Float32Array): Promise<number[]> =>
+        [...(await engine.run("it", { features: { shape: [rows, steps, 6], values: of } })).outputs.position.values];
+      const first = await ask(values);
+      assert.deepEqual(await ask(bad), [NaN, ...first.slice(1)]);
+      assert.deepEqual(await ask(values), first);
+      await engine.close();
+    }
+  });
+
+  test("a model beside others is read in a thread, and refused with the same sentence", async () => {
+    const { file } = exported("lstm", { hidden: 12 }), engine = open({ toy: null });
+    await engine.load("it", file, { T: 3, buckets: [1] });
+    await assert.rejects(engine.load("it", { name: "it.onnx", bytes: file.bytes.subarray(0, 500) }, { T: 3 }),
+      { name: "UserError", problem: "it.onnx is damaged or is not an ONNX model." });
+    assert.equal(engine.versionOf("it"), 1);
+    assert.equal(await engine.load("it", file, { T: 3, buckets: [1] }), 2);
     await engine.close();
   });
 

@@ -91,8 +91,8 @@ async function main(replays: number, swaps: number): Promise<void> {
   const before = heldBy(engine), start = performance.now();
   const isSame = replayMany(engine, "toy", 32, replays), after = heldBy(engine);
   const us = (performance.now() - start) * 1000 / replays;
-  say(`${replays} replays, ${us.toFixed(2)} us each, bits ${isSame ? "the same" : "DIFFER"}: heap ${kilobytes(after.heap - before.heap)}, `
-    + `external ${kilobytes(after.external - before.external)}, `
+  say(`${replays} replays, ${us.toFixed(2)} us each, bits ${isSame ? "the same" : "DIFFER"}: heap `
+    + `${kilobytes(after.heap - before.heap)}, external ${kilobytes(after.external - before.external)}, `
     + `GPU ${kilobytes(before.gpuFree - after.gpuFree)}, pool ${kilobytes(after.pooled - before.pooled)} more`);
   await swapUnderLoad(engine, 20, 3);
   const calm = heldBy(engine), report = await swapUnderLoad(engine, swaps, 3), end = heldBy(engine);

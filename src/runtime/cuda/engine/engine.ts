@@ -102,7 +102,8 @@ export class Engine implements Models {
     const requests = this.#warmBuckets(options).map(request);
     // Where no model answers yet nobody is disturbed, and a thread would have to be started first.
     const isHere = this.#preparer === null || this.#slots.size === 0;
-    const made = isHere ? prepareNetwork(file, requests, lower) : await this.#preparer.prepare(file, requests);
+    const made = isHere ? prepareNetwork(file, requests, lower)
+      : await this.#preparer.prepare(file, requests);
     const before = this.#slots.get(name);
     const slot = before ?? { name, stream: this.cuda.stream(), current: null, queue: [], flight: null };
     const version = this.#makeVersion(made.network, slot.current, options,
@@ -150,7 +151,8 @@ export class Engine implements Models {
       { number, T, network, buckets, ring: own, feeds: ring?.feeds ?? {}, prepare });
     if (ring === undefined) return make(null);
     const shape = { rows: ring.rows, T, F: network.F }, old = before?.ring ?? null;
-    const B = ringBucket(buckets, ring.rows), isKept = old !== null && old.B === B && isSameRing(old.shape, shape);
+    const B = ringBucket(buckets, ring.rows);
+    const isKept = old !== null && old.B === B && isSameRing(old.shape, shape);
     return make(isKept ? old : new DeviceRing(this.#shelf, shape, B));
   }
 
@@ -167,7 +169,9 @@ export class Engine implements Models {
     return [...new Set(asked.map((rows) => bucketFor(buckets, rows)))];
   }
 
-  run(name: string, feeds: Tensors): Promise<Answers> { return this.#queue.enqueue(this.#slot(name), feeds, false); }
+  run(name: string, feeds: Tensors): Promise<Answers> {
+    return this.#queue.enqueue(this.#slot(name), feeds, false);
+  }
 
   step(name: string): Promise<Answers> {
     this.ring(name).checkFull(name);

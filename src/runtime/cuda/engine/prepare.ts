@@ -1,6 +1,6 @@
 /**
- * From a file to launches and packed weights: half a second of work for a large network, done in a thread of its
- * own, so that the models that answer meanwhile go on without a pause.
+ * From a file to launches and packed weights: half a second of work for a large network, done in a thread of
+ * its own, so that the models that answer meanwhile go on without a pause.
  *
  *   Preparer ── file, requests ──> prepare-worker.ts: readNetwork, planModel, pack ──> lists, weights (moved)
  */
@@ -48,7 +48,11 @@ export function prepareNetwork(file: NetworkFile, requests: readonly PlanRequest
 }
 
 /** What the thread is told, and what it answers. */
-export interface Task { readonly id: number; readonly file: NetworkFile; readonly requests: readonly PlanRequest[] }
+export interface Task {
+  readonly id: number;
+  readonly file: NetworkFile;
+  readonly requests: readonly PlanRequest[];
+}
 export type Outcome = { readonly id: number } & ({ readonly made: PreparedNetwork }
   | { readonly refused: { readonly problem: string; readonly hint: string } } | { readonly broken: string });
 
@@ -91,8 +95,9 @@ export class Preparer {
     this.#waiting.delete(outcome.id);
     if (this.#waiting.size === 0) this.#worker?.unref();
     if ("made" in outcome) waiting.resolve(outcome.made);
-    else if ("refused" in outcome) waiting.reject(new UserError(outcome.refused.problem, outcome.refused.hint));
-    else waiting.reject(new Error(outcome.broken));
+    else if ("refused" in outcome) {
+      waiting.reject(new UserError(outcome.refused.problem, outcome.refused.hint));
+    } else waiting.reject(new Error(outcome.broken));
   }
 
   async close(): Promise<void> {
