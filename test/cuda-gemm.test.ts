@@ -47,7 +47,7 @@ describe("products", () => {
     assert.deepEqual(u32s(launch).slice(6, 9), [59, 60, 512]);
   });
 
-  test("where there is no wgmma, or rows do not start on 16 bytes, matmul.cu takes it, and statistics a pass of their own", () => {
+  test("where there is no wgmma, or rows do not start on 16 bytes, matmul.cu takes it; statistics get a pass", () => {
     const cases: [Gemm, typeof H200][] = [[gemm(60, 512, 512, "float16"), A100], [gemm(60, 512, 512, "float32"), H200],
       [gemm(60, 21, 512, "float16"), H200], [gemm(60, 512, 19, "bfloat16"), H200]];
     for (const [asked, device] of cases) {

@@ -146,8 +146,8 @@ defines: Readonly<Record<string, number>>, fields: readonly Argument[]): Launch 
   const isWide = D % 8 === 0 && matrices.every((matrix) => isVector(matrix, bytesOf(precision)));
   return {
     source: { name: "norm.cu", text: null, defines: {
-      KIND: KINDS[kernel], FLOAT: precision === "float32" ? 1 : 0, BFLOAT: precision === "bfloat16" ? 1 : 0, D,
-      VECTOR: isWide ? 1 : 0, ...defines } },
+      KIND: KINDS[kernel], FLOAT: precision === "float32" ? 1 : 0, BFLOAT: precision === "bfloat16" ? 1 : 0,
+      D, VECTOR: isWide ? 1 : 0, ...defines } },
     kernel, grid: [Math.ceil(rows / WARPS), 1, 1], block: WARPS * 32, sharedBytes: 0, isDependent: true,
     arguments: fields,
   };
