@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import type { Context } from "../base/context.ts";
 import { messageOf, UserError } from "../base/error.ts";
 import { alpacaKeys, massiveKeys, NoKeyError } from "../market/sources/keys.ts";
+import type * as Store from "../market/store.ts";
 import { describeCuda } from "../runtime/cuda/driver/describe.ts";
 import { isNativeAvailable } from "../runtime/native/library.ts";
 import { peerPython } from "./bench/peer.ts";
@@ -96,7 +97,7 @@ function dataRootFinding(root: string): Finding {
 
 /** The store is loaded here: without its packages everything else must still be told. */
 async function datasetsFinding(root: string): Promise<Finding> {
-  let store: typeof import("../market/store.ts");
+  let store: typeof Store;
   try { store = await import("../market/store.ts"); } catch (error) {
     return { what: "datasets", state: "missing", found: messageOf(error).split("\n")[0], remedy: "npm ci" };
   }
