@@ -52,17 +52,21 @@ export function gridShapes({ B, T, F, H, L }: LstmStack, device: DeviceFacts): G
         const rounds = Math.ceil(allBlocks / blocks) * passes;
         shapes.push({ units, inputs, warps, tiles, columns, sets, slices, layers, blocks, allBlocks,
           sharedBytes: memory.bytes,
-          estimateUs: 3 + rounds * (5 + (T + layers - 1) * stepUs(units, tiles, columns, sets)) });
+          estimateUs: 3 + rounds * (4 + tiles + (T + layers - 1) * stepUs({ units, tiles, columns, sets }, memory.holdsInput)) });
       }
     }
   }
   return shapes.sort((left, right) => left.estimateUs - right.estimateUs);
 }
 
-/** A step: the exchange, and what a block multiplies and adds up (on an H200; fitted to measurements). */
-function stepUs(units: number, tiles: number, columns: number, sets: number): number {
-  const products = tiles * units * sets / 4096, gather = units * columns * sets / 4096;
-  return 0.75 + 0.25 * products + 0.1 * gather;
+/**
+ * A step on an H200, fitted to measured runs of 256 to 1024 units (within 15%): the exchange, products of held
+ * weights, weights read from shared memory, what is gathered; and what each further set adds.
+ */
+function stepUs({ units, tiles, columns, sets }: Pick<GridShape, "units" | "tiles" | "columns" | "sets">,
+  holdsInput: boolean): number {
+  const products = tiles * units / 1024, gathered = columns * units / 4096;
+  return 0.72 + 0.12 * products + (holdsInput ? 0 : 0.35) + 0.12 * gathered + (sets - 1) * (0.25 + 0.1 * products);
 }
 
 /** Dynamic shared memory of a block as GRID_SHARED of the kernel, and whether weights of inputs fit registers. */
@@ -74,10 +78,10 @@ function gridMemory(units: number, inputs: number, warps: number, tiles: number,
     bytes: 2 * sets * warps * tasks * 512 + 64 + sets * tasks * 128 + (holdsInput ? 0 : warps * tiles * most * 1024) };
 }
 
-/** Above it other kernels are better. */
-const BATCH_MAX = 96;
+/** Above it what travels between blocks would take a tenth of a GPU. */
+const BATCH_MAX = 512;
 
-/** Null: float32, "all" with an odd H, more than 96 sequences, or a stack that does not fit. */
+/** Null: float32, "all" with an odd H, more than 512 sequences, or a stack that does not fit. */
 export const planLstmGrid: LstmPlanner = (stack, device, prefix) => {
   const { B, H, precision, result } = stack;
   if (precision === "float32" || device.capability < 80 || B > BATCH_MAX) return null;

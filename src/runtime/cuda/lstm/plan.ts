@@ -1,21 +1,32 @@
 /**
- * Chooses the kernel of an LSTM stack: the first in the order that measurements justify which can do it.
+ * Chooses the kernel of an LSTM stack.
  *
- *   H <= 64            lstm-block.cu   no exchange between multiprocessors
- *   B <= 32 (or 64)    lstm-grid.cu    every layer at once, h through L2
+ *   H <= 64               lstm-block.cu   no exchange between multiprocessors
+ *   B = 1 (2), H <= 512   lstm-wave.cu    a cluster of blocks for each layer, h through its shared memory
+ *   small B, H <= 1024    lstm-grid.cu    every layer at once, h through L2
+ *   large B               lstm-tile.cu    wgmma
+ *
+ * Between the last two their models of measured times decide.
  */
 import type { DeviceFacts } from "../launch.ts";
 import type { LstmPlan, LstmPlanner, LstmStack } from "./stack.ts";
 import { planLstmBlock } from "./block.ts";
-import { planLstmGrid } from "./grid.ts";
-
-const PLANNERS: readonly LstmPlanner[] = [planLstmBlock, planLstmGrid];
+import { gridShapes, planLstmGrid } from "./grid.ts";
+import { planLstmTile, tileShapes } from "./tile.ts";
+import { planLstmWave } from "./wave.ts";
 
 /** The plan of a stack, or null where no kernel can do it: the caller then unrolls the layers' ops. */
 export function planLstmStack(stack: LstmStack, device: DeviceFacts, prefix: string): LstmPlan | null {
-  for (const planner of PLANNERS) {
+  const planners: LstmPlanner[] = [planLstmBlock, planLstmWave, ...byEstimate(stack, device)];
+  for (const planner of planners) {
     const plan = planner(stack, device, prefix);
     if (plan !== null) return plan;
   }
   return null;
+}
+
+function byEstimate(stack: LstmStack, device: DeviceFacts): LstmPlanner[] {
+  const gridUs = gridShapes(stack, device).at(0)?.estimateUs ?? Infinity;
+  const tileUs = tileShapes(stack, device).at(0)?.estimateUs ?? Infinity;
+  return gridUs <= tileUs ? [planLstmGrid, planLstmTile] : [planLstmTile, planLstmGrid];
 }
