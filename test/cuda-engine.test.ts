@@ -67,6 +67,8 @@ describe("an exported network, read back", () => {
       for (const [name, { shape, values }] of Object.entries(parameters)) {
         assert.deepEqual(found[name], { shape: [...shape], values }, `${model} ${name}`);
       }
+      // As fs.readFileSync returns them.
+      assert.deepEqual(readNetwork(Buffer.from(file.bytes), model).parameters, found);
     }
   });
 

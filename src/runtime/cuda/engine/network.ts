@@ -156,6 +156,7 @@ function floatsOf({ name, dims, dataType, rawData }: TensorProto, refuse: Refuse
   if (rawData.length !== count * width) {
     refuse(`holds ${rawData.length} bytes of ${name}, not ${count * width}`);
   }
-  const own = rawData.slice().buffer;
+  // A copy, because the file's bytes lie as they like; not `slice`, which is a view where they are a Buffer.
+  const own = new Uint8Array(rawData).buffer;
   return isHalf ? Float32Array.from(new Float16Array(own)) : new Float32Array(own);
 }
