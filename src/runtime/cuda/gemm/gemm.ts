@@ -19,7 +19,7 @@ import { ACTIVATIONS, type Matrix, type RowStatistics } from "./matrix.ts";
 import { planMatmulGemm } from "./matmul.ts";
 import { packGemm } from "./pack.ts";
 import { epilogueArguments, statisticsBuffers, weightBuffers, type Gemm, type GemmPlan } from "./product.ts";
-import { chooseTile, tileSharedBytes, type Tile } from "./tile.ts";
+import { chooseTile, tileRows, tileSharedBytes, type Tile } from "./tile.ts";
 
 export type { Gemm, GemmPlan, GemmWeights } from "./product.ts";
 
@@ -68,11 +68,11 @@ function residualMode({ epilogue: { residual } }: Gemm): number {
 function tileLaunch(gemm: Gemm, tile: Tile, device: DeviceFacts, prefix: string,
   statistics: RowStatistics | null): Launch {
   const { M, N, epilogue, normalise, isOutFloat = false } = gemm, { split, groups, down, across } = tile;
-  const isSplit = split > 1, sharers = down * across;
-  const units = Math.ceil(M / (64 * groups * down)) * Math.ceil(N / (tile.columns * across));
+  const isSplit = split > 1, sharers = down * across, rows = tileRows(tile);
+  const units = Math.ceil(M / (rows * down)) * Math.ceil(N / (tile.columns * across));
   const clusters = Math.min(units, Math.floor(device.multiprocessors * tile.blocks / sharers));
-  const shape: Record<string, number> =
-    isSplit ? { SPLIT: split } : { GROUPS: groups, DOWN: down, ACROSS: across };
+  const shape: Record<string, number> = isSplit ? { SPLIT: split }
+    : { GROUPS: groups, ALTERNATE: tile.isAlternate === true ? 1 : 0, DOWN: down, ACROSS: across };
   return {
     source: { name: isSplit ? "gemm-split.cu" : "gemm.cu", text: null, defines: {
       ...shape, COLUMNS: tile.columns, STAGES: tile.stages, BLOCKS: tile.blocks,
@@ -107,7 +107,7 @@ function tileArguments(gemm: Gemm, tile: Tile, prefix: string, statistics: RowSt
   const hasBias = epilogue.hasBias || gemm.normalise !== undefined;
   const names = { bias: hasBias ? `${prefix}.bias` : undefined, sums: `${prefix}.sums` };
   const weight: Matrix = { buffer: `${prefix}.w`, stride: Math.ceil(K / 8) * 8 };
-  const maps = [mapOf(a, [K, M], [64, 64 * tile.groups / tile.across], precision),
+  const maps = [mapOf(a, [K, M], [64, tileRows(tile) / tile.across], precision),
     mapOf(weight, [K, N], [64, tile.columns / tile.down], precision)];
   if (tile.split === 1 && !isOutFloat) maps.push(mapOf(out, [N, M], [64, 64], precision));
   if (tile.split === 1 && residualMode(gemm) === 1) maps.push(mapOf(residual!, [N, M], [64, 64], precision));

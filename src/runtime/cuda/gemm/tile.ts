@@ -9,8 +9,10 @@ import type { DeviceFacts } from "../launch.ts";
 import type { Gemm } from "./product.ts";
 
 export interface Tile {
-  /** Warpgroups of consumers, 64 rows each. */
+  /** Warpgroups of consumers. They share a tile, 64 rows each, */
   readonly groups: 1 | 2;
+  /** or take turns with tiles of 128 rows each: one multiplies while the other finishes. */
+  readonly isAlternate?: true;
   readonly columns: 16 | 32 | 64 | 128 | 192 | 256;
   /** Blocks of a cluster that divide K; above 1 with one group and nothing shared. */
   readonly split: 1 | 2 | 4 | 8;
@@ -26,7 +28,8 @@ export interface Tile {
   readonly blocks: 1 | 2 | 3;
 }
 
-const slotBytes = ({ groups, columns }: Tile): number => groups * 8192 + columns * 128;
+export const tileRows = ({ groups, isAlternate }: Tile): number => (isAlternate === true ? 128 : groups * 64);
+const slotBytes = (tile: Tile): number => (tileRows(tile) + tile.columns) * 128;
 
 /** Ring, barriers, then per-column values or partial sums, as gemm.cu lays them out. */
 export function tileSharedBytes(tile: Tile): number {

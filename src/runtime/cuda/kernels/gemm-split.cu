@@ -7,6 +7,7 @@
 //             sums of rows r * 64 / SPLIT and on, four columns per thread, and finishes them
 #define SHARERS 1
 #define GROUPS 1
+#define ALTERNATE 0
 #include "gemm.cuh"
 
 #define OWN_ROWS (64 / SPLIT)
@@ -73,14 +74,15 @@ KERNEL_RESIDENT(160, BLOCKS, gemm_split, Arguments) {
     if (is_inside) residuals[pass] = *(const uint2*)(a.residual_rows + (residual_at(a, r) + column + c) * 2);
 #endif
   }
-  float sums[COLUMNS / 2];
+  float halves[1][COLUMNS / 2];
+  const float (&sums)[COLUMNS / 2] = halves[0];
   for (u32 k = 0; k < count; k++) {
-    multiply(sums, ring, k, 0, k == 0);
+    multiply(halves, ring, k, 0, k == 0);
     wgmma_wait<1>();
     if (k > 0) release(ring, k - 1);
   }
   wgmma_wait<0>();
-  wgmma_hold(sums);
+  wgmma_hold(halves[0]);
 
   const u32 partials = ring.slots + STAGES * SLOT_BYTES + 256;
   UNROLL for (int j = 0; j < COLUMNS / 8; j++) UNROLL for (int half = 0; half < 2; half++)

@@ -1,10 +1,11 @@
 // out (M, N) = epilogue(a (M, K) w (N, K)^T) on Hopper's tensor cores, for weights packed K-major.
 //
-//   grid      as many blocks as run at once; each walks over tiles of ROWS = GROUPS * 64 rows and COLUMNS columns
+//   grid      as many blocks as run at once; each walks over tiles of ROWS rows and COLUMNS columns
 //   cluster   DOWN x ACROSS neighbouring tiles: w's slice is shared by the tiles below one another, a's by those side
 //             by side. Each block asks for its part and the copy engine delivers it to all who share it, because the
 //             way out of L2 is what limits a product of this size.
-//   block     GROUPS warpgroups of consumers (64 rows each), then one warp that keeps the ring (gemm.cuh) filled
+//   block     GROUPS warpgroups of consumers, then one warp that keeps the ring (gemm.cuh) filled. The groups share a
+//             tile; or they ALTERNATE, one multiplying its tile while the other finishes its own
 //
 //             producer   w w w w | prior kernel ended | a a a a   (w a) as slots fall empty ... the next tile's (w a)
 //             consumers                                 4 wgmma per slot, one slot behind in releasing | epilogue
@@ -21,7 +22,7 @@
 // Tiles of 64 columns of the result, ROWS x 128 bytes each.
 #define PANELS_PER_SLOT (SLOT_BYTES / A_BYTES)
 #define PANELS ((COLUMNS + 63) / 64)
-#define OUT_ITEMS ((PANELS + PANELS_PER_SLOT - 1) / PANELS_PER_SLOT)
+#define OUT_ITEMS (OUT_FLOAT ? 0 : (PANELS + PANELS_PER_SLOT - 1) / PANELS_PER_SLOT)
 #define COLUMN_VALUES (STAGES * SLOT_BYTES + 256)   // bias and column sums, per group
 #define VALUES ((COLUMNS + 127) / 128)
 
@@ -57,9 +58,9 @@ DEVICE void prepare_result(const Arguments& a, const Ring& ring, u32 item, u32 r
 #if RESIDUAL == 1
     const u32 first = i * PANELS_PER_SLOT, end = first + PANELS_PER_SLOT < PANELS ? first + PANELS_PER_SLOT : PANELS;
     barrier_expect(full_at(ring, item + i), (end - first) * A_BYTES);
-    for (u32 p = first; p < end; p++) for (u32 group = 0; group < GROUPS; group++)
-      tile_load(slot_at(ring, item + i) + (p - first) * A_BYTES + group * 8192, map_of(a.residual), column + p * 64,
-                row + group * 64, full_at(ring, item + i));
+    for (u32 p = first; p < end; p++) for (u32 r = 0; r < ROWS; r += 64)
+      tile_load(slot_at(ring, item + i) + (p - first) * A_BYTES + r * 128, map_of(a.residual), column + p * 64, row + r,
+                full_at(ring, item + i));
 #else
     barrier_arrive(full_at(ring, item + i));
 #endif
@@ -97,7 +98,7 @@ DEVICE void produce(const Arguments& a, const Ring& ring, u32 count) {
 struct Extras {
   float bias[VALUES], column_sums[VALUES];
 #if NORMALISED
-  RowParts<4> rows[2];
+  RowParts<4> rows[HALVES][2];
 #endif
 };
 DEVICE void ask_extras(Extras& extras, const Arguments& a, u32 own_row, u32 column) {
@@ -108,13 +109,15 @@ DEVICE void ask_extras(Extras& extras, const Arguments& a, u32 own_row, u32 colu
     extras.column_sums[v] = NORMALISED && is_inside ? a.column_sums[column + c] : 0.f;
   }
 #if NORMALISED
-  UNROLL for (int half = 0; half < 2; half++)
-    extras.rows[half].ask(statistics_of(a), own_row + 8 * half < a.M ? own_row + 8 * half : a.M - 1);
+  UNROLL for (int half = 0; half < HALVES; half++) UNROLL for (int i = 0; i < 2; i++) {
+    const u32 row = own_row + half * 64 + i * 8;
+    extras.rows[half][i].ask(statistics_of(a), row < a.M ? row : a.M - 1);
+  }
 #endif
 }
 
 // Everything but the residual, in place.
-DEVICE void finish_all(float (&sums)[COLUMNS / 2], const Extras& extras, const Arguments& a, u32 group) {
+DEVICE void finish_all(float (&sums)[HALVES][COLUMNS / 2], const Extras& extras, const Arguments& a, u32 group) {
   float* values = (float*)(shared_pointer() + COLUMN_VALUES) + group * 2 * COLUMNS;
 #if OUT_FLOAT
   named_barrier(2 + group, 128);   // the values of the tile before have been read
@@ -123,23 +126,25 @@ DEVICE void finish_all(float (&sums)[COLUMNS / 2], const Extras& extras, const A
     const u32 c = threadIdx.x % 128 + v * 128;
     if (c < COLUMNS) { values[c] = extras.bias[v]; values[COLUMNS + c] = extras.column_sums[v]; }
   }
-  Norm norms[2] = {};
-#if NORMALISED
-  UNROLL for (int half = 0; half < 2; half++) {
-    const RowScale scale = extras.rows[half].join(statistics_of(a));
-    norms[half] = { scale.rstd, -scale.rstd * scale.mean };
-  }
-#endif
   named_barrier(2 + group, 128);
-  UNROLL for (int j = 0; j < COLUMNS / 8; j++) {
-    const u32 c = 8 * j + lane_of() % 4 * 2;
-    const float2 bias = *(const float2*)(values + c);
-    float2 column_sum = make_float2(0.f, 0.f);
-    if (NORMALISED) column_sum = *(const float2*)(values + COLUMNS + c);
-    UNROLL for (int half = 0; half < 2; half++) {
-      float& x = sums[4 * j + 2 * half]; float& y = sums[4 * j + 2 * half + 1];
-      x = finish(a, x, norms[half], column_sum.x, bias.x);
-      y = finish(a, y, norms[half], column_sum.y, bias.y);
+  UNROLL for (int half = 0; half < HALVES; half++) {
+    Norm norms[2] = {};
+#if NORMALISED
+    UNROLL for (int i = 0; i < 2; i++) {
+      const RowScale scale = extras.rows[half][i].join(statistics_of(a));
+      norms[i] = { scale.rstd, -scale.rstd * scale.mean };
+    }
+#endif
+    UNROLL for (int j = 0; j < COLUMNS / 8; j++) {
+      const u32 c = 8 * j + lane_of() % 4 * 2;
+      const float2 bias = *(const float2*)(values + c);
+      float2 column_sum = make_float2(0.f, 0.f);
+      if (NORMALISED) column_sum = *(const float2*)(values + COLUMNS + c);
+      UNROLL for (int i = 0; i < 2; i++) {
+        float& x = sums[half][4 * j + 2 * i]; float& y = sums[half][4 * j + 2 * i + 1];
+        x = finish(a, x, norms[i], column_sum.x, bias.x);
+        y = finish(a, y, norms[i], column_sum.y, bias.y);
+      }
     }
   }
 }
@@ -182,10 +187,10 @@ DEVICE void store_floats(const Arguments& a, const float (&sums)[COLUMNS / 2], u
 DEVICE u32 panel_at(const Ring& ring, u32 item, u32 p) {
   return slot_at(ring, item + p / PANELS_PER_SLOT) + p % PANELS_PER_SLOT * A_BYTES;
 }
-DEVICE void store_tile(const Arguments& a, const Ring& ring, float (&sums)[COLUMNS / 2], u32 item, u32 group,
-                       u32 own_row, u32 row, u32 column) {
-  UNROLL for (int i = 0; i < OUT_ITEMS; i++) wait_full(ring, item + i);
-  const u32 quad = lane_of() / 4, within = (threadIdx.x / 32 * 16 + quad) * 128 + lane_of() % 4 * 4;
+// 64 rows of a warpgroup, from first_row of the tile on, into the result's slots.
+DEVICE void place_rows(const Arguments& a, const Ring& ring, float (&sums)[COLUMNS / 2], u32 item, u32 first_row,
+                       u32 own_row, u32 column) {
+  const u32 quad = lane_of() / 4, within = (first_row + warp_of() % 4 * 16 + quad) * 128 + lane_of() % 4 * 4;
   UNROLL for (int p = 0; p < PANELS; p++) {
     const u32 panel = panel_at(ring, item, p) + within;
 #if RESIDUAL
@@ -206,11 +211,18 @@ DEVICE void store_tile(const Arguments& a, const Ring& ring, float (&sums)[COLUM
     UNROLL for (int i = 0; i < 16; i++)
       store_shared(panel + i % 2 * 1024 + ((i / 2) ^ quad) * 16, pack2(sums[p * 32 + i * 2], sums[p * 32 + i * 2 + 1]));
   }
+}
+DEVICE void store_tile(const Arguments& a, const Ring& ring, float (&sums)[HALVES][COLUMNS / 2], u32 item, u32 group,
+                       u32 first_row, u32 own_row, u32 row, u32 column) {
+  UNROLL for (int i = 0; i < OUT_ITEMS; i++) wait_full(ring, item + i);
+  UNROLL for (int half = 0; half < HALVES; half++)
+    place_rows(a, ring, sums[half], item, first_row + half * 64, own_row + half * 64, column);
   fence_async_shared();
   named_barrier(2 + group, 128);
   if (threadIdx.x % 128 == 0) {
-    for (u32 p = 0; p < PANELS; p++)
-      tile_store(map_of(a.out), panel_at(ring, item, p) + group * 8192, column + p * 64, row + group * 64);
+    for (u32 half = 0; half < HALVES; half++) for (u32 p = 0; p < PANELS; p++)
+      tile_store(map_of(a.out), panel_at(ring, item, p) + (first_row + half * 64) * 128, column + p * 64,
+                 row + first_row + half * 64);
     bulk_commit();
   }
 }
@@ -224,42 +236,48 @@ DEVICE void release_result(const Ring& ring, u32 item) {
 
 DEVICE void consume(const Arguments& a, const Ring& ring, u32 count) {
   Walk walk = walk_of(a);
-  const u32 group = threadIdx.x / 128;
+  const u32 group = threadIdx.x / 128, first_row = ALTERNATE ? 0 : group * 64;
   u32 item = 0;
-  for (bool is_first = true; walk.unit < walk.units; walk.unit += walk.clusters, is_first = false) {
-    const u32 row = row_of(walk), column = column_of(walk), own_row = row + threadIdx.x / 32 * 16 + lane_of() / 4;
+  for (u32 turn = 0; walk.unit < walk.units; walk.unit += walk.clusters, turn++) {
+    if (ALTERNATE && turn % GROUPS != group) { item += count + OUT_ITEMS; continue; }
+    const u32 row = row_of(walk), column = column_of(walk);
+    const u32 own_row = row + first_row + warp_of() % 4 * 16 + lane_of() / 4;
     Extras extras;
     ask_extras(extras, a, own_row, column);
-    float sums[COLUMNS / 2];
-    multiply(sums, ring, item, group, true);
-#if !OUT_FLOAT
-    if (!is_first) release_result(ring, item - OUT_ITEMS);
+    float sums[HALVES][COLUMNS / 2];
+    multiply(sums, ring, item, first_row, true);
+#if !OUT_FLOAT && !ALTERNATE
+    if (turn > 0) release_result(ring, item - OUT_ITEMS);
 #endif
     for (u32 k = 1; k < count; k++) {
 #if BLOCKS > 1
       wgmma_wait<0>();   // another block keeps the tensor cores busy; an early release keeps more copies in flight
       release(ring, item + k - 1);
 #endif
-      multiply(sums, ring, item + k, group, false);
+      multiply(sums, ring, item + k, first_row, false);
 #if BLOCKS == 1
       wgmma_wait<1>();
       release(ring, item + k - 1);
 #endif
     }
     wgmma_wait<0>();
-    wgmma_hold(sums);
+    UNROLL for (int half = 0; half < HALVES; half++) wgmma_hold(sums[half]);
     item += count;
     release(ring, item - 1);
     finish_all(sums, extras, a, group);
 #if OUT_FLOAT
-    store_floats(a, sums, own_row, column);
+    UNROLL for (int half = 0; half < HALVES; half++) store_floats(a, sums[half], own_row + half * 64, column);
 #else
-    store_tile(a, ring, sums, item, group, own_row, row, column);
-    item += OUT_ITEMS;
+    store_tile(a, ring, sums, item, group, first_row, own_row, row, column);
 #endif
 #if STATISTICS
-    write_statistics(a, sums, own_row, column / COLUMNS);
+    UNROLL for (int half = 0; half < HALVES; half++)
+      write_statistics(a, sums[half], own_row + half * 64, column / COLUMNS);
 #endif
+#if !OUT_FLOAT && ALTERNATE
+    release_result(ring, item);   // the other group waits for this slot, and it is not this group's turn
+#endif
+    item += OUT_ITEMS;
   }
   if (threadIdx.x % 128 == 0) bulk_wait<0>();
 }
@@ -270,7 +288,7 @@ KERNEL_RESIDENT(CONSUMERS + 32, BLOCKS, gemm, Arguments) {
   if (threadIdx.x == CONSUMERS) {
     for (u32 k = 0; k < STAGES; k++) {
       barrier_init(ring.full + k * 8, 1);
-      barrier_init(ring.empty + k * 8, CONSUMERS / 32 * SHARERS);
+      barrier_init(ring.empty + k * 8, (ALTERNATE ? 4 : CONSUMERS / 32) * SHARERS);
     }
     barrier_init_fence();
   }

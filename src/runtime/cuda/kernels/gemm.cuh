@@ -8,7 +8,14 @@
 #include "wgmma.cuh"
 #include "epilogue.cuh"
 
+// Warpgroups share a tile, 64 rows each; or (ALTERNATE) take turns, each with a tile of two times 64 rows.
+#if ALTERNATE
+#define ROWS 128
+#define HALVES 2
+#else
 #define ROWS (GROUPS * 64)
+#define HALVES 1
+#endif
 #define A_BYTES (ROWS * 128)
 #define SLOT_BYTES (A_BYTES + COLUMNS * 128)
 #define CONSUMERS (GROUPS * 128)
@@ -60,14 +67,14 @@ DEVICE void release(const Ring& ring, u32 item) {
 #endif
 }
 
-// Starts the products of one item for a warpgroup's 64 rows and all columns.
-DEVICE void multiply(float (&sums)[COLUMNS / 2], const Ring& ring, u32 item, u32 group, bool is_first) {
+// Starts the products of one item for a warpgroup's rows, from `first_row` of the tile on, and all columns.
+DEVICE void multiply(float (&sums)[HALVES][COLUMNS / 2], const Ring& ring, u32 item, u32 first_row, bool is_first) {
   wait_full(ring, item);
   wgmma_fence();
-  const u64 rows = tile_swizzled(slot_at(ring, item) + group * 8192);
+  const u64 rows = tile_swizzled(slot_at(ring, item) + first_row * 128);
   const u64 columns = tile_swizzled(slot_at(ring, item) + A_BYTES);
-  UNROLL for (int step = 0; step < 4; step++)
-    WGMMA(sums, rows + 2 * step, columns + 2 * step, !is_first || step > 0);
+  UNROLL for (int step = 0; step < 4; step++) UNROLL for (int half = 0; half < HALVES; half++)
+    WGMMA(sums[half], rows + half * 512 + 2 * step, columns + 2 * step, !is_first || step > 0);
   wgmma_commit();
 }
 
