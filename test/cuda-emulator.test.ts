@@ -211,6 +211,23 @@ describe("the emulated GPU", { skip }, () => {
     });
   }
 
+  for (const waits of [true, false]) {
+    test(`in a graph a dependent kernel that ${waits ? "waits" : "does not wait"} sees ${waits ? "this" : "the last"} replay's word`, () => {
+      const writer = launch(`struct A { u32* word; u32* out; };
+        KERNEL(32, kernel, A) { let_dependents_start(); a.word[0] += 1; }`, [at("word"), at("out")], { grid: [1, 1, 1] });
+      const reader = launch(`struct A { u32* word; u32* out; };
+        KERNEL(1, kernel, A) { ${waits ? "wait_for_prior_kernel();" : ""} a.out[0] = a.word[0]; }`, [at("word"), at("out")],
+      { block: 1, isDependent: true });
+      using stream = gpu().stream();
+      using bound = gpu().bind({ name: "pair", buffers: [output("word", 4, 0), output("out", 4)],
+        launches: [{ ...writer, block: 1 }, reader] });
+      using graph = bound.capture(stream);
+      graph.launch(stream);
+      graph.launch(stream);
+      assert.deepEqual([...words(bound.read("word")), ...words(bound.read("out"))], [2, waits ? 2 : 1]);
+    });
+  }
+
   test("what a copy brings is not there before it is waited for, and a product not before its wait", () => {
     const early = launch(`struct A { const u8* x; u32* out; };
       KERNEL(128, kernel, A) {

@@ -16,6 +16,7 @@
 #include <elf.h>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <sys/mman.h>
@@ -33,7 +34,9 @@ struct Function {
   u32 threads, bytes, shared_max = 48 << 10;
   bool is_portable = true;
 };
-typedef std::function<int()> Work;
+// A kernel keeps its arguments; whatever else is an action.
+struct Kernel { emulator::Launch launch; std::shared_ptr<void> arguments; bool is_dependent; };
+struct Work { std::function<void()> act; std::shared_ptr<Kernel> kernel; };
 struct Graph { std::vector<Work> nodes; };
 struct Stream { Graph* capture = nullptr; bool is_invalid = false; };
 struct Event { u64 at = 0; };
@@ -162,7 +165,13 @@ API cuModuleLoadData(Module** module, const void* image) {
   *module = new Module{library, file};
   return OK;
 }
-API cuModuleUnload(Module* module) { dlclose(module->library); close(module->file); delete module; return OK; }
+API cuModuleUnload(Module* module) {
+  emulator::forget_kernels();
+  dlclose(module->library);
+  close(module->file);
+  delete module;
+  return OK;
+}
 API cuModuleGetFunction(Function** function, Module* module, const char* name) {
   READY;
   const auto find = [&](const std::string& symbol) { return dlsym(module->library, symbol.c_str()); };
@@ -225,7 +234,7 @@ API cuOccupancyMaxActiveClusters(int* clusters, Function* function, const Config
   return OK;
 }
 
-static int run(const emulator::Launch& launch) {
+static void run(const emulator::Launch& launch) {
   const std::string fault = asked("EMULATOR_FAULT");
   const bool traps = fault.rfind("trap-after=", 0) == 0 && device.launches >= atoi(fault.c_str() + 11);
   device.launches++;
@@ -234,15 +243,27 @@ static int run(const emulator::Launch& launch) {
     device.why = trouble;
     device.sticky = device.why.rfind("illegal address", 0) == 0 ? ILLEGAL_ADDRESS : LAUNCH_FAILED;
   }
-  return OK;                       // as on a GPU, it is the next call that says so
 }
-static int enqueue(void* handle, Work work) {
+// Kernels that depend on the one before overlap it; as on a GPU, it is the next call that says what went wrong.
+static void perform(const std::vector<Work>& list) {
+  for (size_t k = 0; k < list.size() && device.sticky == OK; k++) {
+    if (list[k].kernel == nullptr) { list[k].act(); continue; }
+    std::vector<emulator::Launch> chain = {list[k].kernel->launch};
+    const bool overlaps = asked("EMULATOR_FAULT").empty();
+    for (; overlaps && k + 1 < list.size() && list[k + 1].kernel && list[k + 1].kernel->is_dependent; k++)
+      chain.push_back(list[k + 1].kernel->launch);
+    for (size_t j = 1; j < chain.size(); j++) chain[j].prior = &chain[j - 1];
+    run(chain.back());
+  }
+}
+static int enqueue(void* handle, const Work& work) {
   if (handle != nullptr && device.streams.count(handle) == 0) return INVALID_HANDLE;
   Stream* stream = handle == nullptr ? nullptr : device.streams[handle];
-  if (stream == nullptr || stream->capture == nullptr) return work();
-  stream->capture->nodes.push_back(work);
+  if (stream == nullptr || stream->capture == nullptr) perform({work});
+  else stream->capture->nodes.push_back(work);
   return OK;
 }
+static int enqueue(void* handle, std::function<void()> act) { return enqueue(handle, Work{std::move(act), nullptr}); }
 static int synchronised(void* handle) {
   const auto found = device.streams.find(handle);
   if (found == device.streams.end()) return handle == nullptr ? OK : INVALID_HANDLE;
@@ -253,10 +274,11 @@ static int synchronised(void* handle) {
 
 API cuLaunchKernelEx(const Config* config, Function* function, void** parameters, void**) {
   READY;
-  bool is_cooperative = false;
+  bool is_cooperative = false, is_dependent = false;
   for (u32 k = 0; k < config->count; k++) {
     const Attribute& attribute = config->attributes[k];
     if (attribute.id == 2) is_cooperative = attribute.flag != 0;
+    if (attribute.id == 6) is_dependent = attribute.flag != 0;
     if (attribute.id == 4 && (attribute.cluster[1] != 1 || attribute.cluster[2] != 1)) return INVALID_CLUSTER;
     if (attribute.id == 4 && !has_clusters()) return INVALID_CLUSTER;
   }
@@ -270,18 +292,12 @@ API cuLaunchKernelEx(const Config* config, Function* function, void** parameters
   const u32 resident = cluster > 1 ? (u32)clusters_at_once(cluster) * cluster * each : (u32)multiprocessors() * each;
   if (is_cooperative && blocks > resident) return COOPERATIVE_TOO_LARGE;
   // Arguments are taken now: their memory may be reused before the work is done. Tensor maps want 64-byte alignment.
-  std::vector<u8> bytes(function->bytes);
-  if (!bytes.empty()) memcpy(bytes.data(), parameters[0], bytes.size());
-  emulator::Launch launch{function->kernel, nullptr, {config->grid[0], config->grid[1], config->grid[2]},
-    {config->block[0], config->block[1], config->block[2]}, config->shared_bytes, cluster, is_cooperative, resident};
-  return enqueue(config->stream, [launch, bytes]() mutable {
-    void* arguments = aligned_alloc(64, (bytes.size() + 64) / 64 * 64);
-    memcpy(arguments, bytes.data(), bytes.size());
-    launch.arguments = arguments;
-    const int result = run(launch);
-    free(arguments);
-    return result;
-  });
+  const std::shared_ptr<void> arguments(aligned_alloc(64, (function->bytes + 64) / 64 * 64), free);
+  if (function->bytes > 0) memcpy(arguments.get(), parameters[0], function->bytes);
+  const emulator::Launch launch{function->kernel, arguments.get(), {config->grid[0], config->grid[1], config->grid[2]},
+    {config->block[0], config->block[1], config->block[2]}, config->shared_bytes, cluster, is_cooperative,
+    resident, nullptr};
+  return enqueue(config->stream, Work{nullptr, std::make_shared<Kernel>(Kernel{launch, arguments, is_dependent})});
 }
 API cuLaunchKernel(Function* function, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, u32 bz, u32 shared_bytes, void* stream,
     void** parameters, void** extra) {
@@ -333,7 +349,7 @@ API cuMemHostGetDevicePointer_v2(u64* address, u64 pointer, u32) {
   READY; *address = pointer; return is_ours(pointer, 1) ? OK : INVALID_VALUE;
 }
 static int copy(void* to, const void* from, size_t bytes, void* stream) {
-  return enqueue(stream, [=] { memmove(to, from, bytes); return OK; });
+  return enqueue(stream, [=] { memmove(to, from, bytes); });
 }
 API cuMemcpyHtoDAsync_v2(u64 to, const void* from, size_t bytes, void* stream) {
   READY; return is_ours(to, bytes) ? copy((void*)to, from, bytes, stream) : INVALID_VALUE;
@@ -348,7 +364,7 @@ API cuMemcpyDtoDAsync_v2(u64 to, u64 from, size_t bytes, void* stream) {
 API cuMemsetD8Async(u64 to, u8 value, size_t bytes, void* stream) {
   READY;
   if (!is_ours(to, bytes)) return INVALID_VALUE;
-  return enqueue(stream, [=] { memset((void*)to, value, bytes); return OK; });
+  return enqueue(stream, [=] { memset((void*)to, value, bytes); });
 }
 API cuTensorMapEncodeTiled(emulator::TileMap* map, int type, u32 rank, u64 address, const u64* sizes,
     const u64* strides, const u32* box, const u32* steps, int interleave, int swizzle, int, int) {
@@ -384,7 +400,7 @@ API cuStreamWaitEvent(void*, Event*, u32) { READY; return OK; }
 API cuEventCreate(Event** event, u32) { READY; *event = new Event; return OK; }
 API cuEventDestroy_v2(Event* event) { delete event; return OK; }
 API cuEventRecord(Event* event, void* stream) {
-  READY; return enqueue(stream, [=] { event->at = emulator::nanoseconds(); return OK; });
+  READY; return enqueue(stream, [=] { event->at = emulator::nanoseconds(); });
 }
 API cuEventQuery(Event*) { READY; return OK; }
 API cuEventSynchronize(Event*) { READY; return OK; }
@@ -419,8 +435,5 @@ API cuGraphExecDestroy(Graph* graph) { delete graph; return OK; }
 API cuGraphUpload(Graph*, void*) { READY; return OK; }
 API cuGraphLaunch(Graph* graph, void* stream) {
   READY;
-  return enqueue(stream, [graph] {
-    for (const Work& work : graph->nodes) { if (device.sticky != OK) break; work(); }
-    return OK;
-  });
+  return enqueue(stream, [graph] { perform(graph->nodes); });
 }

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <ctime>
 #include <deque>
+#include <set>
 #include <string>
 #include <sys/mman.h>
 #include <vector>
@@ -606,14 +607,32 @@ static void deliver() {
   });
 }
 
+// Before what it depends on, where that lets it: kernels that were seen to let dependents start.
+static std::set<void (*)(const void*)> triggers;
+static u32* prior_done;
+void forget_kernels() { triggers.clear(); }
+void let_dependents_start() { triggers.insert(running->kernel); }
+void wait_for_prior_kernel() { wait_change(prior_done, 0); }
+static void run(const Launch& launch);
+static void run_prior(const Launch& launch, u32& done) {
+  std::vector<Message> own;
+  own.swap(messages);
+  run(*launch.prior);
+  own.swap(messages);
+  running = &launch; prior_done = &done;
+  done = 1; progress++;
+}
+
 static void run(const Launch& launch) {
   const u32 blocks = launch.grid.x * launch.grid.y * launch.grid.z;
   const u32 resident = launch.is_cooperative ? blocks : launch.resident != 0 ? launch.resident : 132;
-  u32 window = launch.is_cooperative ? blocks : launch.cluster, started = 0, idle = 0;
-  static std::vector<Cluster*> live;
-  live.clear();
-  while (started < blocks || !live.empty()) {
-    while (started < blocks && live.size() * launch.cluster + launch.cluster <= window) {
+  u32 done = launch.prior == nullptr, started = 0, idle = 0;
+  if (!done && triggers.count(launch.prior->kernel) == 0) run_prior(launch, done);
+  running = &launch; prior_done = &done;
+  u32 window = launch.is_cooperative ? blocks : done ? launch.cluster : resident;
+  std::vector<Cluster*> live;
+  while (trouble.empty() && (started < blocks || !live.empty())) {
+    while (started < blocks && (live.size() + 1) * launch.cluster <= window) {
       Cluster* cluster = new Cluster{};
       live.push_back(cluster);
       for (u32 rank = 0; rank < launch.cluster; rank++) new_block(launch, started++, cluster, rank);
@@ -625,13 +644,13 @@ static void run(const Launch& launch) {
       });
     });
     deliver();
-    if (!trouble.empty()) { for (Cluster* cluster : live) free_cluster(cluster); return; }
     for (size_t k = live.size(); k-- > 0;) {
       u32 alive = 0;
       for (Block* block : live[k]->blocks) alive += block->alive;
       if (alive == 0) { free_cluster(live[k]); live.erase(live.begin() + (long)k); }
     }
     idle = progress == before ? idle + 1 : 0;
+    if (idle > 0 && !done && trouble.empty()) run_prior(launch, done);
     // Nobody moves: on a GPU more blocks might run beside these; where there is no room, nobody ever will.
     if (idle >= IDLE_TO_GROW && started < blocks && window + launch.cluster <= resident) {
       window += launch.cluster;
@@ -639,13 +658,14 @@ static void run(const Launch& launch) {
     }
     if (idle >= IDLE_TO_GIVE_UP) trouble = "deadlock: every thread waits, and nothing is under way";
   }
+  for (Cluster* cluster : live) free_cluster(cluster);
+  if (!done && trouble.empty()) run_prior(launch, done);
 }
 
 static void on_signal(int signal) { siglongjmp(outside, signal); }
 const char* launch(const Launch& given) {
   Launch launch = given;
   if (launch.cluster == 0) launch.cluster = 1;
-  running = &launch;
   const char* order = getenv("EMULATOR_ORDER");
   is_backwards = order != nullptr && strcmp(order, "backwards") == 0;
   trouble.clear(); messages.clear();

@@ -33,9 +33,14 @@ struct Launch {
   u32 cluster;          // blocks of a cluster, 1: none
   bool is_cooperative;  // all blocks live at once from the start
   u32 resident;         // most blocks that live at once; 0: 132
+  // The launch before a dependent one, which is not run on its own: where it lets dependents start, it runs as late as
+  // they may see it, when this one's threads wait for it.
+  const Launch* prior;
 };
 // Runs a launch to its end. Null, or what went wrong.
 const char* launch(const Launch&);
+// Kernels are about to be unloaded.
+void forget_kernels();
 
 [[noreturn]] void fault(const char* why);
 // A poll that found nothing new: let others run.
@@ -51,6 +56,8 @@ void meet(u32 mask, Perform perform, void* brought);
 void block_barrier(u32 id, u32 count, bool waits);
 void cluster_arrive();
 void cluster_wait();
+void let_dependents_start();
+void wait_for_prior_kernel();
 // Host address of `bytes` at a shared-window address, of another block of the cluster where it is mapped there.
 u8* shared_at(u32 address, u32 bytes);
 u32 map_shared(u32 address, u32 rank);

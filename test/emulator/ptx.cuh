@@ -119,9 +119,8 @@ DEVICE void store_release_system(u32* p, u32 x) { emulator::write_global(p, x); 
 DEVICE void add_release_system(u32* p, u32 x) { emulator::write_global(p, *p + x); }
 DEVICE u32 add_ordered_system(u32* p, u32 x) { return atomicAdd(p, x); }
 
-// --- launches run one after the other here
-DEVICE void let_dependents_start() {}
-DEVICE void wait_for_prior_kernel() {}
+DEVICE void let_dependents_start() { emulator::let_dependents_start(); }
+DEVICE void wait_for_prior_kernel() { emulator::wait_for_prior_kernel(); }
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 // --- mbarriers
