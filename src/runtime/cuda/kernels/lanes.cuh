@@ -14,7 +14,7 @@ DEVICE void put(float* to, float x) { *to = x; }
 DEVICE void put(Half* to, float x) { to->bits = to_half(x); }
 DEVICE void put(Bfloat* to, float x) { to->bits = to_bfloat(x); }
 
-// Neighbouring elements of one thread: loaded and stored in one or two accesses. The address is a multiple of their size.
+// Neighbouring elements of one thread, loaded and stored in one access: the address is a multiple of their size.
 template <int N> struct Lanes { float at[N]; };
 DEVICE Lanes<4> load_lanes(const float* from) {
   const float4 v = *(const float4*)from;

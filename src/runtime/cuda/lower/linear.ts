@@ -39,17 +39,17 @@ const SMALL = 2 ** 22, SMALL_WEIGHT = 2 ** 16;
 export function findLinears(pattern: Pattern): void {
   const made = new Map<Tensor, LinearAnchor>();
   for (const node of pattern.order) {
-    const linear = linearAt(node, pattern, (tensor) => made.has(tensor));
+    const linear = linearAt(node, pattern, (x) => made.get(unshaped(x))?.canMeasure(x) === true);
     if (linear === null || pattern.anchors.has(linear.out)) continue;
-    const anchor = new LinearAnchor(linear, pattern, linear.norm === null ? null
-      : made.get(unshaped(linear.x)) ?? null);
+    const source = linear.norm === null ? null : made.get(unshaped(linear.x))!;
+    const anchor = new LinearAnchor(linear, pattern, source);
     pattern.anchors.set(linear.out, anchor);
     made.set(linear.out, anchor);
   }
 }
 
-/** `isMade`: whether such a product writes a tensor, so that it may write its rows' statistics as well. */
-function linearAt(node: Node, pattern: Pattern, isMade: (tensor: Tensor) => boolean): Linear | null {
+/** `isMeasured`: whether a product writes a tensor and can write its rows' statistics as well. */
+function linearAt(node: Node, pattern: Pattern, isMeasured: (x: Tensor) => boolean): Linear | null {
   if (!isOp(node, "linear") && !isOp(node, "matmul")) return null;
   const [given, w] = node.inputs, bias = node.op === "linear" ? node.inputs[2] : null;
   const { constants } = pattern;
@@ -57,24 +57,27 @@ function linearAt(node: Node, pattern: Pattern, isMade: (tensor: Tensor) => bool
   if (w.shape.length !== 2 || !constants.isStatic(w) || constants.isStatic(given)) return null;
   if (bias !== null && !constants.isStatic(bias)) return null;
   if (!isLarge(w, given)) return null;
-  const norm = normOf(given, pattern, isMade);
+  const norm = normOf(given, pattern, isMeasured);
   return { x: norm?.x ?? given, w, bias, norm: norm?.norm ?? null, ...chainAfter(node.outputs[0], pattern) };
 }
 
+interface Normed { readonly x: Tensor; readonly norm: NonNullable<Linear["norm"]> }
+
 /** The norm of a product's input, if products are all that reads it. */
-function normOf(given: Tensor, pattern: Pattern,
-  isMade: (tensor: Tensor) => boolean): { x: Tensor; norm: NonNullable<Linear["norm"]> } | null {
-  const { node } = unshaped(given);
+function normOf(given: Tensor, pattern: Pattern, isMeasured: (x: Tensor) => boolean): Normed | null {
+  const { node } = unshaped(given), { constants } = pattern;
   if (node.op !== "layerNorm" || pattern.precision === "float32") return null;
-  const [x, scale, shift] = node.inputs, { constants } = pattern;
-  if (!isMade(unshaped(x)) || ![scale, shift].every((tensor) => constants.isStatic(tensor))) return null;
-  const isProduct = (tensor: Tensor): boolean => !pattern.isResult(tensor)
-    && pattern.readersOf(tensor).every((reader) =>
-    (reader.op === "reshape" ? isProduct(reader.outputs[0]) : reader.op === "linear"
-      && reader.inputs[0] === tensor
-      && constants.isStatic(reader.inputs[1]) && constants.isStatic(reader.inputs[2])
-        && isLarge(reader.inputs[1], tensor)));
-  return isProduct(node.outputs[0]) ? { x, norm: { scale, shift, epsilon: node.attributes.epsilon } } : null;
+  const [x, scale, shift] = node.inputs;
+  if (!isMeasured(x) || !constants.isStatic(scale) || !constants.isStatic(shift)) return null;
+  const isProduct = (reader: Node, tensor: Tensor): boolean => {
+    if (reader.op === "reshape") return isForProducts(reader.outputs[0]);
+    return reader.op === "linear" && reader.inputs[0] === tensor && isLarge(reader.inputs[1], tensor)
+      && constants.isStatic(reader.inputs[1]) && constants.isStatic(reader.inputs[2]);
+  };
+  const isForProducts = (tensor: Tensor): boolean => !pattern.isResult(tensor)
+    && pattern.readersOf(tensor).every((reader) => isProduct(reader, tensor));
+  return isForProducts(node.outputs[0]) ? { x, norm: { scale, shift, epsilon: node.attributes.epsilon } }
+    : null;
 }
 
 function isLarge(w: Tensor, x: Tensor): boolean {
@@ -87,39 +90,44 @@ const ACTIVATION_OPS: ReadonlySet<string> = new Set<Activation>(["gelu", "tanh",
 
 /** What follows a product and can be done on its way out. */
 function chainAfter(first: Tensor, pattern: Pattern): After {
-  let found: After = { scale: 1, activation: "none", residual: null, out: first };
-  for (let tensor = first; ;) {
+  let found: After = { scale: 1, activation: "none", residual: null, out: first }, tensor = first;
+  for (;;) {
     const reader = pattern.onlyReader(tensor);
     if (reader === null) return found;
     const [out] = reader.outputs;
-    const factor = reader.op === "mul" ? uniformOf(reader.inputs[reader.inputs[0] === tensor ? 1 : 0]) : null;
-    if (reader.op === "reshape") { tensor = out; continue; }
-    if (countIn(out) !== countIn(first) || found.residual !== null) return found;
-    if (factor !== null && found.activation === "none") found =
-      { ...found, scale: found.scale * factor, out };
-    else if (ACTIVATION_OPS.has(reader.op) && found.activation === "none") {
-      found = { ...found, activation: reader.op as Activation, out };
-    } else if (reader.op === "add" && !pattern.isResult(out)) {
-      const other = reader.inputs[reader.inputs[0] === tensor ? 1 : 0],
-        residual = residualOf(other, tensor, out, pattern);
-      if (residual === null) return found;
-      found = { ...found, residual, out };
-    } else return found;
+    if (reader.op !== "reshape") {
+      const more = countIn(out) === countIn(first) ? stepAfter(reader, tensor, found, first, pattern) : null;
+      if (more === null) return found;
+      found = { ...found, ...more, out };
+    }
     tensor = out;
   }
 }
 
-/** A tensor that is added, as rows: of the result, or fewer that repeat and never change. */
-function residualOf(other: Tensor, own: Tensor, out: Tensor, { constants }: Pattern): Linear["residual"] {
-  const width = shapeOf(own).at(-1)!, count = countIn(out);
-  if (shapeOf(other).at(-1) !== width || shapeOf(own).join() !== shapeOf(out).join()) return null;
-  if (countIn(other) === count) return { tensor: other, period: constants.isStatic(other) ? count / width
-    : null };
-  const rows = countIn(other) / width,
-    tail = shapeOf(out).slice(-1 - shapeOf(other).filter((size) => size > 1).length + 1);
-  const isRepeated = constants.isStatic(other) && rows > 1
-    && tail.join() === shapeOf(other).filter((size) => size > 1).join();
-  return isRepeated ? { tensor: other, period: rows } : null;
+/** What one more op adds to a chain; null: it ends before it. */
+function stepAfter(reader: Node, tensor: Tensor, { scale, activation, residual }: After, first: Tensor,
+  pattern: Pattern): Partial<After> | null {
+  if (residual !== null) return null;
+  const other = reader.inputs.find((input) => input !== tensor), [out] = reader.outputs;
+  if (reader.op === "mul" && activation === "none" && other !== undefined) {
+    const factor = uniformOf(other);
+    return factor === null ? null : { scale: scale * factor };
+  }
+  if (ACTIVATION_OPS.has(reader.op) && activation === "none") return { activation: reader.op as Activation };
+  // A float32 result takes no residual: the two would differ in type.
+  if (reader.op !== "add" || other === undefined || pattern.isResult(out)) return null;
+  const found = residualOf(other, out, shapeOf(first).at(-1)!, pattern);
+  return found === null ? null : { residual: found };
+}
+
+/** A tensor that is added, as rows of N: of the result, or fewer that repeat and never change. */
+function residualOf(other: Tensor, out: Tensor, N: number, { constants }: Pattern): Linear["residual"] {
+  if (shapeOf(other).at(-1) !== N || shapeOf(out).at(-1) !== N) return null;
+  const rows = countIn(other) / N, isStatic = constants.isStatic(other);
+  if (countIn(other) === countIn(out)) return { tensor: other, period: isStatic ? rows : null };
+  const wide = shapeOf(other).slice(shapeOf(other).findIndex((size) => size > 1));
+  const isRepeated = wide.join() === shapeOf(out).slice(-wide.length).join();
+  return isStatic && rows > 1 && isRepeated ? { tensor: other, period: rows } : null;
 }
 
 /** A tensor as rows of a buffer; null: its rows are not evenly apart, or not whole. */
@@ -157,6 +165,12 @@ class LinearAnchor implements LoweredAnchor {
     if (residual?.period != null) pattern.constants.store(unshaped(residual.tensor),
       ELEMENTS[pattern.precision]);
     this.reads = [rowsOf(linear.x, K), ...(residual === null ? [] : [rowsOf(residual.tensor, N)])];
+  }
+
+  /** Whether it can write the statistics of x's rows, x being what it writes in some shape. */
+  canMeasure(x: Tensor): boolean {
+    const N = shapeOf(this.#linear.w)[1];
+    return N % 64 === 0 && shapeOf(x).at(-1) === N;
   }
 
   emit({ views }: { readonly views: readonly View<Tensor>[] }, lowering: Lowering): Launch[] {

@@ -1,5 +1,5 @@
 /**
- * Graph -> launch list: any graph of the IR, at known sizes, in a precision.
+ * Graph -> launch list: whatever the IR can say, at known sizes, in a precision.
  *
  *   graph ── simplify ──> lowering.ts: groups ──> generated kernels, products, loops ──> one arena
  *
@@ -13,13 +13,13 @@ import { input } from "../../../graph/ops.ts";
 import { simplify } from "../../../graph/simplify.ts";
 import { makeTensor, type Tensor } from "../../../graph/tensor.ts";
 import type { Tensors } from "../../runtime.ts";
-import type { CudaPrecision, DeviceFacts, LaunchList } from "../launch.ts";
+import type { CudaPrecision, DeviceFacts, Launch, LaunchList } from "../launch.ts";
 import { shareScratch } from "./arena.ts";
 import { Builder, buffersOf, type Memory } from "./builder.ts";
 import { findAttentions } from "./attention.ts";
 import { countOf } from "./kernel.ts";
 import { findLinears } from "./linear.ts";
-import { Lowering } from "./lowering.ts";
+import { Lowering, type LoweringOptions } from "./lowering.ts";
 import { Pattern } from "./pattern.ts";
 import { findStacks } from "./recurrence.ts";
 import { Statics } from "./statics.ts";
@@ -116,9 +116,10 @@ export function lowerGraph(graph: Graph,
 
 const memoryAt = (buffer: string): Memory => ({ buffer, offset: 0, element: "f32", isAligned: true });
 
+interface Copy { readonly shape: readonly number[]; readonly from: Memory; readonly to: Memory }
+
 /** Copies from memory to memory. */
-function copyLaunches(copies: readonly { shape: readonly number[]; from: Memory; to: Memory }[],
-  options: { builder: Builder; device: DeviceFacts; precision: CudaPrecision }): ReturnType<Lowering["lower"]>["launches"] {
+function copyLaunches(copies: readonly Copy[], options: Omit<LoweringOptions, "given" | "anchors">): Launch[] {
   const places = copies.map(({ shape }, k) => input(`copy${k}`, shape));
   const from = new Map(places.map((place, k) => [place, copies[k].from]));
   return new Lowering({ ...options, given: (tensor) => from.get(tensor) ?? null })

@@ -22,8 +22,13 @@ import { shapeOf } from "./table.ts";
 
 const TILE = 64, THIN = 8, LANES = 4;
 
-/** One operand: the matrix of pair z starts at `start`, element (row, column) a sum of strides further. */
-interface Operand { readonly view: View<Tensor>; readonly start: Place; readonly row: number; readonly column: number }
+/** One operand: the matrix of pair z starts at `start`, element (row, column) is a sum of strides further. */
+interface Operand {
+  readonly view: View<Tensor>;
+  readonly start: Place;
+  readonly row: number;
+  readonly column: number;
+}
 
 interface Plan {
   readonly M: number;
@@ -203,7 +208,8 @@ class ProductEmitter {
       `product_thin_columns<${[few, many, ...strides].join(", ")}>(${x}, ${y}, first, 0, ${K}u, sums);`,
       `const u32 ${manyName} = first + lane_of();`, `if (warp_of() != 0 || ${manyName} >= ${many}u) return;`,
     ] : [
-      `const u32 z = blockIdx.z, ${manyName} = blockIdx.x * 8u + warp_of();`, `if (${manyName} >= ${many}u) return;`,
+      `const u32 z = blockIdx.z, ${manyName} = blockIdx.x * 8u + warp_of();`,
+      `if (${manyName} >= ${many}u) return;`,
       `float sums[${few}];`,
       `product_thin_terms<${[few, ...strides].join(", ")}>(${x}, ${y}, ${manyName}, 0, ${K}u, sums);`,
       "if (lane_of() != 0) return;",

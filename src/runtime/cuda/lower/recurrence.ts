@@ -20,7 +20,12 @@ import { shapeOf } from "./table.ts";
 
 type LstmNode = Extract<Node, { op: "lstm" }>;
 
-interface HeadFound { readonly w: Tensor; readonly bias: Tensor; readonly activation: "none" | "tanh"; readonly out: Tensor }
+interface HeadFound {
+  readonly w: Tensor;
+  readonly bias: Tensor;
+  readonly activation: "none" | "tanh";
+  readonly out: Tensor;
+}
 
 interface StackFound {
   readonly layers: readonly LstmNode[];

@@ -109,7 +109,7 @@ export const TABLE: { readonly [Op in PrimitiveName | BlockName]: Row<Op> } = {
   adamw: { kind: "expanded" },
 };
 
-/** The row of a node's op, as any op's. */
+/** The row of a node's op. */
 export const rowOf = (node: Node): Row<OpName> => TABLE[node.op] as Row<OpName>;
 
 /** A number as a C literal. */
