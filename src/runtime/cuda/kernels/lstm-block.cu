@@ -4,7 +4,7 @@
 //   warp:  8 hidden units, 32 gate rows, all of K; its weights stay in registers
 //
 //   x ==8 columns of the tensor core at a time==> projection --\
-//   h(t-1) in shared memory --> product of 4 gates ------------ + --> cell --> h(t) in shared memory, one barrier a step
+//   h(t-1) in shared memory --> product of 4 gates ------------ + --> cell --> h(t) in shared memory; a barrier a step
 //
 // The tensor core has 8 columns. With one sequence they are eight consecutive steps of x, projected at once; with
 // eight they are the sequences at one step. A lane owns all four gates of its cells: rows of the two tiles of a warp
@@ -18,16 +18,6 @@
 #define COLUMNS 1     // sequences of a block: 1 or 8
 #endif
 
-#ifndef PROFILE
-#define PROFILE 0
-#endif
-#if PROFILE
-#define STAMP(on, i) if ((on) && blockIdx.x == 0 && threadIdx.x == 0) a.stamps[i] = cycles_now()
-#define STAMP_NS(on, i) if ((on) && blockIdx.x == 0 && threadIdx.x == 0) a.stamps[i] = nanoseconds_now()
-#else
-#define STAMP(on, i)
-#define STAMP_NS(on, i)
-#endif
 
 #define WARPS (HIDDEN / 8)
 #define THREADS (WARPS * 32)
@@ -58,9 +48,6 @@ struct BlockArguments {
   u32* done;                 // mapped, or null
   u32* arrivals;             // counts blocks at the end
   i32 B, T, F, H, head_columns, is_tanh;
-#if PROFILE
-  u64* stamps;
-#endif
 };
 
 // Eight features of tensor core column `column` of a chunk.
@@ -88,7 +75,6 @@ template <int STEPS> DEVICE void load_weights(u32 (&to)[STEPS * 2][4], const uin
 KERNEL(THREADS, lstm_block, BlockArguments) {
   const u32 lane = lane_of(), warp = warp_of(), g = lane >> 2, q = lane & 3, shared = shared_base();
   const u32 x_at = shared, h_at = x_at + 2 * X_BYTES, p_at = h_at + 2 * H_BYTES;
-  STAMP_NS(true, 62);
   const u32 start = a.ring_start ? *a.ring_start : 0;
   const u32 chunks = (a.T + SPAN - 1) / SPAN, unit = warp * 8 + g;
 
@@ -118,7 +104,8 @@ KERNEL(THREADS, lstm_block, BlockArguments) {
     float odd[2][4];
     UNROLL for (int m = 0; m < 2; m++) UNROLL for (int j = 0; j < 4; j++) odd[m][j] = 0.f;
     UNROLL for (int e = 0; e < 2; e++) {
-      projection[0][e] = bias.x; projection[0][2 + e] = bias.y; projection[1][e] = bias.z; projection[1][2 + e] = bias.w;
+      projection[0][e] = bias.x; projection[0][2 + e] = bias.y;
+      projection[1][e] = bias.z; projection[1][2 + e] = bias.w;
     }
     UNROLL for (int p = 0; p < X_PAIRS; p++) {
       const uint4 v = load_shared4(x_at + (chunk & 1) * X_BYTES + atom_at(p * 4 + q, g));
@@ -127,9 +114,10 @@ KERNEL(THREADS, lstm_block, BlockArguments) {
     }
     UNROLL for (int m = 0; m < 2; m++) UNROLL for (int j = 0; j < 4; j++) projection[m][j] += odd[m][j];
     if (COLUMNS == 1) {
-      UNROLL for (int e = 0; e < 2; e++) store_shared4(p_at + (chunk & 1) * P_BYTES + ((2 * q + e) * HIDDEN + unit) * 16,
-        make_uint4(bits_of(projection[0][e]), bits_of(projection[0][2 + e]), bits_of(projection[1][e]),
-          bits_of(projection[1][2 + e])));
+      UNROLL for (int e = 0; e < 2; e++)
+        store_shared4(p_at + (chunk & 1) * P_BYTES + ((2 * q + e) * HIDDEN + unit) * 16, make_uint4(
+          bits_of(projection[0][e]), bits_of(projection[0][2 + e]),
+          bits_of(projection[1][e]), bits_of(projection[1][2 + e])));
       __syncwarp();
     }
   };
@@ -155,11 +143,7 @@ KERNEL(THREADS, lstm_block, BlockArguments) {
     const bool has_next = chunk + 1 < chunks;
     if (has_next) store_features(chunk + 1);
     for (i32 t = chunk * SPAN; t < a.T && t < (i32)((chunk + 1) * SPAN); t++) {
-      const bool probe = t == 27;
-      STAMP_NS(t < 60, t);
-      STAMP(probe, 64);
       __syncthreads();
-      STAMP(probe, 65);
       float even[2][4], odd[2][4];
       UNROLL for (int m = 0; m < 2; m++) UNROLL for (int j = 0; j < 4; j++) {
         even[m][j] = COLUMNS == 8 ? projection[m][j] : 0.f;
@@ -175,19 +159,14 @@ KERNEL(THREADS, lstm_block, BlockArguments) {
           UNROLL for (int m = 0; m < 2; m++) mma16(odd[m], h_weights[m * 2 * H_PAIRS + 2 * p + 1], v.z, v.w);
         }
       }
-      STAMP(probe, 66);
       UNROLL for (int e = 0; e < CELLS; e++) {
         h[e] = cell_step(even[0][e] + odd[0][e] + float_of(z.x), even[0][2 + e] + odd[0][2 + e] + float_of(z.y),
           even[1][e] + odd[1][e] + float_of(z.z), even[1][2 + e] + odd[1][2 + e] + float_of(z.w), c[e]);
       }
-      STAMP(probe, 67);
       publish(t);
-      STAMP(probe, 68);
       if (has_next && t % SPAN == 0) project(chunk + 1);
     }
   }
-
-  STAMP_NS(true, 60);
   // The end: lane q = 0 (one sequence), or every lane (eight), owns its cells.
   __syncthreads();
   UNROLL for (int e = 0; e < CELLS; e++) {
@@ -205,8 +184,8 @@ KERNEL(THREADS, lstm_block, BlockArguments) {
     for (u32 i = warp; i < outputs; i += WARPS) {
       const u32 column = i % COLUMNS, out = i / COLUMNS, b = blockIdx.x * COLUMNS + column;
       float dot = 0.f;
-      UNROLL for (int k = 0; k < HIDDEN / 32; k++) dot = fmaf(float_of(load_shared(x_at + (column * HIDDEN + k * 32 + lane) * 4)),
-        a.head_weights[out * HIDDEN + k * 32 + lane], dot);
+      UNROLL for (int k = lane; k < HIDDEN; k += 32)
+        dot = fmaf(float_of(load_shared(x_at + (column * HIDDEN + k) * 4)), a.head_weights[out * HIDDEN + k], dot);
       dot = warp_sum(dot);
       if (lane == 0 && b < (u32)a.B) {
         const float v = dot + a.head_bias[out];
@@ -216,5 +195,4 @@ KERNEL(THREADS, lstm_block, BlockArguments) {
   }
   __syncthreads();
   if (threadIdx.x == 0) tell_host(a.done, a.arrivals, gridDim.x);
-  STAMP_NS(true, 61);
 }

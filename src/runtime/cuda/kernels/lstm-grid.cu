@@ -30,12 +30,7 @@
 #define COLUMNS 8     // sequences of a group: 1, 2, 4 or 8
 #define WARPS 8
 #define SETS 1        // groups of a block: 1, or an even number (sm_90a)
-#endif
-#ifndef DELAY
-#define DELAY 0
-#endif
-#ifndef PROFILE
-#define PROFILE 0
+#define DELAY 500     // cycles, see is_due
 #endif
 
 #define UNITS (TILES * 4)
@@ -46,6 +41,7 @@
 #define CELL_WARPS (SETS > 1 ? 4 : WARPS)
 #define ROUNDS ((TASKS + CELL_WARPS - 1) / CELL_WARPS)
 #define REDUCERS (TASKS < CELL_WARPS ? TASKS : CELL_WARPS)
+#define CONVERTERS (SETS > 1 ? 128 : THREADS)       // threads that turn x into atoms
 #define THREADS ((WARPS + (SETS > 1 ? 4 : 0)) * 32)
 #define PAIRS_HIDDEN (HIDDEN / (32 * WARPS))        // k-step pairs of a warp
 #define PAIRS_INPUT (INPUTS / (32 * WARPS))
@@ -89,23 +85,11 @@ struct GridArguments {
   i32 first_layer, layers, end_layer;   // this launch's layers, of end_layer in all
   i32 head_columns, is_tanh;
   i32 ends;                  // blocks that write results
-#if PROFILE
-  u64* stamps;
-#endif
 };
 
 #define X_STEP_BYTES ((u64)INPUTS / 8 * COLUMNS * 16)
 #define H_STEP_BYTES ((u64)HIDDEN / 8 * COLUMNS * 16)
 
-#if PROFILE
-#define STAMP(on, i) \
-  if ((on) && at.slice == 0 && at.group == 0 && threadIdx.x % 256 == 0) a.stamps[at.layer * 128 + (i)] = cycles_now()
-#define STAMP_NS(on, i) \
-  if ((on) && at.slice == 0 && at.group == 0 && threadIdx.x == 0) a.stamps[at.layer * 128 + (i)] = nanoseconds_now()
-#else
-#define STAMP(on, i)
-#define STAMP_NS(on, i)
-#endif
 
 // What a block is: the first of its groups, a layer of the stack, a slice of its units.
 struct Place { u32 group, layer, slice, epoch; };
@@ -123,15 +107,24 @@ DEVICE Eight load_features(const GridArguments& a, u32 group, u32 start, u32 ato
   const u32 b = group * COLUMNS + column, row = start + t >= (u32)a.T ? start + t - a.T : start + t;
   return load_eight(a.x + ((u64)b * a.T + row) * a.F, first, a.F, b < (u32)a.B && t < (u32)a.T);
 }
-DEVICE void convert_features(const GridArguments& a, const Place& at) {
-  const u32 start = a.ring_start ? *a.ring_start : 0, atoms = a.T * COLUMNS * (INPUTS / 8);
-  const u32 first = ((at.layer - a.first_layer) * SLICES + at.slice) * THREADS + threadIdx.x;
-  for (u32 atom = first; atom < atoms; atom += a.layers * SLICES * THREADS) {
-    Eight features[SETS];
-    UNROLL for (int set = 0; set < SETS; set++) features[set] = load_features(a, at.group + set, start, atom);
-    UNROLL for (int set = 0; set < SETS; set++) {
-      store_relaxed4(sequence_of(a, at.epoch, at.group + set, 0) + (u64)atom * 16, atom_of(features[set]));
-      store_relaxed4(sequence_of(a, at.epoch ^ 1, at.group + set, 0) + (u64)atom * 16, not_yet());
+// A thread's first atom is asked for before the weights, which take longer, and published after them; with more sets,
+// the warps of the cells do it all.
+struct Conversion { u32 start, atom; Eight features; };
+DEVICE void start_conversion(const GridArguments& a, const Place& at, Conversion& c, u32 thread) {
+  c.start = a.ring_start ? *a.ring_start : 0;
+  c.atom = ((at.layer - a.first_layer) * SLICES + at.slice) * CONVERTERS + thread;
+  if (a.first_layer == 0) c.features = load_features(a, at.group, c.start, c.atom);
+}
+DEVICE void finish_conversion(const GridArguments& a, const Place& at, Conversion& c) {
+  if (a.first_layer != 0) return;
+  const u32 atoms = a.T * COLUMNS * (INPUTS / 8), stride = a.layers * SLICES * CONVERTERS, first = c.atom;
+  for (u32 set = 0; set < SETS; set++) {
+    u8* to = sequence_of(a, at.epoch, at.group + set, 0);
+    u8* next = sequence_of(a, at.epoch ^ 1, at.group + set, 0);
+    for (u32 atom = first; atom < atoms; atom += stride) {
+      if (set > 0 || atom > first) c.features = load_features(a, at.group + set, c.start, atom);
+      store_relaxed4(to + (u64)atom * 16, atom_of(c.features));
+      store_relaxed4(next + (u64)atom * 16, not_yet());
     }
   }
 }
@@ -186,9 +179,10 @@ DEVICE void store_partial(u32 to, const Sums& sum) {
 DEVICE u32 buffer_of(u32 set, u32 t) { return shared_base() + (2 * set + (t & 1)) * BUFFER_BYTES; }
 DEVICE u32 barrier_of(u32 set, u32 t) { return 1 + 2 * set + (t & 1); }
 
-// Asking L2 before h can have come costs a round trip, and slows the answers of others. The blocks of a group are nearly
-// in step: DELAY cycles after its own h was published, a block asks for everyone's.
-DEVICE void tell_news(u32 set, i32 steps) { store_shared2(shared_base() + NEWS_AT + set * 8, steps, cycles_now() + DELAY); }
+// Asking L2 before h can have come costs a round trip, and slows the answers of others. The blocks of a group are
+// nearly in step: DELAY cycles after its own h was published, a block asks for everyone's.
+DEVICE void tell_news(u32 set, i32 steps) {
+  store_shared2(shared_base() + NEWS_AT + set * 8, steps, cycles_now() + DELAY); }
 DEVICE bool is_due(u32 set, i32 steps) {
   const uint2 news = load_shared2(shared_base() + NEWS_AT + set * 8);
   return (i32)news.x >= steps && (i32)(cycles_now() - news.y) >= 0;
@@ -210,7 +204,8 @@ template <int PAIRS> struct Products {
     const u64 per_hidden = (u64)HIDDEN * HIDDEN / 2, per_input = (u64)HIDDEN * INPUTS / 2;   // uint4: 4 H K / 8
     const u64 before = at.layer ? per_input + per_hidden + (at.layer - 1) * 2 * per_hidden : 0;
     const uint4* input_at = a.weights + before + (u64)own * ROWS_INPUT * 32 + lane;
-    const uint4* hidden_at = a.weights + before + (at.layer ? per_hidden : per_input) + (u64)own * ROWS_HIDDEN * 32 + lane;
+    const u64 inputs = at.layer ? per_hidden : per_input;
+    const uint4* hidden_at = a.weights + before + inputs + (u64)own * ROWS_HIDDEN * 32 + lane;
     shared_weights = shared_base() + WEIGHTS_AT + (warp * ROWS_INPUT * 32 + lane) * 16;
     if constexpr (HOLDS_INPUT) load_weights(input_weights, input_at);
     else {
@@ -234,15 +229,11 @@ template <int PAIRS> DEVICE void multiply_step(const GridArguments& a, const Pla
   uint4 (&input)[PAIRS] = w.input[way];
   uint4 (&hidden)[PAIRS_HIDDEN] = w.hidden[way];
   const u8* hidden_from = w.hidden_from + set * group + (t - 1) * H_STEP_BYTES;
-  const bool probe = t == a.T / 2 && set == 0;
   Sums sum;
   UNROLL for (int m = 0; m < TILES; m++) UNROLL for (int e = 0; e < 4; e++) sum[m][e] = 0.f;
-  STAMP(probe, 64);
   await(input, w.input_from + set * group + t * input_step);
-  STAMP(probe, 65);
   if constexpr (HOLDS_INPUT) multiply<PAIRS>(sum, w.input_weights, input);
   else multiply_shared<PAIRS>(sum, w.shared_weights, input);
-  STAMP(probe, 66);
   if (SETS == 1 && t > 0) {
     while ((i32)(cycles_now() - not_before) < 0) {}
     fetch(hidden, hidden_from);
@@ -259,7 +250,6 @@ template <int PAIRS> DEVICE void multiply_step(const GridArguments& a, const Pla
       hidden[p] = atom_of(load_eight(a.h0 + ((u64)at.layer * a.B + b) * a.H, unit, a.H, b < (u32)a.B));
     }
   }
-  STAMP(probe, 67);
   const i32 next_t = set == LAST ? t + 1 : t;
   const u32 next = set == LAST ? 0 : set + 1;
   if constexpr (SETS > 1) if (next_t < a.T) {
@@ -269,7 +259,6 @@ template <int PAIRS> DEVICE void multiply_step(const GridArguments& a, const Pla
   }
   if (t > 0 || a.h0) multiply<PAIRS_HIDDEN>(sum, w.hidden_weights, hidden);
   if (SETS == 1 && next_t < a.T) fetch(input, w.input_from + next_t * input_step);
-  STAMP(probe, 68);
   store_partial(buffer_of(set, t) + warp_of() * PARTIAL_BYTES, sum);
 }
 
@@ -278,7 +267,8 @@ DEVICE u32 unit_of(const Place& at, u32 task) { return at.slice * UNITS + task /
 DEVICE u32 column_of(u32 task) { return task % HALVES * 4 + (COLUMNS < 4 ? lane_of() % COLUMNS : lane_of() & 3); }
 
 // Where a lane keeps its c.
-DEVICE u32 state_of(u32 task, u32 set) { return shared_base() + CELLS_AT + ((set * TASKS + task) * 32 + lane_of()) * 4; }
+DEVICE u32 state_of(u32 task, u32 set) {
+  return shared_base() + CELLS_AT + ((set * TASKS + task) * 32 + lane_of()) * 4; }
 
 DEVICE void start_cells(const GridArguments& a, const Place& at, u32 warp) {
   for (u32 set = 0; set < SETS; set++) for (u32 task = warp; task < TASKS; task += CELL_WARPS) {
@@ -307,7 +297,6 @@ DEVICE void store_states(const GridArguments& a, const Place& at, u32 task, u32 
 DEVICE void step_cells(const GridArguments& a, const Place& at, const float4 (&biases)[ROUNDS], u32 warp, i32 t,
   u32 set) {
   const u32 lane = lane_of(), q = lane & 3;
-  const bool probe = t == a.T / 2 && set == 0;
   UNROLL for (int r = 0; r < ROUNDS; r++) {
     const u32 task = warp + r * CELL_WARPS, octet = task / HALVES;
     if (task >= TASKS) break;
@@ -326,21 +315,19 @@ DEVICE void step_cells(const GridArguments& a, const Place& at, const float4 (&b
       float_of(z[0].w) + bias.w, c);
     store_shared(state_of(task, set), bits_of(c));
     if (t == a.T - 1) store_states(a, at, task, set, h, c);
-    STAMP(probe, 70);
     // Lane (row, q) now gets units 2q, 2q+1 of column row/2; even rows publish them, odd rows re-arm the other epoch.
     const u32 word = transpose_matrix(pack16(h, h)), row = lane >> 2, column = task % HALVES * 4 + (row >> 1);
     if (column >= COLUMNS) continue;
     u8* to = sequence_of(a, at.epoch ^ (row & 1), at.group + set, at.layer + 1) + t * H_STEP_BYTES;
     store_relaxed((u32*)(to + ((at.slice * OCTETS + octet) * COLUMNS + column) * 16) + q, row & 1 ? NOT_YET : word);
-    STAMP(probe, 71);
     const u32 b = (at.group + set) * COLUMNS + column, unit = at.slice * UNITS + octet * 8 + 2 * q;
     if (a.all && at.layer == (u32)a.end_layer - 1 && !(row & 1) && b < (u32)a.B && unit < (u32)a.H)
       *(u32*)(a.all + ((u64)t * a.B + b) * a.H + unit) = word;
   }
 }
 
-// The last layer of a launch, once all its blocks have h(T-1): slice s computes head columns s, s + SLICES, ...; slice 0
-// has learnt that all blocks of its groups have read the epoch.
+// The last layer of a launch, once all its blocks have h(T-1): slice s computes head columns s, s + SLICES, ...; slice
+// 0 has learnt that all blocks of its groups have read the epoch.
 template <int PAIRS> DEVICE void finish(const GridArguments& a, const Place& at, Products<PAIRS>& w) {
   const bool has_head = a.head && at.layer == (u32)a.end_layer - 1;
   if (at.slice != 0 && !(has_head && at.slice < (u32)a.head_columns)) return;
@@ -377,18 +364,19 @@ template <int PAIRS> DEVICE void finish(const GridArguments& a, const Place& at,
 template <int PAIRS> DEVICE void run_layer(const GridArguments& a, const Place& at) {
   const u32 warp = warp_of();
   const bool is_last = at.layer == (u32)(a.first_layer + a.layers) - 1;
+  Conversion conversion;
 #if SETS > 1
   if (warp >= WARPS) {
     registers_fewer<88>();
+    start_conversion(a, at, conversion, threadIdx.x - WARPS * 32);
+    finish_conversion(a, at, conversion);
     float4 bias[ROUNDS];
     load_bias(a, at, bias, warp - WARPS);
     start_cells(a, at, warp - WARPS);
     for (i32 t = 0; t < a.T; t++) ROLLED for (u32 set = 0; set < SETS; set++) {
       block_barrier_sync(barrier_of(set, t), THREADS);
-      STAMP(t == a.T / 2 && set == 0, 73);
       step_cells(a, at, bias, warp - WARPS, t, set);
       if (warp == WARPS && lane_of() == 0) tell_news(set, t + 1);
-      STAMP(t == a.T / 2 && set == 0, 74);
     }
   } else {
     registers_more<208>();
@@ -396,35 +384,32 @@ template <int PAIRS> DEVICE void run_layer(const GridArguments& a, const Place& 
     w.start(a, at);
     fetch(w.input[0], w.input_from);
     for (i32 t = 0; t < a.T; t++) {
-      STAMP_NS(t < 60, t);
       ROLLED for (u32 pair = 0; pair < SETS; pair += 2) UNROLL for (u32 i = 0; i < 2; i++) {
         multiply_step<PAIRS>(a, at, w, t, pair + i, i, 0);
         block_barrier_arrive(barrier_of(pair + i, t), THREADS);
       }
-      STAMP(t == a.T / 2, 72);
     }
     if (is_last) finish<PAIRS>(a, at, w);
   }
 #else
+  start_conversion(a, at, conversion, threadIdx.x);
   Products<PAIRS> w;
   float4 bias[ROUNDS];
   w.start(a, at);
+  finish_conversion(a, at, conversion);
   load_bias(a, at, bias, warp);
   start_cells(a, at, warp);
   fetch(w.input[0], w.input_from);
   u32 not_before = cycles_now();
   for (i32 t = 0; t < a.T; t++) {
-    STAMP_NS(t < 60, t);
     multiply_step<PAIRS>(a, at, w, t, 0, 0, not_before);
     if (warp < REDUCERS || DELAY) block_barrier_sync(barrier_of(0, t), THREADS);
     else block_barrier_arrive(barrier_of(0, t), THREADS);
     not_before = cycles_now() + DELAY;
     if (warp < REDUCERS) step_cells(a, at, bias, warp, t, 0);
-    STAMP(t == a.T / 2, 72);
   }
   if (is_last) finish<PAIRS>(a, at, w);
 #endif
-  STAMP_NS(true, 80);
   if (!is_last) return;
   __syncthreads();
   if (threadIdx.x == 0) {
@@ -432,7 +417,6 @@ template <int PAIRS> DEVICE void run_layer(const GridArguments& a, const Place& 
     const bool ends = at.layer == (u32)a.end_layer - 1 && (a.last || a.all || at.slice < (u32)a.head_columns);
     if (ends) tell_host(a.done, a.arrivals, a.ends);
   }
-  STAMP_NS(true, 81);
 }
 
 // Grid: groups / SETS x layers x SLICES blocks, slices fastest.
@@ -443,7 +427,6 @@ KERNEL(THREADS, lstm_grid, GridArguments) {
   at.group = blockIdx.x / (SLICES * a.layers) * SETS + a.first_group;
   at.epoch = load_relaxed(a.epoch + at.group) & 1;
   if (SETS > 1 && threadIdx.x < SETS) store_shared2(shared_base() + NEWS_AT + threadIdx.x * 8, 0, 0);
-  if (a.first_layer == 0) convert_features(a, at);
   __syncthreads();
   if (at.layer == 0) run_layer<PAIRS_INPUT>(a, at);
   else run_layer<PAIRS_HIDDEN>(a, at);

@@ -1,11 +1,11 @@
-// A stack of LSTM layers for one sequence: a cluster of SLICES blocks is a layer, and layers are a wavefront of clusters.
+// A stack of LSTM layers for one sequence: a cluster of SLICES blocks is a layer, layers are a wavefront of clusters.
 //
 //   cluster 0        R0: x and h0(t-1) --> h0(t) --L2--> cluster 1
 //   cluster 2l - 1   X_l: products of h_(l-1)(t) with the input weights of layer l --L2--> cluster 2l
 //   cluster 2l       R_l: h_l(t-1) --> h_l(t)
 //
-// A block owns 32 hidden units (128 gate rows, in registers). A warp multiplies all of its block's rows by one eighth of
-// K, partial sums meet in shared memory, and warp 0 owns one unit per lane. The 64 bytes of h of a block go straight
+// A block owns 32 hidden units (128 gate rows, in registers). A warp multiplies all of its block's rows by one eighth
+// of K, partial sums meet in shared memory, and warp 0 owns one unit per lane. The 64 bytes of h of a block go straight
 // into the shared memory of all blocks of its cluster, counted by the mbarrier of the one warp that needs them there.
 // Two slots suffice: who writes h(t + 2) has all of h(t + 1), so every reader is done with h(t).
 //
@@ -17,9 +17,6 @@
 #ifndef HIDDEN
 #define HIDDEN 512    // units: 256 or 512
 #define INPUTS 224    // features, padded to a multiple of 32
-#endif
-#ifndef PROFILE
-#define PROFILE 0
 #endif
 
 #define SLICES (HIDDEN / 32)
@@ -45,8 +42,8 @@
 #define WAVE_SHARED (W_AT + 128 * INPUTS * 2)
 
 struct WaveArguments {
-  const uint4* weights;      // [layer]: input, then hidden weights; hidden and input of l > 0 [slice][warp][tile][k-step]
-                             // [lane], input of layer 0 [slice][tile][k-step][lane]
+  const uint4* weights;      // [layer]: input, then hidden weights, each [slice][warp][tile][k-step][lane]; input of
+                             // layer 0 [slice][tile][k-step][lane]
   const float4* bias;        // [layer][HIDDEN] gates i, f, o, g
   const float* x;            // (B, T, F)
   const u32* ring_start;     // row of step 0, or null
@@ -67,18 +64,8 @@ struct WaveArguments {
   i32 B, T, F, H, L;
   i32 head_columns, is_tanh;
   i32 ends;                  // blocks that write results
-#if PROFILE
-  u64* stamps;
-#endif
 };
 
-#if PROFILE
-#define STAMP(on, i) if ((on) && cluster_rank() == 0 && threadIdx.x == 0) a.stamps[blockIdx.x / SLICES * 128 + (i)] = cycles_now()
-#define STAMP_NS(on, i) if ((on) && cluster_rank() == 0 && threadIdx.x == 0) a.stamps[blockIdx.x / SLICES * 128 + (i)] = nanoseconds_now()
-#else
-#define STAMP(on, i)
-#define STAMP_NS(on, i)
-#endif
 
 // Features of one of the eight steps of a chunk.
 DEVICE Eight load_features(const WaveArguments& a, u32 sequence, u32 start, u32 chunk, u32 atom) {
@@ -99,20 +86,20 @@ DEVICE void multiply(float (&sum)[TILES][4], const u32 (&weights)[TILES * PAIRS 
     UNROLL for (int m = 0; m < TILES; m++) mma16(sum[m], weights[m * 2 * PAIRS + 2 * p + 1], v[p].z, v[p].w);
   }
 }
-// All columns are equal: lane (g, q) keeps the four gates of unit 8q + g. Units lie turned by 2 octet within their octet,
-// so that a quarter warp's stores meet in no bank.
-DEVICE u32 unit_at(u32 unit) { return unit * 16; }
+// All columns are equal: lane (g, q) keeps the four gates of unit 8q + g. Units lie turned by 2 octet within their
+// octet, so that a quarter warp's stores meet in no bank.
 DEVICE void store_partial(u32 to, const float (&sum)[TILES][4], u32 lane) {
   const u32 g = lane >> 2, q = lane & 3;
   float v[4];
   UNROLL for (int half = 0; half < 2; half++) UNROLL for (int j = 0; j < 2; j++)
     v[2 * half + j] = select(q & 2, select(q & 1, sum[6 + half][2 * j], sum[4 + half][2 * j]),
       select(q & 1, sum[2 + half][2 * j], sum[half][2 * j]));
-  store_shared4(to + unit_at(8 * q + (g ^ 2 * q)), make_uint4(bits_of(v[0]), bits_of(v[1]), bits_of(v[2]), bits_of(v[3])));
+  store_shared4(to + (8 * q + (g ^ 2 * q)) * 16,
+    make_uint4(bits_of(v[0]), bits_of(v[1]), bits_of(v[2]), bits_of(v[3])));
 }
 DEVICE float4 sum_partials(u32 from, u32 lane) {
   uint4 z[8];
-  const u32 q = lane >> 3, at = from + unit_at(8 * q + ((lane & 7) ^ 2 * q));
+  const u32 q = lane >> 3, at = from + (8 * q + ((lane & 7) ^ 2 * q)) * 16;
   UNROLL for (int w = 0; w < 8; w++) z[w] = load_shared4(at + w * 512);
   UNROLL for (int s = 1; s < 8; s *= 2) UNROLL for (int w = 0; w < 8; w += 2 * s) {
     z[w].x = bits_of(float_of(z[w].x) + float_of(z[w + s].x));
@@ -144,7 +131,6 @@ DEVICE void project_layer(const WaveArguments& a, u32 sequence, u32 layer, u32 e
   uint4 v[PAIRS];
   UNROLL for (int p = 0; p < PAIRS; p++) v[p] = load_relaxed4(from + p * 64);
   for (i32 t = 0; t < a.T; t++) {
-    STAMP_NS(t < 60, t);
     for (u32 n = 0;; n++) {
       bool all = true;
       UNROLL for (int p = 0; p < PAIRS; p++) all = all && has_come(v[p]);
@@ -154,7 +140,8 @@ DEVICE void project_layer(const WaveArguments& a, u32 sequence, u32 layer, u32 e
     }
     float sum[TILES][4];
     multiply(sum, weights, v);
-    if (t + 1 < a.T) UNROLL for (int p = 0; p < PAIRS; p++) v[p] = load_relaxed4(from + (u64)(t + 1) * SLOT_BYTES + p * 64);
+    if (t + 1 < a.T) UNROLL for (int p = 0; p < PAIRS; p++)
+      v[p] = load_relaxed4(from + (u64)(t + 1) * SLOT_BYTES + p * 64);
     const u32 buffer = shared + PARTIAL_AT + (t & 1) * (8 * 512);
     store_partial(buffer + warp * 512, sum, lane);
     __syncthreads();
@@ -168,7 +155,8 @@ DEVICE void project_layer(const WaveArguments& a, u32 sequence, u32 layer, u32 e
 
 // R_l: the recurrence of layer l.
 template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence, u32 layer, u32 epoch) {
-  const u32 lane = lane_of(), warp = warp_of(), g = lane >> 2, q = lane & 3, slice = cluster_rank(), shared = shared_base();
+  const u32 lane = lane_of(), warp = warp_of(), g = lane >> 2, q = lane & 3;
+  const u32 slice = cluster_rank(), shared = shared_base();
   const u32 slots = shared + SLOTS_AT, unit = slice * 32 + lane, start = a.ring_start ? *a.ring_start : 0;
   const bool is_last = layer == (u32)a.L - 1;
   const u32 chunks = (a.T + 7) / 8;
@@ -207,7 +195,7 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
     mma16(tile, row, v.x, v.y);
     mma16(tile, next, v.z, v.w);
   };
-  auto start_tile = [&]() { UNROLL for (int e = 0; e < 2; e++) { tile[e] = tile_bias[0]; tile[2 + e] = tile_bias[1]; } };
+  auto start_tile = [&]() { UNROLL for (int j = 0; j < 4; j++) tile[j] = tile_bias[j >> 1]; };
   auto store_tile = [&](u32 chunk) {
     UNROLL for (int e = 0; e < 2; e++)
       store_shared2(shared + P_AT + ((chunk & 1) * 8 + 2 * q + e) * 512 + ((warp >> 1) * 8 + g) * 16 + (warp & 1) * 8,
@@ -238,7 +226,8 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
 
   if (IS_FIRST) {
     store_features(0);
-    UNROLL for (int i = 0; i < ATOMS; i++) features[i] = load_features(a, sequence, start, 1, threadIdx.x + i * THREADS);
+    UNROLL for (int i = 0; i < ATOMS; i++)
+      features[i] = load_features(a, sequence, start, 1, threadIdx.x + i * THREADS);
     barrier_wait(shared + BARRIERS_AT + 128, 0);
     __syncthreads();
     start_tile();
@@ -250,9 +239,6 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
   cluster_wait();     // all slots are ready to be written
 
   for (i32 t = 0; t < a.T; t++) {
-    STAMP_NS(t < 60, t);
-    const bool probe = t == a.T / 2;
-    STAMP(probe, 64);
     const u32 chunk = t >> 3, step = t & 7, slot = ((t + 1) & 1) * SLOT_BYTES;
     if (IS_FIRST && chunk + 1 < chunks) {
       if (step == 0) {
@@ -264,7 +250,6 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
       UNROLL for (int i = 0; i < X_PER_STEP; i++) project(chunk + 1, step * X_PER_STEP + i);
       if (step == 7) { store_tile(chunk + 1); store_features(chunk + 2); }
     }
-    STAMP(probe, 65);
     const u32 buffer = shared + PARTIAL_AT + (t & 1) * (8 * 512);
     const bool has_past = t > 0 || a.h0;
     if (has_past) {
@@ -280,10 +265,8 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
           v[p] = atom_of(load_eight(row, (warp * PAIRS + p) * 32 + q * 8, a.H, true));
         }
       }
-      STAMP(probe, 66);
       float sum[TILES][4];
       multiply(sum, weights, v);
-      STAMP(probe, 67);
       store_partial(buffer + warp * 512, sum, lane);
     }
     if (warp) {
@@ -292,16 +275,14 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
       if (IS_FIRST) block_barrier_sync(3, THREADS);
     } else {
       block_barrier_sync(1 + (t & 1), THREADS);
-      STAMP(probe, 68);
       float4 z = has_past ? sum_partials(buffer, lane) : make_float4(0.f, 0.f, 0.f, 0.f);
       if (IS_FIRST) below = load_shared4(shared + P_AT + (t & 15) * 512 + lane * 16);
       else for (u32 n = 0; !has_come(below); n++) {
         if (n > SPIN_MAX) trap();
         below = load_relaxed4(projection + (u64)t * HIDDEN * 16);
       }
-      STAMP(probe, 69);
-      h = cell_step(z.x + float_of(below.x), z.y + float_of(below.y), z.z + float_of(below.z), z.w + float_of(below.w), c);
-      STAMP(probe, 70);
+      h = cell_step(z.x + float_of(below.x), z.y + float_of(below.y), z.z + float_of(below.z),
+        z.w + float_of(below.w), c);
       const u32 stage = shared + STAGE_AT + (t & 1) * 64;
       store_shared_half(stage + lane * 2, (u16)pack16(h, h));
       __syncwarp();
@@ -313,7 +294,6 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
         if (SLICES > 8) send4(remote[1] + to, atom, remote_barrier[1] + barrier);
       }
       if (IS_FIRST) block_barrier_arrive(3, THREADS);
-      STAMP(probe, 71);
       if (!IS_FIRST) {
         store_relaxed4(projection + (u64)t * HIDDEN * 16, not_yet());
         if (t + 1 < a.T) below = load_relaxed4(projection + (u64)(t + 1) * HIDDEN * 16);
@@ -322,9 +302,7 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
         lane < 4 ? atom : not_yet());
       if (a.all && is_last && is_unit) a.all[((u64)t * a.B + sequence) * a.H + unit] = (u16)pack16(h, h);
     }
-    STAMP(probe, 72);
   }
-  STAMP_NS(true, 60);
 
   if (warp == 0 && is_unit) {
     if (a.last && is_last) a.last[(u64)sequence * a.H + unit] = h;
@@ -332,7 +310,7 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
     if (a.cn) a.cn[((u64)layer * a.B + sequence) * a.H + unit] = c;
   }
   if (!is_last) return;
-  // h(T-1) is in the slots: block s computes column s of the head (and s + SLICES, ...), the first tells the next epoch.
+  // h(T-1) is in the slots: block s computes columns s, s + SLICES, ... of the head, the first sets the next epoch.
   uint4 v[PAIRS];
   barrier_wait(own_barrier + ((a.T - 1) & 1) * 8, ((a.T - 1) >> 1) & 1);
   UNROLL for (int p = 0; p < PAIRS; p++) v[p] = load_shared4(own_atom + ((a.T - 1) & 1) * SLOT_BYTES + p * 64);
@@ -342,7 +320,8 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
       const u32 words[4] = { v[p].x, v[p].y, v[p].z, v[p].w };
       UNROLL for (int i = 0; i < 8; i++) {
         const u32 k = (warp * PAIRS + p) * 32 + q * 8 + i;
-        const float w = out == slice ? float_of(load_shared(shared + HEAD_AT + k * 4)) : a.head_weights[out * HIDDEN + k];
+        const float w = out == slice ? float_of(load_shared(shared + HEAD_AT + k * 4))
+          : a.head_weights[out * HIDDEN + k];
         dot = fmaf(unpack16(words[i >> 1] >> (i & 1) * 16), w, dot);
       }
     }
@@ -362,13 +341,11 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
     if (slice == 0) a.epoch[sequence] = epoch ^ 1;
     if (a.last || a.all || has_head) tell_host(a.done, a.arrivals, a.ends);
   }
-  STAMP_NS(true, 61);
 }
 
 // Grid: sequences x (2 L - 1) clusters of SLICES blocks.
 KERNEL(THREADS, lstm_wave, WaveArguments) {
   const u32 roles = 2 * a.L - 1, cluster = blockIdx.x / SLICES, sequence = cluster / roles, role = cluster % roles;
-  STAMP_NS(true, 62);
   if (threadIdx.x < 17) {
     const u32 barrier = shared_base() + BARRIERS_AT + threadIdx.x * 8;
     barrier_init(barrier, 1);
@@ -382,5 +359,4 @@ KERNEL(THREADS, lstm_wave, WaveArguments) {
   else if (role == 0) recur<true>(a, sequence, 0, epoch);
   else recur<false>(a, sequence, role / 2, epoch);
   cluster_sync();     // nobody leaves while others may write into its shared memory
-  STAMP_NS(true, 63);
 }

@@ -7,8 +7,8 @@
 //   k-step s of pair p, lane (column, q), register j, half e  <->  unit 32 p + 8 q + 4 s + 2 j + e
 // Weights are packed on the host with the same numbering (lstm/pack.ts).
 //
-// Atoms travel through L2 with no flags and no fences: a slot is all ones until it is written, and no 16-bit number that
-// we store is all ones (conversions make NaNs 0x7fff), so a reader polls the words themselves.
+// Atoms travel through L2 with no flags and no fences: a slot is all ones until it is written, and no 16-bit number
+// that we store is all ones (conversions make NaNs 0x7fff), so a reader polls the words themselves.
 #pragma once
 #include "ptx.cuh"
 
@@ -61,8 +61,8 @@ DEVICE float cell_step(float i, float f, float o, float g, float& c) {
   return open * tanh_fast(c);
 }
 
-// Called by one thread of each of `parties` blocks after a barrier of its block: the last one tells the host, which thus
-// sees what all of them wrote. Adding to the host's word by each would take a microsecond each. `arrivals` is 0 again.
+// Called by one thread of each of `parties` blocks after a barrier of its block: the last one tells the host, which
+// thus sees what all of them wrote. Each block's own word to the host would take a microsecond. `arrivals` is 0 again.
 DEVICE void tell_host(u32* done, u32* arrivals, u32 parties) {
   if (done == nullptr) return;
   if (parties > 1) {
