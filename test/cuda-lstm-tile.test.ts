@@ -27,11 +27,11 @@ function weightsOf({ F, H, L, result }: LstmStack, seed: number): LstmWeights {
 
 /** Shapes small enough to emulate, with every path of the kernel: one or two halves, K split over warpgroups. */
 const SMALL: Readonly<Record<"halves" | "single" | "split", TileShape>> = {
-  halves: { hidden: 64, units: 32, inputs: 64, columns: 8, halves: 2, pair: 2, chunk: 64, slots: 4, depth: 2,
+  halves: { hidden: 64, units: 32, inputs: 64, columns: 8, halves: 2, pair: 2, chunk: 64, slots: 4,
     layers: 2, groups: 1, tiles: 2, sharedBytes: 0, estimateUs: 0 },
-  single: { hidden: 64, units: 32, inputs: 64, columns: 16, halves: 1, pair: 1, chunk: 64, slots: 4, depth: 2,
+  single: { hidden: 64, units: 32, inputs: 64, columns: 16, halves: 1, pair: 1, chunk: 64, slots: 4,
     layers: 1, groups: 2, tiles: 2, sharedBytes: 0, estimateUs: 0 },
-  split: { hidden: 128, units: 16, inputs: 128, columns: 16, halves: 2, pair: 2, chunk: 64, slots: 8, depth: 2,
+  split: { hidden: 128, units: 16, inputs: 128, columns: 16, halves: 2, pair: 2, chunk: 64, slots: 8,
     layers: 2, groups: 1, tiles: 1, sharedBytes: 0, estimateUs: 0 },
 };
 
@@ -54,7 +54,7 @@ describe("plans of the tensor-core LSTM", () => {
         assert.ok(blocks <= 132 && shape.sharedBytes <= 232_448, `${blocks} blocks of ${shape.sharedBytes} bytes`);
         assert.equal(shape.sharedBytes, sharedBytes({ ...shape, hidden: L > 1 ? shape.hidden : 0 }));
         assert.ok(shape.hidden >= H && shape.inputs >= 37 && shape.tiles * shape.columns * shape.halves >= B);
-        assert.ok(shape.slots > (shape.depth + 1) * (shape.units === 16 ? 2 : 1), "the ring cannot stall");
+        assert.ok(shape.slots >= 6 && (shape.units === 32 || shape.slots % 2 === 0), "the ring cannot stall");
       }
       assert.notEqual(planLstmTile(stackOf({ H, L, B, F: 37 }), H200, "p"), null);
     }

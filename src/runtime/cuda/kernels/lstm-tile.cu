@@ -32,8 +32,8 @@
 // bulk copies. Cooperative launch; every wait is bounded and faults.
 //
 // Defines: HIDDEN (multiple of 2 UNITS), COLUMNS (8 .. 64), HALVES (1, 2), SPLIT (0, 1), PAIR (1, 2),
-// CHUNK (values of k, 64 or 128), SLOTS (chunks of the ring; even if SPLIT), DEPTH (at most that many input chunks of a warpgroup
-// under way), INPUT_CHUNKS (of the pass' first layer), BFLOAT (0, 1), WX_BYTES (of shared memory for Wx).
+// CHUNK (values of k, 64 or 128), SLOTS (chunks of the ring; even if SPLIT), INPUT_CHUNKS (of the pass' first layer; even if
+// SPLIT), BFLOAT (0, 1), WX_BYTES (of shared memory for Wx).
 #include "wgmma.cuh"
 
 #define UNITS (SPLIT ? 16 : 32)
@@ -44,6 +44,8 @@
 // h of one step and block of columns.
 #define H_BYTES (HIDDEN * COLUMNS * 2)
 #define CHUNK_STEPS (CHUNK / 16)
+// Chunks of an input product under way at a time.
+#define LEAD(chunks) ((chunks) / STRIDE < 2 ? (chunks) / STRIDE : 2)
 #define TWO_LOADERS (!SPLIT && HIDDEN / CHUNK < SLOTS && INPUT_CHUNKS < SLOTS)
 // Chunks that one warpgroup multiplies of a recurrent product, and the distance between them.
 #define STRIDE (SPLIT ? 2 : 1)
@@ -225,20 +227,12 @@ DEVICE void give_back(Consumer& w, u32 keep) {
     advance(w.oldest, STRIDE);
   }
 }
-// Until at most `running` of this warpgroup's chunks are being multiplied; a constant once loops are unrolled.
+// Until at most `running` (0 .. 2) of this warpgroup's chunks are being multiplied; a constant once loops are unrolled.
 DEVICE void wait_running(Consumer& w, u32 running) {
-  switch (running) {
-    case 0: wgmma_wait<0>(); break;
-    case 1: wgmma_wait<1>(); break;
-    case 2: wgmma_wait<2>(); break;
-    case 3: wgmma_wait<3>(); break;
-    case 4: wgmma_wait<4>(); break;
-    case 5: wgmma_wait<5>(); break;
-    case 6: wgmma_wait<6>(); break;
-    case 7: wgmma_wait<7>(); break;
-    default: wgmma_wait<8>(); break;
-  }
-  give_back(w, running < 8 ? running : 8);
+  if (running == 0) wgmma_wait<0>();
+  else if (running == 1) wgmma_wait<1>();
+  else wgmma_wait<2>();
+  give_back(w, running);
 }
 
 // The same in all lanes of a warp. The compiler then works with uniform registers, and does not foresee the value:
@@ -259,18 +253,14 @@ DEVICE void end_chunk(Consumer& w) {
   w.held++;
 }
 
-// d = Wx . input, begun: the newest begun(CHUNKS) chunks may still be multiplied when this returns.
-DEVICE constexpr u32 begun(u32 chunks) { return chunks / STRIDE < DEPTH - 1 ? chunks / STRIDE : DEPTH - 1; }
-template <u32 CHUNKS> DEVICE void input_product(Consumer& w, float (&d)[SUMS]) {
+// Chunk c of this warpgroup's of d = Wx . input.
+DEVICE void input_chunk(Consumer& w, float (&d)[SUMS], u32 c) {
   const u32 wx = low_word(w.base + warp_uniform(w.group) * (SPLIT ? CHUNK * ROWS * 2 : 64 * 16), ROWS);
+  const u32 b = next_chunk(w);
   wgmma_fence();
-  UNROLL for (u32 c = 0; c < CHUNKS / STRIDE; c++) {
-    const u32 b = next_chunk(w);
-    UNROLL for (u32 k = 0; k < CHUNK_STEPS; k++)
-      wgmma_product(d, tile(wx + (c * STRIDE * CHUNK_STEPS + k) * (2 * ROWS)), tile(b + k * (2 * COLUMNS)), c + k != 0);
-    end_chunk(w);
-    if (c >= DEPTH - 1) wait_running(w, DEPTH - 1);
-  }
+  UNROLL for (u32 k = 0; k < CHUNK_STEPS; k++)
+    wgmma_product(d, tile(wx + (c * STRIDE * CHUNK_STEPS + k) * (2 * ROWS)), tile(b + k * (2 * COLUMNS)), c + k != 0);
+  end_chunk(w);
 }
 
 // d += Wh . h, all but the last chunk of it.
@@ -308,10 +298,13 @@ DEVICE void add_partial(const Consumer& w, float (&d)[SUMS]) {
     d[i] = (w.group ? d[SUMS / 2 + i] : d[i]) + float_of(load_shared(here + w.group * bytes + i * 512));
 }
 
-// Gates of one half of one step: new c, and h into the stage. Meanwhile `running` chunks are being multiplied; some of
-// them are given back along the way, so that the ring fills again.
-DEVICE void gates(Consumer& w, float (&d)[SUMS], float (&c)[CELLS], const float (&bias)[4], u32 running) {
+// Gates of one half of one step: new c, and h into the stage. Between cells, the other half's input product goes on:
+// two chunks are always under way, no more, because what is under way keeps its slots of the ring.
+template <u32 CHUNKS> DEVICE void gates(Consumer& w, float (&d)[SUMS], float (&other)[SUMS], float (&c)[CELLS],
+    const float (&bias)[4]) {
   const u32 lane = w.thread & 31, warp = w.thread >> 5, odd = lane >> 2 & 1;
+  constexpr u32 chunks = CHUNKS / STRIDE, lead = LEAD(CHUNKS);
+  u32 begun = lead;
   if (SPLIT) add_partial(w, d);
   if (w.staged) barrier_wait(taken_barrier(w.base, w.group), (w.staged - 1) & 1);
   // Unit 4 warp + lane / 8 of the warpgroup's 16, first column 2 (lane % 4) + odd.
@@ -325,7 +318,10 @@ DEVICE void gates(Consumer& w, float (&d)[SUMS], float (&c)[CELLS], const float 
       fmaf(odd ? got0 : kept0, GATE_SCALE, bias[0]), fmaf(odd ? got1 : kept1, GATE_SCALE, bias[1]),
       fmaf(odd ? kept0 : got0, GATE_SCALE, bias[2]), fmaf(odd ? kept1 : got1, 2 * GATE_SCALE, bias[3]), c[j]);
     store_shared_half(to + j * 128, to_value(value));
-    if (running > 2 && j % 2 == 1) wait_running(w, running - running * (j + 1) * 3 / (4 * CELLS));
+    if (HALVES == 2) UNROLL for (; begun * CELLS < lead * CELLS + (chunks - lead) * (j + 1); begun++) {
+      input_chunk(w, other, begun);
+      wait_running(w, lead);
+    }
   }
   __syncwarp();
   if (lane == 0) barrier_arrive(staged_barrier(w.base, w.group));
@@ -349,18 +345,18 @@ template <u32 CHUNKS> DEVICE void multiply(const Arguments& a, const Block& at) 
 
   float d[HALVES][SUMS], c[HALVES][CELLS];
   barrier_wait(weights_barrier(at.base), 0);
-  input_product<CHUNKS>(w, d[0]);
+  UNROLL for (u32 k = 0; k < CHUNKS / STRIDE; k++) { input_chunk(w, d[0], k); wait_running(w, 2); }
   wait_running(w, 0);
   for (u32 step = 0; step < at.steps; step++) {
     if (step % a.T == 0) UNROLL for (u32 j = 0; j < HALVES * CELLS; j++) c[j / CELLS][j % CELLS] = 0.f;
     UNROLL for (u32 half = 0; half < HALVES; half++) {
+      float (&other)[SUMS] = d[HALVES - 1 - half];
       recurrent_product(w, d[half], wh);
-      // The other half's products run under this half's gates.
-      if (HALVES == 2) input_product<CHUNKS>(w, d[1 - half]);
-      wait_running(w, HALVES == 2 ? begun(CHUNKS) : 0);
+      if (HALVES == 2) UNROLL for (u32 k = 0; k < LEAD(CHUNKS); k++) input_chunk(w, other, k);
+      wait_running(w, HALVES == 2 ? LEAD(CHUNKS) : 0);
       wgmma_hold(d[half]);
-      gates(w, d[half], c[half], bias, HALVES == 2 ? begun(CHUNKS) : 0);
-      if (HALVES == 1) input_product<CHUNKS>(w, d[0]);
+      gates<CHUNKS>(w, d[half], other, c[half], bias);
+      if (HALVES == 1) UNROLL for (u32 k = 0; k < CHUNKS / STRIDE; k++) { input_chunk(w, d[0], k); wait_running(w, 2); }
       wait_running(w, 0);
     }
   }

@@ -24,10 +24,9 @@ export interface TileShape {
   readonly halves: 1 | 2;
   /** Blocks of a cluster, which share what they load. */
   readonly pair: 1 | 2;
-  /** Values of k of a load, loads that fit shared memory, input products that may be under way. */
+  /** Values of k of a load, and loads that fit shared memory. */
   readonly chunk: 64 | 128;
   readonly slots: number;
-  readonly depth: number;
   /** Layers of a pass, groups of sequences, tiles of columns x halves sequences in all. */
   readonly layers: number;
   readonly groups: number;
@@ -39,7 +38,7 @@ export interface TileShape {
 }
 
 const roundUp = (value: number, multiple: number): number => Math.ceil(value / multiple) * multiple;
-const SLOTS_MAX = 16;
+const SLOTS_MAX = 32;
 
 /** Shapes that fit the device, the fastest first. */
 export function tileShapes(stack: LstmStack, device: DeviceFacts): TileShape[] {
@@ -81,15 +80,14 @@ function stepUs(weights: number, columns: number, halves: number): number {
 /** How many chunks fit beside the weights, and what a block then needs; null: too few. */
 function sharedMemory({ hidden, units, inputs, columns, chunk }:
   Pick<TileShape, "hidden" | "units" | "inputs" | "columns" | "chunk">, isDeep: boolean, device: DeviceFacts):
-  Pick<TileShape, "slots" | "depth" | "sharedBytes"> | null {
+  Pick<TileShape, "slots" | "sharedBytes"> | null {
   const wx = 8 * units * Math.max(inputs, isDeep ? hidden : 0), chunkBytes = chunk * columns * 2;
   const fixed = wx + units * columns * 2 + (units === 16 ? 256 * columns : 0) + 64;
   const fitting = Math.min(SLOTS_MAX, Math.floor((device.sharedBytesMax - fixed) / (chunkBytes + 16)));
   // Even where warpgroups take chunks in turn: a slot then always serves the same one.
   const slots = units === 16 ? fitting - fitting % 2 : fitting;
-  // Of a ring's chunks, a warpgroup keeps one recurrent and `depth` input ones while they are multiplied.
-  const depth = Math.min(9, Math.floor((slots - 1) / (units === 16 ? 2 : 1)) - 1);
-  return depth < 2 ? null : { slots, depth, sharedBytes: fixed + slots * (chunkBytes + 16) };
+  // A warpgroup keeps one recurrent and three input chunks while they are multiplied.
+  return slots < 6 ? null : { slots, sharedBytes: fixed + slots * (chunkBytes + 16) };
 }
 
 /** Null: float32, given states, no wgmma (another architecture than sm_90a), or a stack that does not fit. */
@@ -137,10 +135,10 @@ function stepsKept({ L, T, result }: LstmStack, layer: number): number {
 }
 
 function source(shape: TileShape, { L, precision }: LstmStack, layer: number): KernelSource {
-  const { hidden, units, columns, halves, pair, chunk, slots, depth, inputs } = shape;
+  const { hidden, units, columns, halves, pair, chunk, slots, inputs } = shape;
   return { name: "lstm-tile.cu", text: null, defines: {
     HIDDEN: hidden, COLUMNS: columns, HALVES: halves, SPLIT: units === 16 ? 1 : 0, PAIR: pair, CHUNK: chunk,
-    SLOTS: slots, DEPTH: depth, BFLOAT: precision === "bfloat16" ? 1 : 0,
+    SLOTS: slots, BFLOAT: precision === "bfloat16" ? 1 : 0,
     INPUT_CHUNKS: (layer === 0 ? inputs : hidden) / chunk,
     WX_BYTES: 8 * units * Math.max(inputs, L > 1 ? hidden : 0),
   } };
