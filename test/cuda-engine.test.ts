@@ -33,13 +33,13 @@ const skip = typeof emulated === "string" ? emulated : false;
 const { T, F } = TOY, WIDTH = T * F, W = [1, -2, 3] as const;
 
 /** A network of an architecture with new weights, as `dmn train-export` writes it, and its parameters. */
-function exported(model: string, said: object, precision: "float32" | "float16" = "float32", features = 6):
+function exported(model: string, said: object, precision: "float32" | "float16" = "float32", carry = false):
 { file: NetworkFile; parameters: Tensors } {
   const architecture = architectureNamed(model), settings = settingsOf(architecture, said as never);
-  const size = { features, instruments: 2 }, specs = collectParameters(architecture, { ...size, B: 1, T: 1 }, settings);
+  const size = { features: 6, instruments: 2 }, specs = collectParameters(architecture, { ...size, B: 1, T: 1 }, settings);
   // Biases and scales start as whole numbers: a little more shows whether they come back in order.
   const parameters = unflatten(specs, initialiseParameters(specs, 1).map((value, k) => value + 0.1 * Math.sin(k)));
-  const graph = inferenceGraph(architecture, size, settings);
+  const graph = inferenceGraph(architecture, size, settings, { carry });
   return { parameters, file: { name: `${model}.onnx`,
     bytes: encodeOnnx(graph, { precision, parameters, metadata: { "dmn.graph": printGraph(graph) } }) } };
 }
@@ -379,6 +379,29 @@ describe("the engine on the emulated GPU", { skip }, () => {
       assert.deepEqual(await ask(values), first);
       await engine.close();
     }
+  });
+
+  test("carried states go in and come out: three steps of one row answer as three rows from zeros", async () => {
+    const { file } = exported("lstm", { hidden: 12, layers: 2 }, "float32", true), rows = 2, engine = open({ toy: null });
+    await engine.load("one", file, { T: 1, buckets: [8] });
+    await engine.load("three", file, { T: 3, buckets: [8] });
+    const names = ["lstm/0/hidden", "lstm/0/cell", "lstm/1/hidden", "lstm/1/cell"], values = new Float32Array(rows * 12);
+    const zeros = Object.fromEntries(names.map((name) => [`state/${name}`, { shape: [rows, 12], values }]));
+    const row = (b: number, t: number): number[] => Array.from({ length: 6 }, (_, f) => Math.sin(7 * b + 3 * t + f));
+    let states: Tensors = zeros, last: Answers | null = null;
+    for (let t = 0; t < 3; t++) {
+      const features = { shape: [rows, 1, 6], values: Float32Array.from([...row(0, t), ...row(1, t)]) };
+      last = await engine.run("one", { ...states, features });
+      states = Object.fromEntries(names.map((name) => [`state/${name}`, last!.outputs[`final/${name}`]]));
+    }
+    const all = Float32Array.from([0, 1].flatMap((b) => [0, 1, 2].flatMap((t) => row(b, t))));
+    const whole = await engine.run("three", { ...zeros, features: { shape: [rows, 3, 6], values: all } });
+    assert.deepEqual(last!.outputs.position.shape, [rows]);
+    for (const [name, { shape, values: expected }] of Object.entries(whole.outputs)) {
+      assert.deepEqual(last!.outputs[name].shape, shape);
+      expected.forEach((value, k) => { assert.ok(Math.abs(value - last!.outputs[name].values[k]) < 1e-6, name); });
+    }
+    await engine.close();
   });
 
   test("a model beside others is read in a thread, and refused with the same sentence", async () => {

@@ -113,7 +113,7 @@ export class Bucket {
 
   /** Puts a replay into the stream. */
   launch(stream: Stream, rows: number): void {
-    assert(rows > 0 && rows <= this.B, `${rows} rows in a bucket of ${this.B}`);
+    if (!(rows > 0 && rows <= this.B)) assert(false, `${rows} rows in a bucket of ${this.B}`);
     this.#header[HEADER.rows] = rows;
     this.#target = (this.#target + this.#plan.completions) | 0;
     this.#graph.launch(stream);

@@ -196,7 +196,7 @@ export class Engine implements Models {
   /** As `step`, blocking; views that the next run of this model overwrites. */
   stepStaged(name: string): Answers {
     const slot = this.#idle(name), ring = slot.current!.ring;
-    assert(ring !== null, `${name} was loaded without a ring`);
+    if (ring === null) assert(false, `${name} was loaded without a ring`);
     ring.host.checkFull(name);
     ring.begin();
     const answers = this.#replay(slot, slot.current!.bucket(ring.shape.rows)!, ring.shape.rows);
@@ -319,7 +319,7 @@ export class Engine implements Models {
 
   #slot(name: string): Slot {
     const slot = this.#slots.get(name);
-    assert(slot !== undefined, `no model ${name} is loaded`);
+    if (slot === undefined) assert(false, `no model ${name} is loaded`);
     return slot;
   }
 
@@ -327,13 +327,13 @@ export class Engine implements Models {
   #idle(name: string): Slot {
     this.#checkAlive();
     const slot = this.#slot(name);
-    assert(slot.flight === null && slot.queue.length === 0, `${name} is answering another request`);
+    if (slot.flight !== null || slot.queue.length > 0) assert(false, `${name} is answering another request`);
     return slot;
   }
 
   #ringOf(name: string): DeviceRing {
     const ring = this.#slot(name).current?.ring ?? null;
-    assert(ring !== null, `${name} was loaded without a ring`);
+    if (ring === null) assert(false, `${name} was loaded without a ring`);
     return ring;
   }
 
