@@ -66,11 +66,13 @@ DEVICE void named_barrier(u32 id, u32 threads) { asm volatile("bar.sync %0, %1;"
 #define WGMMA(name, type, N, count, registers, outputs, i0, i1, i2, i3, i4, i5) \
   DEVICE void name(float (&d)[count], const u32 (&a)[4], u64 b, bool accumulate) { \
     asm volatile("{ .reg .pred p; setp.ne.b32 p, %" #i5 ", 0; " \
-      "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." type "." type " {" registers "}, {%" #i0 ",%" #i1 ",%" #i2 ",%" #i3 "}, %" #i4 ", p, 1, 1, 0; }" \
+      "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." type "." type " {" registers "}, " \
+      "{%" #i0 ",%" #i1 ",%" #i2 ",%" #i3 "}, %" #i4 ", p, 1, 1, 0; }" \
       : outputs : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((u32)accumulate) : "memory"); } \
   template <int TransposeB = 0> DEVICE void name(float (&d)[count], u64 a, u64 b, bool accumulate) { \
     asm volatile("{ .reg .pred p; setp.ne.b32 p, %" #i2 ", 0; " \
-      "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." type "." type " {" registers "}, %" #i0 ", %" #i1 ", p, 1, 1, 0, %" #i3 "; }" \
+      "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." type "." type " {" registers "}, " \
+      "%" #i0 ", %" #i1 ", p, 1, 1, 0, %" #i3 "; }" \
       : outputs : "l"(a), "l"(b), "r"((u32)accumulate), "n"(TransposeB) : "memory"); }
 #define WGMMA_BOTH(N, count, registers, outputs, i0, i1, i2, i3, i4, i5) \
   WGMMA(wgmma_half, "f16", N, count, registers, ARGUMENT(outputs), i0, i1, i2, i3, i4, i5) \
