@@ -82,7 +82,8 @@ describe("addresses", () => {
           // Element `at` of the result has these coordinates before the move.
           const before = (k: number): number => {
             let rest = k;
-            const digits = moved.toReversed().map((size) => { const digit = rest % size; rest = Math.floor(rest / size); return digit; })
+            const digits = moved.toReversed(
+              ).map((size) => { const digit = rest % size; rest = Math.floor(rest / size); return digit; })
               .reverse();
             return old.reduce((place, size, axis) => place * size + digits[axes.indexOf(axis)], 0);
           };
@@ -109,7 +110,8 @@ describe("addresses", () => {
 });
 
 /** Kernels of a function of inputs of these shapes, in order, each by what it is: "map", "rows", "product", ... */
-function kernelsFor(shapes: Readonly<Record<string, readonly number[]>>, build: (x: Record<string, Tensor>) => Tensor[]): string[] {
+function kernelsFor(shapes: Readonly<Record<string, readonly number[]>>,
+  build: (x: Record<string, Tensor>) => Tensor[]): string[] {
   const inputs = Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, ops.input(name, shape)]));
   const outputs = Object.fromEntries(build(inputs).map((tensor, k) => [`y${k}`, tensor]));
   const graph = makeGraph("kernels", { inputs: Object.values(inputs), outputs });
@@ -151,6 +153,62 @@ describe("what shares a kernel", () => {
   });
 });
 
+describe("sizes beyond the runtimes' suite: lanes, blocks, chunks, folds", { skip }, () => {
+  type Build = (x: Record<string, Tensor>) => Tensor[];
+  const CASES: Readonly<Record<string,
+    { shapes: Readonly<Record<string, readonly number[]>>; build: Build; kernels: string[] }>> = {
+    "160,000 elements, four at a time, transposed and sliced": { shapes: { x: [400, 400], b: [400] }, kernels: ["map", "map"],
+      build: ({ x, b }) => [ops.add(ops.tanh(x), ops.mul(ops.transpose(x, [1, 0]), b)), ops.slice(ops.exp(x), 1, 3, 300)] },
+    "joined and padded rows of widths that are no multiple of four": { shapes: { x: [30, 7], y: [30, 5] }, kernels: ["map"],
+      build: ({ x, y }) => [ops.mul(ops.pad(ops.concat([x, y, x], 1), 1, 2, 3), 2)] },
+    "softmax of rows of 300 and of 3,000": { shapes: { x: [5, 300], y: [3, 3000] }, kernels: ["rows", "rows"],
+      build: ({ x, y }) => [ops.softmax(ops.mul(x, 3)), ops.softmax(y)] },
+    "a layer norm of 512 that is read by a row sum and by the result": { shapes: { x: [9, 512], s: [512] }, kernels: ["rows"],
+      build: ({ x, s }) => { const norm = ops.layerNorm(x, s, s); return [norm, ops.log(ops.sum(ops.mul(norm, norm), [1]))]; } },
+    "means and deviations of columns over 3,000 rows": { shapes: { x: [3000, 33] }, kernels: ["reduce", "fold", "reduce", "fold"],
+      build: ({ x }) => {
+        const mean = ops.mul(ops.sum(x, [0]), 1 / 3000), centred = ops.sub(x, mean);
+        return [mean, ops.sqrt(ops.mul(ops.sum(ops.mul(centred, centred), [0]), 1 / 3000))];
+      } },
+    "a maximum and a sum of 20,000": { shapes: { x: [20_000] }, kernels: ["reduce", "fold"],
+      build: ({ x }) => [ops.reduceMax(x), ops.total(ops.mul(x, x))] },
+    "sums over the first and last of three axes": { shapes: { x: [40, 6, 50] }, kernels: ["reduce"],
+      build: ({ x }) => [ops.mul(ops.sum(x, [0, 2]), 0.5)] },
+    "a product of 2,000 terms, its bias and tanh": { shapes: { x: [70, 2000], w: [2000, 36], b: [36] },
+      kernels: ["product", "fold"],
+      build: ({ x, w, b }) => [ops.tanh(ops.mul(ops.linear(x, w, b), 0.05))] },
+    "a product of odd sizes with a residual": { shapes: { x: [67, 45], w: [45, 71], y: [67, 71] }, kernels: ["product"],
+      build: ({ x, w, y }) => [ops.add(ops.matmul(x, w), y)] },
+    "products of 3 rows, of 3 columns, of 3 terms and of one": { shapes: { x: [3, 200], w: [200, 90], v: [90, 3], u: [90, 1] },
+      kernels: ["product", "product", "rows", "map"],
+      build: ({ x, w, v, u }) => { const y = ops.matmul(x, w); return [ops.matmul(y, v), ops.matmul(v, x), ops.matmul(y, u)]; } },
+    "a loop over rows that start anywhere in memory": { shapes: { x: [7, 3, 5], h: [3, 5], w: [5, 5] },
+      kernels: Array.from({ length: 7 }, () => "product"),
+      build: ({ x, h, w }) => { const { finals, stacked } =
+        ops.scan({ states: [h], sequences: [x], captured: [w], isReverse: true,
+        step: ([state], [element], [weights]) => {
+          const next = ops.tanh(ops.add(ops.matmul(state, weights), element));
+          return { nextStates: [next], emits: [next] };
+        } });
+      return [...finals, ...stacked]; } },
+  };
+  for (const [what, { shapes, build, kernels }] of Object.entries(CASES)) {
+    test(`${what}: by ${[...new Set(kernels)].join(", ")}, to 1e-5`, async () => {
+      assert.deepEqual(kernelsFor(shapes, build).sort(), [...kernels].sort());
+      const inputs = Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, ops.input(name, shape)]));
+      const outputs = Object.fromEntries(build(inputs).map((tensor, k) => [`y${k}`, tensor]));
+      const graph = makeGraph("sizes", { inputs: Object.values(inputs), outputs });
+      const stream = random(2, "sizes", what);
+      const feeds = Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, { shape,
+        values: Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => stream.normal()) }]));
+      await using program = await runtimeOf("float32").compile(graph);
+      await using oracle = await reference.compile(graph);
+      const ours = await program.run(feeds), exact = await oracle.run(feeds);
+      for (const [name, values] of Object.entries(exact)) assertClose(ours[name], values, 1e-5, name);
+    });
+  }
+});
+
 const NETWORKS: Readonly<Record<string, { name: string; settings: Settings; F: number }>> = {
   "LSTM, 32 units, 2 layers": { name: "lstm", F: 20, settings: { hidden: 32, layers: 2, dropout: 0 } },
   "Transformer encoder, width 64": { name: "encoder", F: 20, settings: { width: 64, attentionHeads: 4, layers: 2, feedForward: 4,
@@ -175,11 +233,13 @@ function valuesFor(graph: Graph, seed: number): { parameters: Tensors; feeds: Te
   return {
     parameters: Object.fromEntries(graph.state.map(({ name, tensor }) => {
       const shape = tensor.shape as readonly number[];
-      return [name, shape.length > 1 ? draw(shape, 1 / Math.sqrt(shape.at(-2)!)) : draw(shape, 0.1, name.endsWith("scale") ? 1 : 0)];
+      return [name, shape.length > 1 ? draw(shape, 1 / Math.sqrt(shape.at(-2)!))
+        : draw(shape, 0.1, name.endsWith("scale") ? 1 : 0)];
     })),
     feeds: Object.fromEntries(graph.inputs.map(({ name, tensor }) => {
       const shape = tensor.shape as readonly number[];
-      return [name, name === "instrument" ? { shape, values: Float32Array.from({ length: shape[0] }, (_, k) => k % 5) } : draw(shape, 1)];
+      return [name, name === "instrument" ? { shape, values: Float32Array.from({ length: shape[0] }, (_, k) => k % 5) }
+        : draw(shape, 1)];
     })),
   };
 }
@@ -208,13 +268,29 @@ describe("networks on the GPU", { skip }, () => {
     });
   }
 
+  for (const [precision, tolerance] of [["float32", 1e-5], ["float16", 2e-3]] as const) {
+    test(`an LSTM of 2 layers fed its states, ${precision}: positions and final states`, async () => {
+      const open = inferenceGraph(ARCHITECTURES["lstm"], { features: 6, instruments: 1 }, { hidden: 32, layers: 2, dropout: 0 },
+        { carry: true });
+      const graph = bindSizes(lastStep(open), { B: 3, T: 4 }), { parameters, feeds } = valuesFor(graph, 4);
+      await using program = await runtimeOf(precision).compile(graph);
+      await using oracle = await reference.compile(graph);
+      await program.write(parameters);
+      await oracle.write(parameters);
+      const ours = await program.run(feeds), exact = await oracle.run(feeds);
+      assert.deepEqual(Object.keys(ours).sort(), Object.keys(exact).sort());
+      for (const [name, values] of Object.entries(exact)) assertClose(ours[name], values, tolerance, name);
+    });
+  }
+
   test("parameters that are written again are packed again", async () => {
     const graph = networkGraph(NETWORKS["LSTM, 32 units, 2 layers"], 2, 4);
     const first = valuesFor(graph, 1), second = { ...valuesFor(graph, 2), feeds: first.feeds };
     await using program = await runtimeOf("float16").compile(graph);
     for (const { parameters, feeds } of [first, second, first]) {
       await program.write(parameters);
-      assertClose((await program.run(feeds))["position"], await positionsOf(reference, graph, { parameters, feeds }), 2e-3, "position");
+      assertClose((await program.run(feeds))["position"], await positionsOf(reference, graph, { parameters, feeds }),
+        2e-3, "position");
     }
   });
 });
@@ -243,7 +319,8 @@ function trainingFeeds({ graph }: TrainGraph, step: number): Tensors {
 describe("a training step on the GPU", { skip }, () => {
   for (const [what, { name, settings }] of Object.entries(TRAININGS)) {
     test(`${what}: losses of 3 steps to 1e-4, mean gradients to 3e-4 of float64's, the same bits twice`, async () => {
-      const one = trainGraph(ARCHITECTURES[name], { B: 5, T: 6, features: 4, instruments: 1 }, settings, { terms: ["sharpe", "turnover"] });
+      const one = trainGraph(ARCHITECTURES[name], { B: 5, T: 6, features: 4, instruments: 1 }, settings,
+        { terms: ["sharpe", "turnover"] });
       const train = async (runtime: Runtime): Promise<{ losses: number[]; m: Values }> => {
         await using program = await runtime.compile(one.graph);
         await program.write({ parameters: { shape: [one.count], values: initialiseParameters(one.specs, 3) } });
@@ -265,7 +342,8 @@ describe("launch lists and memory plans, as goldens", () => {
   const FOLDER = path.join(import.meta.dirname, "fixtures", "cuda-launches");
   const network = (name: string, settings: Settings, F: number, B: number): LaunchList => {
     const graph = networkGraph({ name, settings, F }, B, 60);
-    return lowerGraph(graph, { precision: "float16", device: H200, frozen: new Set(graph.state.map((state) => state.name)) }).list;
+    return lowerGraph(graph, { precision: "float16", device: H200,
+      frozen: new Set(graph.state.map((state) => state.name)) }).list;
   };
   const lstm = { hidden: 512, layers: 2, dropout: 0 };
   const encoder = { width: 512, attentionHeads: 8, layers: 4, feedForward: 4, positions: "sinusoidal", dropout: 0 };

@@ -1,7 +1,7 @@
 /**
- * Graphs run on a GPU: lowered at the sizes of the first run, bound to memory, captured as one CUDA graph. A run
- * copies feeds in, replays the graph and copies outputs out: right and complete; where microseconds count, the
- * engine (engine/) replays the same lists over mapped memory.
+ * Graphs run on a GPU: lowered at the sizes of the first run, bound to memory, captured as one CUDA graph. A
+ * run copies feeds in, replays the graph and copies outputs out: right and complete; where microseconds
+ * count, the engine (engine/) replays the same lists over mapped memory.
  */
 import { assert } from "../../base/assert.ts";
 import { isSameShape, shapeText, sizesOf, type Sizes } from "../../graph/dimension.ts";
@@ -23,7 +23,8 @@ export interface CudaRuntimeOptions {
 }
 
 /** Runs any graph on a GPU. Throws CudaError where there is none. */
-export function cudaRuntime({ device = 0, precision = "float32", cuda = openCuda({ device }) }: CudaRuntimeOptions = {}):
+export function cudaRuntime({ device = 0, precision = "float32",
+  cuda = openCuda({ device }) }: CudaRuntimeOptions = {}):
 Runtime {
   return { name: "cuda", compile: (graph) => Promise.resolve(new CudaProgram(graph, cuda, precision)) };
 }
@@ -97,9 +98,12 @@ class CudaProgram implements Program {
 
   async #loadedFor(feeds: Tensors): Promise<Loaded> {
     const known = { ...Object.fromEntries(this.#written), ...feeds };
-    const named = [...this.#graph.inputs, ...this.#graph.state].filter(({ name }) => Object.hasOwn(known, name));
-    const sizes = matchSizes(named.map(({ name, tensor }) => ({ expected: tensor.shape, found: known[name].shape })));
-    if (this.#loaded !== null && JSON.stringify(this.#loaded.sizes) === JSON.stringify(sizes)) return this.#loaded;
+    const named = [...this.#graph.inputs,
+      ...this.#graph.state].filter(({ name }) => Object.hasOwn(known, name));
+    const sizes = matchSizes(named.map(({ name, tensor }) =>
+      ({ expected: tensor.shape, found: known[name].shape })));
+    if (this.#loaded !== null && JSON.stringify(this.#loaded.sizes) === JSON.stringify(
+      sizes)) return this.#loaded;
     this.#unload();
     const bound = openSizes(this.#graph).length === 0 ? this.#graph : bindSizes(this.#graph, sizes);
     const loaded = await this.#load(bound, sizes);
@@ -116,11 +120,13 @@ class CudaProgram implements Program {
 
   async #load(graph: Graph, sizes: Sizes): Promise<Loaded> {
     const cuda = this.#cuda;
-    const lowered = lowerGraph(graph, { precision: this.#precision, device: cuda.facts, frozen: this.#frozen });
+    const lowered = lowerGraph(graph,
+      { precision: this.#precision, device: cuda.facts, frozen: this.#frozen });
     await cuda.prepare(lowered.list);
     const bound = cuda.bind(lowered.list);
     try {
-      return { sizes, lowered, bound, graph: lowered.list.launches.length === 0 ? null : bound.capture(this.#stream) };
+      return { sizes, lowered, bound, graph: lowered.list.launches.length === 0 ? null
+        : bound.capture(this.#stream) };
     } catch (error) { bound.close(); throw error; }
   }
 
@@ -161,7 +167,8 @@ class CudaProgram implements Program {
     for (const [name, { shape, values }] of Object.entries(state)) {
       const port = this.#loaded?.lowered.state.get(name);
       this.#written.set(name, { shape: [...shape], values: Float32Array.from(values) });
-      if (port !== undefined && countOf(port.shape) === values.length) this.#loaded!.bound.write(port.buffer, bytesOf(values));
+      if (port !== undefined && countOf(port.shape) === values.length) this.#loaded!.bound.write(port.buffer,
+        bytesOf(values));
       if (this.#frozen.has(name)) this.#isPacked = false;
     }
   }

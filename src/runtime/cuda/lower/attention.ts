@@ -104,9 +104,9 @@ class AttentionAnchor implements LoweredAnchor {
       : { batchStride: heads * rows * dv, headStride: rows * dv, rowStride: dv };
     const element = ELEMENTS[precision], out = resultBuffer(found.out, element, lowering, after);
     const weights = found.weights === null ? null : resultBuffer(found.weights, element, lowering, after);
-    const launch = planAttention({ B, T, heads, d, dv, precision, scale: found.scale,
-      isCausal: found.isCausal,
-      isLastOnly: found.isLastOnly, q, k, v, out: { buffer: out, offset: 0, ...strides },
+    const { scale, isCausal, isLastOnly } = found;
+    const launch = planAttention({ B, T, heads, d, dv, precision, scale, isCausal,
+      isLastOnly, q, k, v, out: { buffer: out, offset: 0, ...strides },
       ...(weights === null ? {} : { weights }) }, device);
     return [...before, launch, ...after];
   }

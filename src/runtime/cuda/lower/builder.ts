@@ -65,8 +65,8 @@ export class Builder {
       name = `${text.what}${this.#names.size}`;
       this.#names.set(key, name);
       const struct = `${name[0].toUpperCase()}${name.slice(1)}`;
-      this.#texts.push(`// ${text.comment}\nstruct ${struct} { ${text.fields.map(
-        (field) => `${field};`).join(" ")} };\n`
+      const fields = text.fields.map((field) => `${field};`).join(" ");
+      this.#texts.push(`// ${text.comment}\nstruct ${struct} { ${fields} };\n`
         + `KERNEL(${text.block}, ${name}, ${struct}) {\n${indentBlocks([...START, ...text.body])}\n}\n`);
     }
     return { source: GENERATED, kernel: name, grid, block: text.block, sharedBytes, isDependent: true,
@@ -96,12 +96,14 @@ export function rename(launch: Launch, to: ReadonlyMap<string, { buffer: string;
     return found === undefined ? spec
       : { ...spec, buffer: found.buffer, offset: found.offset + (spec.offset ?? 0) };
   };
-  return { ...launch, arguments: launch.arguments.map((argument) =>
-    (argument.kind === "address" ? change(argument)
-    : argument.kind === "tensorMap" ? { ...argument, map: change(argument.map) } : argument)) };
+  return { ...launch, arguments: launch.arguments.map((argument) => {
+    if (argument.kind === "address") return change(argument);
+    return argument.kind === "tensorMap" ? { ...argument, map: change(argument.map) } : argument;
+  }) };
 }
 
 /** Names of the buffers that a launch may touch. */
-export const buffersOf = ({ arguments: list }: Launch): string[] => list.flatMap((argument) =>
-  (argument.kind === "address" ? [argument.buffer] : argument.kind === "tensorMap" ? [argument.map.buffer]
-    : []));
+export const buffersOf = ({ arguments: list }: Launch): string[] => list.flatMap((argument) => {
+  if (argument.kind === "address") return [argument.buffer];
+  return argument.kind === "tensorMap" ? [argument.map.buffer] : [];
+});

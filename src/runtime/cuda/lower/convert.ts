@@ -26,8 +26,8 @@ export function convertLaunch({ builder }: Lowering, count: number, from: Row, t
 /** The start of a buffer that holds a dense view in this element type; `before`: what must run for it. */
 export function denseBuffer(view: View<Tensor>, element: Element, lowering: Lowering,
   before: Launch[]): string {
-  const memory = lowering.memoryOf(view.source), offset = memory.offset
-    + view.offset * ELEMENT_BYTES[memory.element];
+  const memory = lowering.memoryOf(view.source);
+  const offset = memory.offset + view.offset * ELEMENT_BYTES[memory.element];
   return memory.element === element && offset === 0 ? memory.buffer
     : copied(countOf(view.shape), { ...memory, offset }, element, lowering, before);
 }

@@ -180,8 +180,8 @@ class Fusion {
       || row.kind === "reduction";
     this.#costs.set(tensor, 1);
     const own = row.kind === "elementwise" ? row.cost : row.kind === "pieces" ? 2 : 0;
-    const cost = isLoaded ? 1 : tensor.node.inputs.reduce((sum, input) =>
-      Math.min(200, sum + this.#costOf(input)), own);
+    const cost = isLoaded ? 1
+      : tensor.node.inputs.reduce((sum, input) => Math.min(200, sum + this.#costOf(input)), own);
     this.#costs.set(tensor, cost);
     return cost;
   }
@@ -225,8 +225,8 @@ class Fusion {
     const isFit = (group: Group): boolean => this.#walksRows(group, tensor, rows, width);
     const home = this.#homeFor(tensor, readers, isFit) ?? this.#newGroup({ kind: "rows", shape, width });
     if (home.space.kind !== "rows") {
-      home.space = { kind: "rows", width, shape: countOf(home.space.shape) === rows ? shape
-        : home.space.shape };
+      const ofElements = countOf(home.space.shape) === rows ? shape : home.space.shape;
+      home.space = { kind: "rows", width, shape: ofElements };
     }
     this.#compute(tensor, home, isStored || readers.size > 1 || !readers.has(home));
   }
@@ -278,29 +278,28 @@ class Fusion {
       if (tensor === wanted) { found.push(linearPlace(at, shapeOf(tensor))); return; }
       if (!group.inlined.has(tensor) && !group.stores.has(tensor)) return;
       const { node } = tensor, row = rowOf(node);
-      if (row.kind === "elementwise") for (const input of node.inputs) walk(input,
-        operandCoordinates(input, at));
-      else if (row.kind === "move") walk(node.inputs[0], row.coordinates(node, at));
+      if (row.kind === "elementwise") {
+        for (const input of node.inputs) walk(input, operandCoordinates(input, at));
+      } else if (row.kind === "move") walk(node.inputs[0], row.coordinates(node, at));
       else if (row.kind === "pieces") {
         for (const { from } of row.pieces(node, at)) if (from !== null) walk(from.tensor, from.coordinates);
-      } else if (row.kind === "reduction") walk(node.inputs[0],
-        coordinatesOf(element, shapeOf(node.inputs[0])));
+      } else if (row.kind === "reduction") {
+        walk(node.inputs[0], coordinatesOf(element, shapeOf(node.inputs[0])));
+      }
     };
     for (const [store, place] of stores) walk(store, coordinatesOf(place, shapeOf(store)));
     return found;
   }
 
   #takeAnchor(anchor: Anchor): void {
-    const isUsed = anchor.outputs.some((output) => this.#readersOf(output).size > 0
-      || this.#stored.has(output));
-    if (!isUsed) return;
+    const isUsed = (output: Tensor): boolean => this.#readersOf(output).size > 0 || this.#stored.has(output);
+    if (!anchor.outputs.some(isUsed)) return;
     const group = (anchor.hasEpilogue ? this.#epilogueOf(anchor) : null)
       ?? this.#newGroup({ kind: "map", shape: shapeOf(anchor.outputs[0]) }, anchor);
     if (group.anchor !== null) {
       for (const output of anchor.outputs) {
-        const readers = this.#readersOf(output);
-        if (readers.size > 0 || this.#stored.has(output)) group.stores.add(output);
-        for (const reader of readers) group.after.add(reader);
+        if (isUsed(output)) group.stores.add(output);
+        for (const reader of this.#readersOf(output)) group.after.add(reader);
       }
     }
     group.views = anchor.reads.map(({ tensor, accepts }) => {
@@ -320,10 +319,9 @@ class Fusion {
     const [group] = readers, count = countOf(shapeOf(output));
     if (group.anchor !== null || group.product !== null || group.space.kind !== "map"
       || countOf(group.space.shape) !== count) return null;
-    const at = placeOf(makeVariable("i", count)),
-      stores = [...group.stores].map((store) => [store, at] as const);
-    if (!this.#reads(group, output, stores,
-      at).every((place) => placeText(place) === placeText(at))) return null;
+    const at = placeOf(makeVariable("i", count));
+    const places = this.#reads(group, output, [...group.stores].map((store) => [store, at] as const), at);
+    if (!places.every((place) => placeText(place) === placeText(at))) return null;
     group.product = anchor;
     group.inlined.add(output);
     return group;

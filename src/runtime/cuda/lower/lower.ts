@@ -64,21 +64,10 @@ export interface Lowered {
 export function lowerGraph(graph: Graph,
   { precision, device, frozen = new Set(), ring, done }: LowerOptions): Lowered {
   const simple = simplify(graph), builder = new Builder();
-  const ports = (kind: string, named: readonly Named[]): Map<string,
-    Port> => new Map(named.map(({ name, tensor }) => {
-    const { shape } = tensor;
-    assert(shape.every((size) => typeof size === "number"), `${name} ${shapeText(shape)} has open sizes`);
-    return [name, { buffer: `${kind}/${name}`, shape }];
-  }));
   const kept = simple.state.filter(({ name }) => !frozen.has(name));
-  const inputs = ports("input", simple.inputs), outputs = ports("output", simple.outputs),
-    state = ports("state", kept);
-  for (const [role, list] of [["input", inputs], ["output", outputs], ["state", state]] as const) {
-    for (const { buffer, shape } of list.values()) {
-      builder.buffer({ name: buffer, role, bytes: Math.max(4, 4 * countOf(shape)),
-        ...(role === "state" ? { fill: 0 } : {}) });
-    }
-  }
+  const inputs = portsOf("input", simple.inputs, builder),
+    outputs = portsOf("output", simple.outputs, builder);
+  const state = portsOf("state", kept, builder);
   const given = new Map<Tensor, Memory>();
   for (const { name, tensor } of simple.inputs) given.set(tensor, memoryAt(inputs.get(name)!.buffer));
   for (const { name, tensor } of kept) given.set(tensor, memoryAt(state.get(name)!.buffer));
@@ -96,8 +85,8 @@ export function lowerGraph(graph: Graph,
   findLinears(pattern);
   const changing = kept.filter(({ tensor, next }) => next !== tensor);
   const options = { builder, device, precision };
-  const { launches, memories } =
-    new Lowering({ ...options, given: memoryOf, anchors: pattern.anchors }).lower([
+  const lowering = new Lowering({ ...options, given: memoryOf, anchors: pattern.anchors });
+  const { launches, memories } = lowering.lower([
     ...simple.outputs.map(({ name, tensor }) => ({ tensor, home: memoryAt(outputs.get(name)!.buffer) })),
     // A next state that is there already may be overwritten before it is copied.
     ...changing.map(({ next }) =>
@@ -106,12 +95,23 @@ export function lowerGraph(graph: Graph,
   const last = copyLaunches(changing.map(({ name, tensor }, k) => ({ shape: shapeOf(tensor),
     from: memories[simple.outputs.length + k], to: memoryAt(state.get(name)!.buffer) })), options);
   const all = builder.finish([...launches, ...last]), used = new Set(all.flatMap(buffersOf));
-  const buffers = [...builder.buffers.values()].filter(({ role, name }) => role !== "weight"
-    || used.has(name));
+  const buffers = [...builder.buffers.values()]
+    .filter(({ role, name }) => role !== "weight" || used.has(name));
   return { list: shareScratch({ name: graph.name, buffers, launches: all }), inputs, outputs, state,
     isRing: stacks.some((stack) => stack.isRing),
     completions: stacks.find((stack) => stack.isDone && changing.length === 0)?.plan?.completions ?? 0,
     pack: (parameters) => statics.pack(parameters, used) };
+}
+
+/** Makes the buffers of what is fed, returned or kept: float32, state zero before the first run. */
+function portsOf(role: "input" | "output" | "state", named: readonly Named[], builder: Builder): Map<string,
+  Port> {
+  return new Map(named.map(({ name, tensor: { shape } }) => {
+    assert(shape.every((size) => typeof size === "number"), `${name} ${shapeText(shape)} has open sizes`);
+    const buffer = `${role}/${name}`, fill = role === "state" ? { fill: 0 } : {};
+    builder.buffer({ name: buffer, role, bytes: Math.max(4, 4 * countOf(shape)), ...fill });
+    return [name, { buffer, shape }];
+  }));
 }
 
 const memoryAt = (buffer: string): Memory => ({ buffer, offset: 0, element: "f32", isAligned: true });
@@ -119,7 +119,8 @@ const memoryAt = (buffer: string): Memory => ({ buffer, offset: 0, element: "f32
 interface Copy { readonly shape: readonly number[]; readonly from: Memory; readonly to: Memory }
 
 /** Copies from memory to memory. */
-function copyLaunches(copies: readonly Copy[], options: Omit<LoweringOptions, "given" | "anchors">): Launch[] {
+function copyLaunches(copies: readonly Copy[],
+  options: Omit<LoweringOptions, "given" | "anchors">): Launch[] {
   const places = copies.map(({ shape }, k) => input(`copy${k}`, shape));
   const from = new Map(places.map((place, k) => [place, copies[k].from]));
   return new Lowering({ ...options, given: (tensor) => from.get(tensor) ?? null })

@@ -30,10 +30,11 @@ export interface LoweredAnchor extends Anchor {
   emit(group: Group, lowering: Lowering): Launch[];
 }
 
-const ANCHORS = { matmul: (output, lowering) =>
-  matmulAnchor(output, lowering) ?? productAnchor(output, lowering), scan: scanAnchor,
-    sort: sortAnchor } as const satisfies
-  Partial<Record<PrimitiveName, (output: Tensor, lowering: Lowering) => LoweredAnchor>>;
+const ANCHORS = {
+  matmul: (output, lowering) => matmulAnchor(output, lowering) ?? productAnchor(output, lowering),
+  scan: scanAnchor,
+  sort: sortAnchor,
+} as const satisfies Partial<Record<PrimitiveName, (output: Tensor, lowering: Lowering) => LoweredAnchor>>;
 
 export interface LoweringOptions {
   readonly builder: Builder;

@@ -42,14 +42,14 @@ interface Plan {
   readonly splits: number;
 }
 
+/** `strides`: how far apart neighbours are of the operand of the many. */
 function planProduct(shape: readonly number[], K: number, multiprocessors: number,
-  strides: (isTurned: boolean) => number):
-Plan {
+  strides: (isTurned: boolean) => number): Plan {
   const [M, N] = shape.slice(-2), batch = shape.slice(0, -2), count = countOf(batch);
   if (Math.min(M, N) <= THIN) {
     const isTurned = N < M;
-    return { M, N, K, batch, isTurned, splits: 1, kind: strides(isTurned) === 1 ? "thin columns"
-      : "thin terms" };
+    const kind = strides(isTurned) === 1 ? "thin columns" : "thin terms";
+    return { M, N, K, batch, isTurned, splits: 1, kind };
   }
   const tiles = Math.ceil(M / TILE) * Math.ceil(N / TILE) * count;
   const splits = tiles * 2 > multiprocessors || K < 512 ? 1
@@ -149,8 +149,8 @@ class ProductEmitter {
     const plan = this.#plan, { M, N, K, splits } = plan, pairs = countOf(plan.batch);
     const [a, b] = this.#operands(), chunk = Math.ceil(K / splits / 16) * 16;
     const isWide = N % LANES === 0;
-    const m = makeVariable("m", M), n = makeVariable("n", isWide ? N / LANES : N),
-      lane = makeVariable("l", LANES);
+    const m = makeVariable("m", M), n = makeVariable("n", isWide ? N / LANES : N);
+    const lane = makeVariable("l", LANES);
     const head = [
       splits === 1 ? "const u32 z = blockIdx.z;"
         : `const u32 z = blockIdx.z / ${splits}u, s = blockIdx.z % ${splits}u;`,
@@ -164,9 +164,8 @@ class ProductEmitter {
     const finish = splits > 1 ? this.#partial(N, M)
       : this.#finish([m, n], isWide ? lane : null,
         (place) => plus(times(placeOf(m), N), place), "sums[p][l]");
-    const rowLoop =
-      ["UNROLL for (u32 p = 0; p < 4u; p++) {", "  const u32 m = m0 + 4u * (threadIdx.x / 16u) + p;",
-      `  if (m >= ${M}u) break;`];
+    const rowLoop = ["UNROLL for (u32 p = 0; p < 4u; p++) {",
+      "  const u32 m = m0 + 4u * (threadIdx.x / 16u) + p;", `  if (m >= ${M}u) break;`];
     const body = isWide
       ? [...head, `const u32 n = n0 / 4u + threadIdx.x % 16u;`, `if (n >= ${N / LANES}u) return;`, ...rowLoop,
         ...finish.map((line) => `  ${line}`), "}"]
@@ -233,9 +232,10 @@ class ProductEmitter {
     const own = placeText(linearPlace(coordinatesOf(at, shapeOf(this.#output)), shapeOf(this.#output)));
     const emitter = new Emitter({
       resolve: (tensor) => around.resolve(tensor),
-      parameterOf: (tensor) => (group.stores.has(tensor) || group.inlined.has(tensor)
-        || around.elementOf(tensor) === null
-        ? null : this.#parameter(tensor)),
+      parameterOf: (tensor) => {
+        const isOwn = group.stores.has(tensor) || group.inlined.has(tensor);
+        return isOwn || around.elementOf(tensor) === null ? null : this.#parameter(tensor);
+      },
       isAligned: (tensor) => around.isAligned(tensor),
       nameOf: (tensor, coordinates) => (tensor === this.#output
         && placeText(linearPlace(coordinates, shapeOf(tensor))) === own ? sum : null),
@@ -244,10 +244,10 @@ class ProductEmitter {
     if (lane !== null) emitter.open(lane);
     const declare: string[] = [], after: string[] = [];
     stores.forEach((tensor, k) => {
-      const memory = around.elementOf(tensor)!,
+      const memory = lowering.memoryOf(tensor),
         value = emitter.value(tensor, coordinatesOf(at, shapeOf(tensor)));
-      this.#fields.push(`${C_TYPES[memory]}* y${k}`);
-      this.#memories.push({ tensor, memory: lowering.memoryOf(tensor) });
+      this.#fields.push(`${C_TYPES[memory.element]}* y${k}`);
+      this.#memories.push({ tensor, memory });
       if (lane === null || !canLane) emitter.line(`put(a.y${k} + ${placeText(at)}, ${value});`);
       else {
         declare.push(`Lanes<4> y${k};`);

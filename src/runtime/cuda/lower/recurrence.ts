@@ -56,20 +56,18 @@ export function findStacks(pattern: Pattern, options: StackOptions): StackAnchor
   return found;
 }
 
-const isFit = (node: LstmNode,
-  { constants, isUsed }: { constants: Pattern["constants"]; isUsed: (tensor: Tensor) => boolean }):
-boolean => node.inputs.slice(1, 4).every((tensor) => constants.isStatic(tensor)) && !isUsed(node.outputs[3])
-  && !isUsed(node.outputs[4]);
+/** Whether a layer's weights never change, and nobody asks for its cells and gates. */
+const isFit = ({ inputs, outputs }: LstmNode, pattern: Pattern): boolean =>
+  inputs.slice(1, 4).every((tensor) => pattern.constants.isStatic(tensor))
+  && !pattern.isUsed(outputs[3]) && !pattern.isUsed(outputs[4]);
 
 function stackFrom(first: LstmNode, pattern: Pattern, options: StackOptions): StackAnchor | null {
-  const { constants } = pattern, isUsed = (tensor: Tensor): boolean => pattern.isUsed(tensor);
-  if (!isFit(first, { constants, isUsed })) return null;
+  if (!isFit(first, pattern)) return null;
   const layers = [first];
   for (;;) {
     const top = layers.at(-1)!, next = pattern.onlyReader(top.outputs[0]);
     const isNext = next !== null && isOp(next, "lstm") && next.inputs[0] === top.outputs[0]
-      && isFit(next, { constants, isUsed })
-      && shapeOf(next.inputs[2]).join() === shapeOf(first.inputs[2]).join();
+      && isFit(next, pattern) && shapeOf(next.inputs[2]).join() === shapeOf(first.inputs[2]).join();
     if (!isNext) break;
     layers.push(next);
   }
@@ -129,8 +127,8 @@ export class StackAnchor implements LoweredAnchor {
       && x.node.inputs[0] === options.ring.input
       && pattern.onlyReader(options.ring.input) === x.node && pattern.onlyReader(x) === layers[0];
     this.#isDone = options.done?.output === out && found.result === "head";
-    const finals = hasStates ? layers.flatMap(({ outputs }) => outputs.slice(1, 3)).filter((one) =>
-      pattern.isUsed(one)) : [];
+    const finals = !hasStates ? []
+      : layers.flatMap(({ outputs }) => outputs.slice(1, 3)).filter((one) => pattern.isUsed(one));
     this.outputs = [...new Set([out, ...finals])];
     const dense = (tensor: Tensor): Read => ({ tensor, element: "f32", accepts: isDense });
     const joined = (k: number): Tensor =>
@@ -145,17 +143,17 @@ export class StackAnchor implements LoweredAnchor {
     return tensor === this.found.layers.at(-1)!.outputs[0] ? ELEMENTS[this.#pattern.precision] : "f32";
   }
 
-  isPossible(): boolean { return this.#planFor({ x: "x", result: "y", states: this.found.hasStates
-    ? ["a", "b", "c", "d"] : null }) !== null; }
+  isPossible(): boolean {
+    return this.#planFor({ x: "x", result: "y", states: ["h0", "c0", "hn", "cn"] }) !== null;
+  }
 
-  #planFor({ x, result,
-    states }: { x: string; result: string; states: readonly string[] | null }): LstmPlan | null {
+  #planFor({ x, result, states }: { x: string; result: string; states: readonly string[] }): LstmPlan | null {
     const { layers, head, hasStates, result: kind } = this.found, { precision, device } = this.#pattern;
     const [T, B, F] = shapeOf(layers[0].inputs[0]), [H] = shapeOf(layers[0].inputs[2]);
     const columns = head === null ? 0 : shapeOf(head.w)[1];
     const stack: LstmStack = { B, T, F, H, L: layers.length, precision, x,
       ringStart: this.#isRing ? this.#options.ring!.start : null,
-      states: !hasStates ? null : { h0: states![0], c0: states![1], hn: states![2], cn: states![3] },
+      states: hasStates ? { h0: states[0], c0: states[1], hn: states[2], cn: states[3] } : null,
       result: kind === "head" ? { kind, buffer: result, columns, activation: head!.activation }
         : { kind, buffer: result },
       done: this.#isDone ? this.#options.done!.buffer : null };
@@ -167,8 +165,7 @@ export class StackAnchor implements LoweredAnchor {
     const { layers, head, hasStates, out } = this.found, before: Launch[] = [], after: Launch[] = [];
     const [x, ...initial] = views.map((view) => denseBuffer(view, "f32", lowering, before));
     const bytes = layers.length * countOf(shapeOf(layers[0].outputs[1])) * 4;
-    const finals = hasStates ? [lowering.builder.scratch(bytes, "final"),
-      lowering.builder.scratch(bytes, "final")] : [];
+    const finals = hasStates ? [0, 1].map(() => lowering.builder.scratch(bytes, "final")) : [];
     const plan = this.#planFor({ x, result: resultBuffer(out, this.elementOf(out), lowering, after),
       states: [...initial, ...finals] })!;
     for (const buffer of plan.buffers) lowering.builder.buffer(buffer);

@@ -57,8 +57,8 @@ class Unroller {
     this.#steps = shapeOf(node.inputs[S])[0];
     this.#prefix = lowering.builder.scratch(16, "loop");
     this.#inputs = group.views.map((view, k) => {
-      const memory = lowering.memoryOf(view.source), offset = memory.offset
-        + view.offset * ELEMENT_BYTES[memory.element];
+      const memory = lowering.memoryOf(view.source);
+      const offset = memory.offset + view.offset * ELEMENT_BYTES[memory.element];
       const place = { ...memory, offset, isAligned: memory.isAligned && offset % 16 === 0 };
       return k < S && memory.element !== "f32" ? this.#asFloats(place, countOf(view.shape)) : place;
     });
@@ -74,8 +74,8 @@ class Unroller {
     const { body } = this.#node.attributes;
     const placeholders = new Map<Tensor, Memory>();
     const place = (tensor: Tensor, name: string, element: Element, isAligned: boolean): Memory =>
-      ({ buffer: `${this.#prefix}.${name}`, offset: 0, element, isAligned: isAligned
-        && bytesOf(tensor, element) % 16 === 0 });
+      ({ buffer: `${this.#prefix}.${name}`, offset: 0, element,
+        isAligned: isAligned && bytesOf(tensor, element) % 16 === 0 });
     const { outputs } = this.#node, kept = (output: Tensor): Memory | null =>
       (this.#group.stores.has(output) ? this.#lowering.memoryOf(output) : null);
     const finals = outputs.slice(0, this.#S).map(kept), stacked = outputs.slice(this.#S).map(kept);
@@ -97,8 +97,8 @@ class Unroller {
       }),
     ];
     const { launches } = this.#lowering.within((tensor) => placeholders.get(tensor) ?? null).lower(results);
-    assert(launches.length * this.#steps <=
-      LAUNCHES_MAX, `a loop of ${this.#steps} steps becomes too many launches`);
+    assert(launches.length * this.#steps <= LAUNCHES_MAX,
+      `a loop of ${this.#steps} steps becomes too many launches`);
     return [...this.#before, ...this.#unrolled(launches, finals, stacked)];
   }
 
