@@ -212,7 +212,8 @@ describe("the emulated GPU", { skip }, () => {
   }
 
   for (const waits of [true, false]) {
-    test(`in a graph a dependent kernel that ${waits ? "waits" : "does not wait"} sees ${waits ? "this" : "the last"} replay's word`, () => {
+    const sees = waits ? "that waits sees this replay's word" : "that does not wait sees the last replay's";
+    test(`in a graph a dependent kernel ${sees}`, () => {
       const writer = launch(`struct A { u32* word; u32* out; };
         KERNEL(32, kernel, A) { let_dependents_start(); a.word[0] += 1; }`, [at("word"), at("out")], { grid: [1, 1, 1] });
       const reader = launch(`struct A { u32* word; u32* out; };
@@ -233,6 +234,7 @@ describe("the emulated GPU", { skip }, () => {
       KERNEL(128, kernel, A) {
         const u32 base = shared_base(), lane = threadIdx.x;
         for (u32 k = lane; k < 320; k += 128) store_shared4(base + 16 + k * 16, make_uint4(0, 0, 0, 0));
+        fence_async_shared();
         if (lane == 0) copy_async(base, a.x);
         copy_async_commit();
         const u32 before = load_shared(base);
@@ -277,6 +279,8 @@ describe("the emulated GPU reports what would hang or break a real one", { skip 
       for (u32 n = 0; n < 100; n++) load_acquire(a.out); send1(map_shared(base, 1), 1, map_shared(base + 8, 1));`,
     /block that has ended/, { grid: [2, 1, 1], cluster: 2 }],
     ["bulk stores that nobody waited for", "if (threadIdx.x == 0) { bulk_store(a.out, base, 16); bulk_commit(); }", /under way/],
+    ["a bulk store of what ordinary stores wrote", `store_shared(base + 4 * threadIdx.x, 1); __syncthreads();
+      if (threadIdx.x == 0) { bulk_store(a.out, base, 256); bulk_commit(); bulk_wait<0>(); }`, /without a fence/],
   ];
   for (const [what, body, sentence, shape] of FAULTS) {
     test(`${what}: ${sentence.source}`, () => {

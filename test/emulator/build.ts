@@ -49,7 +49,7 @@ function build(compiler: string, id: string, folder: string): void {
   compile("-O1", `-DCOMPILER="${compiler}"`, `-DBUILD=${parseInt(id.slice(0, 6), 16)}`,
     "-o", path.join(made, "libnvrtc.so"), source("libnvrtc.cpp"), "-ldl");
   fs.mkdirSync(path.join(made, "include"));
-  for (const name of SOURCES.filter((file) => /h$/.test(file))) {
+  for (const name of SOURCES.filter((file) => file.endsWith("h"))) {
     fs.copyFileSync(source(name), path.join(made, "include", name));
   }
   // Two test files may build at once: the first to finish is used.

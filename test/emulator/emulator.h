@@ -1,18 +1,21 @@
 // CUDA without a GPU: kernels of src/runtime/cuda/kernels compile with a plain C++ compiler and run on the CPU.
 //
-//   kernel.cu ──g++ -include emulator.h──> kernel.so ──launch()──> every GPU thread is a fiber (machine.cpp)
+//   kernel.cu ──g++ -include emulator.h──> kernel.so ──launch()──> each thread is a fiber (machine.cpp)
 //
 // A warp's lanes run one after the other until each waits: for its warp (shuffles, mma: meet()), for a word of
 // memory to change (barriers), or for news while it polls (yield()). Copies by the copy engine arrive late, as they
-// may on a GPU; what a GPU leaves undefined is poisoned or faults with a sentence. Nobody can move and nothing is
-// under way: deadlock, which is reported as a trap.
+// may on a GPU, and dependent kernels of a graph start early, as they may; what a GPU leaves undefined is poisoned or
+// faults with a sentence. Nobody can move and nothing is under way: deadlock, which is reported as a trap.
 //
 // Three ways to use it:
-//   TypeScript   const { cuda, nvrtc } = await emulatedCuda()         build.ts: paths of a fake libcuda and libnvrtc
-//   TypeScript   await runLaunches(list, { x: bytes })               run.ts: a LaunchList from buffers to buffers
+//   TypeScript   emulatedCuda()                                build.ts: paths of a fake libcuda and libnvrtc
+//   TypeScript   runLaunches(openEmulated(), list, contents)   run.ts: a launch list from buffers to buffers
 //   C++          g++ -std=c++17 -O1 -w -I. -x c++ kernel.cu test.cpp machine.cpp, where kernel.cu includes "ptx.cuh"
 //                and test.cpp "machine.h": extern "C" void kernel(const void*);
 //                emulator::launch({kernel, &arguments, {16, 1, 1}, {256, 1, 1}, 1024, 16, true})
+//
+// Under EMULATOR_ORDER=backwards every turn is taken from the last to the first: races give other bits. libcuda.cpp
+// says which faults and which GPUs it plays.
 #pragma once
 #include "machine.h"
 

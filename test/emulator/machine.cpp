@@ -97,6 +97,8 @@ struct Block {
   u8* shared; u32 alive;
   struct { u32 arrived, generation; } barriers[16];
   std::vector<MBarrier> mbarriers;
+  std::vector<u32> stored;   // when each 16 bytes of shared memory were last stored to by ordinary stores
+  u32 fenced;                // when a thread last fenced them from the copy engine
 };
 struct Message { Block* block; u8* to; const u8* from; u8 data[16]; u32 bytes, barrier; const TileMap* map; i32 x, y; };
 
@@ -218,6 +220,22 @@ static u8* within_block(Block& block, u32 address, u32 bytes) {
   return block.shared + offset;
 }
 u8* shared_at(u32 address, u32 bytes) { return within_block(block_at(address), address, bytes); }
+static u32 now;
+u8* shared_for_store(u32 address, u32 bytes) {
+  Block& block = block_at(address);
+  u8* place = within_block(block, address, bytes);
+  block.stored[(u32)(place - block.shared) / 16] = ++now;
+  return place;
+}
+void fence_async() { self()->of->fenced = ++now; }
+// What the copy engine, or a product, is about to read.
+static void check_fenced(const Block& block, u32 offset, u32 bytes) {
+  for (u32 k = offset / 16; k <= (offset + bytes - 1) / 16; k++)
+    if (block.stored[k] > block.fenced) fault("the copy engine or a product reads ordinary stores without a fence");
+}
+static void overwritten(Block& block, u32 offset, u32 bytes) {
+  for (u32 k = offset / 16; k <= (offset + bytes - 1) / 16; k++) block.stored[k] = 0;
+}
 u32 map_shared(u32 address, u32 rank) {
   if (rank >= self()->ranks) fault("map_shared to a rank beyond the cluster");
   return (address & 0xffffff) | (rank + 1) << 24;
@@ -264,6 +282,13 @@ bool barrier_passed(u32 address, u32 phase) {
 }
 void barrier_wait(u32 address, u32 phase) { wait_change(barrier_word(address), BARRIER_WORD | (phase & 1)); }
 
+// A copy's source may be this block's shared memory.
+static void check_source(const void* from, u32 bytes) {
+  const Block& block = *self()->of;
+  const long long offset = (const u8*)from - block.shared;
+  if (offset >= 0 && offset < running->shared_bytes) check_fenced(block, (u32)offset, bytes);
+}
+
 // --- copies that arrive when every fiber has run once more
 static void post(u32 to, u32 bytes, u32 barrier, Message m) {
   Block& block = block_at(to);
@@ -274,6 +299,7 @@ static void post(u32 to, u32 bytes, u32 barrier, Message m) {
 }
 void copy_later(u32 to, const void* from, u32 bytes, u32 barrier) {
   if (bytes % 16 || to % 16 || (u64)from % 16) fault("a bulk copy of no multiple of 16 bytes");
+  check_source(from, bytes);
   post(to, bytes, barrier, {nullptr, nullptr, (const u8*)from, {}, 0, 0, nullptr, 0, 0});
 }
 void send_later(u32 to, const void* data, u32 bytes, u32 barrier) {
@@ -319,11 +345,14 @@ template <class T> static void close_group(Groups<T>& groups) {
 }
 void group_copy(Kind kind, void* to, const void* from, u32 bytes, u32 zeros) {
   if ((u64)to % 16 || (u64)from % 16) fault("an asynchronous copy from or to no multiple of 16 bytes");
+  if (kind == BULK) check_source(from, bytes);
   begun().copies[kind].open.push_back({(u8*)to, (const u8*)from, bytes, zeros, nullptr, 0, 0});
 }
 void group_tile(const void* map, u32 from, i32 x, i32 y) {
   const TileMap& tile = tile_map(map);
-  begun().copies[BULK].open.push_back({nullptr, shared_at(from, tile_bytes(tile)), 0, 0, &tile, x, y});
+  const u8* shared = shared_at(from, tile_bytes(tile));
+  check_source(shared, tile_bytes(tile));
+  begun().copies[BULK].open.push_back({nullptr, shared, 0, 0, &tile, x, y});
 }
 void group_commit(Kind kind) {
   if (kind == PRODUCT) close_group(begun().products); else close_group(begun().copies[kind]);
@@ -432,7 +461,11 @@ static u16 tile_value(const Block& block, u64 tile, u32 row, u32 k, bool is_tran
   else if (mode == 0 && !is_transposed) address = start + k / 8 * leading + row / 8 * stride + row % 8 * 16 + k % 8 * 2;
   else fault("a matrix descriptor that is not emulated");
   if (mode == 1) address ^= (address >> 7 & 7) << 4;
-  u16 value; memcpy(&value, within_block(const_cast<Block&>(block), address, 2), 2); return value;
+  const u8* place = within_block(const_cast<Block&>(block), address, 2);
+  check_fenced(block, (u32)(place - block.shared), 2);
+  u16 value;
+  memcpy(&value, place, 2);
+  return value;
 }
 static void multiply(const Product* const (&lanes)[32], u32 warp, const Block& block) {
   const Product& p = *lanes[0];
@@ -534,6 +567,7 @@ static Block* new_block(const Launch& launch, u32 number, Cluster* cluster, u32 
   const u32 padded = (launch.shared_bytes + 1023) / 1024 * 1024 + 1024;
   block->shared = (u8*)aligned_alloc(1024, padded);
   for (u32 k = 0; k < padded / 4; k++) ((u32*)block->shared)[k] = POISON;
+  block->stored.resize(padded / 16);
   const u32 count = launch.block.x * launch.block.y * launch.block.z;
   block->alive = count;
   block->warps.resize((count + 31) / 32);
@@ -600,6 +634,7 @@ static void deliver() {
     if (m.block->alive == 0) { trouble = "a copy arrived at a block that had ended"; return; }
     if (m.map != nullptr) copy_tile(*m.map, m.x, m.y, m.to, (u32)(m.to - m.block->shared), false);
     else memcpy(m.to, m.from == nullptr ? m.data : m.from, m.bytes);
+    overwritten(*m.block, (u32)(m.to - m.block->shared), m.bytes);
     MBarrier& barrier = m.block->mbarriers[((u32*)(m.block->shared + (m.barrier & 0xffffff) - WINDOW))[1]];
     barrier.bytes -= m.bytes;
     settle(*m.block, barrier);
@@ -669,6 +704,7 @@ const char* launch(const Launch& given) {
   const char* order = getenv("EMULATOR_ORDER");
   is_backwards = order != nullptr && strcmp(order, "backwards") == 0;
   trouble.clear(); messages.clear();
+  now = 0;
   // An address that no memory lies at ends the launch, not the process.
   static u8 signal_stack[64 << 10];
   stack_t old_stack, new_stack{};

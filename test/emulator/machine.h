@@ -60,6 +60,9 @@ void let_dependents_start();
 void wait_for_prior_kernel();
 // Host address of `bytes` at a shared-window address, of another block of the cluster where it is mapped there.
 u8* shared_at(u32 address, u32 bytes);
+// The same for an ordinary store: the copy engine and products may read it after a fence only.
+u8* shared_for_store(u32 address, u32 bytes);
+void fence_async();
 u32 map_shared(u32 address, u32 rank);
 void barrier_init(u32 address, u32 count);
 void barrier_arrive(u32 address, u32 expected_bytes);

@@ -83,7 +83,7 @@ template <class T> T read_shared(u32 address) {
   polled(p, *(const u32*)p);
   return *p;
 }
-template <class T> void write_shared(u32 address, T v) { *(T*)shared_at(address, sizeof(T)) = v; progressed(); }
+template <class T> void write_shared(u32 address, T v) { *(T*)shared_for_store(address, sizeof(T)) = v; progressed(); }
 template <class T> T read_global(const void* p) {
   if ((u64)p % sizeof(T)) fault("a global address that is no multiple of what is accessed");
   return *(const T*)p;
@@ -102,7 +102,7 @@ DEVICE void store_shared2(u32 address, u32 x, u32 y) { emulator::write_shared(ad
 DEVICE void store_shared(u32 address, u32 x) { emulator::write_shared(address, x); }
 DEVICE void store_shared_half(u32 address, u16 x) { emulator::write_shared(address, x); }
 DEVICE void copy_async(u32 shared, const void* global, u32 bytes = 16) {
-  emulator::group_copy(emulator::ASYNC, emulator::shared_at(shared, 16), global, bytes, 16 - bytes); }
+  emulator::group_copy(emulator::ASYNC, emulator::shared_for_store(shared, 16), global, bytes, 16 - bytes); }
 DEVICE void copy_async_commit() { emulator::group_commit(emulator::ASYNC); }
 template <int N> DEVICE void copy_async_wait() { emulator::group_wait(emulator::ASYNC, N); }
 
@@ -146,9 +146,9 @@ DEVICE void send4(u32 remote, uint4 v, u32 remote_barrier) { emulator::send_late
 DEVICE void send1(u32 remote, u32 v, u32 remote_barrier) { emulator::send_later(remote, &v, 4, remote_barrier); }
 
 // --- the copy engine
-DEVICE void fence_async_shared() {}
+DEVICE void fence_async_shared() { emulator::fence_async(); }
 DEVICE void fence_async_global() {}
-DEVICE void fence_async() {}
+DEVICE void fence_async() { emulator::fence_async(); }
 DEVICE void bulk_load(u32 shared, const void* global, u32 bytes, u32 barrier) {
   emulator::copy_later(shared, global, bytes, barrier); }
 DEVICE void bulk_load_multicast(u32 shared, const void* global, u32 bytes, u32 barrier, u16 ranks) {
