@@ -10,6 +10,7 @@ import { readPeerLines } from "../src/workflow/bench/cuda-peers.ts";
 import { floorOf, type Floor } from "../src/workflow/bench/floor.ts";
 import { benchModels, exported, graphOf, type BenchModel } from "../src/workflow/bench/inference-models.ts";
 import { cudaRows } from "../src/workflow/bench/inference-rows.ts";
+import { peerPython } from "../src/workflow/bench/peer.ts";
 import { lastStep } from "../src/graph/last-step.ts";
 import { bindSizes } from "../src/graph/rewrite.ts";
 import type { CudaPrecision } from "../src/runtime/cuda/launch.ts";
@@ -124,6 +125,20 @@ describe("peers of the GPU", () => {
     const { measured, missing } = readPeerLines(text);
     assert.deepEqual(measured.map(({ peer, deviceUs }) => [peer, deviceUs]), [["p", 48]]);
     assert.deepEqual(missing, ["no ort peer for lstm-64x1: none here (B 1, 128)"]);
+  });
+});
+
+describe("the peers' Python", () => {
+  test("is a command such as python3, or a file that is there", () => {
+    const before = process.env["DMN_BENCH_PYTHON"];
+    try {
+      for (const [said, found] of [["python3", "python3"], [process.execPath, process.execPath], ["/nowhere/python", null]] as const) {
+        process.env["DMN_BENCH_PYTHON"] = said;
+        assert.equal(peerPython(), found);
+      }
+    } finally {
+      if (before === undefined) delete process.env["DMN_BENCH_PYTHON"]; else process.env["DMN_BENCH_PYTHON"] = before;
+    }
   });
 });
 
