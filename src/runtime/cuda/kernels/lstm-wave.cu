@@ -275,9 +275,9 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
       if (IS_FIRST) block_barrier_sync(3, THREADS);
     } else {
       block_barrier_sync(1 + (t & 1), THREADS);
-      float4 z = has_past ? sum_partials(buffer, lane) : make_float4(0.f, 0.f, 0.f, 0.f);
       if (IS_FIRST) below = load_shared4(shared + P_AT + (t & 15) * 512 + lane * 16);
-      else for (u32 n = 0; !has_come(below); n++) {
+      float4 z = has_past ? sum_partials(buffer, lane) : make_float4(0.f, 0.f, 0.f, 0.f);
+      if (!IS_FIRST) for (u32 n = 0; !has_come(below); n++) {
         if (n > SPIN_MAX) trap();
         below = load_relaxed4(projection + (u64)t * HIDDEN * 16);
       }

@@ -19,10 +19,12 @@ interface BlockShape {
 /** Null: float32, more than 64 units or 288 features. */
 export const planLstmBlock: LstmPlanner = (stack, device, prefix) => {
   const { B, T, F, H, L, precision, result } = stack;
-  if (precision === "float32" || device.capability < 80 || H > 64 || paddedInputs(F) > INPUTS_MAX) return null;
+  if (precision === "float32" || device.capability < 80) return null;
+  if (H > 64 || paddedInputs(F) > INPUTS_MAX) return null;
   const shape: BlockShape = { units: H > 32 ? 64 : 32, columns: B > device.multiprocessors ? 8 : 1 };
   const layers = Array.from({ length: L }, (_, layer) => layer);
-  const weight = (name: string, bytes: number): BufferSpec => ({ name: `${prefix}.${name}`, bytes, role: "weight" });
+  const weight = (name: string, bytes: number): BufferSpec =>
+    ({ name: `${prefix}.${name}`, bytes, role: "weight" });
   const buffers: BufferSpec[] = layers.flatMap((layer) => [
     weight(`weights.${layer}`, shape.units * (paddedInputs(layer === 0 ? F : H) + shape.units) * 8),
     weight(`bias.${layer}`, shape.units * 16),
@@ -53,7 +55,8 @@ function blockLaunch(stack: LstmStack, { units, columns }: BlockShape, prefix: s
     sharedBytes: 2 * (inputs * 16 + units * columns * 2 + (columns === 1 ? units * 128 : 0)),
     arguments: [
       ...pointer(`${prefix}.weights.${layer}`), ...pointer(`${prefix}.bias.${layer}`),
-      ...pointer(layer === 0 ? stack.x : null), ...pointer(layer === 0 ? null : `${prefix}.hidden.${layer - 1}`),
+      ...pointer(layer === 0 ? stack.x : null),
+      ...pointer(layer === 0 ? null : `${prefix}.hidden.${layer - 1}`),
       ...pointer(layer === 0 ? stack.ringStart : null),
       ...state(states?.h0), ...state(states?.c0), ...state(states?.hn), ...state(states?.cn),
       ...pointer(isLast && result.kind === "last" ? result.buffer : null), ...pointer(all),

@@ -50,9 +50,10 @@ export function gridShapes({ B, T, F, H, L }: LstmStack, device: DeviceFacts): G
         // Sets need registers to spare, and a way to share them out unevenly (sm_90a).
         if (sets > 1 && (device.capability !== 90 || columns < 8 || !memory.holdsInput)) continue;
         const rounds = Math.ceil(allBlocks / blocks) * passes;
+        const step = stepUs({ units, tiles, columns, sets }, memory.holdsInput);
         shapes.push({ units, inputs, warps, tiles, columns, sets, slices, layers, blocks, allBlocks,
           sharedBytes: memory.bytes,
-          estimateUs: 3 + rounds * (4 + tiles + (T + layers - 1) * stepUs({ units, tiles, columns, sets }, memory.holdsInput)) });
+          estimateUs: 3 + rounds * (4 + tiles + (T + layers - 1) * step) });
       }
     }
   }
@@ -60,22 +61,24 @@ export function gridShapes({ B, T, F, H, L }: LstmStack, device: DeviceFacts): G
 }
 
 /**
- * A step on an H200, fitted to measured runs of 256 to 1024 units (within 15%): the exchange, products of held
+ * A step on an H200, fitted to measured runs of 256 to 1024 units (within 15%): the exchange, products of
  * weights, weights read from shared memory, what is gathered; and what each further set adds.
  */
 function stepUs({ units, tiles, columns, sets }: Pick<GridShape, "units" | "tiles" | "columns" | "sets">,
   holdsInput: boolean): number {
   const products = tiles * units / 1024, gathered = columns * units / 4096;
-  return 0.72 + 0.12 * products + (holdsInput ? 0 : 0.35) + 0.12 * gathered + (sets - 1) * (0.25 + 0.1 * products);
+  return 0.72 + 0.12 * products + (holdsInput ? 0 : 0.35) + 0.12 * gathered
+    + (sets - 1) * (0.25 + 0.1 * products);
 }
 
-/** Dynamic shared memory of a block as GRID_SHARED of the kernel, and whether weights of inputs fit registers. */
-function gridMemory(units: number, inputs: number, warps: number, tiles: number, columns: number, sets: number):
-  { bytes: number; holdsInput: boolean } {
+/** Dynamic shared memory of a block as GRID_SHARED of the kernel; whether weights of inputs fit registers. */
+function gridMemory(units: number, inputs: number, warps: number, tiles: number, columns: number,
+  sets: number): { bytes: number; holdsInput: boolean } {
   const hidden = units / (32 * warps), most = Math.max(hidden, inputs / (32 * warps));
   const tasks = (tiles / 2) * (columns > 4 ? 2 : 1), holdsInput = tiles * (hidden + most) * 8 <= 128;
   return { holdsInput,
-    bytes: 2 * sets * warps * tasks * 512 + 64 + sets * tasks * 128 + (holdsInput ? 0 : warps * tiles * most * 1024) };
+    bytes: 2 * sets * warps * tasks * 512 + 64 + sets * tasks * 128
+      + (holdsInput ? 0 : warps * tiles * most * 1024) };
 }
 
 /** Above it what travels between blocks would take a tenth of a GPU. */
@@ -100,7 +103,8 @@ export function planGridShape(stack: LstmStack, shape: GridShape, prefix: string
       launches.push(gridLaunch(stack, shape, prefix, launches.length, layer, block));
     }
   }
-  const weight = (name: string, bytes: number): BufferSpec => ({ name: `${prefix}.${name}`, bytes, role: "weight" });
+  const weight = (name: string, bytes: number): BufferSpec =>
+    ({ name: `${prefix}.${name}`, bytes, role: "weight" });
   const buffers: BufferSpec[] = [
     weight("weights", (units * (inputs + units) + (L - 1) * 2 * units * units) * 8),
     weight("bias", L * units * 16),

@@ -1,7 +1,7 @@
 /**
  * LSTM weights as the A operands of mma.m16n8k16, in the registers of the lanes that hold them.
  *
- *   tile pair o: hidden units 8o .. 8o+7 of a slice     tile 2o: gate i rows 0-7, f rows 8-15; tile 2o+1: o, g
+ *   tile pair o: hidden units 8o .. 8o+7 of a slice   tile 2o: gate i rows 0-7, f rows 8-15; tile 2o+1: o, g
  *   lane (g, q), register r = row half + 2 j, value e   unit g; k = 32 pair + 8 q + 4 step + 2 j + e
  *
  * The order of k is that of kernels/lstm.cuh: a lane's values of two k-steps are eight consecutive units.
@@ -82,7 +82,7 @@ export function joinBytes(arrays: readonly (Uint16Array | Float32Array)[]): Uint
   return bytes;
 }
 
-/** Parts of kernels' arguments that LSTM plans share: a pointer that may be null, and the words after them. */
+/** Parts of kernels' arguments that LSTM plans share: a pointer that may be null, and words after them. */
 export const pointer = (buffer: string | null | undefined, offset = 0): Argument[] =>
   typeof buffer === "string" ? [{ kind: "address", buffer, offset }]
     : [{ kind: "u32", value: 0 }, { kind: "u32", value: 0 }];

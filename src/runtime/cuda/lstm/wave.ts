@@ -1,6 +1,6 @@
 /**
- * Plans lstm-wave.cu: one or two sequences, a cluster of blocks for each layer's recurrence and another for the
- * products of the layer above with its hidden states.
+ * Plans lstm-wave.cu: one or two sequences, a cluster of blocks for each layer's recurrence and another for
+ * the products of the layer above with its hidden states.
  *
  *   H = 512, L = 2, B = 1: R0 -> X1 -> R1, three clusters of 16 blocks of 32 units
  */
@@ -22,7 +22,8 @@ export const planLstmWave: LstmPlanner = (stack, device, prefix) => {
   const { B, T, H, L, precision, result } = stack, shape = waveShape(stack, device);
   if (precision === "float32" || shape === null) return null;
   const { units, inputs } = shape;
-  const weight = (name: string, bytes: number): BufferSpec => ({ name: `${prefix}.${name}`, bytes, role: "weight" });
+  const weight = (name: string, bytes: number): BufferSpec =>
+    ({ name: `${prefix}.${name}`, bytes, role: "weight" });
   const buffers: BufferSpec[] = [
     weight("weights", (units * (inputs + units) + (L - 1) * 2 * units * units) * 8),
     weight("bias", L * units * 16),
@@ -44,19 +45,20 @@ export const planLstmWave: LstmPlanner = (stack, device, prefix) => {
 function waveShape({ B, F, H, L }: LstmStack, device: DeviceFacts): WaveShape | null {
   if (device.capability < 90 || H > 512) return null;
   const units = H > 256 ? 512 : 256, slices = units === 512 ? 16 : 8, inputs = Math.ceil(F / 32) * 32;
-  // Partial sums, two slots of h, barriers, staging, the head's weights, projections, two chunks of x, input weights.
+  // Partial sums, two slots of h, barriers, staging, the head's weights, projections, two chunks of x, weights.
   const sharedBytes = 8192 + 4 * units + 512 + 4 * units + 8192 + 32 * inputs + 256 * inputs;
   const clusters = device.activeClusters[slices] ?? 0;
   if (sharedBytes > device.sharedBytesMax || B * (2 * L - 1) > clusters) return null;
   return { units, slices, inputs, sharedBytes };
 }
 
-function waveLaunch(stack: LstmStack, { units, slices, inputs, sharedBytes }: WaveShape, prefix: string): Launch {
+function waveLaunch(stack: LstmStack, { units, slices, inputs, sharedBytes }: WaveShape,
+  prefix: string): Launch {
   const { B, T, F, H, L, result, states } = stack, isHead = result.kind === "head";
   const source: KernelSource = { name: "lstm-wave.cu", text: null,
     defines: { HIDDEN: units, INPUTS: inputs, BFLOAT16: stack.precision === "bfloat16" ? 1 : 0 } };
-  return { source, kernel: "lstm_wave", grid: [B * (2 * L - 1) * slices, 1, 1], block: WARPS * 32, sharedBytes,
-    cluster: slices, isCooperative: true,
+  return { source, kernel: "lstm_wave", grid: [B * (2 * L - 1) * slices, 1, 1], block: WARPS * 32,
+    sharedBytes, cluster: slices, isCooperative: true,
     arguments: [
       ...pointer(`${prefix}.weights`), ...pointer(`${prefix}.bias`), ...pointer(stack.x),
       ...pointer(stack.ringStart), ...pointer(L > 1 ? `${prefix}.sequences` : null),
