@@ -45,7 +45,7 @@ export const planLstmWave: LstmPlanner = (stack, device, prefix) => {
 function waveShape({ B, F, H, L }: LstmStack, device: DeviceFacts): WaveShape | null {
   if (device.capability < 90 || H > 512) return null;
   const units = H > 256 ? 512 : 256, slices = units === 512 ? 16 : 8, inputs = Math.ceil(F / 32) * 32;
-  // Partial sums, two slots of h, barriers, staging, the head's weights, projections, two chunks of x, weights.
+  // Partial sums, two slots of h, barriers, staging, head weights, projections, two chunks of x, weights.
   const sharedBytes = 8192 + 4 * units + 512 + 4 * units + 8192 + 32 * inputs + 256 * inputs;
   const clusters = device.activeClusters[slices] ?? 0;
   if (sharedBytes > device.sharedBytesMax || B * (2 * L - 1) > clusters) return null;
