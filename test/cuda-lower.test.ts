@@ -1,10 +1,8 @@
 /**
  * How graphs become launches: addresses against counting them out, what shares a kernel, networks and whole training
- * steps against the reference (float64), and the launch lists of the networks that are measured, as goldens.
+ * steps against the reference (float64).
  */
 import assert from "node:assert/strict";
-import * as fs from "node:fs";
-import * as path from "node:path";
 import { describe, test } from "node:test";
 import { ARCHITECTURES } from "../models/index.ts";
 import { random } from "../src/base/random.ts";
@@ -16,7 +14,7 @@ import type { Tensor } from "../src/graph/tensor.ts";
 import type { Settings } from "../src/nn/hyperparameter.ts";
 import { initialiseParameters } from "../src/nn/scope.ts";
 import { inferenceGraph, trainGraph, type TrainGraph } from "../src/nn/train-graph.ts";
-import { H200, printLaunches, type CudaPrecision, type LaunchList } from "../src/runtime/cuda/launch.ts";
+import { H200, type CudaPrecision } from "../src/runtime/cuda/launch.ts";
 import { lowerGraph } from "../src/runtime/cuda/lower/lower.ts";
 import { coordinatesOf, linearPlace, makeVariable, placeOf, placeText, plus, reshapeCoordinates, times }
   from "../src/runtime/cuda/lower/place.ts";
@@ -25,6 +23,7 @@ import { reference } from "../src/runtime/reference.ts";
 import type { Runtime, Tensors, Values } from "../src/runtime/runtime.ts";
 import { assertClose } from "./conformance/finite-difference.ts";
 import { someCuda } from "./cuda-device.ts";
+import { networkGraph } from "./cuda-networks.ts";
 
 const found = someCuda();
 const skip = typeof found === "string" ? found : false;
@@ -217,14 +216,6 @@ const NETWORKS: Readonly<Record<string, { name: string; settings: Settings; F: n
   "meta-learner": { name: "meta", F: 8, settings: { hidden: 16, dropout: 0 } },
 };
 
-/** Positions of the last step, or of all, at fixed sizes. */
-function networkGraph({ name, settings, F }: { name: string; settings: Settings; F: number }, B: number, T: number,
-  isLast = true): Graph {
-  const graph = inferenceGraph(ARCHITECTURES[name], { features: F, instruments: 5 }, settings);
-  const shown = { ...graph, outputs: graph.outputs.filter((output) => output.name === "position") };
-  return bindSizes(isLast ? lastStep(shown) : shown, { B, T });
-}
-
 /** Parameters and feeds by seed: matrices of norm about 1, norms' scales about 1. */
 function valuesFor(graph: Graph, seed: number): { parameters: Tensors; feeds: Tensors } {
   const stream = random(seed, "network");
@@ -336,45 +327,4 @@ describe("a training step on the GPU", { skip }, () => {
       assert.deepEqual(await train(runtimeOf("float32")), ours);
     });
   }
-});
-
-describe("launch lists and memory plans, as goldens", () => {
-  const FOLDER = path.join(import.meta.dirname, "fixtures", "cuda-launches");
-  const network = (name: string, settings: Settings, F: number, B: number): LaunchList => {
-    const graph = networkGraph({ name, settings, F }, B, 60);
-    return lowerGraph(graph, { precision: "float16", device: H200,
-      frozen: new Set(graph.state.map((state) => state.name)) }).list;
-  };
-  const lstm = { hidden: 512, layers: 2, dropout: 0 };
-  const encoder = { width: 512, attentionHeads: 8, layers: 4, feedForward: 4, positions: "sinusoidal", dropout: 0 };
-  const LISTS: Readonly<Record<string, { list: () => LaunchList; mostLaunches: number }>> = {
-    "lstm-512x2-b1": { list: () => network("lstm", lstm, 200, 1), mostLaunches: 1 },
-    "lstm-512x2-b32": { list: () => network("lstm", lstm, 200, 32), mostLaunches: 1 },
-    "encoder-512-b1": { list: () => network("encoder", encoder, 200, 1), mostLaunches: 24 },
-    "encoder-512-b32": { list: () => network("encoder", encoder, 200, 32), mostLaunches: 24 },
-    "meta-b32": { list: () => network("meta", { hidden: 16, dropout: 0 }, 8, 32), mostLaunches: 3 },
-    "momentum-transformer-b32": { list: () => network("transformer", { hidden: 40, attentionHeads: 4, dropout: 0 }, 20, 32),
-      mostLaunches: 64 },
-    "train-lstm-9": { mostLaunches: 140, list: () => lowerGraph(trainGraph(ARCHITECTURES["lstm"], { B: 5, T: 6, features: 4,
-      instruments: 1 }, { hidden: 9, layers: 2, dropout: 0.2 }, { terms: ["sharpe", "turnover"] }).graph,
-    { precision: "float32", device: H200 }).list },
-  };
-  const compare = (file: string, text: string): void => {
-    const place = path.join(FOLDER, file);
-    if (process.env["DMN_GOLDENS"] === "write") fs.writeFileSync(place, text);
-    assert.equal(text, fs.readFileSync(place, "utf8"), `if it is meant, DMN_GOLDENS=write node --test test/cuda-lower.test.ts`);
-  };
-
-  for (const [name, { list, mostLaunches }] of Object.entries(LISTS)) {
-    test(`${name}: as it was, in at most ${mostLaunches} launches`, () => {
-      const made = list();
-      compare(`${name}.txt`, printLaunches(made));
-      assert.ok(made.launches.length <= mostLaunches, `${made.launches.length} launches`);
-    });
-  }
-
-  test("the generated C++ of the meta-learner", () => {
-    const sources = new Set(LISTS["meta-b32"].list().launches.map(({ source }) => source.text).filter((text) => text !== null));
-    compare("meta-b32.cu", [...sources].join("\n"));
-  });
 });
