@@ -132,7 +132,8 @@ describe("the peers' Python", () => {
   test("is a command such as python3, or a file that is there", () => {
     const before = process.env["DMN_BENCH_PYTHON"];
     try {
-      for (const [said, found] of [["python3", "python3"], [process.execPath, process.execPath], ["/nowhere/python", null]] as const) {
+      for (const [said, found] of [["python3", "python3"], [process.execPath, process.execPath],
+        ["/nowhere/python", null]] as const) {
         process.env["DMN_BENCH_PYTHON"] = said;
         assert.equal(peerPython(), found);
       }
