@@ -49,8 +49,8 @@ export function chooseTile(gemm: Gemm, device: DeviceFacts): Tile {
 }
 
 /** Cycles, and bytes per cycle. */
-const COST = { products: 2.55, slice: 110, end: 3870, column: 14, activation: 1.74, exchange: 710,
-  bytes: 3470 };
+const COST = { products: 2.65, roundTrip: 1090, end: 1910, column: 11.8, activation: 2.9, exchange: 1000,
+  bytes: 3960 };
 
 const whole = { split: 1, down: 1, across: 1 } as const;
 const TILES: readonly Tile[] = [
@@ -67,26 +67,29 @@ const TILES: readonly Tile[] = [
 ];
 
 /**
- * Cycles that a product takes, fitted to 200 measured ones on an H200. The longest of
+ * Cycles that a product takes, fitted to measured ones on an H200. The longest of
  *
- *   alone     a block's tiles one after the other: slices of K, then the epilogue
+ *   alone     a block's tiles one after the other: slices of K, as fast as the tensor cores or as slots of the ring
+ *             come round again (two of them are in use), then the epilogue
  *   shared    all tiles of a multiprocessor at the rate of its tensor cores, and one epilogue
  *   ingest    all bytes that leave L2, at its rate
  */
 function cycles(tile: Tile, { M, N, K, epilogue }: Gemm, { multiprocessors }: DeviceFacts): number {
-  const { groups, columns, split, blocks, down, across } = tile;
+  const { columns, stages, split, blocks, down, across, isAlternate } = tile, rows = tileRows(tile);
   const slices = Math.ceil(Math.ceil(K / 64) / split), sharers = down * across;
-  const units = Math.ceil(M / (64 * groups * down)) * Math.ceil(N / (columns * across));
+  const tiles = Math.ceil(M / (rows * down)) * Math.ceil(N / (columns * across)) * sharers * split;
   const running = split > 1 ? multiprocessors * blocks
-    : Math.min(units, Math.floor(multiprocessors * blocks / sharers));
-  const rounds = Math.ceil(units * split / running);
-  const perMultiprocessor = split > 1 ? Math.ceil(units * split / multiprocessors)
-    : rounds * Math.ceil(Math.min(units * sharers, multiprocessors * blocks) / multiprocessors);
-  const products = groups * columns * COST.products;
-  const isPlain = (epilogue.activation ?? "none") === "none";
-  const perColumn = COST.column * (isPlain ? 1 : COST.activation);
+    : Math.min(tiles, Math.floor(multiprocessors * blocks / sharers) * sharers);
+  const rounds = Math.ceil(tiles / running);
+  const perMultiprocessor = split > 1 ? Math.ceil(tiles / multiprocessors)
+    : rounds * Math.ceil(running / multiprocessors);
+  const products = rows / 64 * columns * COST.products;
+  const slice = Math.max(products, COST.roundTrip / Math.min(stages - 2, slices));
+  const perColumn = COST.column * ((epilogue.activation ?? "none") === "none" ? 1 : COST.activation);
   const end = COST.end + perColumn * columns + (split > 1 ? COST.exchange : 0);
-  const bytes = units * sharers * split * slices * (groups * 8192 / across + columns * 128 / down);
-  return Math.max(rounds * (slices * Math.max(products, COST.slice) + end),
-    perMultiprocessor * slices * products + end, bytes / COST.bytes);
+  const alone = isAlternate === true
+    ? Math.max(rounds * slices * slice, Math.ceil(rounds / 2) * (slices * slice + 2 * end)) + end
+    : rounds * (slices * slice + end);
+  const bytes = tiles * slices * 128 * (rows / across + columns / down);
+  return Math.max(alone, perMultiprocessor * slices * products + end, bytes / COST.bytes);
 }

@@ -47,8 +47,7 @@ KERNEL_RESIDENT(160, BLOCKS, gemm_split, Arguments) {
     if (threadIdx.x == 128) produce(a, ring, row, column, first, count);
     __syncwarp();
     cluster_sync();
-    cluster_arrive_relaxed();
-    cluster_wait();
+    cluster_sync();
     return;
   }
   // Everything the last step needs is asked for before the products.
@@ -98,7 +97,7 @@ KERNEL_RESIDENT(160, BLOCKS, gemm_split, Arguments) {
       total.x += part.x; total.y += part.y; total.z += part.z; total.w += part.w;
     }
   }
-  cluster_arrive_relaxed();   // this block has read what it needs of the others
+  cluster_arrive();   // this block has read what it needs of the others
   UNROLL for (int pass = 0; pass < PASSES; pass++) {
     const u32 r = row + own_rows[pass];
     if (own_rows[pass] >= (rank + 1) * OWN_ROWS) continue;   // whole groups of LANES lanes

@@ -302,5 +302,5 @@ KERNEL_RESIDENT(CONSUMERS + 32, BLOCKS, gemm, Arguments) {
     consume(a, ring, count);
     __syncwarp();
   }
-  if (SHARERS > 1) { cluster_arrive_relaxed(); cluster_wait(); }   // others may still write to this block's barriers
+  if (SHARERS > 1) cluster_sync();   // nobody leaves before all arrivals at its barriers have arrived
 }
