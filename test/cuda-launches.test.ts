@@ -40,7 +40,7 @@ describe("launch lists and memory plans, as goldens", () => {
   const compare = (file: string, text: string): void => {
     const place = path.join(FOLDER, file);
     if (process.env["DMN_GOLDENS"] === "write") fs.writeFileSync(place, text);
-    assert.equal(text, fs.readFileSync(place, "utf8"), `if it is meant, DMN_GOLDENS=write node --test test/cuda-launches.test.ts`);
+    assert.equal(text, fs.readFileSync(place, "utf8"), "if it is meant: DMN_GOLDENS=write node --test test/cuda-launches.test.ts");
   };
 
   for (const [name, { list, mostLaunches }] of Object.entries(LISTS)) {
@@ -65,7 +65,8 @@ describe("launch lists and memory plans, as goldens", () => {
         for (const source of [...sources].filter(({ text }) => text !== null)) {
           const text = kernelText(source);
           const { log } = compiler.compile({ ...text, defines: [...text.defines, "--ptxas-options=-v"] }, architecture);
-          const spills = log.split("\n").filter((line) => /bytes spill/.test(line) && !/ 0 bytes spill stores, 0 bytes/.test(line));
+          const spills = log.split("\n")
+            .filter((line) => /bytes spill/.test(line) && !/ 0 bytes spill stores, 0 bytes/.test(line));
           assert.deepEqual(spills, []);
         }
       });

@@ -3,6 +3,8 @@
  * and the launches that compute them, in order.
  */
 import { assert } from "../../../base/assert.ts";
+import { UserError } from "../../../base/error.ts";
+import { shapeText } from "../../../graph/dimension.ts";
 import type { PrimitiveName } from "../../../graph/op.ts";
 import { makeTensor, type Node, type Tensor } from "../../../graph/tensor.ts";
 import type { CudaPrecision, DeviceFacts, Launch } from "../launch.ts";
@@ -35,6 +37,9 @@ const ANCHORS = {
   scan: scanAnchor,
   sort: sortAnchor,
 } as const satisfies Partial<Record<PrimitiveName, (output: Tensor, lowering: Lowering) => LoweredAnchor>>;
+
+/** Addresses within a tensor are 32-bit numbers. */
+const ELEMENTS_MAX = 2 ** 32;
 
 export interface LoweringOptions {
   readonly builder: Builder;
@@ -164,7 +169,13 @@ export class Lowering implements Surroundings {
       assert(this.#stored.has(
         tensor), `a tensor of ${tensor.node.op} is read from memory but nobody stores it`);
       const element = this.#elements.get(tensor) ?? "f32";
-      const buffer = this.builder.scratch(countOf(shapeOf(tensor)) * ELEMENT_BYTES[element]);
+      const count = countOf(shapeOf(tensor));
+      if (count >= ELEMENTS_MAX) {
+        throw new UserError(`a tensor ${shapeText(
+          tensor.shape)} has more elements than a GPU kernel counts (2^32)`,
+          "use a smaller batch, or shorter windows.");
+      }
+      const buffer = this.builder.scratch(count * ELEMENT_BYTES[element]);
       memory = { buffer, offset: 0, element, isAligned: true };
       this.#memories.set(tensor, memory);
     }

@@ -148,13 +148,12 @@ class ProductEmitter {
   #tile(): { plan: Plan; body: string[]; grid: [number, number, number]; sharedBytes: number } {
     const plan = this.#plan, { M, N, K, splits } = plan, pairs = countOf(plan.batch);
     const [a, b] = this.#operands(), chunk = Math.ceil(K / splits / 16) * 16;
-    const isWide = N % LANES === 0;
+    const isWide = N % LANES === 0, across = Math.ceil(N / TILE);
     const m = makeVariable("m", M), n = makeVariable("n", isWide ? N / LANES : N);
     const lane = makeVariable("l", LANES);
     const head = [
-      splits === 1 ? "const u32 z = blockIdx.z;"
-        : `const u32 z = blockIdx.z / ${splits}u, s = blockIdx.z % ${splits}u;`,
-      `const u32 m0 = blockIdx.y * ${TILE}u, n0 = blockIdx.x * ${TILE}u;`,
+      ...this.#pairLines(across), `const u32 m0 = blockIdx.y * ${TILE}u, n0 = tile * ${TILE}u;`,
+      ...(splits === 1 ? [] : ["const u32 s = blockIdx.z;"]),
       ...(splits === 1 ? []
         : [`const u32 begin = s * ${chunk}u, end = begin + ${chunk}u < ${K}u ? begin + ${chunk}u : ${K}u;`]),
       "float sums[4][4];",
@@ -173,7 +172,13 @@ class ProductEmitter {
         "    const u32 n = n0 + 4u * (threadIdx.x % 16u) + l;", `    if (n >= ${N}u) break;`,
         ...finish.map((line) => `    ${line}`), "  }", "}"];
     return { plan, body, sharedBytes: 2 * 16 * 68 * 4,
-      grid: [Math.ceil(N / TILE), Math.ceil(M / TILE), pairs * splits] };
+      grid: [across * pairs, Math.ceil(M / TILE), splits] };
+  }
+
+  /** Which pair of matrices a block multiplies, and which of the `across` tiles side by side. */
+  #pairLines(across: number): string[] {
+    return countOf(this.#plan.batch) === 1 ? ["const u32 z = 0, tile = blockIdx.x;"]
+      : [`const u32 z = blockIdx.x / ${across}u, tile = blockIdx.x % ${across}u;`];
   }
 
   /** Chunks of the terms: (splits, pairs, M, N) sums. */
@@ -196,24 +201,24 @@ class ProductEmitter {
       (isTurned ? { row: column, column: row } : { row, column });
     const [rows, columns] = isTurned ? [turn(this.#b), turn(this.#a)] : [this.#a, this.#b];
     const [x, y] = isTurned ? [b, a] : [a, b];
-    const isColumns = kind === "thin columns";
+    const isColumns = kind === "thin columns", across = Math.ceil(many / (isColumns ? 32 : 8));
     const strides = [rows.row, rows.column, columns.row, columns.column];
     const m = makeVariable("m", M), n = makeVariable("n", N);
     const [fewName, manyName] = isTurned ? ["n", "m"] : ["m", "n"];
     const finish = this.#finish([m, n], null,
       () => plus(times(placeOf(m), N), placeOf(n)), `sums[${fewName}]`);
     const head = isColumns ? [
-      "const u32 z = blockIdx.z, first = blockIdx.x * 32u;", `float sums[${few}];`,
+      ...this.#pairLines(across), "const u32 first = tile * 32u;", `float sums[${few}];`,
       `product_thin_columns<${[few, many, ...strides].join(", ")}>(${x}, ${y}, first, 0, ${K}u, sums);`,
       `const u32 ${manyName} = first + lane_of();`, `if (warp_of() != 0 || ${manyName} >= ${many}u) return;`,
     ] : [
-      `const u32 z = blockIdx.z, ${manyName} = blockIdx.x * 8u + warp_of();`,
+      ...this.#pairLines(across), `const u32 ${manyName} = tile * 8u + warp_of();`,
       `if (${manyName} >= ${many}u) return;`,
       `float sums[${few}];`,
       `product_thin_terms<${[few, ...strides].join(", ")}>(${x}, ${y}, ${manyName}, 0, ${K}u, sums);`,
       "if (lane_of() != 0) return;",
     ];
-    return { plan, sharedBytes: 1024, grid: [Math.ceil(many / (isColumns ? 32 : 8)), 1, countOf(plan.batch)],
+    return { plan, sharedBytes: 1024, grid: [across * countOf(plan.batch), 1, 1],
       body: [...head, `UNROLL for (u32 ${fewName} = 0; ${fewName} < ${few}u; ${fewName}++) {`,
         ...finish.map((line) => `  ${line}`), "}"] };
   }
