@@ -62,8 +62,7 @@ DEVICE void norm_of(const Arguments& a, u32 row, float& mean, float& rstd) {
 }
 
 #if FLOAT
-// Small tiles are for few blocks, where the way to memory is the cost: longer slices, fewer waits.
-#define DEPTH (TILE == 64 ? 64 : 16)
+#define DEPTH 16
 #define SIDE (TILE / 16)            // sums of a thread are SIDE x SIDE: four neighbours, and four 64 further
 #define LOADS (TILE * DEPTH / THREADS)
 #define STRIDE (TILE + 4)
