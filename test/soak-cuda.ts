@@ -84,7 +84,7 @@ const kilobytes = (bytes: number): string => `${(bytes / 1000).toFixed(1)} kB`;
 
 async function main(replays: number, swaps: number): Promise<void> {
   const say = (line: string): void => { process.stdout.write(`${line}\n`); };
-  const engine = openEngine({ precision: "float32", mode: "poll", buckets: [1, 8, 32], lower: lowerToy({ isWhole: true }) });
+  const engine = openEngine({ precision: "float32", mode: "poll", buckets: [1, 8, 32], lower: lowerToy() });
   await engine.load("toy", toyFile([1, -2, 3]), { T });
   engine.stage("toy", 32).features.set(toyWindows(32, 1));
   replayMany(engine, "toy", 32, 1000);

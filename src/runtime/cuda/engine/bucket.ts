@@ -48,8 +48,6 @@ export interface BucketMemory {
   readonly shelf: Shelf;
   /** Where weights and the ring lie. */
   readonly given: Given;
-  /** Weights that are not there yet. */
-  readonly missing: ReadonlyMap<string, Uint8Array>;
   /** Mapped memory that is not the bucket's own. */
   readonly shared: Readonly<Record<string, Shared>>;
 }
@@ -73,13 +71,12 @@ export class Bucket {
 
   /** Binds and captures a plan. Throws CudaError. */
   constructor(cuda: Cuda, plan: Prepared["plan"], { version, stream }: { version: number; stream: Stream },
-    { shelf, given, missing, shared }: BucketMemory) {
+    { shelf, given, shared }: BucketMemory) {
     const { memory, places: own } = placeMapped(shelf, plan.mapped.filter(({ name }) => !(name in shared)));
     const places: Readonly<Record<string, Shared>> = { ...own, ...shared };
     let bound: Bound | null = null;
     try {
       bound = cuda.bind(plan.list, { ...given, ...places });
-      for (const [buffer, bytes] of missing) bound.write(buffer, bytes);
       this.#graph = bound.capture(stream);
     } catch (error) {
       bound?.close();

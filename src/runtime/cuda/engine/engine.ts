@@ -20,7 +20,7 @@ import type { Bucket } from "./bucket.ts";
 import { canShare } from "./lanes.ts";
 import type { Answers, LoadOptions, Models, NetworkFile } from "./models.ts";
 import type { LowerNetwork, PlanRequest } from "./plan.ts";
-import { Preparer, prepareNetwork, type NetworkFacts, type Prepared } from "./prepare.ts";
+import { nextTurn, Preparer, prepareNetwork, type NetworkFacts, type Prepared } from "./prepare.ts";
 import { RequestQueue, type Slot } from "./queue.ts";
 import { isSameRing, type HostRing } from "./ring.ts";
 import { Shelf } from "./shelf.ts";
@@ -51,8 +51,6 @@ export interface EngineStatistics {
   readonly isTogether: boolean;
   readonly pool: PoolStatistics;
 }
-
-const nextTurn = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve); });
 
 /** Opens the engine. Throws CudaError: no-driver, old-driver, no-device, no-nvrtc. */
 export function openEngine(options: EngineOptions = {}): Engine { return new Engine(options); }
@@ -111,8 +109,10 @@ export class Engine implements Models {
     try {
       for (const bucket of made.buckets) {
         await this.cuda.prepare(bucket.plan.list);
-        // Other requests are answered while this one is made.
-        await nextTurn();
+        // Other requests are answered while this version is made.
+        for (const pieces = version.upload(bucket); this.#guard(() => pieces.next().done) !== true;) {
+          await nextTurn();
+        }
         this.#guard(() => version.capture(bucket.plan.B, slot.stream, bucket));
       }
     } catch (error) {

@@ -9,12 +9,14 @@ assert(port !== null, "this file is a thread of prepare.ts");
 
 port.on("message", ({ id, file, requests }: Task) => {
   let outcome: Outcome;
-  try { outcome = { id, made: prepareNetwork(file, requests) }; } catch (error) {
+  // Text is not decoded from memory that two threads see.
+  const own = { name: file.name, bytes: file.bytes.slice() };
+  try { outcome = { id, made: prepareNetwork(own, requests) }; } catch (error) {
     outcome = error instanceof UserError ? { id, refused: { problem: error.problem, hint: error.hint } }
       : { id, broken: error instanceof Error ? error.stack ?? error.message : String(error) };
   }
   // Weights are moved, not copied; a few may be views of one piece of memory.
   const pieces = "made" in outcome ? outcome.made.buckets.flatMap(({ weights }) =>
-    [...weights.values()].map(({ buffer }) => buffer as ArrayBuffer)) : [];
+    [...weights.values()].map(({ bytes }) => bytes.buffer as ArrayBuffer)) : [];
   port.postMessage(outcome, [...new Set(pieces)]);
 });

@@ -4,6 +4,7 @@
  *
  *   Preparer ── file, requests ──> prepare-worker.ts: readNetwork, planModel, pack ──> lists, weights (moved)
  */
+import { createHash } from "node:crypto";
 import { extname } from "node:path";
 import { Worker } from "node:worker_threads";
 import { assert } from "../../../base/assert.ts";
@@ -21,10 +22,13 @@ export interface NetworkFacts {
   readonly inputs: readonly { readonly name: string; readonly shape: readonly (number | string)[] }[];
 }
 
-/** A bucket's plan with the bytes of its weights. */
+/** What a weight buffer holds; `hash` is the bytes', for buckets whose kernels read the same. */
+export interface Weight { readonly hash: string; readonly bytes: Uint8Array }
+
+/** A bucket's plan with its weights. */
 export interface Prepared {
   readonly plan: Omit<ModelPlan, "pack">;
-  readonly weights: ReadonlyMap<string, Uint8Array>;
+  readonly weights: ReadonlyMap<string, Weight>;
 }
 
 export interface PreparedNetwork {
@@ -42,7 +46,9 @@ export function prepareNetwork(file: NetworkFile, requests: readonly PlanRequest
     buckets: requests.map((request) => {
       const made = planModel(network, request, lower), { B, list, mapped, inputs: fed, outputs, ring } = made;
       const plan = { B, list, mapped, inputs: fed, outputs, ring, completions: made.completions };
-      return { plan, weights: made.pack() };
+      const weights = [...made.pack()].map(([buffer, bytes]) =>
+        [buffer, { bytes, hash: createHash("sha256").update(bytes).digest("hex") }] as const);
+      return { plan, weights: new Map(weights) };
     }),
   };
 }
@@ -56,6 +62,10 @@ export interface Task {
 export type Outcome = { readonly id: number } & ({ readonly made: PreparedNetwork }
   | { readonly refused: { readonly problem: string; readonly hint: string } } | { readonly broken: string });
 
+/** What is copied at once while others wait: a fraction of a millisecond. */
+export const PIECE_BYTES = 1 << 20;
+export const nextTurn = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve); });
+
 interface Waiting {
   readonly resolve: (made: PreparedNetwork) => void;
   readonly reject: (error: unknown) => void;
@@ -68,9 +78,16 @@ export class Preparer {
   #count = 0;
 
   /** UserError when the file is none of ours. */
-  prepare(file: NetworkFile, requests: readonly PlanRequest[]): Promise<PreparedNetwork> {
+  async prepare({ name, bytes }: NetworkFile, requests: readonly PlanRequest[]): Promise<PreparedNetwork> {
     const worker = this.#worker ??= this.#open(), id = this.#count++;
     worker.ref();
+    // A copy in memory that both threads see, made in pieces: others have their turns between them.
+    const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
+    for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+      shared.set(bytes.subarray(at, at + PIECE_BYTES), at);
+      await nextTurn();
+    }
+    const file = { name, bytes: shared };
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
       const task: Task = { id, file, requests };

@@ -7,6 +7,7 @@
 import type { Cuda } from "../driver/device.ts";
 import type { MappedMemory, Placed } from "../driver/memory.ts";
 import type { PooledTensor } from "../driver/pool.ts";
+import type { Stream } from "../driver/stream.ts";
 
 /** Idle pinned pieces of one size: the old version's and one more. */
 const MAPPED_IDLE_MAX = 2;
@@ -15,7 +16,12 @@ export class Shelf {
   readonly #cuda: Cuda;
   readonly #mapped = new Map<number, MappedMemory[]>();
 
-  constructor(cuda: Cuda) { this.#cuda = cuda; }
+  readonly #stream: Stream;
+
+  constructor(cuda: Cuda) {
+    this.#cuda = cuda;
+    this.#stream = cuda.stream();
+  }
 
   /** Device memory; bytes are whatever was there. Throws CudaError "out-of-memory". */
   device(bytes: number): PooledTensor { return this.#cuda.pool.acquire([Math.max(1, bytes)], "uint8"); }
@@ -24,9 +30,18 @@ export class Shelf {
   /** Sets every byte; returns when they are set. */
   fill({ address, bytes }: Placed, value: number): void {
     const { driver } = this.#cuda;
-    using stream = this.#cuda.stream();
-    driver.check(driver.cuMemsetD8Async(address, value, bytes, stream.handle), "filling memory");
-    stream.synchronize();
+    this.#cuda.use();
+    driver.check(driver.cuMemsetD8Async(address, value, bytes, this.#stream.handle), "filling memory");
+    this.#stream.synchronize();
+  }
+
+  /** Copies bytes to device memory; returns when they are there. */
+  write({ address }: Placed, bytes: Uint8Array, offset: number): void {
+    const { driver } = this.#cuda, { handle } = this.#stream;
+    this.#cuda.use();
+    driver.check(driver.cuMemcpyHtoDAsync_v2(address + BigInt(offset), bytes, bytes.length, handle),
+      "writing weights");
+    this.#stream.synchronize();
   }
 
   /** Pinned host memory that kernels see; bytes are whatever was there. */
@@ -44,5 +59,6 @@ export class Shelf {
   close(): void {
     for (const idle of this.#mapped.values()) for (const memory of idle) memory.close();
     this.#mapped.clear();
+    this.#stream.close();
   }
 }

@@ -2,7 +2,6 @@
  * One version of a model on the GPU: its weights, once, and a CUDA graph for each bucket. A version lives as
  * long as it is the newest of its name or has a request to answer.
  */
-import { createHash } from "node:crypto";
 import { assert } from "../../../base/assert.ts";
 import { UserError } from "../../../base/error.ts";
 import type { Given } from "../driver/bind.ts";
@@ -13,7 +12,7 @@ import type { Tensors } from "../../runtime.ts";
 import { Bucket, floatsAt, placeMapped, wordsAt, type Shared } from "./bucket.ts";
 import { demandsOf, type Demand } from "./lanes.ts";
 import { BUFFERS } from "./plan.ts";
-import type { NetworkFacts, Prepared } from "./prepare.ts";
+import { PIECE_BYTES, type NetworkFacts, type Prepared } from "./prepare.ts";
 import { HEADER_BYTES, HostRing, RingStage, type RingShape } from "./ring.ts";
 import type { Shelf } from "./shelf.ts";
 
@@ -119,16 +118,31 @@ export class Version {
     return this.#buckets.get(this.#bucketFor(rows));
   }
 
+  /** Brings weights that are not there yet to the GPU, a piece at a time; bytes of each. Throws CudaError. */
+  *upload({ weights }: Prepared): Generator<number> {
+    for (const { hash, bytes } of weights.values()) {
+      if (this.#weights.has(hash)) continue;
+      const memory = this.#shelf.device(bytes.length);
+      this.#weights.set(hash, memory);
+      for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+        const piece = bytes.subarray(at, at + PIECE_BYTES);
+        this.#shelf.write(memory, piece, at);
+        yield piece.length;
+      }
+    }
+  }
+
   /** The bucket for so many rows; captured now, if it is not yet. Throws CudaError. */
   capture(rows: number, stream: Stream, given?: Prepared): Bucket {
     const { ring } = this, known = this.bucket(rows);
     if (known !== undefined) return known;
     const prepared = given ?? this.#options.prepare(this.#bucketFor(rows)), { plan } = prepared;
     assert((plan.ring === null) === (ring === null), "a ring is planned where there is one");
-    const { placed, missing } = this.#place(prepared);
-    const places = { ...placed, ...(ring === null ? {} : ring.given(plan.ring!)) };
+    for (const piece of this.upload(prepared)) assert(piece > 0, "a piece has bytes");
+    const weights = [...prepared.weights].map(([buffer, { hash }]) => [buffer, this.#weights.get(hash)!]);
+    const places = { ...Object.fromEntries(weights), ...(ring === null ? {} : ring.given(plan.ring!)) } as Given;
     const bucket = new Bucket(this.#cuda, plan, { version: this.number, stream },
-      { shelf: this.#shelf, given: places, missing, shared: ring?.shared ?? {} });
+      { shelf: this.#shelf, given: places, shared: ring?.shared ?? {} });
     if (ring !== null) bucket.feed(this.#options.feeds, 0, ring.shape.rows);
     this.#buckets.set(plan.B, bucket);
     this.#ringBuffer = plan.ring ?? "";
@@ -149,19 +163,6 @@ export class Version {
   }
 
   #bucketFor(rows: number): number { return this.ring?.B ?? bucketFor(this.#options.buckets, rows); }
-
-  /** Where the weights of a plan lie, and those that are not there yet. */
-  #place({ weights }: Prepared): { placed: Given; missing: ReadonlyMap<string, Uint8Array> } {
-    const placed: Record<string, PooledTensor> = {}, missing = new Map<string, Uint8Array>();
-    for (const [buffer, bytes] of weights) {
-      const key = createHash("sha256").update(bytes).digest("hex"), known = this.#weights.get(key);
-      placed[buffer] = known ?? this.#shelf.device(bytes.length);
-      if (known !== undefined) continue;
-      this.#weights.set(key, placed[buffer]);
-      missing.set(buffer, bytes);
-    }
-    return { placed, missing };
-  }
 
   close(): void {
     for (const bucket of this.#buckets.values()) bucket.close();
