@@ -30,7 +30,7 @@
 #define COLUMNS 8     // sequences of a group: 1, 2, 4 or 8
 #define WARPS 8
 #define SETS 1        // groups of a block: 1, or an even number (sm_90a)
-#define DELAY 500     // cycles, see is_due
+#define DELAY 500     // cycles, see multiply_step
 #endif
 
 #define UNITS (TILES * 4)
@@ -52,8 +52,7 @@
 #define STRIDE (4 * COLUMNS * 16)                   // bytes of a k-step pair of all columns
 #define HOLDS_INPUT (TILES * (PAIRS_HIDDEN + PAIRS_MAX) * 8 <= 128)
 #define CELL_BYTES (SETS * TASKS * 128)              // c of all cells
-#define NEWS_AT PARTIALS_BYTES                       // per set: steps published, and when
-#define CELLS_AT (NEWS_AT + 64)
+#define CELLS_AT PARTIALS_BYTES
 #define WEIGHTS_AT (CELLS_AT + CELL_BYTES)
 #define GRID_SHARED (WEIGHTS_AT + (HOLDS_INPUT ? 0 : WARPS * TILES * PAIRS_MAX * 1024))
 #define DEPTH (SETS > 1 ? 2 : 1)                    // fragments under way
@@ -179,22 +178,12 @@ DEVICE void store_partial(u32 to, const Sums& sum) {
 DEVICE u32 buffer_of(u32 set, u32 t) { return shared_base() + (2 * set + (t & 1)) * BUFFER_BYTES; }
 DEVICE u32 barrier_of(u32 set, u32 t) { return 1 + 2 * set + (t & 1); }
 
-// Asking L2 before h can have come costs a round trip, and slows the answers of others. The blocks of a group are
-// nearly in step: DELAY cycles after its own h was published, a block asks for everyone's.
-DEVICE void tell_news(u32 set, i32 steps) {
-  store_shared2(shared_base() + NEWS_AT + set * 8, steps, cycles_now() + DELAY); }
-DEVICE bool is_due(u32 set, i32 steps) {
-  const uint2 news = load_shared2(shared_base() + NEWS_AT + set * 8);
-  return (i32)news.x >= steps && (i32)(cycles_now() - news.y) >= 0;
-}
-
 // A warp's weights of one layer, and where its B fragments come from.
 template <int PAIRS> struct Products {
   static constexpr int ROWS_HIDDEN = TILES * 2 * PAIRS_HIDDEN, ROWS_INPUT = TILES * 2 * PAIRS;
   u32 hidden_weights[ROWS_HIDDEN][4];
   u32 input_weights[HOLDS_INPUT ? ROWS_INPUT : 1][4];
   u32 shared_weights;
-  bool has_asked = false;
   const u8* input_from;
   const u8* hidden_from;
   uint4 input[DEPTH][PAIRS], hidden[DEPTH][PAIRS_HIDDEN];
@@ -234,12 +223,10 @@ template <int PAIRS> DEVICE void multiply_step(const GridArguments& a, const Pla
   await(input, w.input_from + set * group + t * input_step);
   if constexpr (HOLDS_INPUT) multiply<PAIRS>(sum, w.input_weights, input);
   else multiply_shared<PAIRS>(sum, w.shared_weights, input);
+  // Asking L2 before h can have come costs a round trip, and slows the answers of others. Blocks are nearly in step:
+  // one asks DELAY cycles after its own warps have met in the step before.
   if (SETS == 1 && t > 0) {
     while ((i32)(cycles_now() - not_before) < 0) {}
-    fetch(hidden, hidden_from);
-  }
-  if (SETS > 1 && t > 0 && !w.has_asked) {
-    for (u32 n = 0; !is_due(set, t); n++) if (n > SPIN_MAX) trap();
     fetch(hidden, hidden_from);
   }
   if (t > 0) await(hidden, hidden_from);
@@ -254,8 +241,7 @@ template <int PAIRS> DEVICE void multiply_step(const GridArguments& a, const Pla
   const u32 next = set == LAST ? 0 : set + 1;
   if constexpr (SETS > 1) if (next_t < a.T) {
     fetch(w.input[way ^ 1], w.input_from + next * group + next_t * input_step);
-    w.has_asked = next_t > 0 && is_due(next, next_t);
-    if (w.has_asked) fetch(w.hidden[way ^ 1], w.hidden_from + next * group + (next_t - 1) * H_STEP_BYTES);
+    if (next_t > 0) fetch(w.hidden[way ^ 1], w.hidden_from + next * group + (next_t - 1) * H_STEP_BYTES);
   }
   if (t > 0 || a.h0) multiply<PAIRS_HIDDEN>(sum, w.hidden_weights, hidden);
   if (SETS == 1 && next_t < a.T) fetch(input, w.input_from + next_t * input_step);
@@ -376,7 +362,6 @@ template <int PAIRS> DEVICE void run_layer(const GridArguments& a, const Place& 
     for (i32 t = 0; t < a.T; t++) ROLLED for (u32 set = 0; set < SETS; set++) {
       block_barrier_sync(barrier_of(set, t), THREADS);
       step_cells(a, at, bias, warp - WARPS, t, set);
-      if (warp == WARPS && lane_of() == 0) tell_news(set, t + 1);
     }
   } else {
     registers_more<208>();
@@ -403,8 +388,7 @@ template <int PAIRS> DEVICE void run_layer(const GridArguments& a, const Place& 
   u32 not_before = cycles_now();
   for (i32 t = 0; t < a.T; t++) {
     multiply_step<PAIRS>(a, at, w, t, 0, 0, not_before);
-    if (warp < REDUCERS || DELAY) block_barrier_sync(barrier_of(0, t), THREADS);
-    else block_barrier_arrive(barrier_of(0, t), THREADS);
+    block_barrier_sync(barrier_of(0, t), THREADS);
     not_before = cycles_now() + DELAY;
     if (warp < REDUCERS) step_cells(a, at, bias, warp, t, 0);
   }
@@ -426,8 +410,6 @@ KERNEL(THREADS, lstm_grid, GridArguments) {
   at.layer = blockIdx.x / SLICES % a.layers + a.first_layer;
   at.group = blockIdx.x / (SLICES * a.layers) * SETS + a.first_group;
   at.epoch = load_relaxed(a.epoch + at.group) & 1;
-  if (SETS > 1 && threadIdx.x < SETS) store_shared2(shared_base() + NEWS_AT + threadIdx.x * 8, 0, 0);
-  __syncthreads();
   if (at.layer == 0) run_layer<PAIRS_INPUT>(a, at);
   else run_layer<PAIRS_HIDDEN>(a, at);
 }

@@ -1,16 +1,15 @@
 // A stack of LSTM layers for one sequence: a cluster of SLICES blocks is a layer, layers are a wavefront of clusters.
 //
-//   cluster 0        R0: x and h0(t-1) --> h0(t) --L2--> cluster 1
-//   cluster 2l - 1   X_l: products of h_(l-1)(t) with the input weights of layer l --L2--> cluster 2l
-//   cluster 2l       R_l: h_l(t-1) --> h_l(t)
+//   cluster 2l       X_l: products of x(t) or h_(l-1)(t) with the input weights of layer l --L2--> cluster 2l + 1
+//   cluster 2l + 1   R_l: h_l(t-1) --> h_l(t) --L2--> cluster 2l + 2
 //
 // A block owns 32 hidden units (128 gate rows, in registers). A warp multiplies all of its block's rows by one eighth
 // of K, partial sums meet in shared memory, and warp 0 owns one unit per lane. The 64 bytes of h of a block go straight
 // into the shared memory of all blocks of its cluster, counted by the mbarrier of the one warp that needs them there.
 // Two slots suffice: who writes h(t + 2) has all of h(t + 1), so every reader is done with h(t).
 //
-// The tensor core has eight columns and we have one sequence, so R0 projects eight steps of x at once: a warp does an
-// eighth of the next chunk's product in each step, while h is on its way. X_l cannot wait for eight steps.
+// The tensor core has eight columns and we have one sequence, so X_0 projects eight steps of x at once. Other layers
+// cannot wait for eight steps.
 #include "ptx.cuh"
 #include "lstm.cuh"
 
@@ -24,7 +23,6 @@
 #define TILES 8                          // of 16 rows; tiles 2o and 2o + 1 are gates i, f and o, g of 8 units
 #define PAIRS (HIDDEN / 256)             // k-step pairs of a warp
 #define X_PAIRS (INPUTS / 32)
-#define X_PER_STEP ((X_PAIRS + 7) / 8)
 #define ATOMS ((INPUTS + THREADS - 1) / THREADS)    // of x, per thread and eight steps
 // Shared memory: partial sums, two slots of h, staging, the head's weights, projections of 16 steps, two chunks of x,
 // the input weights.
@@ -48,7 +46,7 @@ struct WaveArguments {
   const float* x;            // (B, T, F)
   const u32* ring_start;     // row of step 0, or null
   u8* sequences;             // [2 epochs][B][layer below the last][T][HIDDEN] 16-bit
-  u8* projections;           // [B][layer above the first][T][HIDDEN] float4, all ones between launches
+  u8* projections;           // [B][layer][T][HIDDEN] float4, all ones between launches
   u32* epoch;                // one word per sequence
   const float* h0;           // states (L, B, H), or null
   const float* c0;
@@ -113,7 +111,7 @@ DEVICE float4 sum_partials(u32 from, u32 lane) {
 DEVICE u8* sequence_of(const WaveArguments& a, u32 epoch, u32 sequence, u32 layer) {
   return a.sequences + (((u64)epoch * a.B + sequence) * (a.L - 1) + layer) * a.T * SLOT_BYTES; }
 DEVICE u8* projection_of(const WaveArguments& a, u32 sequence, u32 layer) {
-  return a.projections + ((u64)sequence * (a.L - 1) + layer - 1) * a.T * HIDDEN * 16; }
+  return a.projections + ((u64)sequence * a.L + layer) * a.T * HIDDEN * 16; }
 DEVICE const uint4* weights_of(const WaveArguments& a, u32 layer, bool is_hidden) {
   const u64 per_hidden = (u64)HIDDEN * HIDDEN / 2, per_input = (u64)HIDDEN * INPUTS / 2;
   const u64 before = layer ? per_input + per_hidden + (layer - 1) * 2 * per_hidden : 0;
@@ -153,54 +151,60 @@ DEVICE void project_layer(const WaveArguments& a, u32 sequence, u32 layer, u32 e
   }
 }
 
-// R_l: the recurrence of layer l.
-template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence, u32 layer, u32 epoch) {
+// X_0: projections of layer 0 from x, eight steps at a time: a warp owns a tile of 16 gate rows and all of K.
+DEVICE void project_features(const WaveArguments& a, u32 sequence) {
   const u32 lane = lane_of(), warp = warp_of(), g = lane >> 2, q = lane & 3;
-  const u32 slice = cluster_rank(), shared = shared_base();
-  const u32 slots = shared + SLOTS_AT, unit = slice * 32 + lane, start = a.ring_start ? *a.ring_start : 0;
-  const bool is_last = layer == (u32)a.L - 1;
-  const u32 chunks = (a.T + 7) / 8;
-  Eight features[ATOMS];
-  if (IS_FIRST) UNROLL for (int i = 0; i < ATOMS; i++)
-    features[i] = load_features(a, sequence, start, 0, threadIdx.x + i * THREADS);
-  if (IS_FIRST) {
-    if (threadIdx.x == 0) {
-      barrier_expect(shared + BARRIERS_AT + 128, 128 * INPUTS * 2);
-      bulk_load(shared + W_AT, weights_of(a, 0, false) + slice * (16 * INPUTS), 128 * INPUTS * 2,
-        shared + BARRIERS_AT + 128);
-    }
+  const u32 slice = cluster_rank(), shared = shared_base(), start = a.ring_start ? *a.ring_start : 0;
+  if (threadIdx.x == 0) {
+    barrier_expect(shared + BARRIERS_AT + 128, 128 * INPUTS * 2);
+    bulk_load(shared + W_AT, weights_of(a, 0, false) + slice * (16 * INPUTS), 128 * INPUTS * 2,
+      shared + BARRIERS_AT + 128);
   }
-  u32 weights[TILES * PAIRS * 2][4];
-  load_hidden_weights(weights, weights_of(a, layer, true) + (slice * 8 + warp) * (TILES * PAIRS * 2 * 32) + lane);
-
-  auto store_features = [&](u32 chunk) {
+  Eight features[ATOMS];
+  UNROLL for (int i = 0; i < ATOMS; i++)
+    features[i] = load_features(a, sequence, start, 0, threadIdx.x + i * THREADS);
+  const float4 bias = a.bias[slice * 32 + (warp >> 1) * 8 + g];
+  u8* to = projection_of(a, sequence, 0) + (u64)(slice * 32 + lane) * 16;
+  for (u32 chunk = 0; chunk * 8 < (u32)a.T; chunk++) {
+    const u32 x_at = shared + X_AT + (chunk & 1) * X_BYTES, p_at = shared + P_AT + (chunk & 1) * 4096;
     UNROLL for (int i = 0; i < ATOMS; i++) {
       const u32 atom = threadIdx.x + i * THREADS;
-      if (atom < INPUTS)
-        store_shared4(shared + X_AT + (chunk & 1) * X_BYTES + atom_at(atom >> 3, atom & 7), atom_of(features[i]));
+      if (atom < INPUTS) store_shared4(x_at + atom_at(atom >> 3, atom & 7), atom_of(features[i]));
+      features[i] = load_features(a, sequence, start, chunk + 1, atom);
     }
-  };
-  // This warp's tile of the projection of eight steps: some k-steps at a time.
-  float tile[4], tile_bias[2];
-  UNROLL for (int j = 0; j < 2; j++) {
-    const float4 b = a.bias[slice * 32 + (warp >> 1) * 8 + g];
-    tile_bias[j] = warp & 1 ? (j ? b.w : b.z) : (j ? b.y : b.x);
-  }
-  auto project = [&](u32 chunk, int pair) {
-    if (pair >= X_PAIRS) return;
-    const u32 from = shared + W_AT + ((warp * X_PAIRS * 2 + pair * 2) * 32 + lane) * 16;
-    const uint4 even = load_shared4(from), odd = load_shared4(from + 512);
-    const uint4 v = load_shared4(shared + X_AT + (chunk & 1) * X_BYTES + atom_at(pair * 4 + q, g));
-    const u32 row[4] = { even.x, even.y, even.z, even.w }, next[4] = { odd.x, odd.y, odd.z, odd.w };
-    mma16(tile, row, v.x, v.y);
-    mma16(tile, next, v.z, v.w);
-  };
-  auto start_tile = [&]() { UNROLL for (int j = 0; j < 4; j++) tile[j] = tile_bias[j >> 1]; };
-  auto store_tile = [&](u32 chunk) {
+    if (chunk == 0) barrier_wait(shared + BARRIERS_AT + 128, 0);
+    __syncthreads();
+    float even[4], odd[4];
+    UNROLL for (int j = 0; j < 4; j++) {
+      even[j] = warp & 1 ? (j < 2 ? bias.z : bias.w) : (j < 2 ? bias.x : bias.y);
+      odd[j] = 0.f;
+    }
+    UNROLL for (int pair = 0; pair < X_PAIRS; pair++) {
+      const u32 from = shared + W_AT + ((warp * X_PAIRS * 2 + pair * 2) * 32 + lane) * 16;
+      const uint4 w = load_shared4(from), next = load_shared4(from + 512);
+      const uint4 v = load_shared4(x_at + atom_at(pair * 4 + q, g));
+      const u32 row[4] = { w.x, w.y, w.z, w.w }, next_row[4] = { next.x, next.y, next.z, next.w };
+      mma16(even, row, v.x, v.y);
+      mma16(odd, next_row, v.z, v.w);
+    }
+    // Step (2q or 2q + 1), unit, two of its gates: those of two warps meet in shared memory.
     UNROLL for (int e = 0; e < 2; e++)
-      store_shared2(shared + P_AT + ((chunk & 1) * 8 + 2 * q + e) * 512 + ((warp >> 1) * 8 + g) * 16 + (warp & 1) * 8,
-        bits_of(tile[e]), bits_of(tile[2 + e]));
-  };
+      store_shared2(p_at + (2 * q + e) * 512 + ((warp >> 1) * 8 + g) * 16 + (warp & 1) * 8,
+        bits_of(even[e] + odd[e]), bits_of(even[2 + e] + odd[2 + e]));
+    __syncthreads();
+    const u32 t = chunk * 8 + warp;
+    if (t < (u32)a.T) store_relaxed4(to + (u64)t * HIDDEN * 16, load_shared4(p_at + warp * 512 + lane * 16));
+  }
+}
+
+// R_l: the recurrence of layer l.
+DEVICE void recur(const WaveArguments& a, u32 sequence, u32 layer, u32 epoch) {
+  const u32 lane = lane_of(), warp = warp_of(), g = lane >> 2, q = lane & 3;
+  const u32 slice = cluster_rank(), shared = shared_base();
+  const u32 slots = shared + SLOTS_AT, unit = slice * 32 + lane;
+  const bool is_last = layer == (u32)a.L - 1;
+  u32 weights[TILES * PAIRS * 2][4];
+  load_hidden_weights(weights, weights_of(a, layer, true) + (slice * 8 + warp) * (TILES * PAIRS * 2 * 32) + lane);
 
   float c = 0.f, h = 0.f;
   const bool is_unit = unit < (u32)a.H;
@@ -211,9 +215,9 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
 
   u8* own_sequence = is_last ? nullptr : sequence_of(a, epoch, sequence, layer) + slice * 64;
   u8* next_sequence = is_last ? nullptr : sequence_of(a, epoch ^ 1, sequence, layer) + slice * 64;
-  u8* projection = IS_FIRST ? nullptr : projection_of(a, sequence, layer) + (u64)unit * 16;
+  u8* projection = projection_of(a, sequence, layer) + (u64)unit * 16;
   uint4 below = not_yet();
-  if (!IS_FIRST && warp == 0) below = load_relaxed4(projection);
+  if (warp == 0) below = load_relaxed4(projection);
   // Lane (d, q) sends atom q of this block to blocks d and d + 8.
   u32 remote[2];
   u32 remote_barrier[2];
@@ -224,32 +228,10 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
   const u32 own_barrier = shared + BARRIERS_AT + warp * 16;
   const u32 own_atom = slots + (warp * PAIRS * 4 + q) * 16;
 
-  if (IS_FIRST) {
-    store_features(0);
-    UNROLL for (int i = 0; i < ATOMS; i++)
-      features[i] = load_features(a, sequence, start, 1, threadIdx.x + i * THREADS);
-    barrier_wait(shared + BARRIERS_AT + 128, 0);
-    __syncthreads();
-    start_tile();
-    UNROLL for (int p = 0; p < X_PAIRS; p++) project(0, p);
-    store_tile(0);
-    store_features(1);
-    __syncthreads();
-  }
   cluster_wait();     // all slots are ready to be written
 
   for (i32 t = 0; t < a.T; t++) {
-    const u32 chunk = t >> 3, step = t & 7, slot = ((t + 1) & 1) * SLOT_BYTES;
-    if (IS_FIRST && chunk + 1 < chunks) {
-      if (step == 0) {
-        __syncthreads();
-        start_tile();
-        UNROLL for (int i = 0; i < ATOMS; i++)
-          features[i] = load_features(a, sequence, start, chunk + 2, threadIdx.x + i * THREADS);
-      }
-      UNROLL for (int i = 0; i < X_PER_STEP; i++) project(chunk + 1, step * X_PER_STEP + i);
-      if (step == 7) { store_tile(chunk + 1); store_features(chunk + 2); }
-    }
+    const u32 slot = ((t + 1) & 1) * SLOT_BYTES;
     const u32 buffer = shared + PARTIAL_AT + (t & 1) * (8 * 512);
     const bool has_past = t > 0 || a.h0;
     if (has_past) {
@@ -269,15 +251,11 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
       multiply(sum, weights, v);
       store_partial(buffer + warp * 512, sum, lane);
     }
-    if (warp) {
-      block_barrier_arrive(1 + (t & 1), THREADS);
-      // Their share of the projection would slow warp 0 now: they wait until it has sent h.
-      if (IS_FIRST) block_barrier_sync(3, THREADS);
-    } else {
+    if (warp) block_barrier_arrive(1 + (t & 1), THREADS);
+    else {
       block_barrier_sync(1 + (t & 1), THREADS);
-      if (IS_FIRST) below = load_shared4(shared + P_AT + (t & 15) * 512 + lane * 16);
       float4 z = has_past ? sum_partials(buffer, lane) : make_float4(0.f, 0.f, 0.f, 0.f);
-      if (!IS_FIRST) for (u32 n = 0; !has_come(below); n++) {
+      for (u32 n = 0; !has_come(below); n++) {
         if (n > SPIN_MAX) trap();
         below = load_relaxed4(projection + (u64)t * HIDDEN * 16);
       }
@@ -293,11 +271,8 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
         send4(remote[0] + to, atom, remote_barrier[0] + barrier);
         if (SLICES > 8) send4(remote[1] + to, atom, remote_barrier[1] + barrier);
       }
-      if (IS_FIRST) block_barrier_arrive(3, THREADS);
-      if (!IS_FIRST) {
-        store_relaxed4(projection + (u64)t * HIDDEN * 16, not_yet());
-        if (t + 1 < a.T) below = load_relaxed4(projection + (u64)(t + 1) * HIDDEN * 16);
-      }
+      store_relaxed4(projection + (u64)t * HIDDEN * 16, not_yet());
+      if (t + 1 < a.T) below = load_relaxed4(projection + (u64)(t + 1) * HIDDEN * 16);
       if (!is_last && lane < 8) store_relaxed4((lane < 4 ? own_sequence : next_sequence) + (u64)t * SLOT_BYTES + q * 16,
         lane < 4 ? atom : not_yet());
       if (a.all && is_last && is_unit) a.all[((u64)t * a.B + sequence) * a.H + unit] = (u16)pack16(h, h);
@@ -343,9 +318,9 @@ template <bool IS_FIRST> DEVICE void recur(const WaveArguments& a, u32 sequence,
   }
 }
 
-// Grid: sequences x (2 L - 1) clusters of SLICES blocks.
+// Grid: sequences x 2 L clusters of SLICES blocks.
 KERNEL(THREADS, lstm_wave, WaveArguments) {
-  const u32 roles = 2 * a.L - 1, cluster = blockIdx.x / SLICES, sequence = cluster / roles, role = cluster % roles;
+  const u32 roles = 2 * a.L, cluster = blockIdx.x / SLICES, sequence = cluster / roles, role = cluster % roles;
   if (threadIdx.x < 17) {
     const u32 barrier = shared_base() + BARRIERS_AT + threadIdx.x * 8;
     barrier_init(barrier, 1);
@@ -355,8 +330,11 @@ KERNEL(THREADS, lstm_wave, WaveArguments) {
   __syncthreads();
   cluster_arrive();
   const u32 epoch = load_relaxed(a.epoch + sequence) & 1;
-  if (role & 1) { project_layer(a, sequence, (role + 1) / 2, epoch); cluster_wait(); }
-  else if (role == 0) recur<true>(a, sequence, 0, epoch);
-  else recur<false>(a, sequence, role / 2, epoch);
+  if (role & 1) recur(a, sequence, role / 2, epoch);
+  else {
+    if (role == 0) project_features(a, sequence);
+    else project_layer(a, sequence, role / 2, epoch);
+    cluster_wait();
+  }
   cluster_sync();     // nobody leaves while others may write into its shared memory
 }

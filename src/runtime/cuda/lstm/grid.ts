@@ -77,7 +77,7 @@ function gridMemory(units: number, inputs: number, warps: number, tiles: number,
   const hidden = units / (32 * warps), most = Math.max(hidden, inputs / (32 * warps));
   const tasks = (tiles / 2) * (columns > 4 ? 2 : 1), holdsInput = tiles * (hidden + most) * 8 <= 128;
   return { holdsInput,
-    bytes: 2 * sets * warps * tasks * 512 + 64 + sets * tasks * 128
+    bytes: 2 * sets * warps * tasks * 512 + sets * tasks * 128
       + (holdsInput ? 0 : warps * tiles * most * 1024) };
 }
 

@@ -1,8 +1,8 @@
 /**
- * Plans lstm-wave.cu: one or two sequences, a cluster of blocks for each layer's recurrence and another for
- * the products of the layer above with its hidden states.
+ * Plans lstm-wave.cu: one sequence (or few), a cluster of blocks for each layer's recurrence and another for
+ * the products with its inputs.
  *
- *   H = 512, L = 2, B = 1: R0 -> X1 -> R1, three clusters of 16 blocks of 32 units
+ *   H = 512, L = 2, B = 1: X0 -> R0 -> X1 -> R1, four clusters of 16 blocks of 32 units
  */
 import type { BufferSpec, DeviceFacts, KernelSource, Launch } from "../launch.ts";
 import type { LstmPlanner, LstmStack, LstmWeights } from "./stack.ts";
@@ -27,13 +27,13 @@ export const planLstmWave: LstmPlanner = (stack, device, prefix) => {
   const buffers: BufferSpec[] = [
     weight("weights", (units * (inputs + units) + (L - 1) * 2 * units * units) * 8),
     weight("bias", L * units * 16),
+    { name: `${prefix}.projections`, bytes: B * L * T * units * 16, role: "scratch", fill: 0xff },
     { name: `${prefix}.epoch`, bytes: 4 * B, role: "scratch", fill: 0 },
     { name: `${prefix}.arrivals`, bytes: 4, role: "scratch", fill: 0 },
   ];
   if (L > 1) {
-    buffers.push(
-      { name: `${prefix}.sequences`, bytes: 2 * B * (L - 1) * T * units * 2, role: "scratch", fill: 0xff },
-      { name: `${prefix}.projections`, bytes: B * (L - 1) * T * units * 16, role: "scratch", fill: 0xff });
+    buffers.push({ name: `${prefix}.sequences`, bytes: 2 * B * (L - 1) * T * units * 2, role: "scratch",
+      fill: 0xff });
   }
   if (result.kind === "head") {
     buffers.push(weight("head.w", result.columns * units * 4), weight("head.b", result.columns * 4));
@@ -48,7 +48,7 @@ function waveShape({ B, F, H, L }: LstmStack, device: DeviceFacts): WaveShape | 
   // Partial sums, two slots of h, barriers, staging, head weights, projections, two chunks of x, weights.
   const sharedBytes = 8192 + 4 * units + 512 + 4 * units + 8192 + 32 * inputs + 256 * inputs;
   const clusters = device.activeClusters[slices] ?? 0;
-  if (sharedBytes > device.sharedBytesMax || B * (2 * L - 1) > clusters) return null;
+  if (sharedBytes > device.sharedBytesMax || B * 2 * L > clusters) return null;
   return { units, slices, inputs, sharedBytes };
 }
 
@@ -57,12 +57,12 @@ function waveLaunch(stack: LstmStack, { units, slices, inputs, sharedBytes }: Wa
   const { B, T, F, H, L, result, states } = stack, isHead = result.kind === "head";
   const source: KernelSource = { name: "lstm-wave.cu", text: null,
     defines: { HIDDEN: units, INPUTS: inputs, BFLOAT16: stack.precision === "bfloat16" ? 1 : 0 } };
-  return { source, kernel: "lstm_wave", grid: [B * (2 * L - 1) * slices, 1, 1], block: WARPS * 32,
+  return { source, kernel: "lstm_wave", grid: [B * 2 * L * slices, 1, 1], block: WARPS * 32,
     sharedBytes, cluster: slices, isCooperative: true,
     arguments: [
       ...pointer(`${prefix}.weights`), ...pointer(`${prefix}.bias`), ...pointer(stack.x),
       ...pointer(stack.ringStart), ...pointer(L > 1 ? `${prefix}.sequences` : null),
-      ...pointer(L > 1 ? `${prefix}.projections` : null), ...pointer(`${prefix}.epoch`),
+      ...pointer(`${prefix}.projections`), ...pointer(`${prefix}.epoch`),
       ...pointer(states?.h0), ...pointer(states?.c0), ...pointer(states?.hn), ...pointer(states?.cn),
       ...pointer(result.kind === "last" ? result.buffer : null),
       ...pointer(result.kind === "all" ? result.buffer : null),
