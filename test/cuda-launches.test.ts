@@ -40,7 +40,8 @@ describe("launch lists and memory plans, as goldens", () => {
   const compare = (file: string, text: string): void => {
     const place = path.join(FOLDER, file);
     if (process.env["DMN_GOLDENS"] === "write") fs.writeFileSync(place, text);
-    assert.equal(text, fs.readFileSync(place, "utf8"), "if it is meant: DMN_GOLDENS=write node --test test/cuda-launches.test.ts");
+    assert.equal(text, fs.readFileSync(
+      place, "utf8"), "if it is meant: DMN_GOLDENS=write node --test test/cuda-launches.test.ts");
   };
 
   for (const [name, { list, mostLaunches }] of Object.entries(LISTS)) {
