@@ -33,41 +33,49 @@ export interface GridShape {
 const TILES = [2, 4, 8] as const, SETS = [1, 2, 4, 6] as const;
 
 /** Shapes that fit the device, the fastest first. */
-export function gridShapes({ B, T, F, H, L }: LstmStack, device: DeviceFacts): GridShape[] {
-  const warps = H > 128 && Math.ceil(H / 128) % 2 === 0 ? 8 : 4, multiple = 32 * warps;
-  const units = Math.ceil(H / multiple) * multiple, inputs = Math.ceil(F / multiple) * multiple;
-  const columns = B > 4 ? 8 : B > 2 ? 4 : B, shapes: GridShape[] = [];
+export function gridShapes(stack: LstmStack, device: DeviceFacts): GridShape[] {
+  const { B, L } = stack, widest = B > 4 ? 8 : B > 2 ? 4 : B, shapes: GridShape[] = [];
   for (let passes = 1; passes <= L; passes++) {
     const layers = Math.ceil(L / passes);
     if (Math.ceil(L / layers) !== passes) continue;
-    for (const tiles of TILES) {
-      for (const sets of SETS) {
-        const slices = units / (4 * tiles), allBlocks = Math.ceil(B / (columns * sets));
-        const blocks = Math.min(Math.floor(device.multiprocessors / (layers * slices)), allBlocks);
-        const memory = gridMemory(units, inputs, warps, tiles, columns, sets);
-        if (blocks < 1 || units % (4 * tiles) !== 0 || memory.bytes > device.sharedBytesMax) continue;
-        if (tiles * (units / (32 * warps)) * 8 > 128) continue;
-        // Sets need registers to spare, and a way to share them out unevenly (sm_90a).
-        if (sets > 1 && (device.capability !== 90 || columns < 8 || !memory.holdsInput)) continue;
-        const rounds = Math.ceil(allBlocks / blocks) * passes;
-        const step = stepUs({ units, tiles, columns, sets }, memory.holdsInput);
-        shapes.push({ units, inputs, warps, tiles, columns, sets, slices, layers, blocks, allBlocks,
-          sharedBytes: memory.bytes,
-          estimateUs: 3 + rounds * (4 + tiles + (T + layers - 1) * step) });
+    for (const columns of B > 4 ? [4, 8] : [widest]) {
+      for (const tiles of TILES) {
+        for (const sets of SETS) {
+          const shape = gridShape(stack, device, passes, columns, tiles, sets);
+          if (shape !== null) shapes.push(shape);
+        }
       }
     }
   }
   return shapes.sort((left, right) => left.estimateUs - right.estimateUs);
 }
 
+function gridShape({ B, T, F, H, L }: LstmStack, device: DeviceFacts, passes: number, columns: number,
+  tiles: number, sets: number): GridShape | null {
+  const warps = H > 128 && Math.ceil(H / 128) % 2 === 0 ? 8 : 4, multiple = 32 * warps;
+  const units = Math.ceil(H / multiple) * multiple, inputs = Math.ceil(F / multiple) * multiple;
+  const layers = Math.ceil(L / passes), slices = units / (4 * tiles);
+  const allBlocks = Math.ceil(B / (columns * sets));
+  const blocks = Math.min(Math.floor(device.multiprocessors / (layers * slices)), allBlocks);
+  const memory = gridMemory(units, inputs, warps, tiles, columns, sets);
+  if (blocks < 1 || units % (4 * tiles) !== 0 || memory.bytes > device.sharedBytesMax) return null;
+  if (tiles * (units / (32 * warps)) * 8 > 128) return null;
+  // Sets need registers to spare, and a way to share them out unevenly (sm_90a).
+  if (sets > 1 && (device.capability !== 90 || columns < 8 || !memory.holdsInput)) return null;
+  const rounds = Math.ceil(allBlocks / blocks) * passes;
+  const step = stepUs({ units, tiles, columns, sets }, memory.holdsInput);
+  return { units, inputs, warps, tiles, columns, sets, slices, layers, blocks, allBlocks,
+    sharedBytes: memory.bytes, estimateUs: 3 + rounds * (4 + tiles + (T + layers - 1) * step) };
+}
+
 /**
- * A step on an H200, fitted to measured runs of 256 to 1024 units (within 15%): the exchange, products of
- * weights, weights read from shared memory, what is gathered; and what each further set adds.
+ * A step on an H200, fitted to measured runs of 256 to 1024 units (mostly within 5%): the exchange, products,
+ * weights read from shared memory, what is gathered; and what each further set adds.
  */
 function stepUs({ units, tiles, columns, sets }: Pick<GridShape, "units" | "tiles" | "columns" | "sets">,
   holdsInput: boolean): number {
   const products = tiles * units / 1024, gathered = columns * units / 4096;
-  return 0.72 + 0.12 * products + (holdsInput ? 0 : 0.35) + 0.12 * gathered
+  return 0.74 + 0.03 * products + (holdsInput ? 0 : 0.6) + 0.15 * gathered
     + (sets - 1) * (0.25 + 0.1 * products);
 }
 
@@ -126,7 +134,7 @@ function gridLaunch(stack: LstmStack, shape: GridShape, prefix: string, index: n
   const blocks = Math.min(shape.blocks, allBlocks - block), groups = allBlocks * sets;
   const layers = Math.min(shape.layers, L - layer), isHead = result.kind === "head";
   const source: KernelSource = { name: "lstm-grid.cu", text: null, defines: { HIDDEN: units, INPUTS: inputs,
-    TILES: tiles, COLUMNS: columns, WARPS: warps, SETS: sets, DELAY: sets > 1 ? 0 : units > 512 ? 700 : 500,
+    TILES: tiles, COLUMNS: columns, WARPS: warps, SETS: sets, DELAY: sets > 1 ? 0 : units > 512 ? 700 : 450,
     BFLOAT16: stack.precision === "bfloat16" ? 1 : 0 } };
   return { source, kernel: "lstm_grid", grid: [blocks * layers * slices, 1, 1],
     block: (warps + (sets > 1 ? 4 : 0)) * 32, sharedBytes: shape.sharedBytes, isCooperative: true,
