@@ -46,7 +46,6 @@
 #define CHUNK_STEPS (CHUNK / 16)
 // Chunks of an input product under way at a time.
 #define LEAD(chunks) ((chunks) / STRIDE < 2 ? (chunks) / STRIDE : 2)
-#define TWO_LOADERS (!SPLIT && HIDDEN / CHUNK < SLOTS && INPUT_CHUNKS < SLOTS)
 // Chunks that one warpgroup multiplies of a recurrent product, and the distance between them.
 #define STRIDE (SPLIT ? 2 : 1)
 #define OWN_CHUNKS (HIDDEN / CHUNK / STRIDE)
@@ -117,12 +116,15 @@ DEVICE u32 columns_of(const Arguments& a, const Block& at, u32 step, u32 half) {
 
 // ---------------------------------------------------------------------------------------------- the loading warps
 
-// Chunks of one product's B operand. flags: of the slices that write it, null if it is all there.
-DEVICE void load_chunks(u32 base, Place& next, const u8* source, u32 chunks, const u32* flags, u32 count) {
+// The even or odd chunks of one product's B operand. flags: of the slices that write it, null if it is all there.
+DEVICE void load_chunks(u32 base, u32 parity, Place& next, const u8* source, u32 chunks, const u32* flags,
+    u32 count) {
   const u32 slices = CHUNK / PAIR / UNITS, lane = lane_of(), rank = PAIR > 1 ? cluster_rank() : 0;
   u64 ready = flags ? 0 : ~0ull;
   bool is_fenced = !flags;
-  _Pragma("unroll 1") for (u32 c = 0; c < chunks; c++) {
+  Place place = next;
+  advance(place, parity);
+  _Pragma("unroll 1") for (u32 c = parity; c < chunks; c += 2) {
     const u64 needed = ((1ull << slices) - 1) << ((c * PAIR + rank) * slices & 63);
     for (u32 spins = 0; (ready & needed) != needed; spins++) {
       ready = __ballot_sync(~0u, lane < SLICES && load_acquire(flags + lane) >= count);
@@ -132,53 +134,54 @@ DEVICE void load_chunks(u32 base, Place& next, const u8* source, u32 chunks, con
       fault_if_over(spins, SPIN_MAX);
     }
     if (lane == 0) {
-      barrier_wait(empty_barrier(base, next.slot), next.phase ^ 1);
+      barrier_wait(empty_barrier(base, place.slot), place.phase ^ 1);
       if (!is_fenced) fence_async_global();
-      const u32 full = full_barrier(base, next.slot);
+      const u32 full = full_barrier(base, place.slot);
       barrier_expect(full, CHUNK_BYTES);
-      const u32 to = chunk_at(base, next.slot) + rank * SHARE_BYTES;
+      const u32 to = chunk_at(base, place.slot) + rank * SHARE_BYTES;
       const u8* from = source + (u64)c * CHUNK_BYTES + rank * SHARE_BYTES;
       if (PAIR > 1) bulk_load_multicast(to, from, SHARE_BYTES, full, (1 << PAIR) - 1);
       else bulk_load(to, from, SHARE_BYTES, full);
     }
     is_fenced = true;
     __syncwarp();
-    advance(next, 1);
+    advance(place, 2);
   }
+  advance(next, chunks);
 }
 
-DEVICE void load_input(const Arguments& a, const Block& at, Place& next, u32 step, u32 half) {
+DEVICE void load_input(const Arguments& a, const Block& at, u32 parity, Place& next, u32 step, u32 half) {
   // Begun by the last step, used by none: one input more than there are.
   const u32 columns = columns_of(a, at, min(step, at.steps - 1), half), t = step % a.T;
   if (at.layer == 0)
-    load_chunks(at.base, next, a.input + ((u64)columns * a.T + t) * (INPUT_CHUNKS * CHUNK_BYTES), INPUT_CHUNKS,
+    load_chunks(at.base, parity, next, a.input + ((u64)columns * a.T + t) * (INPUT_CHUNKS * CHUNK_BYTES), INPUT_CHUNKS,
       nullptr, 0);
   else {
     const Layer& below = a.layers[at.layer - 1];
-    load_chunks(at.base, next, below.h + ((u64)columns * below.ring + t % below.ring) * H_BYTES, HIDDEN / CHUNK,
+    load_chunks(at.base, parity, next, below.h + ((u64)columns * below.ring + t % below.ring) * H_BYTES, HIDDEN / CHUNK,
       a.flags + ((at.layer - 1) * at.blocks + columns) * SLICES, (t + 1) * WRITERS);
   }
 }
 
-DEVICE void load_hidden(const Arguments& a, const Block& at, Place& next, u32 step, u32 half) {
+DEVICE void load_hidden(const Arguments& a, const Block& at, u32 parity, Place& next, u32 step, u32 half) {
   const Layer& own = a.layers[at.layer];
   const u32 columns = columns_of(a, at, step, half), t = step % a.T;
   const u8* h = t == 0 ? a.zeros : own.h + ((u64)columns * own.ring + (t - 1) % own.ring) * H_BYTES;
-  load_chunks(at.base, next, h, HIDDEN / CHUNK,
+  load_chunks(at.base, parity, next, h, HIDDEN / CHUNK,
     t == 0 ? nullptr : a.flags + (at.layer * at.blocks + columns) * SLICES, t * WRITERS);
 }
 
 // The ring's chunks in order: input of the first half; then h of a half, input of the next. A loader passes over the
 // other's chunks, fewer than the ring holds: parities of barriers tell one round of the ring from the next only.
-DEVICE void load(const Arguments& a, const Block& at, bool inputs, bool hiddens) {
+DEVICE void load(const Arguments& a, const Block& at, u32 parity, bool inputs, bool hiddens) {
   const u32 input_chunks = at.layer == 0 ? INPUT_CHUNKS : HIDDEN / CHUNK;
   Place next = { 0, 0 };
-  if (inputs) load_input(a, at, next, 0, 0); else advance(next, input_chunks);
+  if (inputs) load_input(a, at, parity, next, 0, 0); else advance(next, input_chunks);
   for (u32 step = 0; step < at.steps; step++)
     _Pragma("unroll 1") for (u32 half = 0; half < HALVES; half++) {
-      if (hiddens) load_hidden(a, at, next, step, half); else advance(next, HIDDEN / CHUNK);
+      if (hiddens) load_hidden(a, at, parity, next, step, half); else advance(next, HIDDEN / CHUNK);
       const bool wraps = half + 1 == HALVES;
-      if (inputs) load_input(a, at, next, step + wraps, wraps ? 0 : half + 1); else advance(next, input_chunks);
+      if (inputs) load_input(a, at, parity, next, step + wraps, wraps ? 0 : half + 1); else advance(next, input_chunks);
     }
 }
 
@@ -362,7 +365,7 @@ template <u32 CHUNKS> DEVICE void multiply(const Arguments& a, const Block& at) 
   }
 }
 
-KERNEL(384, lstm_tile, Arguments) {
+KERNEL(512, lstm_tile, Arguments) {
   const u32 base = shared_base();
   Block at;
   at.base = base;
@@ -392,13 +395,15 @@ KERNEL(384, lstm_tile, Arguments) {
   __syncthreads();
   if (PAIR > 1) cluster_sync();
   if (threadIdx.x >= 256) {
-    registers_fewer<40>();
+    registers_fewer<32>();
     wait_for_prior_kernel();  // weights may come before; activations and flags may not
-    if (warp_of() >= 10) publish(a, at, warp_of() - 10);
-    else if (TWO_LOADERS) load(a, at, warp_of() == 8, warp_of() == 9);
-    else if (warp_of() == 8) load(a, at, true, true);
+    const u32 role = warp_of() - 8;
+    if (role == 4 || role == 5) publish(a, at, role - 4);
+    else if (role > 5) {}
+    else if (SPLIT) { if (role < 2) load(a, at, role, true, true); }
+    else load(a, at, role & 1, role < 2, role >= 2);
   } else {
-    registers_more<232>();
+    registers_more<224>();
     if (at.layer == 0) multiply<INPUT_CHUNKS>(a, at);
     else multiply<HIDDEN / CHUNK>(a, at);
   }

@@ -165,7 +165,7 @@ function passLaunch(stack: LstmStack, shape: TileShape, prefix: string, layer: n
       ...words(stepsKept(stack, layer + index), 0)];
   });
   return { source: source(shape, stack, layer), kernel: "lstm_tile", grid: [groups * layers * slices, 1, 1],
-    block: 384, sharedBytes, cluster: pair, isCooperative: true,
+    block: 512, sharedBytes, cluster: pair, isCooperative: true,
     arguments: [...fields.flat(), ...pointer(layer === 0 ? `${prefix}.input` : `${prefix}.h${layer - 1}`),
       ...pointer(`${prefix}.zeros`), ...pointer(`${prefix}.flags`, layer * tiles * halves * slices * 4),
       ...words(T, layers, groups, tiles)] };
