@@ -69,8 +69,8 @@ const TILES: readonly Tile[] = [
 /**
  * Cycles that a product takes, fitted to measured ones on an H200. The longest of
  *
- *   alone     a block's tiles one after the other: slices of K, as fast as the tensor cores or as slots of the ring
- *             come round again (two of them are in use), then the epilogue
+ *   alone     a block's tiles one after the other: slices of K, as fast as the tensor cores or as slots of
+ *             the ring come round again (two of them are in use), then the epilogue
  *   shared    all tiles of a multiprocessor at the rate of its tensor cores, and one epilogue
  *   ingest    all bytes that leave L2, at its rate
  */
