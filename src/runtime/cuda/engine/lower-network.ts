@@ -1,4 +1,4 @@
-/** How the engine's networks become launches: any graph's lowering, with all parameters frozen. */
+/** How the engine's networks become launches: by the lowering of all graphs, with every parameter frozen. */
 import { lowerGraph, type Port } from "../lower/lower.ts";
 import { BUFFERS, FEATURES, type LowerNetwork } from "./plan.ts";
 

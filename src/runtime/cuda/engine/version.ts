@@ -139,8 +139,9 @@ export class Version {
     const prepared = given ?? this.#options.prepare(this.#bucketFor(rows)), { plan } = prepared;
     assert((plan.ring === null) === (ring === null), "a ring is planned where there is one");
     for (const piece of this.upload(prepared)) assert(piece > 0, "a piece has bytes");
-    const weights = [...prepared.weights].map(([buffer, { hash }]) => [buffer, this.#weights.get(hash)!]);
-    const places = { ...Object.fromEntries(weights), ...(ring === null ? {} : ring.given(plan.ring!)) } as Given;
+    const weights: Given = Object.fromEntries([...prepared.weights].map(([buffer, { hash }]) =>
+      [buffer, this.#weights.get(hash)!]));
+    const places = ring === null ? weights : { ...weights, ...ring.given(plan.ring!) };
     const bucket = new Bucket(this.#cuda, plan, { version: this.number, stream },
       { shelf: this.#shelf, given: places, shared: ring?.shared ?? {} });
     if (ring !== null) bucket.feed(this.#options.feeds, 0, ring.shape.rows);

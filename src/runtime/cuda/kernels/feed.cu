@@ -6,7 +6,7 @@
 //   header, windows (B, T, F)       ─ copy_rows ─>  x (B, T, F)                only the first `rows` windows travel
 //   done                            <─ tell_done ─  after the last launch
 //
-// header: [0] windows that are asked about; [1] slot of the ring's oldest row; [2] 1: this replay brings new rows
+// header: [0] windows that are asked about, the first ones; [1] slot of the ring's oldest row; [2] 1: this replay brings new rows
 #include "ptx.cuh"
 
 // One block per window. Step t of window b lies in slot (start + t) % T. With new rows, the oldest slot takes the
@@ -30,7 +30,7 @@ KERNEL(256, ring_step, RingStep) {
   const float first = threadIdx.x < a.F ? row[threadIdx.x] : 0.f;
   const u32 oldest = header.y, has_new = header.z;
   if (b == 0 && threadIdx.x == 0) *a.start = has_new ? (oldest + 1 == a.T ? 0 : oldest + 1) : oldest;
-  if (!has_new) return;
+  if (!has_new || b >= header.x) return;
   for (u32 f = threadIdx.x; f < a.F; f += blockDim.x) {
     float* column = a.ring + (u64)b * a.T * a.F + f;
     if (is_fresh) {
