@@ -6,7 +6,8 @@
 //   header, windows (B, T, F)       ─ copy_rows ─>  x (B, T, F)                only the first `rows` windows travel
 //   done                            <─ tell_done ─  after the last launch
 //
-// header: [0] windows that are asked about, the first ones; [1] slot of the ring's oldest row; [2] 1: this replay brings new rows
+// header: [0] windows that are asked about, the first ones; [1] slot of the ring's oldest row;
+//   [2] 1: this replay brings new rows
 #include "ptx.cuh"
 
 // One block per window. Step t of window b lies in slot (start + t) % T. With new rows, the oldest slot takes the
