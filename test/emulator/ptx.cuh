@@ -49,6 +49,10 @@ DEVICE float tanh_fast(float x) { return fmaf(2.f, reciprocal_fast(1.f + exp2_fa
 // --- warps
 DEVICE float shuffle_xor(float v, int mask) { return __shfl_xor_sync(0xffffffffu, v, mask); }
 DEVICE u32 shuffle_xor(u32 v, int mask) { return __shfl_xor_sync(0xffffffffu, v, mask); }
+DEVICE float tanh_hardware(float x) { return tanhf(x); }
+DEVICE float sigmoid_hardware(float x) { return fmaf(0.5f, tanh_hardware(0.5f * x), 0.5f); }
+DEVICE u32 held(u32 x) { return x; }
+DEVICE u32 same_in_warp(u32 v) { return __shfl_sync(0xffffffffu, v, 0); }
 DEVICE float warp_sum(float v) { for (int m = 16; m; m >>= 1) v += shuffle_xor(v, m); return v; }
 DEVICE float warp_max(float v) { for (int m = 16; m; m >>= 1) v = fmaxf(v, shuffle_xor(v, m)); return v; }
 
@@ -67,6 +71,8 @@ DEVICE uint4 load_matrix_transposed(u32 address) {
 DEVICE u32 transpose_matrix(u32 v) {
   u32 own = v; emulator::meet(~0u, emulator::transpose_matrix, &own); return own; }
 
+template <int ID> DEVICE void block_barrier_sync(u32 threads) { emulator::block_barrier(ID, threads, true); }
+template <int ID> DEVICE void block_barrier_arrive(u32 threads) { emulator::block_barrier(ID, threads, false); }
 DEVICE void block_barrier_sync(u32 id, u32 threads) { emulator::block_barrier(id, threads, true); }
 DEVICE void block_barrier_arrive(u32 id, u32 threads) { emulator::block_barrier(id, threads, false); }
 

@@ -46,7 +46,7 @@ struct BlockArguments {
   const float* head_bias;
   float* head;               // (B, head_columns), or null
   u32* done;                 // mapped, or null
-  u32* arrivals;             // counts blocks at the end
+  u32* arrivals;             // two words: blocks that have ended, runs
   i32 B, T, F, H, head_columns, is_tanh;
 };
 

@@ -78,7 +78,7 @@ struct GridArguments {
   const float* head_bias;
   float* head;               // (B, head_columns)
   u32* done;                 // mapped, or null
-  u32* arrivals;             // counts blocks at the end
+  u32* arrivals;             // two words: blocks that have ended, runs
   i32 B, T, F, H;            // as the caller counts them
   i32 groups, first_group;   // in all (a multiple of SETS), and of this launch
   i32 first_layer, layers, end_layer;   // this launch's layers, of end_layer in all
@@ -297,7 +297,7 @@ DEVICE void step_cells(const GridArguments& a, const Place& at, const float4 (&b
       z[w].w = bits_of(float_of(z[w].w) + float_of(z[w + s].w));
     }
     const float4 bias = biases[r];
-    const float h = cell_step(float_of(z[0].x) + bias.x, float_of(z[0].y) + bias.y, float_of(z[0].z) + bias.z,
+    const float h = cell_step_fast(float_of(z[0].x) + bias.x, float_of(z[0].y) + bias.y, float_of(z[0].z) + bias.z,
       float_of(z[0].w) + bias.w, c);
     store_shared(state_of(task, set), bits_of(c));
     if (t == a.T - 1) store_states(a, at, task, set, h, c);

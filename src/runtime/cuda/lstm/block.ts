@@ -35,7 +35,7 @@ export const planLstmBlock: LstmPlanner = (stack, device, prefix) => {
   if (result.kind === "head") {
     buffers.push(weight("head.w", result.columns * shape.units * 4), weight("head.b", result.columns * 4));
   }
-  buffers.push({ name: `${prefix}.arrivals`, bytes: 4, role: "scratch", fill: 0 });
+  buffers.push({ name: `${prefix}.arrivals`, bytes: 8, role: "scratch", fill: 0 });
   return { buffers, completions: 1,
     launches: layers.map((layer) => blockLaunch(stack, shape, prefix, layer)),
     pack: (weights) => packBlocks(stack, shape, weights, prefix) };

@@ -119,7 +119,7 @@ export function planGridShape(stack: LstmStack, shape: GridShape, prefix: string
     { name: `${prefix}.sequences`, role: "scratch", fill: 0xff,
       bytes: 2 * groups * T * (stepBytes(inputs) + L * stepBytes(units)) },
     { name: `${prefix}.epoch`, role: "scratch", fill: 0, bytes: 4 * groups * launches.length },
-    { name: `${prefix}.arrivals`, role: "scratch", fill: 0, bytes: 4 },
+    { name: `${prefix}.arrivals`, role: "scratch", fill: 0, bytes: 8 },
   ];
   if (result.kind === "head") {
     buffers.push(weight("head.w", result.columns * units * 4), weight("head.b", result.columns * 4));

@@ -8,7 +8,10 @@ import type { BufferSpec, DeviceFacts, KernelSource, Launch } from "../launch.ts
 import type { LstmPlanner, LstmStack, LstmWeights } from "./stack.ts";
 import { integers, joinBytes, packBias, packFragments, packHead, pointer } from "./pack.ts";
 
-const TILES = 8, WARPS = 8;
+const TILES = 8, WARPS = 8, SHARES = 4;
+
+/** Layer 0's input weights of a block lie in registers. */
+const INPUTS_MAX = 512;
 
 interface WaveShape {
   readonly units: 256 | 512;
@@ -29,7 +32,7 @@ export const planLstmWave: LstmPlanner = (stack, device, prefix) => {
     weight("bias", L * units * 16),
     { name: `${prefix}.projections`, bytes: B * L * T * units * 16, role: "scratch", fill: 0xff },
     { name: `${prefix}.epoch`, bytes: 4 * B, role: "scratch", fill: 0 },
-    { name: `${prefix}.arrivals`, bytes: 4, role: "scratch", fill: 0 },
+    { name: `${prefix}.arrivals`, bytes: 8, role: "scratch", fill: 0 },
   ];
   if (L > 1) {
     buffers.push({ name: `${prefix}.sequences`, bytes: 2 * B * (L - 1) * T * units * 2, role: "scratch",
@@ -45,10 +48,10 @@ export const planLstmWave: LstmPlanner = (stack, device, prefix) => {
 function waveShape({ B, F, H, L }: LstmStack, device: DeviceFacts): WaveShape | null {
   if (device.capability < 90 || H > 512) return null;
   const units = H > 256 ? 512 : 256, slices = units === 512 ? 16 : 8, inputs = Math.ceil(F / 32) * 32;
-  // Partial sums, two slots of h, barriers, staging, head weights, projections, two chunks of x, weights.
-  const sharedBytes = 8192 + 4 * units + 512 + 4 * units + 8192 + 32 * inputs + 256 * inputs;
+  // Partial sums, two slots of h, barriers and staging, head weights, two chunks of x.
+  const sharedBytes = 4096 + 4 * units + 384 + 4 * units + 32 * inputs;
   const clusters = device.activeClusters[slices] ?? 0;
-  if (sharedBytes > device.sharedBytesMax || B * 2 * L > clusters) return null;
+  if (inputs > INPUTS_MAX || B * 2 * L > clusters) return null;
   return { units, slices, inputs, sharedBytes };
 }
 
@@ -76,12 +79,12 @@ function waveLaunch(stack: LstmStack, { units, slices, inputs, sharedBytes }: Wa
 
 function packWave(H: number, { units, inputs }: WaveShape, { layers, head }: LstmWeights,
   { precision, result }: LstmStack, prefix: string): ReadonlyMap<string, Uint8Array> {
-  // Layer 0: a warp owns a tile of its input weights and all of k. Elsewhere warps share k.
+  // Layer 0: a warp owns a tile of its input weights and all of k. Elsewhere pairs of warps share k.
   const fragments = (w: Float32Array, rows: number, warps: number): Uint16Array =>
     packFragments(w, H, { units, rows, tiles: TILES, warps }, precision);
   const packed = new Map([
     [`${prefix}.weights`, joinBytes(layers.flatMap(({ wx, wh }, layer) =>
-      [layer === 0 ? fragments(wx, inputs, 1) : fragments(wx, units, WARPS), fragments(wh, units, WARPS)]))],
+      [layer === 0 ? fragments(wx, inputs, 1) : fragments(wx, units, SHARES), fragments(wh, units, SHARES)]))],
     [`${prefix}.bias`, joinBytes(layers.map(({ bias }) => packBias(bias, units)))],
   ]);
   if (result.kind === "head" && head !== null) {
