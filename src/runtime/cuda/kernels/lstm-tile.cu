@@ -15,25 +15,26 @@
 //
 // Roles. Warps 0-7, two warpgroups, multiply and compute gates: warpgroup g owns gate rows 64 g .. 64 g + 63 (SPLIT
 // 0), or both own the same 64 rows, each half of the chunks of K, and add up through shared memory (SPLIT 1, for
-// HIDDEN 1024, where 128 rows of Wx and Wh do not fit). Warp 8 loads the chunks of inputs, warp 9 those of h (where
-// the ring is short, warp 8 both): each waits for flags, and fills its slots of one ring, which holds the chunks in
-// the order of their products. Warps 10
-// and 11 publish h: they copy what a warpgroup left in shared memory, wait until all of the GPU sees it, and add to
-// the flag. PAIR blocks of a cluster (neighbouring slices of one layer and group) need the same chunks: each loads
-// its share of a chunk and multicasts it, which halves what L2 must deliver.
+// HIDDEN 1024, where 128 rows of Wx and Wh do not fit). Warps 8-11 load chunks into one ring, which holds them in the
+// order of their products; each waits for the flags of its chunks: 8 and 9 the even and odd ones of inputs, 10 and 11
+// of h (SPLIT: each every fourth of both). Four, because a warp is held for 390 cycles by each bulk copy, of 2 KB or
+// of 16 KB (measured). PUBLISH 1: warps 12 and 13 copy what a warpgroup left in shared memory to global memory, wait
+// until all of the GPU sees it, and add to the flag; this takes 900 cycles longer than if the multiplying warps do it
+// themselves (PUBLISH 0), who then miss them. PAIR blocks of a cluster (neighbouring slices of one layer and group)
+// need the same chunks: each loads its share of a chunk and multicasts it, which halves what L2 must deliver.
 //
 // Layouts. All activations are in chunks that matrix products read as they lie (tile_plain): a block of COLUMNS
 // sequences at one step is [K / 8][COLUMNS][8 values of k]. Buffers: [block of columns][step][K / 8][COLUMNS][8].
 // Gate rows: row 16 w + r and 16 w + r + 8 of a warp's 16 are gates (i, f) of unit 4 w + r / 2 for even r, (o, g)
 // for odd r, so that lanes 4 apart share a unit and trade one column each.
 //
-// Synchronisation. flags[layer][block of columns][slice] counts the publishing warps that have written h, two a step;
+// Synchronisation. flags[layer][block of columns][slice] counts the warps that have written h, WRITERS a step;
 // lstm_tile_input zeroes them. Writers: stores, __syncwarp, one red.release. Readers: ld.acquire, a proxy fence,
 // bulk copies. Cooperative launch; every wait is bounded and faults.
 //
-// Defines: HIDDEN (multiple of 2 UNITS), COLUMNS (8 .. 64), HALVES (1, 2), SPLIT (0, 1), PAIR (1, 2),
-// CHUNK (values of k, 64 or 128), SLOTS (chunks of the ring; even if SPLIT), INPUT_CHUNKS (of the pass' first layer; even if
-// SPLIT), BFLOAT (0, 1), WX_BYTES (of shared memory for Wx).
+// Defines: HIDDEN (multiple of 2 UNITS), COLUMNS (8 .. 64), HALVES (1, 2), SPLIT (0, 1), PAIR (1, 2), PUBLISH (0, 1),
+// CHUNK (values of k, 64 or 128), SLOTS (chunks of the ring: 2 more than those of a product; even if SPLIT),
+// INPUT_CHUNKS (of the pass' first layer; even if SPLIT), BFLOAT (0, 1), WX_BYTES (of shared memory for Wx).
 #include "wgmma.cuh"
 
 #define UNITS (SPLIT ? 16 : 32)
@@ -45,23 +46,27 @@
 #define H_BYTES (HIDDEN * COLUMNS * 2)
 #define CHUNK_STEPS (CHUNK / 16)
 // Chunks of an input product under way at a time.
-#define LEAD(chunks) ((chunks) / STRIDE < 2 ? (chunks) / STRIDE : 2)
+#define LEAD_MAX (SPLIT ? 2 : 4)
+#define LEAD(chunks) ((chunks) / STRIDE < LEAD_MAX ? (chunks) / STRIDE : LEAD_MAX)
 // Chunks that one warpgroup multiplies of a recurrent product, and the distance between them.
 #define STRIDE (SPLIT ? 2 : 1)
+#define LOADERS (SPLIT ? 4 : 2)
 #define OWN_CHUNKS (HIDDEN / CHUNK / STRIDE)
 // Columns whose gates a warpgroup computes; 8 of them give each thread one cell.
 #define OWN_COLUMNS (COLUMNS / STRIDE)
 #define CELLS (OWN_COLUMNS / 8)
 #define SUMS (COLUMNS / 2)
-// 16-byte vectors of h that a warpgroup writes.
+// 16-byte vectors of h that a warpgroup makes, and the warps that write them.
 #define GATE_SCALE -1.4426950408889634f
 #define VECTORS (2 * OWN_COLUMNS)
-#define WRITERS 2
+#define WRITERS (PUBLISH || VECTORS <= 32 ? 2 : VECTORS / 16)
+#define THREADS (PUBLISH ? 512 : 384)
 
-// Shared memory: Wx, the ring, h on its way out, partial sums (SPLIT), barriers.
+// Shared memory: Wx, the ring, h on its way out (without PUBLISH, of each half), partial sums (SPLIT), barriers.
 #define RING_AT WX_BYTES
 #define STAGE_AT (RING_AT + SLOTS * CHUNK_BYTES)
-#define PARTIAL_AT (STAGE_AT + UNITS * COLUMNS * 2)
+#define STAGE_BYTES (UNITS * COLUMNS * 2)
+#define PARTIAL_AT (STAGE_AT + (PUBLISH ? 1 : HALVES) * STAGE_BYTES)
 #define PARTIAL_BYTES (SPLIT ? 2 * 128 * SUMS / 2 * 4 : 0)
 #define BARRIERS_AT (PARTIAL_AT + PARTIAL_BYTES)
 #define SHARED_BYTES (BARRIERS_AT + 16 * SLOTS + 64)
@@ -116,15 +121,16 @@ DEVICE u32 columns_of(const Arguments& a, const Block& at, u32 step, u32 half) {
 
 // ---------------------------------------------------------------------------------------------- the loading warps
 
-// The even or odd chunks of one product's B operand. flags: of the slices that write it, null if it is all there.
-DEVICE void load_chunks(u32 base, u32 parity, Place& next, const u8* source, u32 chunks, const u32* flags,
+// Every second (SPLIT: fourth) chunk of one product's B operand, from `own` on. flags: of the slices that write it,
+// null if it is all there.
+DEVICE void load_chunks(u32 base, u32 own, Place& next, const u8* source, u32 chunks, const u32* flags,
     u32 count) {
   const u32 slices = CHUNK / PAIR / UNITS, lane = lane_of(), rank = PAIR > 1 ? cluster_rank() : 0;
   u64 ready = flags ? 0 : ~0ull;
   bool is_fenced = !flags;
   Place place = next;
-  advance(place, parity);
-  _Pragma("unroll 1") for (u32 c = parity; c < chunks; c += 2) {
+  advance(place, own);
+  _Pragma("unroll 1") for (u32 c = own; c < chunks; c += LOADERS) {
     const u64 needed = ((1ull << slices) - 1) << ((c * PAIR + rank) * slices & 63);
     for (u32 spins = 0; (ready & needed) != needed; spins++) {
       ready = __ballot_sync(~0u, lane < SLICES && load_acquire(flags + lane) >= count);
@@ -145,69 +151,77 @@ DEVICE void load_chunks(u32 base, u32 parity, Place& next, const u8* source, u32
     }
     is_fenced = true;
     __syncwarp();
-    advance(place, 2);
+    advance(place, LOADERS);
   }
   advance(next, chunks);
 }
 
-DEVICE void load_input(const Arguments& a, const Block& at, u32 parity, Place& next, u32 step, u32 half) {
+DEVICE void load_input(const Arguments& a, const Block& at, u32 own, Place& next, u32 step, u32 half) {
   // Begun by the last step, used by none: one input more than there are.
   const u32 columns = columns_of(a, at, min(step, at.steps - 1), half), t = step % a.T;
   if (at.layer == 0)
-    load_chunks(at.base, parity, next, a.input + ((u64)columns * a.T + t) * (INPUT_CHUNKS * CHUNK_BYTES), INPUT_CHUNKS,
+    load_chunks(at.base, own, next, a.input + ((u64)columns * a.T + t) * (INPUT_CHUNKS * CHUNK_BYTES), INPUT_CHUNKS,
       nullptr, 0);
   else {
     const Layer& below = a.layers[at.layer - 1];
-    load_chunks(at.base, parity, next, below.h + ((u64)columns * below.ring + t % below.ring) * H_BYTES, HIDDEN / CHUNK,
+    load_chunks(at.base, own, next, below.h + ((u64)columns * below.ring + t % below.ring) * H_BYTES, HIDDEN / CHUNK,
       a.flags + ((at.layer - 1) * at.blocks + columns) * SLICES, (t + 1) * WRITERS);
   }
 }
 
-DEVICE void load_hidden(const Arguments& a, const Block& at, u32 parity, Place& next, u32 step, u32 half) {
-  const Layer& own = a.layers[at.layer];
+DEVICE void load_hidden(const Arguments& a, const Block& at, u32 own, Place& next, u32 step, u32 half) {
+  const Layer& layer = a.layers[at.layer];
   const u32 columns = columns_of(a, at, step, half), t = step % a.T;
-  const u8* h = t == 0 ? a.zeros : own.h + ((u64)columns * own.ring + (t - 1) % own.ring) * H_BYTES;
-  load_chunks(at.base, parity, next, h, HIDDEN / CHUNK,
+  const u8* h = t == 0 ? a.zeros : layer.h + ((u64)columns * layer.ring + (t - 1) % layer.ring) * H_BYTES;
+  load_chunks(at.base, own, next, h, HIDDEN / CHUNK,
     t == 0 ? nullptr : a.flags + (at.layer * at.blocks + columns) * SLICES, t * WRITERS);
 }
 
-// The ring's chunks in order: input of the first half; then h of a half, input of the next. A loader passes over the
-// other's chunks, fewer than the ring holds: parities of barriers tell one round of the ring from the next only.
-DEVICE void load(const Arguments& a, const Block& at, u32 parity, bool inputs, bool hiddens) {
+// The ring's chunks in order: input of the first half; then h of a half, input of the next. A loader passes over
+// others' chunks, fewer than the ring holds: parities of barriers tell one round of the ring from the next only.
+DEVICE void load(const Arguments& a, const Block& at, u32 own, bool inputs, bool hiddens) {
   const u32 input_chunks = at.layer == 0 ? INPUT_CHUNKS : HIDDEN / CHUNK;
   Place next = { 0, 0 };
-  if (inputs) load_input(a, at, parity, next, 0, 0); else advance(next, input_chunks);
+  if (inputs) load_input(a, at, own, next, 0, 0); else advance(next, input_chunks);
   for (u32 step = 0; step < at.steps; step++)
     _Pragma("unroll 1") for (u32 half = 0; half < HALVES; half++) {
-      if (hiddens) load_hidden(a, at, parity, next, step, half); else advance(next, HIDDEN / CHUNK);
+      if (hiddens) load_hidden(a, at, own, next, step, half); else advance(next, HIDDEN / CHUNK);
       const bool wraps = half + 1 == HALVES;
-      if (inputs) load_input(a, at, parity, next, step + wraps, wraps ? 0 : half + 1); else advance(next, input_chunks);
+      if (inputs) load_input(a, at, own, next, step + wraps, wraps ? 0 : half + 1); else advance(next, input_chunks);
     }
 }
 
 // ------------------------------------------------------------------------------------------- the publishing warps
 
-DEVICE void publish(const Arguments& a, const Block& at, u32 group) {
+DEVICE u32 stage_at(u32 base, u32 group, u32 half) {
+  return base + STAGE_AT + (PUBLISH ? 0 : half * STAGE_BYTES) + group * VECTORS * 16;
+}
+DEVICE u8* hidden_at(const Arguments& a, const Block& at, u32 columns, u32 t) {
   const Layer& layer = a.layers[at.layer];
-  const u32 stage = at.base + STAGE_AT + group * VECTORS * 16, lane = lane_of();
+  return layer.h + ((u64)columns * layer.ring + t % layer.ring) * H_BYTES + at.slice * (UNITS * COLUMNS * 2);
+}
+DEVICE u32* flag_at(const Arguments& a, const Block& at, u32 columns) {
+  return a.flags + (at.layer * at.blocks + columns) * SLICES + at.slice;
+}
+// Where vector v of a warpgroup's belongs in h of the slice.
+DEVICE u32 vector_at(u32 group, u32 v) {
+  return 16 * (SPLIT ? v / OWN_COLUMNS * COLUMNS + group * OWN_COLUMNS + v % OWN_COLUMNS : group * VECTORS + v);
+}
+
+DEVICE void publish(const Arguments& a, const Block& at, u32 group) {
+  const u32 stage = stage_at(at.base, group, 0), lane = lane_of();
   u32 phase = 0;
   for (u32 step = 0; step < at.steps; step++)
     _Pragma("unroll 1") for (u32 half = 0; half < HALVES; half++, phase ^= 1) {
-      const u32 columns = columns_of(a, at, step, half), t = step % a.T;
-      u8* h = layer.h + ((u64)columns * layer.ring + t % layer.ring) * H_BYTES + at.slice * (UNITS * COLUMNS * 2);
+      const u32 columns = columns_of(a, at, step, half);
+      u8* h = hidden_at(a, at, columns, step % a.T);
       barrier_wait(staged_barrier(at.base, group), phase);
-      uint4 value[(VECTORS + 31) / 32];
-      UNROLL for (u32 k = 0; k < (VECTORS + 31) / 32; k++)
-        if (VECTORS >= 32 || lane < VECTORS) value[k] = load_shared4(stage + (k * 32 + lane) * 16);
-      UNROLL for (u32 k = 0; k < (VECTORS + 31) / 32; k++) {
-        const u32 v = k * 32 + lane, octet = v / OWN_COLUMNS, column = v % OWN_COLUMNS;
-        const u32 place = SPLIT ? octet * COLUMNS + group * OWN_COLUMNS + column : group * 2 * COLUMNS + v;
-        if (v < VECTORS) store_global4(h + place * 16, value[k]);
-      }
+      UNROLL for (u32 v = lane; v < VECTORS; v += 32)
+        store_global4(h + vector_at(group, v), load_shared4(stage + v * 16));
       __syncwarp();
       if (lane == 0) {
         barrier_arrive(taken_barrier(at.base, group));
-        add_release(a.flags + (at.layer * at.blocks + columns) * SLICES + at.slice, 1);
+        add_release(flag_at(a, at, columns), 1);
       }
     }
 }
@@ -230,11 +244,13 @@ DEVICE void give_back(Consumer& w, u32 keep) {
     advance(w.oldest, STRIDE);
   }
 }
-// Until at most `running` (0 .. 2) of this warpgroup's chunks are being multiplied; a constant once loops are unrolled.
+// Until at most `running` (0 .. 4) of this warpgroup's chunks are being multiplied; a constant once loops are unrolled.
 DEVICE void wait_running(Consumer& w, u32 running) {
   if (running == 0) wgmma_wait<0>();
   else if (running == 1) wgmma_wait<1>();
-  else wgmma_wait<2>();
+  else if (running == 2) wgmma_wait<2>();
+  else if (running == 3) wgmma_wait<3>();
+  else wgmma_wait<4>();
   give_back(w, running);
 }
 
@@ -301,18 +317,15 @@ DEVICE void add_partial(const Consumer& w, float (&d)[SUMS]) {
     d[i] = (w.group ? d[SUMS / 2 + i] : d[i]) + float_of(load_shared(here + w.group * bytes + i * 512));
 }
 
-// Gates of one half of one step: new c, and h into the stage. Between cells, the other half's input product goes on:
-// two chunks are always under way, no more, because what is under way keeps its slots of the ring.
+// Gates of one half of one step: new c, and h into the stage. Half way, the other half's input product goes on: a few
+// chunks are always under way, no more, because what is under way keeps its slots of the ring.
 template <u32 CHUNKS> DEVICE void gates(Consumer& w, float (&d)[SUMS], float (&other)[SUMS], float (&c)[CELLS],
-    const float (&bias)[4]) {
+    const float (&bias)[4], u32 stage) {
   const u32 lane = w.thread & 31, warp = w.thread >> 5, odd = lane >> 2 & 1;
-  constexpr u32 chunks = CHUNKS / STRIDE, lead = LEAD(CHUNKS);
-  u32 begun = lead;
   if (SPLIT) add_partial(w, d);
-  if (w.staged) barrier_wait(taken_barrier(w.base, w.group), (w.staged - 1) & 1);
+  if (PUBLISH && w.staged) barrier_wait(taken_barrier(w.base, w.group), (w.staged - 1) & 1);
   // Unit 4 warp + lane / 8 of the warpgroup's 16, first column 2 (lane % 4) + odd.
-  const u32 to = w.base + STAGE_AT + w.group * VECTORS * 16
-    + ((warp >> 1) * OWN_COLUMNS + 2 * (lane & 3) + odd) * 16 + (4 * (warp & 1) + (lane >> 3)) * 2;
+  const u32 to = stage + ((warp >> 1) * OWN_COLUMNS + 2 * (lane & 3) + odd) * 16 + (4 * (warp & 1) + (lane >> 3)) * 2;
   UNROLL for (u32 j = 0; j < CELLS; j++) {
     const float kept0 = odd ? d[4 * j + 1] : d[4 * j], kept1 = odd ? d[4 * j + 3] : d[4 * j + 2];
     const float got0 = shuffle_xor(odd ? d[4 * j] : d[4 * j + 1], 4);
@@ -321,14 +334,31 @@ template <u32 CHUNKS> DEVICE void gates(Consumer& w, float (&d)[SUMS], float (&o
       fmaf(odd ? got0 : kept0, GATE_SCALE, bias[0]), fmaf(odd ? got1 : kept1, GATE_SCALE, bias[1]),
       fmaf(odd ? kept0 : got0, GATE_SCALE, bias[2]), fmaf(odd ? kept1 : got1, 2 * GATE_SCALE, bias[3]), c[j]);
     store_shared_half(to + j * 128, to_value(value));
-    if (HALVES == 2) UNROLL for (; begun * CELLS < lead * CELLS + (chunks - lead) * (j + 1); begun++) {
-      input_chunk(w, other, begun);
-      wait_running(w, lead);
-    }
+    if (HALVES == 2 && j == (CELLS - 1) / 2)
+      UNROLL for (u32 k = LEAD(CHUNKS); k < CHUNKS / STRIDE; k++) {
+        input_chunk(w, other, k);
+        wait_running(w, LEAD(CHUNKS));
+      }
   }
+}
+
+// Hands h in the stage to the publishing warp, or writes it and adds to the flag.
+DEVICE void pass_on(Consumer& w, const Arguments& a, const Block& at, u32 step, u32 half, u32 stage) {
+  const u32 lane = w.thread & 31;
+  if (PUBLISH) {
+    __syncwarp();
+    if (lane == 0) barrier_arrive(staged_barrier(w.base, w.group));
+    w.staged++;
+    return;
+  }
+  const u32 columns = columns_of(a, at, step, half);
+  named_barrier(1 + w.group, 128);
+  if (w.thread >= 16 * WRITERS) return;
+  if (w.thread < VECTORS)
+    store_global4(hidden_at(a, at, columns, step % a.T) + vector_at(w.group, w.thread),
+      load_shared4(stage + w.thread * 16));
   __syncwarp();
-  if (lane == 0) barrier_arrive(staged_barrier(w.base, w.group));
-  w.staged++;
+  if (lane == 0) add_release(flag_at(a, at, columns), 1);
 }
 
 template <u32 CHUNKS> DEVICE void multiply(const Arguments& a, const Block& at) {
@@ -358,14 +388,16 @@ template <u32 CHUNKS> DEVICE void multiply(const Arguments& a, const Block& at) 
       if (HALVES == 2) UNROLL for (u32 k = 0; k < LEAD(CHUNKS); k++) input_chunk(w, other, k);
       wait_running(w, HALVES == 2 ? LEAD(CHUNKS) : 0);
       wgmma_hold(d[half]);
-      gates<CHUNKS>(w, d[half], other, c[half], bias);
+      const u32 stage = stage_at(at.base, group, half);
+      gates<CHUNKS>(w, d[half], other, c[half], bias, stage);
+      pass_on(w, a, at, step, half, stage);
       if (HALVES == 1) UNROLL for (u32 k = 0; k < CHUNKS / STRIDE; k++) { input_chunk(w, d[0], k); wait_running(w, 2); }
       wait_running(w, 0);
     }
   }
 }
 
-KERNEL(512, lstm_tile, Arguments) {
+KERNEL(THREADS, lstm_tile, Arguments) {
   const u32 base = shared_base();
   Block at;
   at.base = base;
@@ -395,15 +427,13 @@ KERNEL(512, lstm_tile, Arguments) {
   __syncthreads();
   if (PAIR > 1) cluster_sync();
   if (threadIdx.x >= 256) {
-    registers_fewer<32>();
+    registers_fewer<PUBLISH ? 32 : 40>();
     wait_for_prior_kernel();  // weights may come before; activations and flags may not
     const u32 role = warp_of() - 8;
-    if (role == 4 || role == 5) publish(a, at, role - 4);
-    else if (role > 5) {}
-    else if (SPLIT) { if (role < 2) load(a, at, role, true, true); }
-    else load(a, at, role & 1, role < 2, role >= 2);
+    if (role < 4) load(a, at, SPLIT ? role : role & 1, SPLIT || role < 2, SPLIT || role >= 2);
+    else if (role < 6) publish(a, at, role - 4);
   } else {
-    registers_more<224>();
+    registers_more<PUBLISH ? 224 : 232>();
     if (at.layer == 0) multiply<INPUT_CHUNKS>(a, at);
     else multiply<HIDDEN / CHUNK>(a, at);
   }

@@ -86,8 +86,9 @@ function sharedMemory({ hidden, units, inputs, columns, chunk }:
   const fitting = Math.min(SLOTS_MAX, Math.floor((device.sharedBytesMax - fixed) / (chunkBytes + 16)));
   // Even where warpgroups take chunks in turn: a slot then always serves the same one.
   const slots = units === 16 ? fitting - fitting % 2 : fitting;
-  // A warpgroup keeps one recurrent and three input chunks while they are multiplied.
-  return slots < 6 ? null : { slots, sharedBytes: fixed + slots * (chunkBytes + 16) };
+  // Loaders of h or of inputs pass over each other's chunks, and must not come round the ring by that.
+  const least = units === 16 ? 8 : Math.max(hidden, inputs) / chunk + 2;
+  return slots < least ? null : { slots, sharedBytes: fixed + slots * (chunkBytes + 16) };
 }
 
 /** Null: float32, given states, no wgmma (another architecture than sm_90a), or a stack that does not fit. */
@@ -134,10 +135,14 @@ function stepsKept({ L, T, result }: LstmStack, layer: number): number {
   return layer + 1 < L || result.kind === "all" ? T : 2;
 }
 
+/** Where halves alternate, warps of their own write h. */
+const publishes = ({ halves }: TileShape): boolean => halves === 2;
+
 function source(shape: TileShape, { L, precision }: LstmStack, layer: number): KernelSource {
   const { hidden, units, columns, halves, pair, chunk, slots, inputs } = shape;
   return { name: "lstm-tile.cu", text: null, defines: {
-    HIDDEN: hidden, COLUMNS: columns, HALVES: halves, SPLIT: units === 16 ? 1 : 0, PAIR: pair, CHUNK: chunk,
+    HIDDEN: hidden, COLUMNS: columns, HALVES: halves, SPLIT: units === 16 ? 1 : 0, PAIR: pair,
+    PUBLISH: publishes(shape) ? 1 : 0, CHUNK: chunk,
     SLOTS: slots, BFLOAT: precision === "bfloat16" ? 1 : 0,
     INPUT_CHUNKS: (layer === 0 ? inputs : hidden) / chunk,
     WX_BYTES: 8 * units * Math.max(inputs, L > 1 ? hidden : 0),
@@ -165,7 +170,7 @@ function passLaunch(stack: LstmStack, shape: TileShape, prefix: string, layer: n
       ...words(stepsKept(stack, layer + index), 0)];
   });
   return { source: source(shape, stack, layer), kernel: "lstm_tile", grid: [groups * layers * slices, 1, 1],
-    block: 512, sharedBytes, cluster: pair, isCooperative: true,
+    block: publishes(shape) ? 512 : 384, sharedBytes, cluster: pair, isCooperative: true,
     arguments: [...fields.flat(), ...pointer(layer === 0 ? `${prefix}.input` : `${prefix}.h${layer - 1}`),
       ...pointer(`${prefix}.zeros`), ...pointer(`${prefix}.flags`, layer * tiles * halves * slices * 4),
       ...words(T, layers, groups, tiles)] };
