@@ -75,14 +75,15 @@ template <int STEPS> DEVICE void load_weights(u32 (&to)[STEPS * 2][4], const uin
 KERNEL(THREADS, lstm_block, BlockArguments) {
   const u32 lane = lane_of(), warp = warp_of(), g = lane >> 2, q = lane & 3, shared = shared_base();
   const u32 x_at = shared, h_at = x_at + 2 * X_BYTES, p_at = h_at + 2 * H_BYTES;
-  const u32 start = a.ring_start ? *a.ring_start : 0;
   const u32 chunks = (a.T + SPAN - 1) / SPAN, unit = warp * 8 + g;
 
-  Eight features[ATOMS];
-  UNROLL for (int i = 0; i < ATOMS; i++) features[i] = load_features(a, start, 0, threadIdx.x + i * THREADS);
   u32 x_weights[X_PAIRS * 4][4], h_weights[H_PAIRS * 4][4];
   load_weights<X_PAIRS * 2>(x_weights, a.weights + warp * (X_PAIRS * 4 * 32) + lane);
   load_weights<H_PAIRS * 2>(h_weights, a.weights + WARPS * (X_PAIRS * 4 * 32) + warp * (H_PAIRS * 4 * 32) + lane);
+  wait_for_prior_kernel();     // which may bring x
+  const u32 start = a.ring_start ? *a.ring_start : 0;
+  Eight features[ATOMS];
+  UNROLL for (int i = 0; i < ATOMS; i++) features[i] = load_features(a, start, 0, threadIdx.x + i * THREADS);
   const float4 bias = a.bias[unit];
   float c[CELLS], h[CELLS];
   UNROLL for (int e = 0; e < CELLS; e++) {

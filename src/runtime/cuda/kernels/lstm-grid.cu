@@ -110,6 +110,7 @@ DEVICE Eight load_features(const GridArguments& a, u32 group, u32 start, u32 ato
 // the warps of the cells do it all.
 struct Conversion { u32 start, atom; Eight features; };
 DEVICE void start_conversion(const GridArguments& a, const Place& at, Conversion& c, u32 thread) {
+  wait_for_prior_kernel();     // which may bring x; weights do not depend on it
   c.start = a.ring_start ? *a.ring_start : 0;
   c.atom = ((at.layer - a.first_layer) * SLICES + at.slice) * CONVERTERS + thread;
   if (a.first_layer == 0) c.features = load_features(a, at.group, c.start, c.atom);
@@ -377,10 +378,12 @@ template <int PAIRS> DEVICE void run_layer(const GridArguments& a, const Place& 
     if (is_last) finish<PAIRS>(a, at, w);
   }
 #else
-  start_conversion(a, at, conversion, threadIdx.x);
   Products<PAIRS> w;
   float4 bias[ROUNDS];
+  // A ring's newest rows are still on their way: weights first.
+  if (!a.ring_start) start_conversion(a, at, conversion, threadIdx.x);
   w.start(a, at);
+  if (a.ring_start) start_conversion(a, at, conversion, threadIdx.x);
   finish_conversion(a, at, conversion);
   load_bias(a, at, bias, warp);
   start_cells(a, at, warp);

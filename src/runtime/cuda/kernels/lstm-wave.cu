@@ -117,6 +117,7 @@ DEVICE float4 sum_partials(u32 buffer, u32 lane) {
 // X_0: the tensor core's eight columns are eight steps; a warp owns 16 rows.
 DEVICE void project_features(const WaveArguments& a, u32 sequence) {
   const u32 lane = lane_of(), warp = warp_of(), g = lane >> 2, q = lane & 3, slice = cluster_rank();
+  wait_for_prior_kernel();     // which may bring x; the other clusters load their weights meanwhile
   const u32 chunks_at = shared_base() + X_AT, start = a.ring_start ? *a.ring_start : 0;
   Eight features[ATOMS];
   UNROLL for (int i = 0; i < ATOMS; i++)

@@ -53,6 +53,7 @@ function blockLaunch(stack: LstmStack, { units, columns }: BlockShape, prefix: s
   const all = isLast ? (result.kind === "all" ? result.buffer : null) : `${prefix}.hidden.${layer}`;
   return { source, kernel: "lstm_block", grid: [Math.ceil(B / columns), 1, 1], block: units * 4,
     sharedBytes: 2 * (inputs * 16 + units * columns * 2 + (columns === 1 ? units * 128 : 0)),
+    isDependent: layer === 0 && states === null,
     arguments: [
       ...pointer(`${prefix}.weights.${layer}`), ...pointer(`${prefix}.bias.${layer}`),
       ...pointer(layer === 0 ? stack.x : null),

@@ -138,6 +138,7 @@ function gridLaunch(stack: LstmStack, shape: GridShape, prefix: string, index: n
     BFLOAT16: stack.precision === "bfloat16" ? 1 : 0 } };
   return { source, kernel: "lstm_grid", grid: [blocks * layers * slices, 1, 1],
     block: (warps + (sets > 1 ? 4 : 0)) * 32, sharedBytes: shape.sharedBytes, isCooperative: true,
+    isDependent: index === 0 && states === null,
     arguments: [
       ...pointer(`${prefix}.weights`), ...pointer(`${prefix}.bias`), ...pointer(stack.x),
       ...pointer(stack.ringStart), ...pointer(`${prefix}.sequences`),

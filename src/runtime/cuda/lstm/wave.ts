@@ -61,7 +61,7 @@ function waveLaunch(stack: LstmStack, { units, slices, inputs, sharedBytes }: Wa
   const source: KernelSource = { name: "lstm-wave.cu", text: null,
     defines: { HIDDEN: units, INPUTS: inputs, BFLOAT16: stack.precision === "bfloat16" ? 1 : 0 } };
   return { source, kernel: "lstm_wave", grid: [B * 2 * L * slices, 1, 1], block: WARPS * 32,
-    sharedBytes, cluster: slices, isCooperative: true,
+    sharedBytes, cluster: slices, isCooperative: true, isDependent: states === null,
     arguments: [
       ...pointer(`${prefix}.weights`), ...pointer(`${prefix}.bias`), ...pointer(stack.x),
       ...pointer(stack.ringStart), ...pointer(L > 1 ? `${prefix}.sequences` : null),
