@@ -3,6 +3,7 @@
  * what would hang, race or break on a GPU is reported.
  */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, describe, test } from "node:test";
@@ -15,6 +16,8 @@ import { openEmulated, runLaunches } from "./emulator/run.ts";
 const KERNELS = path.join(import.meta.dirname, "..", "src", "runtime", "cuda", "kernels");
 const emulated = emulatedCuda();
 const skip = typeof emulated === "string" ? emulated : false;
+// Tests of faults come after one another in this process; on a GPU each would need one of its own.
+process.env["EMULATOR_MENDS"] = "yes";
 
 let opened: Cuda | null = null;
 /** One GPU for all tests that do not break it. */
@@ -322,6 +325,22 @@ describe("the emulated GPU reports what would hang or break a real one", { skip 
     assert.equal(under("out-of-memory", run)?.reason, "out-of-memory");
     assert.equal(under("trap-after=2", run), null);
     assert.equal(under("trap-after=1", run)?.reason, "fault");
-    assert.equal(under("", run), null, "closed and opened again it works");
+    assert.equal(under("", run), null, "with EMULATOR_MENDS, closed and opened again it works");
+  });
+
+  test("a GPU that a kernel broke stays broken until the process ends: opening it again answers 719", () => {
+    const module = (name: string): string => JSON.stringify(path.join(import.meta.dirname, name));
+    const script = `const { openEmulated, runLaunches } = await import(${module("emulator/run.ts")});
+      const stop = { source: { name: "stop.cu", text: '#include "ptx.cuh"\\nstruct A { u32* out; }; KERNEL(32, kernel, A) { trap(); }',
+        defines: {} }, kernel: "kernel", grid: [1, 1, 1], block: 32, sharedBytes: 0, arguments: [{ kind: "address", buffer: "out" }] };
+      for (const attempt of ["ran", "opened"]) {
+        try {
+          using cuda = openEmulated();
+          runLaunches(cuda, { buffers: [{ name: "out", bytes: 4, role: "output" }], launches: [stop] }, {});
+        } catch (error) { process.stdout.write(attempt + " " + error.reason + " " + error.code + " "); }
+      }`;
+    const { EMULATOR_MENDS: _, ...env } = process.env;
+    const run = spawnSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8", env, timeout: 30_000 });
+    assert.deepEqual([run.stdout, run.status], ["ran fault 719 opened fault 719 ", 0], run.stderr);
   });
 });

@@ -3,9 +3,11 @@
 // One device, an H200 by its attributes. Device addresses are host addresses; behind each allocation lie 64 MiB that
 // nothing may touch. Work is done at once, when it is enqueued; a graph is a recorded list. Images are the shared
 // objects that libnvrtc.cpp makes. What the real driver refuses of our calls is refused here too: launches beyond a
-// block's shared memory, addresses outside allocations, calls in a capture, everything after a fault.
+// block's shared memory, addresses outside allocations, calls in a capture, and after a fault everything until the process
+// ends, opening the device anew too.
 //
 //   EMULATOR_FAULT       no-device | old-driver | out-of-memory | trap-after=N (the launch after the Nth dies)
+//   EMULATOR_MENDS       set: a fault is over when the last context is released, for tests of many faults
 //   EMULATOR_MEMORY      bytes of the device (141e9)
 //   EMULATOR_CAPABILITY  90 (default), or less: 80 is a smaller GPU without clusters
 #include "machine.h"
@@ -140,16 +142,21 @@ static void release_all() {
     munmap((void*)(address + sizes.first - sizes.second + GUARD), sizes.second);
   for (const auto& [handle, stream] : device.streams) delete stream;
   device.memory.clear(); device.streams.clear();
-  device.used = 0; device.sticky = OK; device.launches = 0;
+  device.used = 0; device.launches = 0;
+  if (!asked("EMULATOR_MENDS").empty()) device.sticky = OK;
 }
-API cuDevicePrimaryCtxRetain(void** context, int) { device.contexts++; *context = &device; return OK; }
+API cuDevicePrimaryCtxRetain(void** context, int) {
+  if (device.sticky != OK) return device.sticky;
+  device.contexts++; *context = &device;
+  return OK;
+}
 API cuDevicePrimaryCtxRelease_v2(int) {
   if (device.contexts == 0) return INVALID_CONTEXT;
   if (--device.contexts == 0) release_all();
   return OK;
 }
-API cuDevicePrimaryCtxReset_v2(int) { release_all(); return OK; }
-API cuCtxSetCurrent(void*) { return OK; }
+API cuDevicePrimaryCtxReset_v2(int) { release_all(); return device.sticky; }
+API cuCtxSetCurrent(void*) { return device.sticky; }
 API cuCtxSynchronize() { READY; return OK; }
 
 // --- modules: the loader names a library by its file, which therefore stays open as long as it

@@ -72,7 +72,7 @@ export interface ModelPlan {
 /** Buffers that the engine adds. */
 export const BUFFERS = {
   header: "engine/header", done: "engine/done", windows: "engine/windows", rows: "engine/rows",
-  fresh: "engine/fresh", ring: "engine/ring", start: "engine/start",
+  fresh: "engine/fresh", ring: "engine/ring", start: "engine/start", runs: "engine/runs",
 } as const;
 
 /** The input that windows are made of. */
@@ -114,8 +114,7 @@ export function planModel(network: ExportedNetwork, request: PlanRequest, lower:
   const x = inputs.find(({ name }) => name === FEATURES)?.buffer ?? null;
   const head = x === null ? { buffers: [], mapped: [], launches: [], ring: null }
     : feed === "ring" ? ringHead(x, { B, T, F }, lowered.isRing) : windowsHead(x, { B, T, F }, device);
-  const tail = lowered.completions > 0 ? []
-    : [launchOf("tell_done", [1, 1, 1], 32, [addressOf(BUFFERS.done)], true)];
+  const tail = lowered.completions > 0 ? { buffers: [], launches: [] } : doneTail();
   const others = inputs.filter(({ name }) => name !== FEATURES);
   const isMapped = new Set([...others, ...outputs].map(({ buffer }) => buffer));
   const added: BufferSpec[] = [{ name: BUFFERS.header, bytes: HEADER_BYTES, role: "input" },
@@ -131,8 +130,8 @@ export function planModel(network: ExportedNetwork, request: PlanRequest, lower:
     list: { name: `${graph.name} B ${B} T ${T} ${precision} ${feed}`,
       // The features are not fed to the launches: the engine writes them.
       buffers: [...added, ...head.buffers,
-        ...own.map((buffer) => (buffer.name === x ? { ...buffer, ...given } : buffer))],
-      launches: [...head.launches, ...lowered.list.launches, ...tail] },
+        ...own.map((buffer) => (buffer.name === x ? { ...buffer, ...given } : buffer)), ...tail.buffers],
+      launches: [...head.launches, ...lowered.list.launches, ...tail.launches] },
     pack: () => lowered.pack(Object.fromEntries(graph.state.map(({ name }) =>
       [name, network.parameters[name]]))),
   };
@@ -168,6 +167,12 @@ function windowsHead(x: string, { B, T, F }: Size, { multiprocessors }: DeviceFa
     launches: [launchOf("copy_rows", [Math.min(blocks, 4 * multiprocessors), 1, 1], BLOCK,
       [addressOf(x), addressOf(BUFFERS.windows), addressOf(BUFFERS.header), number(T * F)])] };
 }
+
+/** Tells the host that a run is done, for launches that do not. */
+const doneTail = (): Pick<Head, "buffers" | "launches"> => ({
+  buffers: [{ name: BUFFERS.runs, bytes: 4, ...SCRATCH }],
+  launches: [launchOf("tell_done", [1, 1, 1], 32, [addressOf(BUFFERS.done), addressOf(BUFFERS.runs)], true)],
+});
 
 function ringHead(x: string, { B, T, F }: Size, isRing: boolean): Head {
   const ring = isRing ? x : BUFFERS.ring;
