@@ -10,11 +10,12 @@ import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
+import type { KernelSource } from "../launch.ts";
 import { cubinKey, type CubinCache } from "./cubin-cache.ts";
 import { CudaError } from "./error.ts";
 import { nvrtcFiles, type Environment, type NvrtcFile } from "./library.ts";
 import { compileError, openNvrtc, optionsOf, type Nvrtc } from "./nvrtc.ts";
-import type { KernelText } from "./source.ts";
+import { definesOf, type KernelText } from "./source.ts";
 
 export interface Compiler {
   /** "sm_90a" */
@@ -53,10 +54,12 @@ interface Options {
   /** Instead of looking for it. */
   readonly nvrtc?: string;
   readonly environment?: Environment;
+  /** For every source, after its own. */
+  readonly defines?: KernelSource["defines"];
 }
 
-export function openCompiler({ capability, driverVersion, cache, nvrtc, environment = process.env }: Options):
-  Compiler {
+export function openCompiler(options: Options): Compiler {
+  const { capability, driverVersion, cache, nvrtc, environment = process.env, defines = {} } = options;
   const architecture = architectureOf(capability);
   const files = nvrtcFiles(nvrtc === undefined ? environment : { DMN_NVRTC: nvrtc });
   const chosen = chooseNvrtc(files, capability, driverVersion);
@@ -65,6 +68,8 @@ export function openCompiler({ capability, driverVersion, cache, nvrtc, environm
   const stamp = chosen === null ? nvcc === null ? null : `nvcc-${stampOf(nvcc)}`
     : `nvrtc${chosen.version?.join(".") ?? ""}-${stampOf(chosen.file)}`;
 
+  const more = definesOf(defines);
+  const whole = (source: KernelText): KernelText => ({ ...source, defines: [...source.defines, ...more] });
   const find = (source: KernelText): { key: string; cubin: Uint8Array | null } => {
     const key = cubinKey([source.text, ...[...source.headers].flat(), ...optionsOf(source, architecture)]);
     return { key, cubin: cache?.find(key, stamp) ?? null };
@@ -80,13 +85,15 @@ export function openCompiler({ capability, driverVersion, cache, nvrtc, environm
   };
   return {
     architecture,
-    compile(source) {
+    compile(given) {
+      const source = whole(given);
       const { key, cubin } = find(source);
       if (cubin !== null) return cubin;
       if (nvcc !== null) return keep(key, compileByNvcc(nvcc, source, architecture));
       return keep(key, ready().compile(source, architecture).cubin);
     },
-    async compileLater(source) {
+    async compileLater(given) {
+      const source = whole(given);
       const { key, cubin } = find(source);
       if (cubin !== null) return cubin;
       if (nvcc !== null) return keep(key, compileByNvcc(nvcc, source, architecture));

@@ -28,6 +28,8 @@ export interface CudaOptions {
   readonly cacheFolder?: string | null;
   /** The most that the pool takes, as a share of the GPU's memory; 0.85 by default. */
   readonly poolShare?: number;
+  /** For every kernel, besides its own: { SPIN_MAX: "(1u << 28)" } gives waits more time under a sanitizer. */
+  readonly defines?: KernelSource["defines"];
 }
 
 export interface Cuda extends Disposable {
@@ -65,7 +67,7 @@ const wallMs = (): number => performance.timeOrigin + performance.now();
 
 /** Opens a GPU. Throws CudaError: no-driver, old-driver, no-device, no-nvrtc. */
 export function openCuda(options: CudaOptions = {}): Cuda {
-  const { device: ordinal = 0, libraries = {}, cacheFolder, poolShare } = options;
+  const { device: ordinal = 0, libraries = {}, cacheFolder, poolShare, defines } = options;
   const driver = openDriver(libraries.cuda);
   const device = deviceAt(driver, ordinal);
   const retained = new BigUint64Array(1);
@@ -81,7 +83,7 @@ export function openCuda(options: CudaOptions = {}): Cuda {
     const folder = cacheFolder === undefined ? cubinCacheFolder(process.env) : cacheFolder;
     const cache = folder === null ? null : openCubinCache(folder, { now: wallMs });
     const { facts, compiler } = readFacts(driver, device, (capability) =>
-      openCompiler({ capability, driverVersion: driver.version, cache, nvrtc: libraries.nvrtc }));
+      openCompiler({ capability, driverVersion: driver.version, cache, nvrtc: libraries.nvrtc, defines }));
     const { nvml } = libraries;
     return cudaOf({ driver, device, ordinal, compiler, facts, use, context, poolShare, nvml });
   } catch (error) {

@@ -36,6 +36,9 @@ export function kernelText({ name, text, defines }: KernelSource, folder = KERNE
     }
   };
   walk(main);
-  const options = Object.entries(defines).map(([key, value]) => `-D${key}=${value}`).sort();
-  return { name, text: main, headers, defines: options };
+  return { name, text: main, headers, defines: definesOf(defines) };
 }
+
+/** "-DNAME=VALUE", sorted. */
+export const definesOf = (defines: KernelSource["defines"]): string[] =>
+  Object.entries(defines).map(([key, value]) => `-D${key}=${value}`).sort();
