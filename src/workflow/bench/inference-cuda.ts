@@ -16,7 +16,7 @@ import { floorOf } from "./floor.ts";
 import { benchModels, exported, graphOf, type BenchModel } from "./inference-models.ts";
 import { cudaRows, type CudaMeasurement } from "./inference-rows.ts";
 import { openSubjects, type Subjects } from "./inference-subject.ts";
-import { processRows } from "./inference-start.ts";
+import { processRows, SERVED } from "./inference-start.ts";
 import { quantile, type BenchRow } from "./row.ts";
 
 const PRECISIONS: readonly CudaPrecision[] = ["float16", "bfloat16", "float32"];
@@ -32,7 +32,9 @@ export async function cudaInference(bench: Bench): Promise<BenchRow[] | null> {
     rows.push(...found);
     bench.context.signal.throwIfAborted();
   }
-  if (!bench.isQuick) rows.push(...await processRows(bench));
+  if (!bench.isQuick && chosen(bench).some(({ name }) => name === SERVED[0])) {
+    rows.push(...await processRows(bench));
+  }
   return rows;
 }
 
@@ -91,6 +93,6 @@ Promise<CudaMeasurement[] | null> {
   return measured;
 }
 
-/** Requests for half a second, and enough of them for the slowest one in a thousand. */
+/** Requests for half a second: at small batches enough for the slowest one in a thousand. */
 const requestsOf = ({ isQuick }: Bench, us: number): number =>
-  (isQuick ? 100 : Math.round(Math.min(10_000, Math.max(1_000, 5e5 / us))));
+  (isQuick ? 100 : Math.round(Math.min(10_000, Math.max(200, 5e5 / us))));

@@ -19,7 +19,7 @@ import { benchRow, type BenchRow } from "./row.ts";
 const WORKER =
   fileURLToPath(new URL(`./inference-worker${path.extname(import.meta.filename)}`, import.meta.url));
 /** What is served: the largest that one would ask every bar, and a small one beside it. */
-const SERVED = ["lstm-512x2", "lstm-64x1"] as const;
+export const SERVED = ["lstm-512x2", "lstm-64x1"] as const;
 const SECONDS = 2;
 
 export async function processRows(bench: Pick<Bench, "note">): Promise<BenchRow[]> {
