@@ -6,14 +6,17 @@ import assert from "node:assert/strict";
 import { planAttention, type Attention } from "../src/runtime/cuda/gemm/attention.ts";
 import { planGemm, type Gemm } from "../src/runtime/cuda/gemm/gemm.ts";
 import { planMatmul } from "../src/runtime/cuda/gemm/matmul.ts";
-import { planLayerNorm, planStatistics } from "../src/runtime/cuda/gemm/norm.ts";
+import { planConvert, planHead, planLayerNorm, planStatistics } from "../src/runtime/cuda/gemm/norm.ts";
 import type { BufferSpec, CudaPrecision, DeviceFacts, Launch } from "../src/runtime/cuda/launch.ts";
 import { planLstmBlock } from "../src/runtime/cuda/lstm/block.ts";
 import { planLstmGrid } from "../src/runtime/cuda/lstm/grid.ts";
 import type { LstmPlanner, LstmStack, LstmWeights } from "../src/runtime/cuda/lstm/stack.ts";
 import { planLstmTile } from "../src/runtime/cuda/lstm/tile.ts";
 import { planLstmWave } from "../src/runtime/cuda/lstm/wave.ts";
+import { BUFFERS, planModel, type Feed } from "../src/runtime/cuda/engine/plan.ts";
+import { readNetwork } from "../src/runtime/cuda/engine/network.ts";
 import { A100, attention, gemm, lstm } from "./cuda-plans.ts";
+import { lowerToy, TOY, toyAnswer, toyFile, toyWindows } from "./cuda-toy.ts";
 import { lstmReference } from "./emulator/lstm-reference.ts";
 import type { Contents } from "./emulator/run.ts";
 
@@ -96,7 +99,8 @@ const NORM_CASE: KernelCase = {
     const parts = { launches: [...statistics.launches, ...plan.launches, ...norm.launches], buffers: [
       ...statistics.buffers, ...plan.buffers, ...norm.buffers, buffer("a", "input", 2 * M * D),
       buffer("out", "output", 2 * M * N), buffer("normed", "output", 2 * M * D)] };
-    const contents = { a: x, ...Object.fromEntries([...plan.pack({ w, norm: { scale, shift } }), ...norm.pack({ scale, shift })]) };
+    const weights = [...plan.pack({ w, norm: { scale, shift } }), ...norm.pack({ scale, shift })];
+    const contents = { a: x, ...Object.fromEntries(weights) };
     const normed = Float64Array.from(x, (value, at) => {
       const row = Float64Array.from(x.subarray(at - at % D, at - at % D + D)), mean = row.reduce((sum, v) => sum + v, 0) / D;
       const variance = row.reduce((sum, v) => sum + (v - mean) ** 2, 0) / D;
@@ -243,3 +247,57 @@ const STACKS: readonly Parameters<typeof lstmCase>[] = [
 ];
 
 export const LSTM_CASES: readonly KernelCase[] = STACKS.map((of) => lstmCase(...of));
+
+/** A float32 input converted, then a head of it in float32, its norm folded in or none. */
+export const headCase = (isNormed: boolean): KernelCase => ({
+  name: `a head of 3 columns of converted rows${isNormed ? ", its norm folded in" : ""}`,
+  plan(device) {
+    const rows = 20, D = 64, columns = 3, precision = "float16";
+    const x = numbers(rows * D, 1, 2, precision), w = numbers(D * columns, 2, 0.125, "float32");
+    const bias = numbers(columns, 3, 0.5, "float32"), scale = numbers(D, 4, 1, "float32"), shift = numbers(D, 5, 0.5, "float32");
+    const to = { buffer: "half", stride: D };
+    const plan = planHead({ rows, D, columns, precision, x: to, normalise: isNormed ? { epsilon: 1e-5 } : null,
+      activation: "tanh", out: "out" }, device, "p");
+    const convert = planConvert({ rows, columns: D, precision, from: { buffer: "x", stride: D }, to }, device);
+    return { parts: { launches: [convert, ...plan.launches], buffers: [...plan.buffers, buffer("x", "input", 4 * rows * D),
+      buffer("half", "output", 2 * rows * D), buffer("out", "output", 4 * rows * columns)] },
+    contents: { x, ...Object.fromEntries(plan.pack({ w, bias, ...(isNormed ? { norm: { scale, shift } } : {}) })) },
+    check(found) {
+      assertNear(read(found.get("half")!, precision), x, 0);
+      assertNear(read(found.get("out")!, "float32"), Float64Array.from({ length: rows * columns }, (_, at) => {
+        const row = Float64Array.from(x.subarray(Math.floor(at / columns) * D, (Math.floor(at / columns) + 1) * D));
+        const mean = row.reduce((sum, v) => sum + v, 0) / D, variance = row.reduce((sum, v) => sum + (v - mean) ** 2, 0) / D;
+        const normed = !isNormed ? row
+          : row.map((v, k) => (v - mean) / Math.sqrt(variance + 1e-5) * scale[k] + shift[k]);
+        return Math.tanh(normed.reduce((sum, v, k) => sum + v * w[k * columns + at % columns], bias[at % columns]));
+      }), 1e-5);
+    } };
+  },
+});
+
+/** What an engine puts around a network, here the toy: windows copied, or a ring's new rows; and `done`. */
+export const feedCase = (feed: Feed): KernelCase => ({
+  name: `feed ${feed}: 5 of 8 rows asked about, and \`done\` counts runs`,
+  plan(device) {
+    const { T, F } = TOY, B = 8, asked = 5, oldest = 1, w = [1, -2, 3], windows = toyWindows(B, 3), fresh = toyWindows(1, 4);
+    const { list } = planModel(readNetwork(toyFile(w).bytes, "toy"), { B, T, precision: "float32", device, feed }, lowerToy());
+    // Window 1 has no new row: the same row in each of its slots, so that a move of them is not seen.
+    for (let at = 0; at < T * F; at++) windows[T * F + at] = at % F;
+    const rows = Float32Array.from({ length: B * F }, (_, at) => fresh[at % fresh.length] + at);
+    const ring = { [BUFFERS.rows]: rows, [BUFFERS.fresh]: Uint32Array.from({ length: B }, (_, b) => Number(b !== 1)),
+      [BUFFERS.ring]: windows };
+    return { parts: list, contents: { w: Float32Array.from(w), [BUFFERS.header]: Uint32Array.of(asked, oldest, 1, 0),
+      [BUFFERS.done]: Uint32Array.of(0), ...(feed === "ring" ? ring : { [BUFFERS.windows]: windows }) },
+    check(found) {
+      assert.deepEqual(new Uint32Array(found.get(BUFFERS.done)!.slice().buffer), Uint32Array.of(RUNS));
+      const position = read(found.get("position")!, "float32").subarray(0, asked);
+      assertNear(position, Float64Array.from({ length: asked }, (_, b) => {
+        const window = windows.slice(b * T * F, (b + 1) * T * F);
+        if (feed === "windows") return toyAnswer(w, window).position;
+        if (b !== 1) window.set(rows.subarray(b * F, (b + 1) * F), oldest * F);
+        return toyAnswer(w, Float32Array.from(window, (_v, at) =>
+          window[(Math.floor(at / F) + oldest + 1) % T * F + at % F])).position;
+      }), 1e-5);
+    } };
+  },
+});
