@@ -331,8 +331,7 @@ describe("the emulated GPU reports what would hang or break a real one", { skip 
   test("a GPU that a kernel broke stays broken until the process ends: opening it again answers 719", () => {
     const module = (name: string): string => JSON.stringify(path.join(import.meta.dirname, name));
     const script = `const { openEmulated, runLaunches } = await import(${module("emulator/run.ts")});
-      const stop = { source: { name: "stop.cu", text: '#include "ptx.cuh"\\nstruct A { u32* out; }; KERNEL(32, kernel, A) { trap(); }',
-        defines: {} }, kernel: "kernel", grid: [1, 1, 1], block: 32, sharedBytes: 0, arguments: [{ kind: "address", buffer: "out" }] };
+      const stop = ${JSON.stringify(launch("struct A { u32* out; }; KERNEL(32, kernel, A) { trap(); }", [at("out")]))};
       for (const attempt of ["ran", "opened"]) {
         try {
           using cuda = openEmulated();

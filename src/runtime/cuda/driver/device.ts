@@ -28,7 +28,7 @@ export interface CudaOptions {
   readonly cacheFolder?: string | null;
   /** The most that the pool takes, as a share of the GPU's memory; 0.85 by default. */
   readonly poolShare?: number;
-  /** For every kernel, besides its own: { SPIN_MAX: "(1u << 28)" } gives waits more time under a sanitizer. */
+  /** For every kernel, besides its own: { SPIN_MAX: "(1u<<28)" } gives waits time under a sanitizer. */
   readonly defines?: KernelSource["defines"];
 }
 
