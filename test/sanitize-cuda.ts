@@ -37,7 +37,7 @@ const DEFINES = { SPIN_MAX: "(1u<<28)" } as const;
 const PLANNERS = { block: planLstmBlock, wave: planLstmWave, grid: planLstmGrid, tile: planLstmTile } as const;
 /** B, F, H, L of stacks: each way that the planners' kernels are compiled for on an H200, and few steps. */
 const STACKS = [[1, 200, 64, 1], [512, 30, 64, 1], [1, 200, 512, 2], [8, 200, 512, 2], [32, 200, 512, 2],
-  [512, 40, 512, 2], [2, 40, 1024, 2]] as const;
+  [512, 40, 512, 2], [2, 40, 1024, 1]] as const;
 
 function kernelCases(): KernelCase[] {
   const wide = (precision: CudaPrecision): KernelCase[] => [gemmCase("many tiles", gemm(300, 512, 96, precision)),
@@ -110,12 +110,12 @@ async function report(name: string, act: () => boolean | Promise<boolean>): Prom
 }
 
 process.stdout.write(`${cuda.facts.name}, SPIN_MAX ${DEFINES.SPIN_MAX}\n`);
-const cases = kernelCases().filter(({ name }) => isAsked(name));
+const cases = kernelCases().filter(({ name }) => isAsked(name))
+  .map(({ name, plan }) => ({ name, planned: plan(cuda.facts) }));
 // Compiled side by side, which takes a core each; a second run finds them on the disk.
-await cuda.prepare({ name: "all", buffers: [], launches: cases.flatMap((one) => one.plan(cuda.facts)?.parts.launches ?? []) });
-for (const one of cases) {
-  await report(one.name, () => {
-    const planned = one.plan(cuda.facts);
+await cuda.prepare({ name: "all", buffers: [], launches: cases.flatMap(({ planned }) => planned?.parts.launches ?? []) });
+for (const { name, planned } of cases) {
+  await report(name, () => {
     planned?.check(runLaunches(cuda, planned.parts, planned.contents, RUNS));
     return planned !== null;
   });
