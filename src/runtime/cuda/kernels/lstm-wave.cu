@@ -4,8 +4,8 @@
 //   cluster 2l + 1   R_l: h_l(t-1) --> h_l(t) --L2--> cluster 2l + 2
 //   cluster 2l       X_l: products of h_(l-1)(t) with the input weights of layer l --L2--> cluster 2l + 1
 //
-// A block owns 32 hidden units (128 gate rows, in registers). Four pairs of warps share K, the two warps of a pair share
-// the rows; partial sums meet in shared memory, and warp 0 owns one unit per lane. The 64 bytes of h of a block go
+// A block owns 32 hidden units (128 gate rows, in registers). Four pairs of warps share K, the warps of a pair share the
+// rows; partial sums meet in shared memory, and warp 0 owns one unit per lane. The 64 bytes of h of a block go
 // straight into the shared memory of all blocks of its cluster, counted by the mbarrier of the pair that needs them
 // there. Two slots suffice: who writes h(t + 2) has all of h(t + 1), so every reader is done with h(t).
 //
@@ -24,7 +24,7 @@
 #define THREADS 256
 #define SHARES 4                         // pairs of warps, each with a share of K
 #define SOURCES (SLICES / SHARES)        // blocks whose h is a share
-#define TILES 4                          // of 16 rows, of a warp; tiles 2o and 2o + 1 are gates i, f and o, g of 8 units
+#define TILES 4                          // of 16 rows, of a warp; tiles 2o, 2o + 1 are gates i, f and o, g of 8 units
 #define PAIRS (HIDDEN / 32 / SHARES)     // k-step pairs of a warp
 #define X_PAIRS (INPUTS / 32)
 #define ATOMS ((INPUTS + THREADS - 1) / THREADS)    // of x, per thread and eight steps
@@ -216,7 +216,8 @@ DEVICE void store_head(const WaveArguments& a, u32 sequence, u32 out, u32 final_
 // R_l: the recurrence of layer l.
 DEVICE void recur(const WaveArguments& a, u32 sequence, u32 layer, u32 epoch) {
   // Held, or the compiler would read the thread's number anew in every step, on the chain.
-  const u32 lane = held(lane_of()), warp = same_in_warp(warp_of()), share = warp >> 1, q = lane & 3, slice = cluster_rank();
+  const u32 lane = held(lane_of()), warp = same_in_warp(warp_of()), share = warp >> 1, q = lane & 3;
+  const u32 slice = cluster_rank();
   const u32 shared = shared_base(), slots = shared + SLOTS_AT, unit = slice * 32 + lane;
   const bool is_last = layer == (u32)a.L - 1, is_unit = unit < (u32)a.H;
   u8* projection = projection_of(a, sequence, layer) + (u64)unit * 16;

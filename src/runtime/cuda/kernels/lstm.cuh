@@ -61,8 +61,8 @@ DEVICE float cell_step(float i, float f, float o, float g, float& c) {
   return open * tanh_fast(c);
 }
 
-// The same with the hardware's tanh (5e-4 of itself), for kernels whose steps are a chain of such latencies: the 16 bits
-// of h lose as much.
+// The same with the hardware's tanh (5e-4 of itself), for kernels whose steps are a chain of such latencies: the 16
+// bits of h lose as much.
 DEVICE float cell_step_fast(float i, float f, float o, float g, float& c) {
   const float open = sigmoid_hardware(o);
   c = fmaf(sigmoid_hardware(f), c, sigmoid_hardware(i) * tanh_hardware(g));
@@ -70,8 +70,8 @@ DEVICE float cell_step_fast(float i, float f, float o, float g, float& c) {
 }
 
 // Called by one thread of each of `parties` blocks after a barrier of its block: the last one tells the host how many
-// runs are done, which thus sees what all of them wrote. A store: over PCIe an addition is none that the host could trust,
-// and one by each block would take a microsecond each. arrivals: blocks that have come (0 again), runs.
+// runs are done, which thus sees what all of them wrote. It stores: an addition over PCIe is none that the host could
+// trust, and one by each block would take a microsecond each. arrivals: blocks that have come (0 again), runs.
 DEVICE void tell_host(u32* done, u32* arrivals, u32 parties) {
   if (done == nullptr) return;
   if (parties > 1) {

@@ -84,7 +84,8 @@ function packWave(H: number, { units, inputs }: WaveShape, { layers, head }: Lst
     packFragments(w, H, { units, rows, tiles: TILES, warps }, precision);
   const packed = new Map([
     [`${prefix}.weights`, joinBytes(layers.flatMap(({ wx, wh }, layer) =>
-      [layer === 0 ? fragments(wx, inputs, 1) : fragments(wx, units, SHARES), fragments(wh, units, SHARES)]))],
+      [layer === 0 ? fragments(wx, inputs, 1) : fragments(wx, units, SHARES),
+        fragments(wh, units, SHARES)]))],
     [`${prefix}.bias`, joinBytes(layers.map(({ bias }) => packBias(bias, units)))],
   ]);
   if (result.kind === "head" && head !== null) {
