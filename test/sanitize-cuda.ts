@@ -32,7 +32,7 @@ import { runLaunches } from "./emulator/run.ts";
 import { everyOpGraph } from "./graphs.ts";
 
 /** Waits are counted: a sanitizer makes everything but their loops slower. */
-const DEFINES = { SPIN_MAX: "(1u<<28)" } as const;
+const DEFINES = { SPIN_MAX: "(1u<<28)", SANITIZED: 1 } as const;
 
 const PLANNERS = { block: planLstmBlock, wave: planLstmWave, grid: planLstmGrid, tile: planLstmTile } as const;
 /** B, F, H, L of stacks: each way that the planners' kernels are compiled for on an H200, and few steps. */

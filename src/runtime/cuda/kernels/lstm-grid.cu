@@ -361,6 +361,7 @@ template <int PAIRS> DEVICE void run_layer(const GridArguments& a, const Place& 
     load_bias(a, at, bias, warp - WARPS);
     start_cells(a, at, warp - WARPS);
     for (i32 t = 0; t < a.T; t++) ROLLED for (u32 set = 0; set < SETS; set++) {
+      MEET_AGAIN(THREADS);
       block_barrier_sync(barrier_of(set, t), THREADS);
       step_cells(a, at, bias, warp - WARPS, t, set);
     }
@@ -371,6 +372,7 @@ template <int PAIRS> DEVICE void run_layer(const GridArguments& a, const Place& 
     fetch(w.input[0], w.input_from);
     for (i32 t = 0; t < a.T; t++) {
       ROLLED for (u32 pair = 0; pair < SETS; pair += 2) UNROLL for (u32 i = 0; i < 2; i++) {
+        MEET_AGAIN(THREADS);
         multiply_step<PAIRS>(a, at, w, t, pair + i, i, 0);
         block_barrier_arrive(barrier_of(pair + i, t), THREADS);
       }
@@ -390,6 +392,7 @@ template <int PAIRS> DEVICE void run_layer(const GridArguments& a, const Place& 
   fetch(w.input[0], w.input_from);
   u32 not_before = cycles_now();
   for (i32 t = 0; t < a.T; t++) {
+    MEET_AGAIN(THREADS);
     multiply_step<PAIRS>(a, at, w, t, 0, 0, not_before);
     block_barrier_sync(barrier_of(0, t), THREADS);
     not_before = cycles_now() + DELAY;

@@ -247,6 +247,7 @@ DEVICE void recur(const WaveArguments& a, u32 sequence, u32 layer, u32 epoch) {
   for (i32 t = 0; t < a.T; t++) {
     const u32 buffer = shared + PARTIAL_AT + (t & 1) * (SHARES * 512), past = (t + 1) & 1;
     float sum[TILES][4] = {};
+    MEET_AGAIN(THREADS);
     if (t > 0) {
       const u32 barrier = own_barrier + past * 8;
       uint4 v[PAIRS];
@@ -262,12 +263,13 @@ DEVICE void recur(const WaveArguments& a, u32 sequence, u32 layer, u32 epoch) {
       multiply(sum, weights, v);
     }
     store_partial(buffer, sum, warp, lane);
-    // One barrier will do: who comes to the next step's has h(t), which warp 0 sends after this one.
+    // Two barriers in turn. With one, a warp could arrive for t + 1 (it has h(t) from other blocks) before a slower warp
+    // has for t. For t + 2 it cannot: nobody has h(t + 1) before this block's warp 0 has sent h(t).
     if (warp) {
-      block_barrier_arrive<1>(THREADS);
+      if (past) block_barrier_arrive<1>(THREADS); else block_barrier_arrive<2>(THREADS);
       continue;
     }
-    block_barrier_sync<1>(THREADS);
+    if (past) block_barrier_sync<1>(THREADS); else block_barrier_sync<2>(THREADS);
     const float4 z = sum_partials(buffer, lane);
     for (u32 n = 0; !has_come(below); n++) {
       if (n > SPIN_MAX) trap();

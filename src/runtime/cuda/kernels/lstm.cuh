@@ -26,6 +26,14 @@ DEVICE u32 pack16(float low, float high) { return to_half2(low, high); }
 DEVICE float unpack16(u32 x) { return from_half((u16)x); }
 #endif
 
+// A buffer is used again two steps later, by when messages have gone round through other blocks: nobody has h(t + 1)
+// before all have h(t), and a block sends h(t) after it has read what h(t) is made of. A sanitizer sees barriers of one
+// block only: SANITIZED puts one there.
+#ifdef SANITIZED
+#define MEET_AGAIN(threads) block_barrier_sync<14>(threads)
+#else
+#define MEET_AGAIN(threads)
+#endif
 #define ROLLED _Pragma("unroll 1")
 #define NOT_YET 0xffffffffu
 

@@ -57,8 +57,8 @@ export function tileShapes(stack: LstmStack, device: DeviceFacts): TileShape[] {
         const memory = sharedMemory({ hidden, units, inputs, columns, chunk }, L > 1, device);
         if (groups < 1 || memory === null) continue;
         const rounds = Math.ceil(tiles / groups), inner = L > 1 ? hidden : inputs;
-        const estimateUs = 5 + passes * (12 + (rounds * T + layers - 1)
-          * stepUs(4 * units * (inner + hidden), columns, halves));
+        const estimateUs = passes * (18 + (rounds * T + layers - 1)
+          * stepUs(4 * units * (inner + hidden), columns, halves, isSplit));
         shapes.push({ hidden, units, inputs, columns, halves, pair: 2, chunk, layers, groups, tiles,
           estimateUs, ...memory });
       }
@@ -68,13 +68,15 @@ export function tileShapes(stack: LstmStack, device: DeviceFacts): TileShape[] {
 }
 
 /**
- * A step's time of a block with that many weights: the tensor cores' (1024 products of 16 bits a cycle and
- * half of a warpgroup pair, less efficient for few columns), but not less than what h takes to travel.
+ * A step's time of a block with that many weights, microseconds, as an H200 took it: what h takes to travel,
+ * and the products (1024 weights times a set of columns: so many cycles at 1755 MHz), of which less hides the
+ * more columns there are. Split over K, a product needs twice the bytes.
  */
-function stepUs(weights: number, columns: number, halves: number): number {
-  const cyclesPerProduct = { 8: 18, 16: 20, 32: 24, 64: 36 }[columns] ?? 36;
-  const products = weights / 1024 * cyclesPerProduct / 1755;
-  return halves === 2 ? Math.max(2 * products, 1.6 + 1.2 * products) : 1.8 + 0.7 * products;
+function stepUs(weights: number, columns: TileShape["columns"], halves: 1 | 2, isSplit: boolean): number {
+  const cycles = { 8: 18, 16: 20, 32: 24, 64: 36 }[columns], products = weights / 1024 * cycles / 1755;
+  const share = halves === 1 ? { 8: 0.69, 16: 0.65, 32: 0.66, 64: 1 }[columns]
+    : { 8: 1.6, 16: 1.5, 32: 1.77, 64: 2.28 }[columns];
+  return (1.5 + share * products) * (isSplit ? 1.75 : 1);
 }
 
 /** How many chunks fit beside the weights, and what a block then needs; null: too few. */
