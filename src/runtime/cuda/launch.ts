@@ -4,7 +4,7 @@
  *
  *   graph ─ lower ─> LaunchList { buffers, launches } ─ bind, capture ─> CUDA graph ─ replay ─> answers
  *
- * A kernel takes one struct by value. Its fields stand here in order; each is aligned to its own size, as in C.
+ * A kernel takes one struct by value. Its fields stand here in order, each aligned to its own size as in C.
  */
 
 /** CUDA C++ that is compiled as one module: a file of kernels/, or generated text. */

@@ -34,8 +34,8 @@ export interface LstmStack {
     | { readonly kind: "head"; readonly buffer: string; readonly columns: number;
       readonly activation: "none" | "tanh" };
   /**
-   * Buffer of one u32 in mapped memory, 0 at first. A run counts it up by `completions`, after the outputs can
-   * be read by the host. Null: nobody waits for it.
+   * Buffer of one u32 in mapped memory, 0 at first. A run counts it up by `completions`, after the host can
+   * read the outputs. Null: nobody waits for it.
    */
   readonly done: string | null;
 }
