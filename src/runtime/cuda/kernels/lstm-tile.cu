@@ -121,21 +121,26 @@ DEVICE u32 columns_of(const Arguments& a, const Block& at, u32 step, u32 half) {
 
 // ---------------------------------------------------------------------------------------------- the loading warps
 
+// One bit for each slice of a layer.
+template <bool Many> struct Bits { typedef u32 type; };
+template <> struct Bits<true> { typedef u64 type; };
+typedef Bits<(SLICES > 32)>::type Slices;
+
 // Every second (SPLIT: fourth) chunk of one product's B operand, from `own` on. flags: of the slices that write it,
 // null if it is all there.
 DEVICE void load_chunks(u32 base, u32 own, Place& next, const u8* source, u32 chunks, const u32* flags,
     u32 count) {
   const u32 slices = CHUNK / PAIR / UNITS, lane = lane_of(), rank = PAIR > 1 ? cluster_rank() : 0;
-  u64 ready = flags ? 0 : ~0ull;
+  Slices ready = flags ? 0 : ~(Slices)0;
   bool is_fenced = !flags;
   Place place = next;
   advance(place, own);
   _Pragma("unroll 1") for (u32 c = own; c < chunks; c += LOADERS) {
-    const u64 needed = ((1ull << slices) - 1) << ((c * PAIR + rank) * slices & 63);
+    const Slices needed = (((Slices)1 << slices) - 1) << ((c * PAIR + rank) * slices % (8 * sizeof(Slices)));
     for (u32 spins = 0; (ready & needed) != needed; spins++) {
       ready = __ballot_sync(~0u, lane < SLICES && load_acquire(flags + lane) >= count);
       if (SLICES > 32)
-        ready |= (u64)__ballot_sync(~0u, lane + 32 < SLICES && load_acquire(flags + 32 + lane) >= count) << 32;
+        ready |= (Slices)__ballot_sync(~0u, lane + 32 < SLICES && load_acquire(flags + 32 + lane) >= count) << 16 << 16;
       is_fenced = false;
       fault_if_over(spins, SPIN_MAX);
     }
@@ -323,7 +328,9 @@ template <u32 CHUNKS> DEVICE void gates(Consumer& w, float (&d)[SUMS], float (&o
     const float (&bias)[4], u32 stage) {
   const u32 lane = w.thread & 31, warp = w.thread >> 5, odd = lane >> 2 & 1;
   if (SPLIT) add_partial(w, d);
-  if (PUBLISH && w.staged) barrier_wait(taken_barrier(w.base, w.group), (w.staged - 1) & 1);
+  // The stage's last h has been read.
+  if (!PUBLISH) named_barrier(1 + w.group, 128);
+  else if (w.staged) barrier_wait(taken_barrier(w.base, w.group), (w.staged - 1) & 1);
   // Unit 4 warp + lane / 8 of the warpgroup's 16, first column 2 (lane % 4) + odd.
   const u32 to = stage + ((warp >> 1) * OWN_COLUMNS + 2 * (lane & 3) + odd) * 16 + (4 * (warp & 1) + (lane >> 3)) * 2;
   UNROLL for (u32 j = 0; j < CELLS; j++) {

@@ -4,7 +4,7 @@
 //   cluster 2l + 1   R_l: h_l(t-1) --> h_l(t) --L2--> cluster 2l + 2
 //   cluster 2l       X_l: products of h_(l-1)(t) with the input weights of layer l --L2--> cluster 2l + 1
 //
-// A block owns 32 hidden units (128 gate rows, in registers). Four pairs of warps share K, the warps of a pair share the
+// A block owns 32 hidden units (128 gate rows, in registers). Four pairs of warps share K, warps of a pair share the
 // rows; partial sums meet in shared memory, and warp 0 owns one unit per lane. The 64 bytes of h of a block go
 // straight into the shared memory of all blocks of its cluster, counted by the mbarrier of the pair that needs them
 // there. Two slots suffice: who writes h(t + 2) has all of h(t + 1), so every reader is done with h(t).
@@ -263,8 +263,8 @@ DEVICE void recur(const WaveArguments& a, u32 sequence, u32 layer, u32 epoch) {
       multiply(sum, weights, v);
     }
     store_partial(buffer, sum, warp, lane);
-    // Two barriers in turn. With one, a warp could arrive for t + 1 (it has h(t) from other blocks) before a slower warp
-    // has for t. For t + 2 it cannot: nobody has h(t + 1) before this block's warp 0 has sent h(t).
+    // Two barriers in turn. With one, a warp could arrive for t + 1 (it has h(t) of other blocks) before a slow
+    // one has for t. For t + 2 it cannot: nobody has h(t + 1) before this block's warp 0 has sent h(t).
     if (warp) {
       if (past) block_barrier_arrive<1>(THREADS); else block_barrier_arrive<2>(THREADS);
       continue;
