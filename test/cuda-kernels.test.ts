@@ -30,6 +30,8 @@ describe("NVIDIA's compiler", () => {
     [A100, sourcesFor(A100, ["bfloat16", "float32"])], [L4, sourcesFor(L4, ["float16"])]] as const;
   // lstm-grid.cu with four sets of groups wants two registers more than its block may start with: stack, stores, loads.
   const GRID_OF_FOUR = [8, 8, 68];
+  // lstm-tile.cu with warps that publish leaves its loading warps 32 registers, a few addresses too few.
+  const TILE_THAT_PUBLISHES = [32, 32, 48];
   for (const [device, sources] of SOURCES) {
     const architecture = architectureOf(device.capability);
     test(`takes every kernel for ${architecture} and keeps its values in registers`, { skip: noNvrtc }, () => {
@@ -39,7 +41,8 @@ describe("NVIDIA's compiler", () => {
         const { log, cubin } = nvrtc.compile({ ...text, defines: [...text.defines, "--ptxas-options=-v"] }, architecture);
         const stacks = [...log.matchAll(/(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/g)];
         assert.ok(cubin.length > 0 && stacks.length > 0, `${what}: ${log}`);
-        const allowed = source.defines["SETS"] === 4 ? GRID_OF_FOUR : [0, 0, 0];
+        const allowed = source.defines["SETS"] === 4 ? GRID_OF_FOUR
+          : source.defines["COLUMNS"] === 64 && source.defines["PUBLISH"] === 1 ? TILE_THAT_PUBLISHES : [0, 0, 0];
         for (const [, ...bytes] of stacks) {
           assert.ok(bytes.every((some, k) => Number(some) <= allowed[k]), `${what}: stack, stores, loads ${bytes.join(", ")}`);
         }

@@ -113,7 +113,7 @@ DEVICE u32 taken_barrier(u32 base, u32 group) { return base + BARRIERS_AT + 16 *
 
 struct Block {           // where a block is
   u32 base;              // of its shared memory
-  u32 slice, layer, group, steps, blocks;  // blocks of columns in all
+  u32 slice, layer, group, steps;
 };
 DEVICE u32 columns_of(const Arguments& a, const Block& at, u32 step, u32 half) {
   return ((step / a.T) * a.groups + at.group) * HALVES + half;
@@ -170,7 +170,7 @@ DEVICE void load_input(const Arguments& a, const Block& at, u32 own, Place& next
   else {
     const Layer& below = a.layers[at.layer - 1];
     load_chunks(at.base, own, next, below.h + ((u64)columns * below.ring + t % below.ring) * H_BYTES, HIDDEN / CHUNK,
-      a.flags + ((at.layer - 1) * at.blocks + columns) * SLICES, (t + 1) * WRITERS);
+      a.flags + ((at.layer - 1) * (a.tiles * HALVES) + columns) * SLICES, (t + 1) * WRITERS);
   }
 }
 
@@ -179,7 +179,7 @@ DEVICE void load_hidden(const Arguments& a, const Block& at, u32 own, Place& nex
   const u32 columns = columns_of(a, at, step, half), t = step % a.T;
   const u8* h = t == 0 ? a.zeros : layer.h + ((u64)columns * layer.ring + (t - 1) % layer.ring) * H_BYTES;
   load_chunks(at.base, own, next, h, HIDDEN / CHUNK,
-    t == 0 ? nullptr : a.flags + (at.layer * at.blocks + columns) * SLICES, t * WRITERS);
+    t == 0 ? nullptr : a.flags + (at.layer * (a.tiles * HALVES) + columns) * SLICES, t * WRITERS);
 }
 
 // The ring's chunks in order: input of the first half; then h of a half, input of the next. A loader passes over
@@ -206,7 +206,7 @@ DEVICE u8* hidden_at(const Arguments& a, const Block& at, u32 columns, u32 t) {
   return layer.h + ((u64)columns * layer.ring + t % layer.ring) * H_BYTES + at.slice * (UNITS * COLUMNS * 2);
 }
 DEVICE u32* flag_at(const Arguments& a, const Block& at, u32 columns) {
-  return a.flags + (at.layer * at.blocks + columns) * SLICES + at.slice;
+  return a.flags + (at.layer * (a.tiles * HALVES) + columns) * SLICES + at.slice;
 }
 // Where vector v of a warpgroup's belongs in h of the slice.
 DEVICE u32 vector_at(u32 group, u32 v) {
@@ -411,7 +411,6 @@ KERNEL(THREADS, lstm_tile, Arguments) {
   at.slice = blockIdx.x % SLICES;
   at.layer = blockIdx.x / SLICES % a.layers_count;
   at.group = blockIdx.x / (SLICES * a.layers_count);
-  at.blocks = a.tiles * HALVES;
   at.steps = (a.tiles - at.group + a.groups - 1) / a.groups * a.T;
   if (threadIdx.x == 0) {
     for (u32 s = 0; s < SLOTS; s++) {
