@@ -68,7 +68,7 @@ describe("LSTM weights for tensor cores", () => {
       for (let gate = 0; gate < 4; gate++) {
         for (let unit = 0; unit < layout.units; unit++) {
           let sum = 0;
-          for (let k = 0; unit < H && k < K; k++) sum += w[k * 4 * H + gate * H + unit] * v[k];
+          for (let k = 0; k < (unit < H ? K : 0); k++) sum += w[k * 4 * H + gate * H + unit] * v[k];
           assert.equal(gates[gate][unit], sum, `gate ${gate} unit ${unit}`);
         }
       }

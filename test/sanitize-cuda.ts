@@ -111,7 +111,7 @@ async function report(name: string, act: () => boolean | Promise<boolean>): Prom
 
 process.stdout.write(`${cuda.facts.name}, SPIN_MAX ${DEFINES.SPIN_MAX}\n`);
 const cases = kernelCases().filter(({ name }) => isAsked(name))
-  .map(({ name, plan }) => ({ name, planned: plan(cuda.facts) }));
+  .map((one) => ({ name: one.name, planned: one.plan(cuda.facts) }));
 // Compiled side by side, which takes a core each; a second run finds them on the disk.
 await cuda.prepare({ name: "all", buffers: [], launches: cases.flatMap(({ planned }) => planned?.parts.launches ?? []) });
 for (const { name, planned } of cases) {
