@@ -187,11 +187,14 @@ class BoundList implements Bound {
     this.#streams.add(stream);
   }
 
-  /** Waits for all runs. Streams that were closed have waited themselves. */
+  /** Waits for all runs. Streams that were closed have waited themselves, and are forgotten. */
   #finish(): void {
     assert(this.#isOpen, `${this.list.name} is closed`);
     this.#parts.binding.use();
-    for (const stream of this.#streams) if (stream.isOpen) stream.synchronize();
+    for (const stream of this.#streams) {
+      if (stream.isOpen) stream.synchronize();
+      else this.#streams.delete(stream);
+    }
   }
 }
 
@@ -257,7 +260,7 @@ function checkFit(binding: Binding, launch: Launch, kernel: Kernel, config: bigi
 }
 
 /** Captures what `act` puts into the stream, instantiates it and sends it to the GPU. */
-export function captureGraph(driver: Driver, stream: Stream, act: () => void, name: string): CudaGraph {
+function captureGraph(driver: Driver, stream: Stream, act: () => void, name: string): CudaGraph {
   const graph = new BigUint64Array(1), count = new BigUint64Array(1), executable = new BigUint64Array(1);
   driver.check(driver.cuStreamBeginCapture_v2(stream.handle, CAPTURE_THREAD_LOCAL), `capturing ${name}`);
   let failure: unknown = null;
@@ -284,6 +287,7 @@ export function captureGraph(driver: Driver, stream: Stream, act: () => void, na
   return {
     nodes: Number(count[0]),
     launch(at) {
+      if (!isOpen) assert(false, `the graph of ${name} is closed`);
       const code = driver.cuGraphLaunch(handle, at.handle);
       if (code !== 0) driver.check(code, doing);
     },

@@ -14,7 +14,7 @@ import type { KernelSource } from "../launch.ts";
 import { cubinKey, type CubinCache } from "./cubin-cache.ts";
 import { CudaError } from "./error.ts";
 import { nvrtcFiles, type Environment, type NvrtcFile } from "./library.ts";
-import { compileError, openNvrtc, optionsOf, type Nvrtc } from "./nvrtc.ts";
+import { compileError, NVRTC_REMEDY, openNvrtc, optionsOf, type Nvrtc } from "./nvrtc.ts";
 import { definesOf, type KernelText } from "./source.ts";
 
 export interface Compiler {
@@ -22,7 +22,7 @@ export interface Compiler {
   readonly architecture: string;
   /** Machine code. Throws CudaError: no-nvrtc, compile. */
   compile(source: KernelText): Uint8Array;
-  /** The same, without blocking while a compiler works. */
+  /** The same, without blocking while NVRTC works (nvcc blocks). */
   compileLater(source: KernelText): Promise<Uint8Array>;
 }
 
@@ -101,10 +101,6 @@ export function openCompiler(options: Options): Compiler {
     },
   };
 }
-
-/** What to do where no compiler is found. */
-export const NVRTC_REMEDY = "install NVRTC: pip install nvidia-cuda-nvrtc (or a CUDA toolkit), or set "
-  + "DMN_NVRTC to the path of libnvrtc.so";
 
 const missing = (architecture: string, hasOld: boolean): CudaError => new CudaError("no-nvrtc",
   hasOld ? `the NVRTC that was found is too old to compile for this GPU (${architecture})`

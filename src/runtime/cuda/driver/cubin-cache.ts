@@ -25,10 +25,8 @@ const ABANDONED_MS = 3_600_000;
 
 export interface CubinCache {
   readonly folder: string;
-  /**
-   * The machine code; null when it is not there or was damaged. A null compiler takes any that `isUsable`.
-   */
-  find(key: string, compiler: string | null, isUsable?: (compiler: string) => boolean): Uint8Array | null;
+  /** The machine code; null when it is not there or was damaged. A null compiler: whichever made it. */
+  find(key: string, compiler: string | null): Uint8Array | null;
   store(key: string, compiler: string, cubin: Uint8Array): void;
 }
 
@@ -68,12 +66,10 @@ export function openCubinCache(folder: string,
   };
   return {
     folder,
-    find(key, compiler, isUsable = () => true) {
+    find(key, compiler) {
       if (compiler !== null) return read(place(key, compiler));
       for (const name of namesIn(folder)) {
-        const [start, end] = [`${key}.`, ".cubin"];
-        if (!name.startsWith(start) || !name.endsWith(end)) continue;
-        if (!isUsable(name.slice(start.length, -end.length))) continue;
+        if (!name.startsWith(`${key}.`) || !name.endsWith(".cubin")) continue;
         const cubin = read(path.join(folder, name));
         if (cubin !== null) return cubin;
       }

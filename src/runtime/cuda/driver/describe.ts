@@ -2,13 +2,14 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { messageOf } from "../../../base/error.ts";
-import { chooseNvrtc, NVRTC_REMEDY, nvccOn } from "./compiler.ts";
+import { chooseNvrtc, nvccOn } from "./compiler.ts";
 import { cubinCacheFolder } from "./cubin-cache.ts";
 import { DEVICE_ATTRIBUTE, openDriver, versionText, type Driver } from "./driver.ts";
 import { CudaError, type CudaReason } from "./error.ts";
 import { busIdOf, CAPABILITY_MIN, capabilityOf, deviceName, tooOld } from "./facts.ts";
 import { nvrtcFiles, type Environment } from "./library.ts";
 import { openNvml, type GpuHealth, type Nvml } from "./nvml.ts";
+import { NVRTC_REMEDY } from "./nvrtc.ts";
 
 export interface FoundGpu {
   readonly ordinal: number;

@@ -9,12 +9,11 @@ import { openCompiler, type Compiler } from "./compiler.ts";
 import { cubinCacheFolder, openCubinCache } from "./cubin-cache.ts";
 import { openDriver, type Driver } from "./driver.ts";
 import { CudaError } from "./error.ts";
-import { busIdOf, readFacts } from "./facts.ts";
+import { readFacts } from "./facts.ts";
 import { allocateDevice, allocateMapped, deviceMemory, type DeviceMemory, type MappedMemory }
   from "./memory.ts";
 import { loadModule, type Module } from "./module.ts";
 import { moduleShelf } from "./shelf.ts";
-import { openNvml, type GpuHealth } from "./nvml.ts";
 import { openPool, type TensorPool } from "./pool.ts";
 import { kernelText } from "./source.ts";
 import { openEvent, openStream, type CudaEvent, type Stream } from "./stream.ts";
@@ -23,7 +22,7 @@ export interface CudaOptions {
   /** The GPU's number, as CUDA_VISIBLE_DEVICES leaves them; 0 by default. */
   readonly device?: number;
   /** Paths of libraries, instead of looking for them. */
-  readonly libraries?: { readonly cuda?: string; readonly nvrtc?: string; readonly nvml?: string };
+  readonly libraries?: { readonly cuda?: string; readonly nvrtc?: string };
   /** Where compiled kernels are kept; null: nowhere; absent: as DMN_CUBIN_CACHE says, or the user's cache. */
   readonly cacheFolder?: string | null;
   /** The most that the pool takes, as a share of the GPU's memory; 0.85 by default. */
@@ -49,8 +48,6 @@ export interface Cuda extends Disposable {
   memory(): { freeBytes: number; totalBytes: number };
   /** Tensors that are kept for reuse; what `bind` allocates comes from it. */
   readonly pool: TensorPool;
-  /** Memory, load, temperature and power; null where NVML is missing. */
-  health(): GpuHealth | null;
   stream(priority?: number): Stream;
   event(isTimed?: boolean): CudaEvent;
   /** Binds a list; buffers that are not given are allocated. Throws CudaError. */
@@ -84,8 +81,7 @@ export function openCuda(options: CudaOptions = {}): Cuda {
     const cache = folder === null ? null : openCubinCache(folder, { now: wallMs });
     const { facts, compiler } = readFacts(driver, device, (capability) =>
       openCompiler({ capability, driverVersion: driver.version, cache, nvrtc: libraries.nvrtc, defines }));
-    const { nvml } = libraries;
-    return cudaOf({ driver, device, ordinal, compiler, facts, use, context, poolShare, nvml });
+    return cudaOf({ driver, device, ordinal, compiler, facts, use, context, poolShare });
   } catch (error) {
     driver.cuDevicePrimaryCtxRelease_v2(device);
     current = null;
@@ -113,11 +109,10 @@ interface Opened {
   readonly facts: DeviceFacts;
   readonly context: bigint;
   readonly poolShare: number | undefined;
-  readonly nvml: string | undefined;
   readonly use: () => void;
 }
 
-function cudaOf({ driver, device, ordinal, compiler, facts, context, use, poolShare, nvml }: Opened): Cuda {
+function cudaOf({ driver, device, ordinal, compiler, facts, context, use, poolShare }: Opened): Cuda {
   const pool = openPool({ totalBytes: facts.memoryBytes, capShare: poolShare,
     allocate: (bytes) => { use(); return allocateDevice(driver, bytes); } });
   const modules = moduleShelf({ driver, use }, compiler);
@@ -143,10 +138,6 @@ function cudaOf({ driver, device, ordinal, compiler, facts, context, use, poolSh
   };
   return {
     facts, ordinal, driver, compiler, use, pool,
-    health() {
-      const opened = openNvml(nvml);
-      try { return opened?.health(busIdOf(driver, device)) ?? null; } finally { opened?.close(); }
-    },
     compile(source) { use(); return loadModule(driver, compiler.compile(kernelText(source)), source.name); },
     prepare: (list) => modules.prepare(list),
     allocate(bytes) { use(); return allocateDevice(driver, bytes); },

@@ -24,12 +24,9 @@ export const DRIVER = {
   // (value, attribute, device)
   cuDeviceGetAttribute: ["out i32", "i32", "i32"],
   cuDeviceGetPCIBusId: ["bytes", "i32", "i32"],
-  cuDeviceCanAccessPeer: ["out i32", "i32", "i32"],
   cuDevicePrimaryCtxRetain: ["out u64", "i32"],
   cuDevicePrimaryCtxRelease_v2: ["i32"],
-  cuDevicePrimaryCtxReset_v2: ["i32"],
   cuCtxSetCurrent: ["handle"],
-  cuCtxSynchronize: [],
 
   // (module, image)
   cuModuleLoadData: ["out u64", "bytes"],
@@ -53,7 +50,6 @@ export const DRIVER = {
   // (to, from, bytes, stream)
   cuMemcpyHtoDAsync_v2: ["address", "bytes", "size", "handle"],
   cuMemcpyDtoHAsync_v2: ["bytes", "address", "size", "handle"],
-  cuMemcpyDtoDAsync_v2: ["address", "address", "size", "handle"],
   // (address, byte, count, stream)
   cuMemsetD8Async: ["address", "u32", "size", "handle"],
 
@@ -62,12 +58,9 @@ export const DRIVER = {
   cuStreamDestroy_v2: ["handle"],
   cuStreamSynchronize: ["handle"],
   cuStreamQuery: ["handle"],
-  cuStreamWaitEvent: ["handle", "handle", "u32"],
   cuEventCreate: ["out u64", "u32"],
   cuEventDestroy_v2: ["handle"],
   cuEventRecord: ["handle", "handle"],
-  cuEventQuery: ["handle"],
-  cuEventSynchronize: ["handle"],
   // (milliseconds, start, end)
   cuEventElapsedTime: ["out f32", "handle", "handle"],
 

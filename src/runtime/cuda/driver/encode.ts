@@ -20,7 +20,7 @@ const ARGUMENTS_MAX = 4096;
 /** Where a buffer of the list lies. */
 export type Addresses = (buffer: string) => { readonly address: bigint; readonly bytes: number };
 
-export interface EncodedLaunch {
+interface EncodedLaunch {
   /** Pointers for cuLaunchKernelEx. */
   readonly config: bigint;
   readonly parameters: bigint;

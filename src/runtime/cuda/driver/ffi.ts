@@ -44,7 +44,6 @@ export interface OpenedLibrary {
   readonly file: string;
   /** All functions of a table; throws with the name of the first that the library lacks. */
   functions<T extends Table>(table: T): Functions<T>;
-  has(name: string): boolean;
   /** Calls one function on another thread. */
   later<T extends Table, Name extends keyof T & string>(table: T, name: Name):
     (...values: Arguments<T[Name]>) => Promise<number>;
@@ -59,9 +58,6 @@ export function openLibrary(file: string, { isGlobal = false } = {}): OpenedLibr
     file,
     functions: <T extends Table>(table: T) => Object.fromEntries(
       Object.entries(table).map(([name, kinds]) => [name, bind(name, kinds)])) as unknown as Functions<T>,
-    has(name) {
-      try { bind(name, []); return true; } catch { return false; }
-    },
     later: (table, name) => {
       const call = bind(name, table[name]);
       return (...values) => new Promise((resolve, reject) => {

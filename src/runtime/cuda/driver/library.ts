@@ -57,7 +57,7 @@ export function nvrtcFiles(environment: Environment = process.env, root = ""): N
 }
 
 /** The folders that are looked at, in order; some may not exist. */
-export function nvrtcFolders(environment: Environment, root = ""): string[] {
+function nvrtcFolders(environment: Environment, root = ""): string[] {
   const { CUDA_HOME, CUDA_PATH, VIRTUAL_ENV, CONDA_PREFIX, LD_LIBRARY_PATH = "", PATH = "" } = environment;
   const named = (folder: string | undefined, make: (folder: string) => string[]): string[] =>
     (folder === undefined || folder === "" ? [] : make(folder));

@@ -50,7 +50,7 @@ export function allocateDevice(driver: Driver, bytes: number): DeviceMemory {
   return { address, bytes, close, [Symbol.dispose]: close };
 }
 
-export function outOfMemory(driver: Driver, bytes: number): CudaError {
+function outOfMemory(driver: Driver, bytes: number): CudaError {
   const { freeBytes, totalBytes } = deviceMemory(driver);
   return new CudaError("out-of-memory", "the GPU has too little free memory: "
     + `it was asked for ${sizeText(bytes)}, and ${sizeText(freeBytes)} of ${sizeText(totalBytes)} are free`,
@@ -62,7 +62,9 @@ export function allocateMapped(driver: Driver, bytes: number): MappedMemory {
   const created = new BigUint64Array(1), doing = `pinning ${sizeText(bytes)} of host memory`;
   driver.check(driver.cuMemHostAlloc(created, Math.max(1, bytes), HOST_PORTABLE_MAPPED), doing);
   const [pointer] = created;
-  driver.check(driver.cuMemHostGetDevicePointer_v2(created, pointer, 0), doing);
+  const code = driver.cuMemHostGetDevicePointer_v2(created, pointer, 0);
+  if (code !== 0) driver.cuMemFreeHost(pointer);
+  driver.check(code, doing);
   const view = viewHost(pointer, Math.max(1, bytes));
   new Uint8Array(view).fill(0);
   const close = onceOnly(() => {
@@ -81,7 +83,7 @@ function onceOnly(act: () => void): () => void {
 }
 
 /** Every buffer begins at a multiple of it: whole cache lines, and what tensor maps ask for. */
-export const ALIGNMENT_BYTES = 256;
+const ALIGNMENT_BYTES = 256;
 
 /** Memory of one buffer, from its first launch to its last. */
 interface Block {
@@ -91,7 +93,7 @@ interface Block {
   readonly last: number;
 }
 
-export interface ArenaPlan {
+interface ArenaPlan {
   readonly bytes: number;
   readonly offsets: ReadonlyMap<string, number>;
 }

@@ -4,7 +4,7 @@
  */
 import { messageOf } from "../../../base/error.ts";
 import { CudaError } from "./error.ts";
-import { openLibrary, type OpenedLibrary, type Table } from "./ffi.ts";
+import { openLibrary, type Functions, type Table } from "./ffi.ts";
 import type { NvrtcFile } from "./library.ts";
 import type { KernelText } from "./source.ts";
 
@@ -19,6 +19,10 @@ export const NVRTC = {
   nvrtcGetCUBINSize: ["handle", "out u64"],
   nvrtcGetCUBIN: ["handle", "bytes"],
 } as const satisfies Table;
+
+/** What to do where no compiler is found, or none that can be loaded. */
+export const NVRTC_REMEDY = "install NVRTC: pip install nvidia-cuda-nvrtc (or a CUDA toolkit), or set "
+  + "DMN_NVRTC to the path of libnvrtc.so";
 
 /** Of a compiler's log, in an error's message. */
 const LOG_LINES = 12;
@@ -41,15 +45,17 @@ export interface Compiled {
 
 /** Opens NVRTC. Throws CudaError "no-nvrtc". */
 export function openNvrtc({ file, builtins }: NvrtcFile): Nvrtc {
-  let library: OpenedLibrary;
+  let call: Functions<typeof NVRTC>;
+  let compileLater: (...values: Parameters<typeof call.nvrtcCompileProgram>) => Promise<number>;
   try {
     if (builtins !== null) openLibrary(builtins, { isGlobal: true });
-    library = openLibrary(file);
+    const library = openLibrary(file);
+    call = library.functions(NVRTC);
+    compileLater = library.later(NVRTC, "nvrtcCompileProgram");
   } catch (error) {
     throw new CudaError("no-nvrtc", `NVRTC (${file}) cannot be loaded: ${messageOf(error)}`,
-      { cause: error });
+      { hint: NVRTC_REMEDY, cause: error });
   }
-  const call = library.functions(NVRTC), compileLater = library.later(NVRTC, "nvrtcCompileProgram");
   const major = new Int32Array(1), minor = new Int32Array(1);
   call.nvrtcVersion(major, minor);
 

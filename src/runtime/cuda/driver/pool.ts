@@ -59,7 +59,7 @@ export interface TensorPool {
 
 interface Entry { readonly tensor: PooledTensor; readonly memory: DeviceMemory; readonly key: string }
 
-export const CAP_SHARE = 0.85;
+const CAP_SHARE = 0.85;
 
 /** A pool over `allocate`; `capShare` of `totalBytes` is the most it takes. */
 export function openPool({ totalBytes, capShare = CAP_SHARE, allocate }:

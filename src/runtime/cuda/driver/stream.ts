@@ -1,4 +1,4 @@
-/** Streams and events: what the GPU does in order, and marks in it that can be waited for and timed. */
+/** Streams and events: what the GPU does in order, and marks in it that can be timed. */
 import type { CudaError } from "./error.ts";
 import { STREAM_NON_BLOCKING, type CudaContext } from "./driver.ts";
 
@@ -7,8 +7,6 @@ export interface Stream extends Disposable {
   readonly isOpen: boolean;
   /** Waits, blocking the thread. Throws CudaError "fault" when a kernel died. */
   synchronize(): void;
-  /** Whether everything is done. Throws as `synchronize`. */
-  isDone(): boolean;
   /** What went wrong in it; null: nothing so far. Never throws, allocates nothing while all is well. */
   fault(): CudaError | null;
   /** Waits until it is done, then ends it. */
@@ -33,11 +31,6 @@ export function openStream({ driver, use }: CudaContext, priority = 0): Stream {
     handle,
     get isOpen() { return isOpen; },
     synchronize() { driver.check(driver.cuStreamSynchronize(handle), "waiting for kernels"); },
-    isDone() {
-      const code = driver.cuStreamQuery(handle), error = driver.errorOf(code, "running kernels");
-      if (error !== null) throw error;
-      return code === 0;
-    },
     fault: () => driver.errorOf(driver.cuStreamQuery(handle), "running kernels"),
     close,
     [Symbol.dispose]: close,
@@ -47,10 +40,6 @@ export function openStream({ driver, use }: CudaContext, priority = 0): Stream {
 export interface CudaEvent extends Disposable {
   readonly handle: bigint;
   record(stream: Stream): void;
-  /** Makes what is put into a stream from now on wait for this event. */
-  holdBack(stream: Stream): void;
-  isDone(): boolean;
-  fault(): CudaError | null;
   /** Microseconds of the GPU's clock between two events that are done. */
   microsecondsSince(start: CudaEvent): number;
   close(): void;
@@ -74,16 +63,6 @@ export function openEvent({ driver, use }: CudaContext, isTimed = true): CudaEve
       const code = driver.cuEventRecord(handle, stream.handle);
       if (code !== 0) driver.check(code, "recording an event");
     },
-    holdBack(stream) {
-      use();
-      driver.check(driver.cuStreamWaitEvent(stream.handle, handle, 0), "making a stream wait for an event");
-    },
-    isDone() {
-      const code = driver.cuEventQuery(handle), error = driver.errorOf(code, "running kernels");
-      if (error !== null) throw error;
-      return code === 0;
-    },
-    fault: () => driver.errorOf(driver.cuEventQuery(handle), "running kernels"),
     microsecondsSince(start) {
       driver.check(driver.cuEventElapsedTime(milliseconds, start.handle, handle), "timing kernels");
       return milliseconds[0] * 1000;

@@ -1,10 +1,10 @@
 /**
- * Waiting for the GPU, two ways. Spinning reads a word in mapped memory that the last kernel counts up: the
- * fastest, and it takes a core. Polling asks an event between turns of the event loop. Both notice a GPU that
- * died, and neither waits for ever.
+ * Waiting for the GPU by reading a word in mapped memory that the last kernel writes: the fastest way, and it
+ * takes a core. A GPU that died is noticed, and no wait is for ever. (engine/queue.ts looks at the same word
+ * between turns of the event loop.)
  */
 import { CudaError } from "./error.ts";
-import type { CudaEvent, Stream } from "./stream.ts";
+import type { Stream } from "./stream.ts";
 
 /** Reads of the word between two looks at the clock. */
 const READS_PER_LOOK = 256;
@@ -35,21 +35,7 @@ export function spinUntil(words: Int32Array, index: number, target: number, stre
   }
 }
 
-/** Resolves once the event is done: null, or what went wrong. */
-export function pollUntilDone(event: CudaEvent, { timeoutMs = WAIT_MAX_MS } = {}): Promise<CudaError | null> {
-  const start = performance.now();
-  return new Promise((resolve) => {
-    const look = (): void => {
-      const fault = event.fault();
-      if (fault !== null) resolve(fault);
-      else if (event.isDone()) resolve(null);
-      else if (performance.now() - start > timeoutMs) resolve(late(timeoutMs));
-      else setImmediate(look);
-    };
-    look();
-  });
-}
-
-const late = (timeoutMs: number): CudaError =>
+/** For a wait that was longer than it may be. */
+export const late = (timeoutMs: number): CudaError =>
   new CudaError("timeout",
     `the GPU did not answer within ${timeoutMs / 1000} s and says that it is still at work`);
