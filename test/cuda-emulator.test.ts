@@ -293,6 +293,36 @@ describe("the emulated GPU reports what would hang or break a real one", { skip 
     });
   }
 
+  for (const ids of [1, 2]) {
+    const what = ids === 1 ? "one barrier twice: a fast warp stands in for a slow one, as some of 20 random orders find"
+      : "two barriers in turn: all of 20 random orders read what the slow warp wrote";
+    test(what, () => {
+      const text = `struct A { u32* out; };
+        KERNEL(96, kernel, A) {
+          const u32 base = shared_base();
+          store_shared(base + 4 * threadIdx.x, 0);
+          __syncthreads();
+          if (warp_of() > 0) store_shared(base + 4 * threadIdx.x, 7);
+          for (u32 t = 0; t < 2; t++) {
+            if (warp_of() > 0) { block_barrier_arrive(1 + t % ${ids}, 96); continue; }
+            block_barrier_sync(1 + t % ${ids}, 96);
+            if (t == 0 && lane_of() == 0) a.out[0] = min(load_shared(base + 128), load_shared(base + 256));
+          }
+        }`;
+      const parts = { buffers: [output("out", 4)], launches: [launch(text, [at("out")], { block: 96, sharedBytes: 384 })] };
+      const readsSeven = (order: string): boolean => {
+        using cuda = openEmulated();
+        process.env["EMULATOR_ORDER"] = order;
+        try { return words(runLaunches(cuda, parts, {}).get("out"))[0] === 7; } catch (error) {
+          assert.match(String(error), /deadlock/);
+          return false;
+        } finally { delete process.env["EMULATOR_ORDER"]; }
+      };
+      const orders = Array.from({ length: 20 }, (_, seed) => `random:${seed}`);
+      assert.deepEqual(new Set(orders.map(readsSeven)), new Set(ids === 1 ? [false, true] : [true]));
+    });
+  }
+
   test("EMULATOR_CAPABILITY=80: a GPU without clusters, for which kernels are compiled as sm_80", () => {
     process.env["EMULATOR_CAPABILITY"] = "80";
     try {

@@ -12,8 +12,11 @@ import { nvrtcFiles } from "../src/runtime/cuda/driver/library.ts";
 import { openNvrtc } from "../src/runtime/cuda/driver/nvrtc.ts";
 import { kernelText } from "../src/runtime/cuda/driver/source.ts";
 import { H200 } from "../src/runtime/cuda/launch.ts";
-import { LSTM_CASES, PRODUCT_CASES, RUNS, type KernelCase } from "./cuda-cases.ts";
-import { A100, L4, networkSources, sourcesFor } from "./cuda-plans.ts";
+import { gridShapes, planGridShape } from "../src/runtime/cuda/lstm/grid.ts";
+import type { LstmPlanner } from "../src/runtime/cuda/lstm/stack.ts";
+import { planTileShape, tileShapes } from "../src/runtime/cuda/lstm/tile.ts";
+import { LSTM_CASES, lstmCase, PRODUCT_CASES, RUNS, type KernelCase } from "./cuda-cases.ts";
+import { A100, L4, lstm, networkSources, sourcesFor } from "./cuda-plans.ts";
 import { emulatedCuda } from "./emulator/build.ts";
 import { openEmulated, runLaunches } from "./emulator/run.ts";
 
@@ -77,3 +80,33 @@ for (const [what, cases] of [["products", PRODUCT_CASES], ["LSTM kernels", LSTM_
     for (const one of cases) test(one.name, () => { checkBothWays(one); });
   });
 }
+
+// Buffers of two steps and rings of chunks go round several times; the other ways to be compiled than LSTM_CASES.
+const inSets: LstmPlanner = (stack, device, prefix) =>
+  planGridShape(stack, gridShapes(stack, device).find(({ sets, tiles }) => sets === 2 && tiles === 8)!, prefix);
+const inHalves: LstmPlanner = (stack, device, prefix) => {
+  const shape = tileShapes(stack, device).find(({ halves, columns }) => halves === 2 && columns === 8)!;
+  return planTileShape(stack, { ...shape, slots: 4 }, prefix);
+};
+const LONGER = [lstmCase("a grid that works on two sets of groups", inSets, lstm(16, 6, 20, 128, 1)),
+  lstmCase("warpgroup products of two halves", inHalves, lstm(16, 6, 12, 40, 1))];
+const SEEDS = [1, 2, 3];
+
+describe("LSTM kernels under random orders of turns", { skip }, () => {
+  after(() => { opened?.close(); opened = null; });
+  for (const one of [...LSTM_CASES, ...LONGER]) {
+    test(`the same bits: ${one.name}`, () => {
+      opened ??= openEmulated();
+      const planned = one.plan(H200);
+      assert.ok(planned !== null);
+      const forwards = runLaunches(opened, planned.parts, planned.contents, RUNS);
+      planned.check(forwards);
+      for (const seed of SEEDS) {
+        process.env["EMULATOR_ORDER"] = `random:${seed}`;
+        try {
+          assert.deepEqual(runLaunches(opened, planned.parts, planned.contents, RUNS), forwards, `random:${seed}`);
+        } finally { delete process.env["EMULATOR_ORDER"]; }
+      }
+    });
+  }
+});

@@ -14,8 +14,8 @@
 //                and test.cpp "machine.h": extern "C" void kernel(const void*);
 //                emulator::launch({kernel, &arguments, {16, 1, 1}, {256, 1, 1}, 1024, 16, true})
 //
-// Under EMULATOR_ORDER=backwards every turn is taken from the last to the first: races give other bits. libcuda.cpp
-// says which faults and which GPUs it plays.
+// Under EMULATOR_ORDER=backwards every turn is taken from the last to the first, under random:SEED in a changing order
+// in which some warps are slow: races give other bits. libcuda.cpp says which faults and which GPUs it plays.
 #pragma once
 #include "machine.h"
 

@@ -88,7 +88,7 @@ struct Thread : Place {
   Fiber fiber;
   Begun* begun;
 };
-struct Warp { std::vector<Thread> lanes; u32 alive, meeting; };
+struct Warp { std::vector<Thread> lanes; u32 alive, meeting, asleep; bool is_slow; };
 struct MBarrier { u32 offset, expected, pending; long long bytes; };
 struct Cluster { std::vector<Block*> blocks; u32 alive, arrived, generation, live_blocks; };
 struct Block {
@@ -517,6 +517,38 @@ u64 nanoseconds() {
   return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
 }
 
+// --- the order of turns
+// EMULATOR_ORDER=backwards: lanes, warps, blocks and messages take their turns from the last to the first. What
+// depends on an order that nothing enforces gives other bits.
+// EMULATOR_ORDER=random:SEED: they take them in an order that changes from turn to turn; besides, warps stop where
+// their lanes have met, miss turns (some of them most turns), and messages are late. A warp may so come to a barrier
+// again before another has come to it once.
+static enum { FORWARDS, BACKWARDS, RANDOM } order;
+static u64 random_state;
+static u32 random_below(u32 limit) {     // splitmix64
+  u64 z = random_state += 0x9e3779b97f4a7c15;
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+  z = (z ^ z >> 27) * 0x94d049bb133111eb;
+  return (u32)((z ^ z >> 31) >> 32) % limit;
+}
+template <class List, class Act> static void each(List& list, Act act) {
+  static const u32 STRIDES[] = {1, 7, 11, 13, 17, 19, 23, 29};     // one, and primes: those that do not divide a length
+  const size_t count = list.size();
+  size_t first = order == BACKWARDS ? count - 1 : 0, stride = order == BACKWARDS ? count - 1 : 1;
+  if (order == RANDOM && count > 1) {
+    first = random_below((u32)count);
+    do stride = STRIDES[random_below(8)]; while (stride > 1 && count % stride == 0);
+  }
+  for (size_t k = 0; k < count && trouble.empty(); k++) act(list[(first + k * stride) % count]);
+}
+static const u32 FEW_TURNS = 4, MANY_TURNS = 64;
+static bool misses_turn(Warp& warp) {
+  if (order != RANDOM) return false;
+  if (warp.asleep > 0) { warp.asleep--; return true; }
+  if (random_below(warp.is_slow ? 2 : 16) == 0) warp.asleep = random_below(random_below(2) ? FEW_TURNS : MANY_TURNS);
+  return false;
+}
+
 // --- life of threads and blocks
 static void end_thread() {
   Thread* t = self();
@@ -575,7 +607,8 @@ static Block* new_block(const Launch& launch, u32 number, Cluster* cluster, u32 
     Warp& warp = block->warps[w];
     const u32 lanes = count - 32 * w < 32 ? count - 32 * w : 32;
     warp.alive = lanes == 32 ? ~0u : (1u << lanes) - 1;
-    warp.meeting = 0;
+    warp.meeting = 0; warp.asleep = 0;
+    warp.is_slow = order == RANDOM && random_below(8) == 0;
     warp.lanes.resize(lanes);
     for (u32 lane = 0; lane < lanes; lane++) {
       Thread& t = warp.lanes[lane];
@@ -606,22 +639,17 @@ static void free_cluster(Cluster* cluster) {
 }
 
 // --- the scheduler
-// EMULATOR_ORDER=backwards: lanes, warps, blocks and messages take their turns from the last to the first. What
-// depends on an order that nothing enforces gives other bits.
-static bool is_backwards;
-template <class List, class Act> static void each(List& list, Act act) {
-  for (size_t k = 0; k < list.size() && trouble.empty(); k++) act(list[is_backwards ? list.size() - 1 - k : k]);
-}
 static bool can_run(const Thread& t) { return t.state == READY || (t.state == WAITS && *t.word != t.old); }
 static void resume(Thread& t) {
   t.state = READY;
   current = &t;
   Fiber::change(scheduler, t.fiber);
 }
-// A warp runs until each of its lanes waits for others.
+// A warp runs until each of its lanes waits for others; in a random order it may stop before.
 static void run_warp(Warp& warp) {
   each(warp.lanes, [](Thread& t) { if (t.state == YIELDED) resume(t); });
-  for (u32 round = 0, ran = 1; ran != 0 && round < 100000; round++) {
+  const u32 rounds = order == RANDOM && random_below(2) ? 1 + random_below(8) : 100000;
+  for (u32 round = 0, ran = 1; ran != 0 && round < rounds; round++) {
     ran = 0;
     each(warp.lanes, [&](Thread& t) { if (can_run(t)) { resume(t); ran++; } });
   }
@@ -631,6 +659,7 @@ static void deliver() {
   std::vector<Message> now;
   now.swap(messages);
   each(now, [](const Message& m) {
+    if (order == RANDOM && random_below(4) == 0) { messages.push_back(m); progress++; return; }
     if (m.block->alive == 0) { trouble = "a copy arrived at a block that had ended"; return; }
     if (m.map != nullptr) copy_tile(*m.map, m.x, m.y, m.to, (u32)(m.to - m.block->shared), false);
     else memcpy(m.to, m.from == nullptr ? m.data : m.from, m.bytes);
@@ -675,7 +704,7 @@ static void run(const Launch& launch) {
     const u64 before = progress;
     each(live, [](Cluster* cluster) {
       each(cluster->blocks, [](Block* block) {
-        each(block->warps, [](Warp& warp) { if (warp.alive != 0) run_warp(warp); });
+        each(block->warps, [](Warp& warp) { if (warp.alive != 0 && !misses_turn(warp)) run_warp(warp); });
       });
     });
     deliver();
@@ -701,8 +730,10 @@ static void on_signal(int signal) { siglongjmp(outside, signal); }
 const char* launch(const Launch& given) {
   Launch launch = given;
   if (launch.cluster == 0) launch.cluster = 1;
-  const char* order = getenv("EMULATOR_ORDER");
-  is_backwards = order != nullptr && strcmp(order, "backwards") == 0;
+  const char* given_order = getenv("EMULATOR_ORDER");
+  const std::string asked = given_order == nullptr ? "" : given_order;
+  order = asked == "backwards" ? BACKWARDS : asked.rfind("random:", 0) == 0 ? RANDOM : FORWARDS;
+  if (order == RANDOM) random_state = strtoull(asked.c_str() + strlen("random:"), nullptr, 10);
   trouble.clear(); messages.clear();
   now = 0;
   // An address that no memory lies at ends the launch, not the process.
