@@ -10,6 +10,8 @@ import { printGraph } from "../src/graph/text.ts";
 import { collectParameters, initialiseParameters, unflatten } from "../src/nn/scope.ts";
 import { inferenceGraph } from "../src/nn/train-graph.ts";
 import type { Cuda } from "../src/runtime/cuda/driver/device.ts";
+import type { Stream } from "../src/runtime/cuda/driver/stream.ts";
+import type { Bucket } from "../src/runtime/cuda/engine/bucket.ts";
 import { CpuModels } from "../src/runtime/cuda/engine/cpu.ts";
 import { openEngine, type Engine, type EngineOptions } from "../src/runtime/cuda/engine/engine.ts";
 import { canShare } from "../src/runtime/cuda/engine/lanes.ts";
@@ -18,13 +20,15 @@ import { readNetwork } from "../src/runtime/cuda/engine/network.ts";
 import { planModel } from "../src/runtime/cuda/engine/plan.ts";
 import { openPredictor, type Predictor, type PredictorOptions } from "../src/runtime/cuda/engine/predictor.ts";
 import { HostRing } from "../src/runtime/cuda/engine/ring.ts";
-import { bucketFor } from "../src/runtime/cuda/engine/version.ts";
+import { RequestQueue, type Slot } from "../src/runtime/cuda/engine/queue.ts";
+import { bucketFor, type Version } from "../src/runtime/cuda/engine/version.ts";
 import { H200, printLaunches } from "../src/runtime/cuda/launch.ts";
 import { encodeOnnx } from "../src/runtime/ort/encode.ts";
 import type { Tensors } from "../src/runtime/runtime.ts";
 import { settingsOf } from "../src/train/settings.ts";
 import { lowerToy, TOY, toyAnswer, toyFile, toyWindows, type ToyLowering } from "./cuda-toy.ts";
-import { emulatedCuda } from "./emulator/build.ts";
+import { has } from "./cuda-faults.ts";
+import { emulatedCuda, type EmulatedCuda } from "./emulator/build.ts";
 import { openEmulated } from "./emulator/run.ts";
 import { heldBy, replayMany, swapUnderLoad } from "./soak-cuda.ts";
 
@@ -273,6 +277,30 @@ describe("the engine on the emulated GPU", { skip }, () => {
     await assert.rejects(engine.load("big", toyFile(W), { T, ring: { rows: 33 } }),
       { problem: "a ring of 33 instruments is larger than the largest bucket, 32" });
     await engine.close();
+  });
+
+  test("a ring for which there is too little memory takes none of it, and closing waits for a load under way", async () => {
+    // 480 bytes of windows fit into 482, and the 4 of their start do not.
+    const own = { libraries: emulated as EmulatedCuda, cacheFolder: null, buckets: [1, 8], lower: lowerToy() };
+    const small = openEngine({ ...own, poolShare: 482 / 141e9 });
+    await assert.rejects(small.load("toy", toyFile(W), { T, ring: { rows: 8 } }), has("out-of-memory"));
+    assert.equal(small.statistics().pool.allocatedBytes, 0);
+    await small.close();
+    const engine = openEngine(own), loading = engine.load("toy", toyFile(W), { T });
+    await engine.close();
+    assert.equal(await loading, 1);
+  });
+
+  test("a replay that never ends is given up in poll mode too, with a sentence", async () => {
+    const failed: unknown[] = [], stuck = { B: 1, isDone: false, feed: () => { /* no memory */ } } as unknown as Bucket;
+    const stream = { fault: () => null } as Stream;
+    const version = { users: 0, isRetired: false, T, network: { name: "toy", F, inputs: [] } } as unknown as Version;
+    const queue = new RequestQueue({ mode: "poll", timeoutMs: 5, bucket: () => stuck, stream: () => stream,
+      launch: () => { /* it hangs */ }, retire: () => { /* it is the newest */ }, checkAlive: () => { /* it is */ },
+      failed: (error) => { failed.push(error); return error; } });
+    const slot: Slot = { name: "toy", stream, current: version, queue: [], flight: null };
+    await assert.rejects(queue.enqueue(slot, windowsOf(toyWindows(1, 1)), false), has("timeout", "within 0.005 s"));
+    assert.deepEqual([failed.length, slot.flight, version.users], [1, null, 0]);
   });
 
   test("each request is answered by one version, the newest when its turn came: 40 swaps under 400 requests", async () => {

@@ -6,7 +6,7 @@
  *   load(name) again: the new version is captured beside the old one, then takes its place; the old one is
  *   freed after its last request
  *
- * Waiting: "spin" reads the word that the GPU counts up until it changes (the fastest, and it takes a core);
+ * Waiting: "spin" reads the word in which the GPU counts until it changes (the fastest, and takes a core);
  * "poll" looks at it once per turn of the event loop, so that other work goes on.
  */
 import { assert } from "../../../base/assert.ts";
@@ -104,19 +104,19 @@ export class Engine implements Models {
       : await this.#preparer.prepare(file, requests);
     const before = this.#slots.get(name);
     const slot = before ?? { name, stream: this.cuda.stream(), current: null, queue: [], flight: null };
-    const version = this.#makeVersion(made.network, slot.current, options,
-      (B) => prepareNetwork(file, [request(B)], lower).buckets[0]);
+    let version: Version | null = null;
     try {
+      version = this.#makeVersion(made.network, slot.current, options,
+        (B) => prepareNetwork(file, [request(B)], lower).buckets[0]);
       for (const bucket of made.buckets) {
         await this.cuda.prepare(bucket.plan.list);
         // Other requests are answered while this version is made.
-        for (const pieces = version.upload(bucket); this.#guard(() => pieces.next().done) !== true;) {
-          await nextTurn();
-        }
-        this.#guard(() => version.capture(bucket.plan.B, slot.stream, bucket));
+        const pieces = version.upload(bucket);
+        while (this.#guard(() => pieces.next().done) !== true) await nextTurn();
+        this.#capture(version, bucket.plan.B, slot.stream, bucket);
       }
     } catch (error) {
-      version.close();
+      version?.close();
       if (before === undefined) slot.stream.close();
       throw error;
     }
@@ -275,6 +275,8 @@ export class Engine implements Models {
   }
 
   async close(): Promise<void> {
+    // A load under way is ended first: it would go on with a GPU that is closed.
+    await this.#turn;
     for (const name of this.#slots.keys()) await this.unload(name);
     await this.#preparer?.close();
     this.#shared.close();
@@ -293,9 +295,13 @@ export class Engine implements Models {
   #bucket(slot: Slot, version: Version, rows: number): Bucket {
     const known = version.bucket(rows);
     if (known !== undefined) return known;
-    const made = this.#guard(() => version.capture(rows, slot.stream));
+    const made = this.#capture(version, rows, slot.stream);
     this.#arrange();
     return made;
+  }
+
+  #capture(version: Version, rows: number, stream: Stream, given?: Prepared): Bucket {
+    return this.#guard(() => version.capture(rows, stream, given));
   }
 
   #streamOf(slot: Slot): Stream {

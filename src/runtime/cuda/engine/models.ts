@@ -41,7 +41,8 @@ export interface Answers {
 export interface Models {
   /**
    * Makes a model ready; its version. Under a name that is taken, requests under way are answered by the old
-   * model, later ones by this. UserError when the file is none of ours, or its ring has another shape.
+   * model, later ones by this. UserError when the file is none of ours, or its ring has
+   * more windows than the largest bucket.
    */
   load(name: string, file: NetworkFile, options: LoadOptions): Promise<number>;
   /** Whole windows: features (rows, T, F), and what else the network takes. Answers are the caller's. */

@@ -9,6 +9,7 @@ import { assert } from "../../../base/assert.ts";
 import type { Tensors } from "../../runtime.ts";
 import type { CudaError } from "../driver/error.ts";
 import type { Stream } from "../driver/stream.ts";
+import { late, WAIT_MAX_MS } from "../driver/wait.ts";
 import type { Bucket } from "./bucket.ts";
 import type { Answers } from "./models.ts";
 import { copyOf, joined, rowsOf } from "./request.ts";
@@ -37,6 +38,8 @@ interface Flight {
   readonly rows: number;
   /** Answers so far. */
   readonly parts: readonly Answers[];
+  /** When its replay began, by performance.now(). */
+  readonly startMs: number;
 }
 
 /** All that goes by one name. */
@@ -62,6 +65,8 @@ export interface Around {
   checkAlive(): void;
   /** Remembers a fault; what it was given. */
   failed(error: unknown): unknown;
+  /** The longest that a replay may take; WAIT_MAX_MS by default. */
+  readonly timeoutMs?: number;
 }
 
 export class RequestQueue {
@@ -103,7 +108,8 @@ export class RequestQueue {
     if (request.isStep) version.ring!.begin();
     else bucket.feed(request.feeds, from, rows);
     this.#around.launch(bucket, stream, rows);
-    slot.flight = { request, version, bucket, stream, total, from, rows, parts };
+    const startMs = performance.now();
+    slot.flight = { request, version, bucket, stream, total, from, rows, parts, startMs };
     if (this.#around.mode === "spin") this.#land(slot, bucket.spin(stream));
     else this.#poll(slot);
   }
@@ -135,6 +141,12 @@ export class RequestQueue {
     tell();
   }
 
+  /** Why a replay will not end: the GPU died, or it took too long. Null: it may yet. */
+  #trouble({ stream, startMs }: Flight): CudaError | null {
+    const { timeoutMs = WAIT_MAX_MS } = this.#around;
+    return stream.fault() ?? (performance.now() - startMs > timeoutMs ? late(timeoutMs) : null);
+  }
+
   #poll(slot: Slot): void {
     this.#flying.add(slot);
     if (this.#isPolling) return;
@@ -142,9 +154,9 @@ export class RequestQueue {
     const look = (): void => {
       const isLook = ++this.#turns % TURNS_PER_LOOK === 0;
       for (const one of Array.from(this.#flying)) {
-        const { bucket, stream } = one.flight!;
-        const error = bucket.isDone || !isLook ? null : stream.fault();
-        if (!bucket.isDone && error === null) continue;
+        const flight = one.flight!, { isDone } = flight.bucket;
+        const error = isDone || !isLook ? null : this.#trouble(flight);
+        if (!isDone && error === null) continue;
         this.#flying.delete(one);
         this.#land(one, error);
         this.#next(one);

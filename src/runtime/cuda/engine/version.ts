@@ -40,9 +40,18 @@ export class DeviceRing {
     const { T, F } = shape;
     const { memory, places } = placeMapped(shelf, [{ name: BUFFERS.header, bytes: HEADER_BYTES },
       { name: BUFFERS.rows, bytes: 4 * B * F }, { name: BUFFERS.fresh, bytes: 4 * B }]);
-    this.#values = shelf.device(4 * B * T * F);
-    this.#start = shelf.device(4);
-    for (const one of [this.#values, this.#start]) shelf.fill(one, 0);
+    const taken: PooledTensor[] = [];
+    const giveBack = (): void => {
+      shelf.giveBackMapped(memory);
+      for (const one of taken) shelf.giveBack(one);
+    };
+    try {
+      for (const bytes of [4 * B * T * F, 4]) {
+        taken.push(shelf.device(bytes));
+        shelf.fill(taken.at(-1)!, 0);
+      }
+    } catch (error) { giveBack(); throw error; }
+    [this.#values, this.#start] = taken;
     for (const { view, offset, bytes } of Object.values(places)) new Uint8Array(view, offset, bytes).fill(0);
     this.shape = shape;
     this.B = B;
@@ -50,11 +59,7 @@ export class DeviceRing {
     this.host = new HostRing(shape);
     this.stage = new RingStage(shape, { header: wordsAt(places[BUFFERS.header]),
       rows: floatsAt(places[BUFFERS.rows]), fresh: wordsAt(places[BUFFERS.fresh]) });
-    this.#close = () => {
-      shelf.giveBackMapped(memory);
-      shelf.giveBack(this.#values);
-      shelf.giveBack(this.#start);
-    };
+    this.#close = giveBack;
   }
 
   /** A replay is about to read what was pushed. */
