@@ -7,7 +7,8 @@ export default command({
   summary: "tell what a strategy would have earned, after costs and without looking ahead",
   flags: ["dataset", "strategy", "benchmark", "from", "to", "windows", "windowYears", "costBps", "borrowBps",
     "financingBps", "lag", "volatilityTarget", "portfolioTarget", "weightMax", "engine", "capital",
-    "fractional", "slippageBps", "halfSpread", "participationMax", "inSample", "json", "report", "formulas"],
+    "fractional", "slippageBps", "halfSpread", "participationMax", "inSample", "device", "json", "report",
+    "formulas"],
   required: [],
   examples: [
     ["dmn backtest --dataset demo --strategy tsmom", "one window over all days"],
@@ -15,6 +16,7 @@ export default command({
       "walk-forward windows, net"],
     ["dmn backtest --dataset demo --strategy tsmom --report tsmom.html", "and the report as a page"],
     ["dmn backtest --dataset demo --strategy model:demo-lstm", "a trained network, all its seeds"],
+    ["dmn backtest --dataset demo --strategy model:demo-lstm --device cuda", "its networks on the GPU"],
     ["dmn backtest --dataset demo --strategy ensemble:model:demo-lstm,tsmom",
       "several as one; +adaptive at its end: more of what does better"],
     ["dmn backtest --formulas", "what each number means"],

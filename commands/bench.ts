@@ -14,8 +14,8 @@ export default command({
     ["dmn bench store --json", "rows for a script"],
   ],
   async run({ device = null, models = null, peers, quick, json }, context, suite) {
-    const options = { suite: suite ?? null, device, models, hasPeers: peers === true,
-      isQuick: quick === true };
+    const options = { suite: suite ?? null, device: device === "auto" ? null : device, models,
+      hasPeers: peers === true, isQuick: quick === true };
     const report = await bench(options, context);
     return json ? report : benchText(report);
   },

@@ -20,6 +20,7 @@ import { openOnnx } from "../src/runtime/ort/model.ts";
 import { ortRuntime } from "../src/runtime/ort/program.ts";
 import { reference } from "../src/runtime/reference.ts";
 import type { Runtime, Tensors, Values } from "../src/runtime/runtime.ts";
+import { GpuNetworks } from "../src/strategy/gpu.ts";
 import { networkStrategy } from "../src/strategy/network.ts";
 import { readArtifact, writeArtifact } from "../src/train/artifact.ts";
 import { openCheckpoints } from "../src/train/checkpoint.ts";
@@ -27,6 +28,7 @@ import { makeEvaluator } from "../src/train/evaluate.ts";
 import { fit, type FitOptions, type FitResult } from "../src/train/fit.ts";
 import { settingsOf } from "../src/train/settings.ts";
 import { chainsOf, dealChains, NO_SEQUENCE } from "../src/train/streams.ts";
+import { emulatedCuda } from "./emulator/build.ts";
 import { DataRoot } from "./features-data.ts";
 import { cleanBars } from "./market-rows.ts";
 import { toyMarket } from "./toy-market.ts";
@@ -250,6 +252,21 @@ describe("a carried model", () => {
       instrument: Int32Array.from(asked, ({ i }) => i), time: Float64Array.from(asked, ({ day }) => start + day * MS_PER_DAY) };
   }
   const strategy = () => networkStrategy(data.root, { artifact: NAME, seed: null });
+
+  const emulated = emulatedCuda(), noGpu = typeof emulated === "string" ? emulated : false;
+  test("(emulated) where there is a GPU it answers on the CPU all the same, to the bit", { skip: noGpu }, async () => {
+    const before = process.env["DMN_CUDA"], batch = batchOf(0, 3);
+    if (typeof emulated !== "string") process.env["DMN_CUDA"] = emulated.cuda;
+    try {
+      await using gpu = new GpuNetworks();
+      const asked = networkStrategy(data.root, { artifact: NAME, seed: null }, { gpu });
+      assert.deepEqual(await asked.decide(batch), await strategy().decide(batch));
+      assert.match(gpu.notes().join(), /^Networks answered on the CPU: those that carry their state/);
+    } finally {
+      if (before === undefined) delete process.env["DMN_CUDA"];
+      else process.env["DMN_CUDA"] = before;
+    }
+  });
 
   test("model.json and the network say so: mode, rows of warm-up, state/ in and final/ out", async () => {
     const artifact = readArtifact(data.root, NAME);

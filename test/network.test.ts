@@ -24,6 +24,7 @@ import { reference } from "../src/runtime/reference.ts";
 import { BASELINES, INPUTS } from "../src/strategy/baselines.ts";
 import { ensembleName, ensembleStrategy } from "../src/strategy/ensemble.ts";
 import { findStrategy } from "../src/strategy/find.ts";
+import { GpuNetworks } from "../src/strategy/gpu.ts";
 import { networkName, networkStrategy } from "../src/strategy/network.ts";
 import type { Strategy } from "../src/strategy/strategy.ts";
 import { readArtifact, writeArtifact } from "../src/train/artifact.ts";
@@ -33,6 +34,7 @@ import { backtest as runBacktest, BACKTEST_DEFAULTS, reportText, resultJson, typ
   from "../src/workflow/backtest.ts";
 import { bindTo } from "../src/workflow/feature-pieces.ts";
 import { inputOf, smallMarket, years } from "./backtest-market.ts";
+import { emulatedCuda } from "./emulator/build.ts";
 import { DataRoot } from "./features-data.ts";
 import { cleanBars } from "./market-rows.ts";
 
@@ -298,6 +300,73 @@ describe("in a backtest", () => {
     // The benchmark is held to the same.
     assert.match(await refusal("tsmom", { benchmark: "model:own" }), /model:own\/seed-0 was trained on other features/);
     assert.match(await refusal("ensemble:model:own,tsmom"), /recipe mine and tsmom recipe dmn/);
+  });
+});
+
+describe("on a GPU", () => {
+  const emulated = emulatedCuda(), skip = typeof emulated === "string" ? emulated : false;
+  const libraries: Record<string, string> = typeof emulated === "string" ? {}
+    : { DMN_CUDA: emulated.cuda, DMN_NVRTC: emulated.nvrtc };
+
+  /** Acts in an environment with other libraries, and with no kernels kept from before. */
+  async function within<Result>(given: Readonly<Record<string, string>>, act: () => Promise<Result>): Promise<Result> {
+    const all = { DMN_CUBIN_CACHE: "off", ...given }, names = Object.keys(all);
+    const before = names.map((name) => [name, process.env[name]] as const);
+    Object.assign(process.env, all);
+    try { return await act(); } finally {
+      for (const [name, value] of before) {
+        if (value === undefined) delete process.env[name];
+        else process.env[name] = value;
+      }
+    }
+  }
+  const withoutNotes = (one: Json): Json => ({ ...one, notes: [] });
+
+  test("(emulated) networks of both folds decide as on the CPU, to 1e-5", { skip }, async () => {
+    const batch = windows("2007-12-28", 8), { position: expected } = await strategyOf("model:small").decide(batch);
+    await within(libraries, async () => {
+      await using gpu = new GpuNetworks();
+      const { position, confidence } = await networkStrategy(data.root, networkName("model:small"), { gpu }).decide(batch);
+      assertClose(position, [...expected], 1e-5);
+      assert.notDeepEqual(position, expected, "another engine rounds elsewhere");
+      assert.deepEqual([...confidence], [...confidence].fill(1));
+      assert.match(gpu.notes().join(), /^Networks answered on the GPU \(.+\), in float32\.$/);
+    });
+  });
+
+  test("(emulated) what a network looked at is still asked on the CPU", { skip }, async () => {
+    const batch = windows("2007-06-01", 3), views = await strategyOf("model:tft").explain!(batch);
+    await within(libraries, async () => {
+      await using gpu = new GpuNetworks();
+      const strategy = networkStrategy(data.root, networkName("model:tft"), { gpu });
+      assert.deepEqual(await strategy.explain!(batch), views);
+      assert.match(gpu.notes().join(), /^Networks answered on the CPU: /);
+    });
+  });
+
+  test("(emulated) a backtest asks it, and the notes say so; an ensemble may name a network twice", { skip }, async () => {
+    const name = "ensemble:model:small,model:small/seed-0,tsmom", dates = { from: "2007-12-20", to: "2008-01-10" };
+    const expected = await backtest(name, dates);
+    const found = await within(libraries, () => backtest(name, { ...dates, device: "auto" }));
+    assert.ok(found.notes.some((note) => note.startsWith("Networks answered on the GPU (")), found.notes.join("\n"));
+    assertClose([found.average.sharpe!], [expected.average.sharpe!], 1e-3);
+    assert.deepEqual(found.notes.slice(0, -1), expected.notes);
+  });
+
+  test("without one, cuda warns in one sentence, auto only notes it, and every number is the CPU's", async () => {
+    const expected = await backtest("model:small/seed-0");
+    for (const [device, warnings] of [["cuda", 1], ["auto", 0]] as const) {
+      const lines: string[] = [];
+      const { result } = await within({ DMN_CUDA: "no-such-libcuda.so" }, () => runBacktest({ ...BACKTEST_DEFAULTS,
+        dataset: "market", strategy: "model:small/seed-0", device },
+      { ...context, log: openLog("warn", (line) => { lines.push(line); }) }));
+      const found = resultSchema.parse(resultJson(result, null));
+      assert.deepEqual(withoutNotes(found), withoutNotes(expected));
+      assert.deepEqual(found.notes.slice(0, -1), expected.notes);
+      assert.match(found.notes.at(-1)!, /^There is no NVIDIA driver .*; it goes on with ONNX Runtime on the CPU\.$/);
+      assert.equal(lines.length, warnings);
+      assert.ok(lines.every((line) => line.includes("there is no NVIDIA driver on this machine")), lines.join("\n"));
+    }
   });
 });
 

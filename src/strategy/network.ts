@@ -15,10 +15,11 @@ import { dayOf, formatDay, MS_PER_DAY, parseDay, type Day } from "../base/units.
 import { featureIndex, selectFeatures, type Batch } from "../dataset/batch.ts";
 import { sizesOf } from "../graph/dimension.ts";
 import type { OnnxModel } from "../runtime/ort/model.ts";
-import type { Tensors } from "../runtime/runtime.ts";
+import type { Tensors, Values } from "../runtime/runtime.ts";
 import { readArtifact, readArtifactFile, type Artifact, type FoldArtifact, type SeedArtifact }
   from "../train/artifact.ts";
 import { StateCarrier } from "./carry.ts";
+import type { GpuNetworks } from "./gpu.ts";
 import type { Decision, Explanation, Strategy } from "./strategy.ts";
 
 export const MODEL_PREFIX = "model:";
@@ -34,6 +35,8 @@ export interface NetworkOptions {
   readonly threads?: number;
   /** Answer also for days that the networks were trained on. */
   readonly isTrainedAllowed?: boolean;
+  /** Where networks of replay mode answer; absent: on the CPU. Carry mode and views stay there. */
+  readonly gpu?: GpuNetworks;
 }
 
 /** What `model:NAME/seed-1` says; null: all seeds. */
@@ -89,19 +92,12 @@ export function networkStrategy(root: string, name: NetworkName, options: Networ
       suggestion(`seed-${seed}`, seeds.map((one) => `seed-${one}`)));
   }
   const spans = spansOf(artifact), first = spans[0].from;
-  // Time goes on, from fold to fold: only the last network asked is kept open.
-  let open: { readonly file: string; readonly model: OnnxModel } | null = null;
-  async function modelOf(fold: FoldArtifact): Promise<OnnxModel> {
-    const { file } = fold.seeds.find((one) => one.seed === seed) as SeedArtifact;
-    if (open?.file === file) return open.model;
-    await open?.model.close();
-    open = null;
-    open = { file, model: await openFile(root, artifact, file, options.threads ?? 1) };
-    return open.model;
-  }
+  const { gpu, threads = 1 } = options;
+  const onCpu = lastAsked(seed, (file) => openFile(root, artifact, file, { threads }));
+  const deciding = gpu === undefined || artifact.mode === "carry" ? onCpu
+    : lastAsked(seed, (file) => openFile(root, artifact, file, { threads, gpu }));
   /** The batch in pieces that one network answers at once. */
-  async function ask(batch: Batch, wanted: readonly string[],
-    visit: (outputs: Tensors, from: number, to: number) => void): Promise<void> {
+  const askOf = (modelOf: ModelOf): Ask => async (batch, wanted, visit) => {
     for (let from = 0; from < batch.time.length;) {
       const span = spanAt(spans, batch.time[from], artifact, options), model = await modelOf(span.fold);
       const most = from + rowsOf(model, batch.lookback);
@@ -110,13 +106,14 @@ export function networkStrategy(root: string, name: NetworkName, options: Networ
       visit(await runRows(model, artifact, { batch, from, to }, wanted), from, to);
       from = to;
     }
-  }
+  };
+  const ask = askOf(deciding);
   const carrier = artifact.mode === "carry" ? new StateCarrier(artifact) : null;
   /** As `ask`, a date at a time, each instrument from its own state. */
   async function carry(states: StateCarrier, batch: Batch, decision: Decision): Promise<void> {
     for (let from = 0, to = 0; from < batch.time.length; from = to) {
       while (to < batch.time.length && batch.time[to] === batch.time[from]) to++;
-      const model = await modelOf(spanAt(spans, batch.time[from], artifact, options).fold);
+      const model = await deciding(spanAt(spans, batch.time[from], artifact, options).fold);
       const { position, confidence } =
         await states.decide(model, { batch, from, to }, rowsOf(model, batch.lookback));
       decision.position.set(position, from);
@@ -137,13 +134,28 @@ export function networkStrategy(root: string, name: NetworkName, options: Networ
       else await ask(batch, ["position", "confidence"], (outputs, from) => {
         for (const name of ["position", "confidence"] as const) {
           if (!Object.hasOwn(outputs, name)) continue;
-          decision[name].set(lastSteps(outputs[name].values, batch.lookback), from);
+          decision[name].set(lastSteps(outputs[name]), from);
         }
       });
       return decision;
     },
     notes: (symbols) => strangerNotes(artifact, symbols),
-    explain: (batch) => explainBatch(artifact, batch, ask),
+    explain: (batch) => explainBatch(artifact, batch, askOf(onCpu)),
+  };
+}
+
+type ModelOf = (fold: FoldArtifact) => Promise<OnnxModel>;
+
+/** A seed's networks. Time goes on, from fold to fold: only the last one asked is kept open. */
+function lastAsked(seed: number, openModel: (file: string) => Promise<OnnxModel>): ModelOf {
+  let open: { readonly file: string; readonly model: OnnxModel } | null = null;
+  return async (fold) => {
+    const { file } = fold.seeds.find((one) => one.seed === seed) as SeedArtifact;
+    if (open?.file === file) return open.model;
+    await open?.model.close();
+    open = null;
+    open = { file, model: await openModel(file) };
+    return open.model;
   };
 }
 
@@ -183,10 +195,12 @@ function strangerNotes({ name, symbols: known }: Artifact, symbols: readonly str
 }
 
 /** The engine is loaded when a network is first asked: other strategies need none. */
-async function openFile(root: string, artifact: Artifact, file: string, threads: number): Promise<OnnxModel> {
-  const bytes = readArtifactFile(root, artifact, file);
+async function openFile(root: string, artifact: Artifact, file: string,
+  { threads, gpu }: { threads: number; gpu?: GpuNetworks }): Promise<OnnxModel> {
+  const bytes = readArtifactFile(root, artifact, file), name = `${file} of model "${artifact.name}"`;
   const { openOnnx } = await import("../runtime/ort/model.ts");
-  return openOnnx(bytes, { threads, name: `${file} of model "${artifact.name}"` });
+  const model = await openOnnx(bytes, { threads, name });
+  return gpu === undefined ? model : gpu.open(model, { name, bytes });
 }
 
 /** Rows of one run at most: views of (T, T) make long windows dear. */
@@ -223,9 +237,9 @@ async function runRows(model: OnnxModel, artifact: Artifact,
   return model.run(Object.fromEntries(model.inputs.map(({ name }) => [name, all[name]])), had);
 }
 
-/** (B, T) -> (B): the decisions' own steps. */
-const lastSteps = (values: ArrayLike<number>, T: number): Float32Array =>
-  Float32Array.from({ length: values.length / T }, (_, b) => values[(b + 1) * T - 1]);
+/** (B, T) -> (B): the decisions' own steps; a GPU answers no others, (B, 1). */
+const lastSteps = ({ shape: [B, T], values }: Values): Float32Array =>
+  Float32Array.from({ length: B }, (_, b) => values[(b + 1) * T - 1]);
 
 /** (B) the feature at each row's decision time. */
 function lastOf(batch: Batch, name: string): Float32Array {

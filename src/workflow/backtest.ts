@@ -20,6 +20,7 @@ import type { Panel } from "../features/panel.ts";
 import { calendar } from "../market/calendar.ts";
 import { readBars, readManifest, type Manifest } from "../market/store.ts";
 import { findStrategy } from "../strategy/find.ts";
+import type { GpuNetworks } from "../strategy/gpu.ts";
 import { NO_LIMITS, type RiskLimits } from "../strategy/risk.ts";
 import type { Strategy } from "../strategy/strategy.ts";
 import { countTrials, findStrategies, isLearned, medianBySharpe, withSeeds } from "./backtest-seeds.ts";
@@ -60,6 +61,8 @@ export interface BacktestOptions {
   readonly report: string | null;
   /** A model answers also for days that it was trained on. */
   readonly isInSample: boolean;
+  /** Where networks answer; auto and cuda: on the GPU if there is one, and cuda warns where there is none. */
+  readonly device: "cpu" | "cuda" | "auto";
 }
 
 export const BACKTEST_DEFAULTS = {
@@ -68,6 +71,7 @@ export const BACKTEST_DEFAULTS = {
   capital: 1_000_000, isFractional: false, slippageBps: 0, isHalfSpreadCharged: false,
   /** All of a bar's volume, and no more. */
   participationMax: 1, report: null, isInSample: false,
+  device: "cpu",
 } as const satisfies Omit<BacktestOptions, "dataset" | "strategy">;
 
 /** What a strategy is measured against when nothing is said: a network, against what it has to beat. */
@@ -86,7 +90,9 @@ export async function backtest(options: BacktestOptions, context: Context): Prom
     throw new UserError(`dataset "${manifest.dataset}" holds ${manifest.kind}, and a backtest needs bars`,
       "fetch bars of the same instruments into a dataset of their own");
   }
-  const asked = { isTrainedAllowed: options.isInSample, threads: context.config.workers };
+  const threads = context.config.workers;
+  await using gpu = await openGpu(options, context);
+  const asked = { isTrainedAllowed: options.isInSample, threads, ...(gpu === null ? {} : { gpu }) };
   const strategies = await findStrategies(context.root, options.strategy, asked);
   const [strategy] = strategies;
   const other = options.benchmark ?? benchmarkOf(options.strategy);
@@ -109,7 +115,8 @@ export async function backtest(options: BacktestOptions, context: Context): Prom
   }
   const median = medianBySharpe(results);
   const report = options.report === null ? null : path.resolve(options.report);
-  const shown = isLearned(options.strategy) ? withSeeds(median, results) : median;
+  const found = isLearned(options.strategy) ? withSeeds(median, results) : median;
+  const shown = gpu === null ? found : { ...found, notes: [...found.notes, ...gpu.notes()] };
   if (report === null) return { result: shown, report };
   const views = await explainRun(inputOf(strategies[results.indexOf(median)]));
   const result = views === null ? shown : { ...shown, views };
@@ -117,6 +124,15 @@ export async function backtest(options: BacktestOptions, context: Context): Prom
   const { reportPage } = await import("../backtest/page/report-page.ts");
   await replaceWith(report, reportPage(result, { others: results.filter((one) => one !== median) }));
   return { result, report };
+}
+
+/** Null where no network is asked, or none on a GPU: its code is then not even loaded. */
+async function openGpu({ device, strategy, benchmark }: BacktestOptions,
+  { config, log }: Context): Promise<GpuNetworks | null> {
+  if (device === "cpu" || !(isLearned(strategy) || isLearned(benchmark ?? ""))) return null;
+  const gpu = await import("../strategy/gpu.ts");
+  return new gpu.GpuNetworks({ threads: config.workers,
+    ...(device === "cuda" ? { say: (sentence) => { log.warn(sentence); } } : {}) });
 }
 
 /** The limits of the settings; one that is off is Infinity. */
