@@ -522,12 +522,30 @@ describe("the predictor", { skip }, () => {
     await predictor.close();
   });
 
-  test("a model that the GPU cannot take goes on on the CPU, alone: another program's file, or too little memory", async () => {
+  /** Another program's file. */
+  function foreignFile(): NetworkFile {
     const graph = inferenceGraph(architectureNamed("linear"), { features: F, instruments: 1 },
       settingsOf(architectureNamed("linear"), {}));
     const parameters = { "head/position/w": { shape: [F, 1], values: Float32Array.of(1, 2, 3) },
       "head/position/b": { shape: [1], values: Float32Array.of(0.5) } };
-    const foreign = { name: "theirs.onnx", bytes: encodeOnnx(graph, { precision: "float32", parameters }) };
+    return { name: "theirs.onnx", bytes: encodeOnnx(graph, { precision: "float32", parameters }) };
+  }
+
+  test("a model that comes back from the CPU brings its windows with it", async () => {
+    const { predictor } = open();
+    await predictor.load("ring", foreignFile(), { T, ring: { rows: 2 } });
+    for (let row = 0; row < 2; row++) predictor.fill("ring", row, windowAt(windows, row));
+    await predictor.step("ring");
+    predictor.push("ring", 0, Float32Array.of(1, 2, 3));
+    const expected = predictor.ring("ring").windows();
+    assert.equal(await predictor.load("ring", toyFile(W), { T, ring: { rows: 2 } }), 2);
+    assert.equal(predictor.deviceOf("ring"), "cuda");
+    assert.ok(errorOf(await predictor.step("ring"), W, expected) < 1e-6);
+    await predictor.close();
+  });
+
+  test("a model that the GPU cannot take goes on on the CPU, alone: another program's file, or too little memory", async () => {
+    const foreign = foreignFile();
     const { predictor, said } = open({ poolShare: 1500 / 141e9, buckets: [1, 32] });
     await predictor.load("theirs", foreign, { T });
     await predictor.load("toy", toyFile(W), { T, buckets: [1] });

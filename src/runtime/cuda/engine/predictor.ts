@@ -15,7 +15,7 @@ import { CudaError } from "../driver/error.ts";
 import { CpuModels } from "./cpu.ts";
 import { openEngine, type Engine, type EngineOptions } from "./engine.ts";
 import type { Answers, LoadOptions, Models, NetworkFile } from "./models.ts";
-import type { HostRing } from "./ring.ts";
+import { isSameRing, type HostRing } from "./ring.ts";
 
 /** What `--device` may say. */
 export const DEVICES = ["auto", "cuda", "cpu"] as const;
@@ -85,6 +85,8 @@ export class Predictor implements Models {
     if (this.#engine !== null) {
       try {
         await this.#engine.load(name, file, options);
+        const hadRing = before?.place === "cpu" && before.options.ring !== undefined;
+        if (hadRing && options.ring !== undefined) bringBack(name, this.#cpu.ring(name), this.#engine);
         this.#kept.set(name, { file, options, version, place: "cuda" });
         if (before?.place === "cpu") await this.#cpu.unload(name);
         return version;
@@ -201,6 +203,17 @@ export class Predictor implements Models {
     await this.#cpu.load(name, kept.file, kept.options, ring);
     this.#kept.set(name, kept);
     if (before?.place === "cuda" && engine !== null) await engine.unload(name);
+  }
+}
+
+/** Full windows of a model that was on the CPU, for the version that takes its place on the GPU. */
+function bringBack(name: string, from: HostRing, engine: Engine): void {
+  const { rows, T, F } = from.shape, window = new Float32Array(T * F);
+  if (!isSameRing(from.shape, engine.ring(name).shape)) return;
+  for (let row = 0; row < rows; row++) {
+    if (!from.isFull(row)) continue;
+    from.window(row, window);
+    engine.fill(name, row, window);
   }
 }
 

@@ -87,6 +87,9 @@ export class HostRing {
     return all;
   }
 
+  /** Whether a window was given T rows. */
+  isFull(row: number): boolean { return this.#given[row] === this.shape.T; }
+
   /** Asserts that every window was given T rows: a network is not asked about rows that never were. */
   checkFull(model: string): void {
     if (this.#isFull) return;
