@@ -96,7 +96,7 @@ function checkDevice(where: string, options: CudaOptions, skip: string | false):
       assert.deepEqual([one.arenaBytes, new Set(floats(other.read("x")))], [0, new Set([25])]);
     });
 
-    test("inputs and answers in mapped memory, and a word that is counted up: spinning sees 1, and it is 2 after the stream", () => {
+    test("inputs and answers in mapped memory, and a word that is counted up: 1 for who spins, then 2", () => {
       using mapped = cuda().allocateMapped(1024);
       const words = new Int32Array(mapped.view, 0, 1), given = new Float32Array(mapped.view, 256, 32);
       const answers = new Float32Array(mapped.view, 512, 32);

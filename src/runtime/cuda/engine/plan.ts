@@ -39,7 +39,7 @@ export interface LoweredNetwork {
   readonly outputs: Readonly<Record<string, string>>;
   /** Whether the features are read from a ring (its start: BUFFERS.start). */
   readonly isRing: boolean;
-  /** What a run adds to BUFFERS.done; 0: nothing. */
+  /** By how much BUFFERS.done is more after a run; 0: it stays as it was. */
   readonly completions: number;
   pack(parameters: Tensors): ReadonlyMap<string, Uint8Array>;
 }
@@ -64,7 +64,7 @@ export interface ModelPlan {
   readonly outputs: readonly PlanPort[];
   /** Where the ring lies; null without one. */
   readonly ring: string | null;
-  /** What a run adds to `done`. */
+  /** By how much `done` is more after a run. */
   readonly completions: number;
   pack(): ReadonlyMap<string, Uint8Array>;
 }

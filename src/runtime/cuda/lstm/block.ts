@@ -6,7 +6,7 @@
  */
 import type { Argument, BufferSpec, KernelSource, Launch } from "../launch.ts";
 import type { LstmPlanner, LstmStack, LstmWeights } from "./stack.ts";
-import { integers, joinBytes, packBias, packFragments, packHead, pointer } from "./pack.ts";
+import { integers, joinBytes, packBias, packFragments, pointer, putHead } from "./pack.ts";
 
 /** Padded features above which a warp's weights do not fit its registers. */
 const INPUTS_MAX = 288;
@@ -80,9 +80,6 @@ function packBlocks({ H, precision, result }: LstmStack, { units }: BlockShape, 
     packed.set(`${prefix}.weights.${layer}`, joinBytes([fragments(wx, inputs), fragments(wh, units)]));
     packed.set(`${prefix}.bias.${layer}`, joinBytes([packBias(bias, units)]));
   }
-  if (result.kind === "head" && head !== null) {
-    packed.set(`${prefix}.head.w`, joinBytes([packHead(head.w, H, units)]));
-    packed.set(`${prefix}.head.b`, joinBytes([head.b]));
-  }
+  if (result.kind === "head" && head !== null) putHead(packed, head, H, units, prefix);
   return packed;
 }

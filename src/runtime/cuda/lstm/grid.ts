@@ -7,7 +7,7 @@
  */
 import type { BufferSpec, DeviceFacts, KernelSource, Launch } from "../launch.ts";
 import type { LstmPlan, LstmPlanner, LstmStack, LstmWeights } from "./stack.ts";
-import { integers, joinBytes, packBias, packFragments, packHead, pointer } from "./pack.ts";
+import { integers, joinBytes, packBias, packFragments, pointer, putHead } from "./pack.ts";
 
 /** How a stack is cut: what the kernel is compiled for, and how many layers and groups a launch has. */
 export interface GridShape {
@@ -164,9 +164,6 @@ function packGrid({ H, precision, result }: LstmStack, shape: GridShape, { layer
       [fragments(wx, layer === 0 ? inputs : units), fragments(wh, units)]))],
     [`${prefix}.bias`, joinBytes(layers.map(({ bias }) => packBias(bias, units)))],
   ]);
-  if (result.kind === "head" && head !== null) {
-    packed.set(`${prefix}.head.w`, joinBytes([packHead(head.w, H, units)]));
-    packed.set(`${prefix}.head.b`, joinBytes([head.b]));
-  }
+  if (result.kind === "head" && head !== null) putHead(packed, head, H, units, prefix);
   return packed;
 }

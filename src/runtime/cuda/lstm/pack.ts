@@ -9,6 +9,7 @@
 import { assert } from "../../../base/assert.ts";
 import type { Argument, CudaPrecision } from "../launch.ts";
 import { toBfloat16Bits, toFloat16Bits } from "../gemm/pack.ts";
+import type { LstmWeights } from "./stack.ts";
 
 export interface FragmentLayout {
   /** Hidden units and rows of w, both as the kernel pads them (with zeros). */
@@ -69,6 +70,13 @@ export function packHead(w: Float32Array, H: number, units: number): Float32Arra
     }
   }
   return packed;
+}
+
+/** The weight buffers of a head, as every LSTM kernel reads them. */
+export function putHead(packed: Map<string, Uint8Array>, { w, b }: NonNullable<LstmWeights["head"]>,
+  H: number, units: number, prefix: string): void {
+  packed.set(`${prefix}.head.w`, joinBytes([packHead(w, H, units)]));
+  packed.set(`${prefix}.head.b`, joinBytes([b]));
 }
 
 /** Arrays one after the other, as bytes. */

@@ -34,7 +34,7 @@ export interface LstmStack {
     | { readonly kind: "head"; readonly buffer: string; readonly columns: number;
       readonly activation: "none" | "tanh" };
   /**
-   * Buffer of one u32 in mapped memory, 0 at first. A run counts it up by `completions`, after the host can
+   * Buffer of one u32 in mapped memory, 0 at first: after a run it is `completions` more, once the host can
    * read the outputs. Null: nobody waits for it.
    */
   readonly done: string | null;
@@ -56,7 +56,7 @@ export interface LstmPlan {
   /** Its own weights and scratch; names begin with the prefix it was given. */
   readonly buffers: readonly BufferSpec[];
   readonly launches: readonly Launch[];
-  /** What one run adds to `done`. */
+  /** By how much `done` is more after a run. */
   readonly completions: number;
   /** The bytes of each weight buffer, in the layout that its kernel reads. */
   pack(weights: LstmWeights): ReadonlyMap<string, Uint8Array>;

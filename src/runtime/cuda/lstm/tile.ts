@@ -10,7 +10,7 @@
 import type { Argument, BufferSpec, DeviceFacts, KernelSource, Launch } from "../launch.ts";
 import type { LstmLayerWeights, LstmPlan, LstmPlanner, LstmStack, LstmWeights } from "./stack.ts";
 import { toBfloat16Bits, toFloat16Bits } from "../gemm/pack.ts";
-import { joinBytes, packBias, packHead, pointer } from "./pack.ts";
+import { joinBytes, packBias, pointer, putHead } from "./pack.ts";
 
 /** How a stack is cut: what the kernel is compiled for, and how many blocks a pass has. */
 export interface TileShape {
@@ -249,9 +249,6 @@ function packTile({ H, precision, result }: LstmStack, shape: TileShape, { layer
     packed.set(`${prefix}.wh${layer}`, narrow(packTileFragments(wh, H, shape)));
     packed.set(`${prefix}.bias${layer}`, joinBytes([packBias(bias, hidden)]));
   });
-  if (result.kind === "head" && head !== null) {
-    packed.set(`${prefix}.head.w`, joinBytes([packHead(head.w, H, hidden)]));
-    packed.set(`${prefix}.head.b`, joinBytes([head.b]));
-  }
+  if (result.kind === "head" && head !== null) putHead(packed, head, H, hidden, prefix);
   return packed;
 }

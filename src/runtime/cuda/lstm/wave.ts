@@ -6,7 +6,7 @@
  */
 import type { BufferSpec, DeviceFacts, KernelSource, Launch } from "../launch.ts";
 import type { LstmPlanner, LstmStack, LstmWeights } from "./stack.ts";
-import { integers, joinBytes, packBias, packFragments, packHead, pointer } from "./pack.ts";
+import { integers, joinBytes, packBias, packFragments, pointer, putHead } from "./pack.ts";
 
 const TILES = 8, WARPS = 8, SHARES = 4;
 
@@ -88,9 +88,6 @@ function packWave(H: number, { units, inputs }: WaveShape, { layers, head }: Lst
         fragments(wh, units, SHARES)]))],
     [`${prefix}.bias`, joinBytes(layers.map(({ bias }) => packBias(bias, units)))],
   ]);
-  if (result.kind === "head" && head !== null) {
-    packed.set(`${prefix}.head.w`, joinBytes([packHead(head.w, H, units)]));
-    packed.set(`${prefix}.head.b`, joinBytes([head.b]));
-  }
+  if (result.kind === "head" && head !== null) putHead(packed, head, H, units, prefix);
   return packed;
 }
