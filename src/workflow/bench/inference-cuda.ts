@@ -74,7 +74,7 @@ Promise<CudaMeasurement[] | null> {
   for (const B of batches) {
     let subjects: Subjects;
     try { subjects = openSubjects({ precision }); } catch (error) {
-      bench.note(messageOf(error));
+      bench.note(`${messageOf(error)}; the rows are the CPU's (\`dmn doctor\` says what is missing)`);
       return null;
     }
     try {
