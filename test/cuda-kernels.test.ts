@@ -88,7 +88,14 @@ const inHalves: LstmPlanner = (stack, device, prefix) => {
   const shape = tileShapes(stack, device).find(({ halves, columns }) => halves === 2 && columns === 8)!;
   return planTileShape(stack, { ...shape, slots: 4 }, prefix);
 };
-const LONGER = [lstmCase("a grid that works on two sets of groups", inSets, lstm(16, 6, 20, 128, 1)),
+// Between the last step of a group of sequences and the first of the next, no h goes round that would order a stage.
+const inTurn: LstmPlanner = (stack, device, prefix) => {
+  const shape = tileShapes(stack, device).find(({ halves, columns }) => halves === 1 && columns === 8)!;
+  return planTileShape(stack, { ...shape, groups: 1 }, prefix);
+};
+const LONGER = [lstmCase("warpgroup products, three groups in turn", inTurn, lstm(24, 2, 12, 64, 1, { result:
+  { kind: "last", buffer: "out" } })),
+  lstmCase("a grid that works on two sets of groups", inSets, lstm(16, 6, 20, 128, 1)),
   lstmCase("warpgroup products of two halves", inHalves, lstm(16, 6, 12, 40, 1))];
 const SEEDS = [1, 2, 3];
 
