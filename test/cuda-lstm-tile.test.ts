@@ -73,7 +73,7 @@ describe("plans of the tensor-core LSTM", () => {
     assert.ok(plan !== null);
     assert.deepEqual(plan.launches.map(({ kernel }) => kernel),
       ["lstm_tile_input", "lstm_tile", "lstm_tile", "lstm_tile_head"]);
-    assert.deepEqual(plan.launches.map((launch) => layoutArguments(launch.arguments).bytes), [56, 360, 360, 64]);
+    assert.deepEqual(plan.launches.map((launch) => layoutArguments(launch.arguments).bytes), [56, 360, 360, 72]);
   });
 
   test("packs each weight once, where the row and the thread that multiply it look", () => {

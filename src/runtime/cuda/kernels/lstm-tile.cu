@@ -36,6 +36,7 @@
 // CHUNK (values of k, 64 or 128), SLOTS (chunks of the ring: 2 more than those of a product; even if SPLIT),
 // INPUT_CHUNKS (of the pass' first layer; even if SPLIT), BFLOAT (0, 1), WX_BYTES (of shared memory for Wx).
 #include "wgmma.cuh"
+#include "done.cuh"
 
 #define UNITS (SPLIT ? 16 : 32)
 #define ROWS (4 * UNITS)
@@ -490,7 +491,8 @@ struct ResultArguments {
   const float* w;      // head: (columns, HIDDEN)
   const float* bias;   // head: (columns)
   void* out;           // head: float (B, columns); last: float (B, H); all: (T, B, H) of 16 bits
-  u32* done;           // mapped, or null; each block adds 1
+  u32* done;           // mapped, or null
+  u32* arrivals;       // two words: blocks that have ended, runs
   u32 B, T, H, ring, columns, is_tanh;
 };
 
@@ -501,9 +503,9 @@ DEVICE void unpack(uint4 v, float (&x)[8]) {
   const u32 words[4] = { v.x, v.y, v.z, v.w };
   UNROLL for (u32 k = 0; k < 4; k++) { x[2 * k] = from_value(words[k]); x[2 * k + 1] = from_value(words[k] >> 16); }
 }
-DEVICE void tell(u32* done) {
+DEVICE void tell(const ResultArguments& a) {
   __syncthreads();
-  if (done && threadIdx.x == 0) add_release_system(done, 1);
+  if (threadIdx.x == 0) tell_host(a.done, a.arrivals, gridDim.x * gridDim.y * gridDim.z);
 }
 
 // One warp per sequence, 8 per block.
@@ -519,7 +521,7 @@ KERNEL(256, lstm_tile_head, ResultArguments) {
     sum = warp_sum(sum) + a.bias[column];
     if (lane == 0) ((float*)a.out)[b * a.columns + column] = a.is_tanh ? tanh_fast(sum) : sum;
   }
-  tell(a.done);
+  tell(a);
 }
 
 // Grid (B).
@@ -531,7 +533,7 @@ KERNEL(128, lstm_tile_last, ResultArguments) {
     UNROLL for (u32 k = 0; k < 8; k++)
       if (eighth * 8 + k < a.H) ((float*)a.out)[blockIdx.x * a.H + eighth * 8 + k] = x[k];
   }
-  tell(a.done);
+  tell(a);
 }
 
 // Grid (B, T).
@@ -545,5 +547,5 @@ KERNEL(128, lstm_tile_all, ResultArguments) {
     else UNROLL for (u32 k = 0; k < 8; k++)
       if (eighth * 8 + k < a.H) out[eighth * 8 + k] = (u16)(words[k / 2] >> (k % 2 * 16));
   }
-  tell(a.done);
+  tell(a);
 }

@@ -11,6 +11,7 @@
 // that we store is all ones (conversions make NaNs 0x7fff), so a reader polls the words themselves.
 #pragma once
 #include "ptx.cuh"
+#include "done.cuh"
 
 #ifndef BFLOAT16
 #define BFLOAT16 0
@@ -75,18 +76,4 @@ DEVICE float cell_step_fast(float i, float f, float o, float g, float& c) {
   const float open = sigmoid_hardware(o);
   c = fmaf(sigmoid_hardware(f), c, sigmoid_hardware(i) * tanh_hardware(g));
   return open * tanh_hardware(c);
-}
-
-// Called by one thread of each of `parties` blocks after a barrier of its block: the last one tells the host how many
-// runs are done, which thus sees what all of them wrote. It stores: an addition over PCIe is none that the host could
-// trust, and one by each block would take a microsecond each. arrivals: blocks that have come (0 again), runs.
-DEVICE void tell_host(u32* done, u32* arrivals, u32 parties) {
-  if (done == nullptr) return;
-  if (parties > 1) {
-    if (add_ordered_system(arrivals, 1) != parties - 1) return;
-    arrivals[0] = 0;
-  }
-  const u32 runs = arrivals[1] + 1;
-  arrivals[1] = runs;
-  store_release_system(done, runs);
 }

@@ -103,7 +103,7 @@ export const planLstmTile: LstmPlanner = (stack, device, prefix) => {
 
 /** The plan of a stack in a given shape; for measurements of others than the first. */
 export function planTileShape(stack: LstmStack, shape: TileShape, prefix: string): LstmPlan {
-  const { B, L, T, result } = stack, { hidden, columns, halves, tiles, inputs, units } = shape;
+  const { L, T, result } = stack, { hidden, columns, halves, tiles, inputs, units } = shape;
   const blocks = tiles * halves, slices = hidden / units;
   const buffer = (name: string, bytes: number, role: BufferSpec["role"]): BufferSpec =>
     ({ name: `${prefix}.${name}`, bytes, role });
@@ -118,6 +118,7 @@ export function planTileShape(stack: LstmStack, shape: TileShape, prefix: string
     buffer("input", blocks * columns * inputs * 2 * T, "scratch"),
     buffer("flags", L * blocks * slices * 4, "scratch"),
     { ...buffer("zeros", hidden * columns * 2, "scratch"), fill: 0 },
+    { ...buffer("arrivals", 8, "scratch"), fill: 0 },
   ];
   if (result.kind === "head") {
     buffers.push(buffer("head.w", result.columns * hidden * 4, "weight"),
@@ -128,8 +129,7 @@ export function planTileShape(stack: LstmStack, shape: TileShape, prefix: string
     launches.push(passLaunch(stack, shape, prefix, layer));
   }
   launches.push(resultLaunch(stack, shape, prefix));
-  const completions = { head: Math.ceil(B / 8), last: B, all: B * T }[result.kind];
-  return { buffers, launches, completions, pack: (weights) => packTile(stack, shape, weights, prefix) };
+  return { buffers, launches, completions: 1, pack: (weights) => packTile(stack, shape, weights, prefix) };
 }
 
 /** Steps of h that are kept: two where only the layer itself reads them. */
@@ -187,6 +187,7 @@ function resultLaunch(stack: LstmStack, shape: TileShape, prefix: string): Launc
     sharedBytes: 0, arguments: [
       ...pointer(`${prefix}.h${L - 1}`), ...pointer(isHead ? `${prefix}.head.w` : null),
       ...pointer(isHead ? `${prefix}.head.b` : null), ...pointer(result.buffer), ...pointer(done),
+      ...pointer(`${prefix}.arrivals`),
       ...words(B, T, H, stepsKept(stack, L - 1), isHead ? result.columns : 0,
         isHead && result.activation === "tanh" ? 1 : 0)] };
 }
