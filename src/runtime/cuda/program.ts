@@ -176,6 +176,8 @@ class CudaProgram implements Program {
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#isOpen) return;
     this.#isOpen = false;
+    // A run under way may still be compiling; what it binds must not outlive the program.
+    await this.#turn;
     this.#loaded?.graph?.close();
     this.#loaded?.bound.close();
     this.#stream.close();
