@@ -13,7 +13,7 @@ import { bindSizes } from "../src/graph/rewrite.ts";
 import type { Tensor } from "../src/graph/tensor.ts";
 import type { Settings } from "../src/nn/hyperparameter.ts";
 import { initialiseParameters } from "../src/nn/scope.ts";
-import { inferenceGraph, trainGraph, type TrainGraph } from "../src/nn/train-graph.ts";
+import { inferenceGraph, trainGraph } from "../src/nn/train-graph.ts";
 import { H200, type CudaPrecision } from "../src/runtime/cuda/launch.ts";
 import { lowerGraph } from "../src/runtime/cuda/lower/lower.ts";
 import { coordinatesOf, linearPlace, makeVariable, placeOf, placeText, plus, reshapeCoordinates, times }
@@ -25,6 +25,7 @@ import { assertClose } from "./conformance/finite-difference.ts";
 import { someCuda } from "./cuda-device.ts";
 import { networkGraph } from "./cuda-networks.ts";
 import { everyOpGraph, randomGraph } from "./graphs.ts";
+import { waveFeeds } from "./wave-feeds.ts";
 
 const found = someCuda();
 const skip = typeof found === "string" ? found : false;
@@ -325,21 +326,6 @@ const TRAININGS: Readonly<Record<string, { name: string; settings: Settings }>> 
     positions: "sinusoidal", dropout: 0.1 } },
 };
 
-/** Feeds by formula, as in test/native.test.ts. */
-function trainingFeeds({ graph }: TrainGraph, step: number): Tensors {
-  const scalars: Readonly<Record<string, number>> =
-    { rate: 0.01, decay: 0.001, clip: 0.5, costBps: 1, "lossWeight/turnover": 0.05 };
-  const wave = (name: string, k: number): number => {
-    if (name.startsWith("dropout/")) return (k * 7 + step) % 5 === 0 ? 0 : 1.25;
-    if (name === "features") return Math.sin(0.37 * k + step);
-    return name === "target" ? 0.01 * Math.cos(1.3 * k + step) + 0.001 : scalars[name] ?? 1;
-  };
-  return Object.fromEntries(graph.inputs.map(({ name, tensor }) => {
-    const shape = tensor.shape as readonly number[], count = shape.reduce((a, b) => a * b, 1);
-    return [name, { shape, values: Float32Array.from({ length: count }, (_, k) => wave(name, k)) }];
-  }));
-}
-
 describe("a training step on the GPU", { skip }, () => {
   for (const [what, { name, settings }] of Object.entries(TRAININGS)) {
     test(`${what}: losses of 3 steps to 1e-4, mean gradients to 3e-4 of float64's, the same bits twice`, async () => {
@@ -349,7 +335,7 @@ describe("a training step on the GPU", { skip }, () => {
         await using program = await runtime.compile(one.graph);
         await program.write({ parameters: { shape: [one.count], values: initialiseParameters(one.specs, 3) } });
         const losses: number[] = [];
-        for (let step = 0; step < 3; step++) losses.push((await program.run(trainingFeeds(one, step)))["loss"].values[0]);
+        for (let step = 0; step < 3; step++) losses.push((await program.run(waveFeeds(one, step)))["loss"].values[0]);
         return { losses, m: (await program.read(["m"]))["m"] };
       };
       const ours = await train(runtimeOf("float32")), exact = await train(reference);

@@ -24,6 +24,7 @@ import { reference } from "../src/runtime/reference.ts";
 import type { Program, Runtime, Tensors, Values } from "../src/runtime/runtime.ts";
 import { assertClose } from "./conformance/finite-difference.ts";
 import { checkRuntime } from "./conformance/runtime.ts";
+import { waveFeeds } from "./wave-feeds.ts";
 
 const ROOT = path.dirname(import.meta.dirname);
 const SOURCES = path.join(ROOT, "native");
@@ -53,27 +54,12 @@ const ENDS: readonly (Size & { hidden: number; threads: number; what: string })[
   { B: 341, T: 4, F: 5, hidden: 8, threads: 2, what: "uneven rows, many" },
 ];
 
-/** Feeds by formula: features and targets like waves, all weights 1. */
-function feedsOf({ graph }: TrainGraph, step: number): Tensors {
-  const scalars: Readonly<Record<string, number>> =
-    { rate: 0.01, decay: 0.001, clip: 0.5, costBps: 1, "lossWeight/turnover": 0.05 };
-  const wave = (name: string, k: number): number => {
-    if (name.startsWith("dropout/")) return (k * 7 + step) % 5 === 0 ? 0 : 1.25;
-    if (name === "features") return Math.sin(0.37 * k + step);
-    return name === "target" ? 0.01 * Math.cos(1.3 * k + step) + 0.001 : scalars[name] ?? 1;
-  };
-  return Object.fromEntries(graph.inputs.map(({ name, tensor }) => {
-    const shape = tensor.shape as readonly number[], count = shape.reduce((a, b) => a * b, 1);
-    return [name, { shape, values: Float32Array.from({ length: count }, (_, k) => wave(name, k)) }];
-  }));
-}
-
 /** Three steps from the seeded start: losses, and Adam's mean of their gradients. */
 async function train(runtime: Runtime, one: TrainGraph): Promise<{ losses: number[]; m: Values }> {
   await using program = await runtime.compile(one.graph);
   await program.write({ parameters: { shape: [one.count], values: initialiseParameters(one.specs, 3) } });
   const losses: number[] = [];
-  for (let step = 0; step < 3; step++) losses.push((await program.run(feedsOf(one, step)))["loss"].values[0]);
+  for (let step = 0; step < 3; step++) losses.push((await program.run(waveFeeds(one, step)))["loss"].values[0]);
   return { losses, m: (await program.read(["m"]))["m"] };
 }
 
@@ -148,7 +134,7 @@ describe("a training step by native kernels", { skip }, () => {
   });
 
   test("a feature that is not a number makes the loss one, and the program runs on without it", async () => {
-    const step = built(CASES["LSTM, 21 units"]), feeds = feedsOf(step, 0);
+    const step = built(CASES["LSTM, 21 units"]), feeds = waveFeeds(step, 0);
     await using program = await nativeRuntime({ threads: 2 }).compile(step.graph);
     const parameters = { shape: [step.count], values: initialiseParameters(step.specs, 3) };
     const lossOf = async (given: Tensors): Promise<number> => {

@@ -41,6 +41,10 @@ export type Argument =
   | { readonly kind: "u32" | "i32" | "f32"; readonly value: number }
   | { readonly kind: "tensorMap"; readonly map: TensorMapSpec };
 
+/** Words of an argument struct. */
+export const u32 = (value: number): Argument => ({ kind: "u32", value });
+export const f32 = (value: number): Argument => ({ kind: "f32", value });
+
 /** A tiled tensor in global memory, as the copy engine wants it (cuTensorMapEncodeTiled). */
 export interface TensorMapSpec {
   readonly buffer: string;

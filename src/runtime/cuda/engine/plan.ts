@@ -14,8 +14,8 @@ import { lastStep } from "../../../graph/last-step.ts";
 import { orderNodes } from "../../../graph/order.ts";
 import { bindSizes } from "../../../graph/rewrite.ts";
 import type { Tensors } from "../../runtime.ts";
-import type { Argument, BufferSpec, CudaPrecision, DeviceFacts, KernelSource, Launch, LaunchList }
-  from "../launch.ts";
+import { u32, type Argument, type BufferSpec, type CudaPrecision, type DeviceFacts,
+  type KernelSource, type Launch, type LaunchList } from "../launch.ts";
 import { isAnswer } from "./models.ts";
 import type { ExportedNetwork } from "./network.ts";
 import { HEADER_BYTES } from "./ring.ts";
@@ -152,7 +152,6 @@ interface Head {
 }
 
 const addressOf = (buffer: string): Argument => ({ kind: "address", buffer });
-const number = (value: number): Argument => ({ kind: "u32", value });
 
 const launchOf = (kernel: string, grid: Launch["grid"], block: number, fields: readonly Argument[],
   isDependent = false): Launch =>
@@ -165,7 +164,7 @@ function windowsHead(x: string, { B, T, F }: Size, { multiprocessors }: DeviceFa
   const bytes = 4 * B * T * F, blocks = Math.ceil(bytes / (16 * PIECES * BLOCK));
   return { buffers: [], ring: null, mapped: [{ name: BUFFERS.windows, bytes, role: "input" }],
     launches: [launchOf("copy_rows", [Math.min(blocks, 4 * multiprocessors), 1, 1], BLOCK,
-      [addressOf(x), addressOf(BUFFERS.windows), addressOf(BUFFERS.header), number(T * F)])] };
+      [addressOf(x), addressOf(BUFFERS.windows), addressOf(BUFFERS.header), u32(T * F)])] };
 }
 
 /** Tells the host that a run is done, for launches that do not. */
@@ -177,9 +176,9 @@ const doneTail = (): Pick<Head, "buffers" | "launches"> => ({
 function ringHead(x: string, { B, T, F }: Size, isRing: boolean): Head {
   const ring = isRing ? x : BUFFERS.ring;
   const step = launchOf("ring_step", [B, 1, 1], BLOCK, [addressOf(ring), addressOf(BUFFERS.start),
-    addressOf(BUFFERS.header), addressOf(BUFFERS.rows), addressOf(BUFFERS.fresh), number(T), number(F)]);
+    addressOf(BUFFERS.header), addressOf(BUFFERS.rows), addressOf(BUFFERS.fresh), u32(T), u32(F)]);
   const unroll = launchOf("unroll_ring", [T, B, 1], BLOCK, [addressOf(x), addressOf(ring),
-    addressOf(BUFFERS.start), number(T), number(F)], true);
+    addressOf(BUFFERS.start), u32(T), u32(F)], true);
   return { ring, launches: isRing ? [step] : [step, unroll],
     buffers: [{ name: BUFFERS.start, bytes: 4, role: "state", fill: 0 },
       ...(isRing ? [] : [{ name: ring, bytes: 4 * B * T * F, ...RING }])],

@@ -3,7 +3,7 @@
  * kernels (attention.cu): tiles on the tensor cores, and one warp per query for the rest.
  */
 import { assert } from "../../../base/assert.ts";
-import type { Argument, CudaPrecision, DeviceFacts, Launch } from "../launch.ts";
+import { f32, u32, type Argument, type CudaPrecision, type DeviceFacts, type Launch } from "../launch.ts";
 import { bytesOf } from "./matrix.ts";
 
 /**
@@ -98,9 +98,8 @@ function argumentsOf(attention: Attention): Argument[] {
   const { B, T, heads, precision, scale, q, k, v, out, isLastOnly, weights } = attention;
   const address = ({ buffer, offset }: Heads): Argument =>
     ({ kind: "address", buffer, offset: offset * bytesOf(precision) });
-  const u32 = (value: number): Argument => ({ kind: "u32", value });
   return [...[q, k, v, out].map(address), { kind: "address", buffer: weights ?? out.buffer },
     ...[q, k, v, out].flatMap(({ batchStride, headStride, rowStride }) =>
       [batchStride, headStride, rowStride].map(u32)),
-    ...[B, T, heads, isLastOnly ? 1 : T].map(u32), { kind: "f32", value: scale * Math.LOG2E }];
+    ...[B, T, heads, isLastOnly ? 1 : T].map(u32), f32(scale * Math.LOG2E)];
 }

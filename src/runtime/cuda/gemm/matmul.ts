@@ -4,7 +4,7 @@
  */
 import { assert } from "../../../base/assert.ts";
 import { broadcastShapes } from "../../../graph/dimension.ts";
-import type { Argument, CudaPrecision, DeviceFacts, Launch } from "../launch.ts";
+import { u32, type Argument, type CudaPrecision, type DeviceFacts, type Launch } from "../launch.ts";
 import { ACTIVATIONS, bytesOf } from "./matrix.ts";
 import { planStatistics } from "./norm.ts";
 import { packGemm } from "./pack.ts";
@@ -127,7 +127,6 @@ function launchOf(gemm: Gemm, a: Side, b: Side, batch: readonly BatchAxis[],
     [side.line, side.offset ?? 0, side.isAcross ? across : K, ...steps]
       .every((elements) => elements % 8 === 0);
   const isVector = isWhole(a, M, batch.map((axis) => axis.a)) && isWhole(b, N, batch.map((axis) => axis.b));
-  const u32 = (value: number): Argument => ({ kind: "u32", value });
   const address = ({ buffer, offset = 0 }: Side): Argument =>
     ({ kind: "address", buffer, offset: offset * bytesOf(precision) });
   return {

@@ -3,7 +3,8 @@
  * (norm.cu).
  */
 import { assert } from "../../../base/assert.ts";
-import type { Argument, BufferSpec, CudaPrecision, DeviceFacts, Launch } from "../launch.ts";
+import { f32, u32, type Argument, type BufferSpec, type CudaPrecision, type DeviceFacts,
+  type Launch } from "../launch.ts";
 import { ACTIVATIONS, bytesOf, type Activation, type Matrix, type Plan, type RowStatistics }
   from "./matrix.ts";
 import { bytesOfFloats } from "./pack.ts";
@@ -156,8 +157,6 @@ defines: Readonly<Record<string, number>>, fields: readonly Argument[]): Launch 
 /** Whether every row starts on 16 bytes. */
 const isVector = ({ stride, first = 0, step = 1, column = 0 }: Matrix, bytes: number): boolean =>
   [stride * step, first * stride, column].every((elements) => elements * bytes % 16 === 0);
-const u32 = (value: number): Argument => ({ kind: "u32", value });
-const f32 = (value: number): Argument => ({ kind: "f32", value });
 const at = (buffer: string): Argument => ({ kind: "address", buffer });
 const addressOf = ({ buffer, column = 0 }: Matrix, precision: CudaPrecision): Argument =>
   ({ kind: "address", buffer, offset: column * bytesOf(precision) });

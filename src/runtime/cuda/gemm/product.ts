@@ -2,7 +2,7 @@
  * What is asked of a product with a frozen weight, and what its planners (gemm.ts, matmul.ts) have in
  * common.
  */
-import type { Argument, BufferSpec, CudaPrecision } from "../launch.ts";
+import { f32, u32, type Argument, type BufferSpec, type CudaPrecision } from "../launch.ts";
 import { bytesOf, type Epilogue, type Matrix, type Plan, type RowStatistics } from "./matrix.ts";
 
 /** out (M, N) = epilogue(a (M, K) w (K, N)) with a weight that never changes. */
@@ -49,8 +49,6 @@ export function statisticsBuffers(statistics: RowStatistics | null): BufferSpec[
     : [{ name: statistics.buffer, bytes: statistics.tiles * statistics.rows * 8, role: "scratch" }];
 }
 
-const u32 = (value: number): Argument => ({ kind: "u32", value });
-const f32 = (value: number): Argument => ({ kind: "f32", value });
 
 /**
  * From `bias` on: the same in gemm.cuh and matmul.cu. What a variant does not use points at the result.
