@@ -8,7 +8,7 @@ import type { LstmStack, LstmWeights } from "../src/runtime/cuda/lstm/stack.ts";
 import { packTileFragments, packTileRows, planLstmTile, planTileShape, tileShapes, type TileShape }
   from "../src/runtime/cuda/lstm/tile.ts";
 import { emulatedCuda } from "./emulator/build.ts";
-import { lstmReference } from "./emulator/lstm-reference.ts";
+import { assertNear, lstmReference } from "./emulator/lstm-reference.ts";
 import { floatsOfHalves, openEmulated, runLaunches } from "./emulator/run.ts";
 
 const stackOf = (sizes: Partial<LstmStack>): LstmStack => ({ B: 512, T: 60, F: 200, H: 512, L: 2, precision: "float16",
@@ -113,15 +113,6 @@ describe("the tensor-core LSTM's kernels", { skip: typeof emulated === "string" 
     return { out: outputs.get("out") as Uint8Array, expected: lstmReference(stack, weights, x, { ringStart }) };
   }
 
-  function assertNear(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number): void {
-    let error = 0, norm = 0;
-    for (let k = 0; k < expected.length; k++) {
-      error += (actual[k] - expected[k]) ** 2;
-      norm += expected[k] ** 2;
-    }
-    assert.equal(actual.length, expected.length);
-    assert.ok(Math.sqrt(error / norm) <= tolerance, `relative error ${Math.sqrt(error / norm)}`);
-  }
   const floats = (bytes: Uint8Array): Float32Array => new Float32Array(bytes.slice().buffer);
   const base = stackOf({ T: 3, F: 10, L: 2, ringStart: "start", done: "done" });
   // Tolerances: the issue's, relative over the batch (float16 2e-3, bfloat16 1e-2).

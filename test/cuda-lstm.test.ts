@@ -13,7 +13,7 @@ import { gridShapes, planLstmGrid } from "../src/runtime/cuda/lstm/grid.ts";
 import { planLstmStack } from "../src/runtime/cuda/lstm/plan.ts";
 import { planLstmWave } from "../src/runtime/cuda/lstm/wave.ts";
 import { emulatedCuda } from "./emulator/build.ts";
-import { lstmReference } from "./emulator/lstm-reference.ts";
+import { assertNear, lstmReference } from "./emulator/lstm-reference.ts";
 import { floatsOfHalves, openEmulated, runLaunches } from "./emulator/run.ts";
 
 const stackOf = (sizes: Partial<LstmStack> = {}): LstmStack => ({
@@ -195,16 +195,6 @@ describe("the small-batch LSTM's kernels", { skip: typeof emulated === "string" 
     if (stack.states === null) return;
     assertNear(floats("hn"), expected.hn, tolerance);
     assertNear(floats("cn"), expected.cn, tolerance);
-  }
-
-  function assertNear(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number): void {
-    let error = 0, norm = 0;
-    for (let k = 0; k < expected.length; k++) {
-      error += (actual[k] - expected[k]) ** 2;
-      norm += expected[k] ** 2;
-    }
-    assert.equal(actual.length, expected.length);
-    assert.ok(Math.sqrt(error / norm) <= tolerance, `relative error ${Math.sqrt(error / norm)}`);
   }
 
   const states = { h0: "h0", c0: "c0", hn: "hn", cn: "cn" };

@@ -9,7 +9,7 @@ import { matchSizes, resultsOf, type Graph } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { makeDense, type Dense } from "./reference/kernels.ts";
 import { makePlan, type Plan } from "./reference/plan.ts";
-import type { Program, Runtime, Tensors, Values } from "./runtime.ts";
+import { checkNames, type Program, type Runtime, type Tensors, type Values } from "./runtime.ts";
 
 export const reference: Runtime = {
   name: "reference",
@@ -85,16 +85,6 @@ function bindGraph(graph: Graph, sizes: Sizes): Bound {
     given: new Map(given.map(({ name, array }) => [name, array])),
     plan: makePlan(arrays, resultsOf(graph), sizes),
   };
-}
-
-function checkNames(graph: Graph, feeds: Tensors): void {
-  for (const { name } of graph.inputs) {
-    assert(Object.hasOwn(feeds, name), `graph ${graph.name} is run without its input ${name}`);
-  }
-  for (const name of Object.keys(feeds)) {
-    assert(graph.inputs.some((one) => one.name === name),
-      `graph ${graph.name} has no input ${name}`);
-  }
 }
 
 /** Sizes of the open dimensions, and that feeds and written state agree on them. */

@@ -1,4 +1,5 @@
 /** Runs graphs. A runtime hides compilation, memory and threads behind three methods. */
+import { assert } from "../base/assert.ts";
 import type { Graph } from "../graph/graph.ts";
 
 /** An array with a shape: row major, as many values as the shape says. */
@@ -27,3 +28,13 @@ export interface Program extends AsyncDisposable {
 }
 
 export const scalar = (value: number): Values => ({ shape: [], values: Float32Array.of(value) });
+
+/** Asserts that a graph is fed its inputs, and nothing else. */
+export function checkNames(graph: Graph, feeds: Tensors): void {
+  for (const name of Object.keys(feeds)) {
+    assert(graph.inputs.some((one) => one.name === name), `graph ${graph.name} has no input ${name}`);
+  }
+  for (const { name } of graph.inputs) {
+    assert(Object.hasOwn(feeds, name), `graph ${graph.name} is run without its input ${name}`);
+  }
+}

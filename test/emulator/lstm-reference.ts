@@ -1,4 +1,5 @@
 /** An LSTM stack in float64, by the equations and no others: the oracle of GPU kernels. */
+import assert from "node:assert/strict";
 import type { LstmStack, LstmWeights } from "../../src/runtime/cuda/lstm/stack.ts";
 
 export interface LstmAnswer {
@@ -54,4 +55,15 @@ export function lstmReference({ B, T, F, H, L, result }: Pick<LstmStack, "B" | "
     return activation === "tanh" ? Math.tanh(sum) : sum;
   });
   return { all, head: answers, hn, cn };
+}
+
+/** Asserts that the norm of the difference is at most so much of the norm of what is expected. */
+export function assertNear(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number): void {
+  let error = 0, norm = 0;
+  for (let k = 0; k < expected.length; k++) {
+    error += (actual[k] - expected[k]) ** 2;
+    norm += expected[k] ** 2;
+  }
+  assert.equal(actual.length, expected.length);
+  assert.ok(Math.sqrt(error / norm) <= tolerance, `relative error ${Math.sqrt(error / norm)}`);
 }

@@ -7,7 +7,8 @@ import { assert } from "../../base/assert.ts";
 import { isSameShape, shapeText, sizesOf, type Sizes } from "../../graph/dimension.ts";
 import { matchSizes, openSizes, type Graph } from "../../graph/graph.ts";
 import { bindSizes } from "../../graph/rewrite.ts";
-import type { Program, Runtime, Tensors, Values } from "../runtime.ts";
+import { checkNames, type Program, type Runtime, type Tensors, type Values } from "../runtime.ts";
+import { countOf } from "../view.ts";
 import type { Bound, CudaGraph } from "./driver/bind.ts";
 import { openCuda, type Cuda } from "./driver/device.ts";
 import type { Stream } from "./driver/stream.ts";
@@ -37,7 +38,6 @@ interface Loaded {
   readonly graph: CudaGraph | null;
 }
 
-const countOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 const bytesOf = (values: Values["values"]): Uint8Array => {
   const floats = values instanceof Float32Array ? values : Float32Array.from(values);
   return new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength);
@@ -189,13 +189,4 @@ const zerosOf = (shape: readonly number[]): Values => ({ shape, values: new Floa
 function readPort(bound: Bound, { buffer, shape }: Port): Values {
   const bytes = bound.read(buffer), count = countOf(shape);
   return { shape, values: new Float32Array(bytes.buffer, bytes.byteOffset, count) };
-}
-
-function checkNames(graph: Graph, feeds: Tensors): void {
-  for (const name of Object.keys(feeds)) {
-    assert(graph.inputs.some((one) => one.name === name), `graph ${graph.name} has no input ${name}`);
-  }
-  for (const { name } of graph.inputs) {
-    assert(Object.hasOwn(feeds, name), `graph ${graph.name} is run without its input ${name}`);
-  }
 }

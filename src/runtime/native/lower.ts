@@ -12,7 +12,7 @@ import { constant } from "../../graph/ops.ts";
 import type { Node, Tensor } from "../../graph/tensor.ts";
 import type { BatchAxis, Code, Group, Operand, Stage, Step, Value } from "./stage.ts";
 import { broadcastView, countOf, denseView, isDense, readingOf, reshapeView, sliceView, transposeView,
-  type Reading, type Source, type View } from "./view.ts";
+  type Reading, type Source, type View } from "../view.ts";
 
 /** Limits of native/rows.h: 64 places per group. A step may add four. */
 const MOST_STEPS = 40, MOST_PLACES = 56;

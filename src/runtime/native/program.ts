@@ -15,13 +15,13 @@ import { orderNodes } from "../../graph/order.ts";
 import { bindSizes } from "../../graph/rewrite.ts";
 import type { Node, Tensor } from "../../graph/tensor.ts";
 import { makePlan } from "../reference/plan.ts";
-import type { Program, Runtime, Tensors, Values } from "../runtime.ts";
+import { checkNames, type Program, type Runtime, type Tensors, type Values } from "../runtime.ts";
 import { nativeIsMissing, nativeLibrary, type Library, type Team } from "./library.ts";
 import { lower } from "./lower.ts";
 import { isCovered, prepare } from "./prepare.ts";
 import type { Stage } from "./stage.ts";
 import { layOut, lines, writeTape } from "./tape.ts";
-import { countOf, denseView, isDense, type Source, type Storage, type View } from "./view.ts";
+import { countOf, denseView, isDense, type Source, type Storage, type View } from "../view.ts";
 
 /** Of native/native.c. */
 const MOST_THREADS = 16;
@@ -158,15 +158,6 @@ function makeProgram(graph: Graph, library: Library, threads: number): Program {
 
 /** The sizes that a graph was compiled for. */
 const sizesIn = ({ key }: Bound): Sizes => JSON.parse(key || "{}") as Sizes;
-
-function checkNames(graph: Graph, feeds: Tensors): void {
-  for (const name of Object.keys(feeds)) {
-    assert(graph.inputs.some((one) => one.name === name), `graph ${graph.name} has no input ${name}`);
-  }
-  for (const { name } of graph.inputs) {
-    assert(Object.hasOwn(feeds, name), `graph ${graph.name} is run without its input ${name}`);
-  }
-}
 
 /** What is there before the run, each with its place from the start of the arena. */
 class Fixed {

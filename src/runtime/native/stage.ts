@@ -1,5 +1,5 @@
 /** What a graph becomes before it is a tape: stages in order, each one op of the native library. */
-import type { Source, Storage, View } from "./view.ts";
+import type { Source, Storage, View } from "../view.ts";
 
 /** Codes of native/rows.h, in its order. */
 export const CODES = ["neg", "exp", "log", "sqrt", "sin", "tanh", "sigmoid", "abs", "sign", "floor", "copy",

@@ -6,7 +6,7 @@ import { assert } from "../../base/assert.ts";
 import { isSameShape } from "../../graph/dimension.ts";
 import { CODES, type Code, type Copy, type Group, type Matrix, type Operand, type Product,
   type Recurrence, type Reduction, type Stage, type Value } from "./stage.ts";
-import { countOf, isDense, type Source, type Storage, type View } from "./view.ts";
+import { countOf, isDense, type Source, type Storage, type View } from "../view.ts";
 
 /** Codes of native/engine.c, in its order. */
 const OPS = ["end", "barrier", "gemm", "rows", "copy", "reduce", "lstm", "lstmGradient"] as const;

@@ -15,7 +15,7 @@ import type { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { assert } from "../../base/assert.ts";
 import { countOf, isSameShape, shapeText, sizesOf, type Shape, type Sizes } from "../../graph/dimension.ts";
 import { matchSizes, openSizes, type Graph, type Named } from "../../graph/graph.ts";
-import type { Program, Runtime, Tensors, Values } from "../runtime.ts";
+import { checkNames, type Program, type Runtime, type Tensors, type Values } from "../runtime.ts";
 import { encodeOnnx, nextName } from "./encode.ts";
 import { emptyTensor, programOptions, toTensor, valuesOf, type Bag, type Kind, type Ort }
   from "./session.ts";
@@ -109,12 +109,7 @@ function bagOf(named: readonly Named[], make: (one: Named) => OrtTensor): Bag {
 
 /** Asserts that a graph is fed what it takes; the sizes of its open dimensions. */
 function checkFeeds(graph: Graph, feeds: Tensors, isOpen: boolean): Sizes {
-  for (const name of Object.keys(feeds)) {
-    assert(graph.inputs.some((one) => one.name === name), `graph ${graph.name} has no input ${name}`);
-  }
-  for (const { name } of graph.inputs) {
-    assert(Object.hasOwn(feeds, name), `graph ${graph.name} is run without its input ${name}`);
-  }
+  checkNames(graph, feeds);
   const sizes = isOpen ? matchSizes(graph.inputs.map(({ name, tensor }) =>
     ({ expected: tensor.shape, found: feeds[name].shape }))) : {};
   for (const { name, tensor } of graph.inputs) checkFeed(name, feeds[name], tensor.shape, sizes);

@@ -4,13 +4,12 @@
  */
 import { oneQueryOf } from "../../../graph/last-step.ts";
 import type { Node, Tensor } from "../../../graph/tensor.ts";
-import type { View } from "../../native/view.ts";
+import { countOf, type View } from "../../view.ts";
 import { planAttention, type Heads } from "../gemm/attention.ts";
 import type { Launch } from "../launch.ts";
 import { copied, resultBuffer } from "./convert.ts";
 import { ELEMENT_BYTES } from "./emitter.ts";
 import type { Read } from "./fuse.ts";
-import { countOf } from "./kernel.ts";
 import type { LoweredAnchor, Lowering } from "./lowering.ts";
 import { ELEMENTS, type Pattern } from "./pattern.ts";
 import { shapeOf } from "./table.ts";

@@ -1,10 +1,9 @@
 /** Copies from one element type to another, around kernels that read and write only one. */
 import type { Tensor } from "../../../graph/tensor.ts";
-import type { View } from "../../native/view.ts";
+import { countOf, type View } from "../../view.ts";
 import type { Launch } from "../launch.ts";
 import { addressOf } from "./builder.ts";
 import { C_TYPES, ELEMENT_BYTES, type Element } from "./emitter.ts";
-import { countOf } from "./kernel.ts";
 import type { Lowering } from "./lowering.ts";
 import { shapeOf } from "./table.ts";
 

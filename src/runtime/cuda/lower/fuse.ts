@@ -14,10 +14,10 @@
  * other readers comes before that kernel.
  */
 import type { Tensor } from "../../../graph/tensor.ts";
-import { broadcastView, denseView, reshapeView, sliceView, transposeView,
-  type View } from "../../native/view.ts";
+import { countOf, broadcastView, denseView, reshapeView, sliceView, transposeView,
+  type View } from "../../view.ts";
 import type { Element } from "./emitter.ts";
-import { countOf, type Fused, type Space } from "./kernel.ts";
+import type { Fused, Space } from "./kernel.ts";
 import { coordinatesOf, linearPlace, makeVariable, ORIGIN, placeOf, placeText, plus, times, type Place }
   from "./place.ts";
 import { operandCoordinates, rowOf, shapeOf } from "./table.ts";

@@ -55,7 +55,6 @@ export interface Kernel {
  * it.
  */
 export const LANES = 4, BLOCK = 256;
-export const countOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 export const indent = (lines: readonly string[]): string[] => lines.map((line) => `  ${line}`);
 
 /** Pointers by tensor, in order of first use. */

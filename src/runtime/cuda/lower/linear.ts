@@ -6,7 +6,7 @@
  * The norm's statistics come from the product that wrote its input, if one did.
  */
 import type { Node, Tensor } from "../../../graph/tensor.ts";
-import { reshapeView, type View } from "../../native/view.ts";
+import { reshapeView, type View } from "../../view.ts";
 import { planGemm, type Gemm, type GemmPlan } from "../gemm/gemm.ts";
 import type { Activation, Matrix, RowStatistics } from "../gemm/matrix.ts";
 import { planConvert, planStatistics } from "../gemm/norm.ts";

@@ -17,7 +17,7 @@ import type { CudaPrecision, DeviceFacts, Launch, LaunchList } from "../launch.t
 import { shareScratch } from "./arena.ts";
 import { Builder, buffersOf, type Memory } from "./builder.ts";
 import { findAttentions } from "./attention.ts";
-import { countOf } from "./kernel.ts";
+import { countOf } from "../../view.ts";
 import { findLinears } from "./linear.ts";
 import { Lowering, type LoweringOptions } from "./lowering.ts";
 import { Pattern } from "./pattern.ts";

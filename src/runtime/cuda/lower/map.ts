@@ -1,8 +1,8 @@
 /** A thread per element, or per four neighbours. */
 import { makeVariable, placeOf, times } from "./place.ts";
-import { BLOCK, countOf, describe, emitterFor, laneLoop, LANES, Parameters, storesOf, writeStores,
-  type Fused, type Kernel,
-  type Surroundings } from "./kernel.ts";
+import { countOf } from "../../view.ts";
+import { BLOCK, describe, emitterFor, laneLoop, LANES, Parameters, storesOf, writeStores,
+  type Fused, type Kernel, type Surroundings } from "./kernel.ts";
 
 export function mapKernel(fused: Fused, around: Surroundings): Kernel {
   const { shape } = fused.space, count = countOf(shape), stores = storesOf(fused);

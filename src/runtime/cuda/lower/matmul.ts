@@ -3,11 +3,10 @@
  * larger tiles than products.ts in float32. They read tensors that lie densely.
  */
 import type { Tensor } from "../../../graph/tensor.ts";
-import { isDense } from "../../native/view.ts";
+import { countOf, isDense } from "../../view.ts";
 import { planMatmul } from "../gemm/matmul.ts";
 import type { Launch } from "../launch.ts";
 import { denseBuffer, resultBuffer } from "./convert.ts";
-import { countOf } from "./kernel.ts";
 import type { LoweredAnchor, Lowering } from "./lowering.ts";
 import { ELEMENTS } from "./pattern.ts";
 import { shapeOf } from "./table.ts";

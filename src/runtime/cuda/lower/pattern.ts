@@ -2,9 +2,8 @@
 import type { Node, OpName, Tensor } from "../../../graph/tensor.ts";
 import { orderNodes } from "../../../graph/order.ts";
 import type { CudaPrecision, DeviceFacts } from "../launch.ts";
-import type { Memory } from "./builder.ts";
+import { countOf } from "../../view.ts";
 import type { Element } from "./emitter.ts";
-import { countOf } from "./kernel.ts";
 import type { LoweredAnchor } from "./lowering.ts";
 import { shapeOf } from "./table.ts";
 
@@ -75,6 +74,3 @@ export function unshaped(tensor: Tensor): Tensor {
 export const countIn = (tensor: Tensor): number => countOf(shapeOf(tensor));
 export const isOp = <Op extends OpName>(node: Node, op: Op): node is Extract<Node,
   { op: Op }> => node.op === op;
-
-/** A name of memory as K3's and K1's planners want it: no offset. */
-export const bufferOf = ({ buffer }: Memory): string => buffer;

@@ -166,8 +166,6 @@ export function isInStep({ constant, terms }: Place, lane: Variable): boolean {
 export const withoutLane = ({ constant, terms }: Place, lane: Variable): Place =>
   ({ constant, terms: terms.filter(({ variable }) => variable.name !== lane.name) });
 
-export const isSamePlace = (a: Place, b: Place): boolean => placeText(a) === placeText(b);
-
 function termText({ factor, variable, div, mod }: Term): string {
   const digit = variable.name + (div > 1 ? ` / ${div}u` : "")
     + (mod < digitsOf(variable, div) ? ` % ${mod}u` : "");

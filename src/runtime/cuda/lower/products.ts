@@ -7,11 +7,11 @@
  *   thin   at most 8 rows (or columns): a network's step for one or few sequences
  */
 import type { Tensor } from "../../../graph/tensor.ts";
-import { broadcastView, transposeView, type View } from "../../native/view.ts";
+import { countOf, broadcastView, transposeView, type View } from "../../view.ts";
 import type { Launch } from "../launch.ts";
 import { C_TYPES, Emitter, ELEMENT_BYTES } from "./emitter.ts";
 import type { Group } from "./fuse.ts";
-import { countOf, type Surroundings } from "./kernel.ts";
+import type { Surroundings } from "./kernel.ts";
 import { foldKernel } from "./reduce.ts";
 import { coordinatesOf, linearPlace, makeVariable, placeOf, placeText, plus, times, type Place,
   type Variable }

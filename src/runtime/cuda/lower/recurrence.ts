@@ -6,14 +6,13 @@
  */
 import { concat, reshape, transpose } from "../../../graph/ops.ts";
 import type { Node, Tensor } from "../../../graph/tensor.ts";
-import { isDense, type View } from "../../native/view.ts";
+import { countOf, isDense, type View } from "../../view.ts";
 import type { Launch } from "../launch.ts";
 import { planLstmStack } from "../lstm/plan.ts";
 import type { LstmPlan, LstmStack } from "../lstm/stack.ts";
 import { convertLaunch, denseBuffer, resultBuffer } from "./convert.ts";
 import type { Element } from "./emitter.ts";
 import type { Read } from "./fuse.ts";
-import { countOf } from "./kernel.ts";
 import type { LoweredAnchor, Lowering } from "./lowering.ts";
 import { ELEMENTS, isOp, uniformOf, type Pattern } from "./pattern.ts";
 import { shapeOf } from "./table.ts";

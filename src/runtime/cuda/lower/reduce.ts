@@ -3,7 +3,8 @@
  * second kernel folds the chunks, in order. Several along the same axes of one shape share the walk.
  */
 import { assert } from "../../../base/assert.ts";
-import { BLOCK, countOf, describe, emitterFor, indent, isReduction, Parameters, reductionRow, storesOf,
+import { countOf } from "../../view.ts";
+import { BLOCK, describe, emitterFor, indent, isReduction, Parameters, reductionRow, storesOf,
   type Fused, type Kernel, type Store, type Surroundings } from "./kernel.ts";
 import { coordinatesOf, makeVariable, placeOf } from "./place.ts";
 import { shapeOf } from "./table.ts";

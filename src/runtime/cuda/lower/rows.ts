@@ -9,9 +9,10 @@
 import type { Tensor } from "../../../graph/tensor.ts";
 import { assert } from "../../../base/assert.ts";
 import type { Emitter } from "./emitter.ts";
-import { countOf, describe, emitterFor, indent, isReduction, laneLoop, LANES, makeDepths, Parameters,
-  reductionRow, storesOf,
-  writeStores, type Fused, type Kernel, type Store, type Surroundings } from "./kernel.ts";
+import { countOf } from "../../view.ts";
+import { describe, emitterFor, indent, isReduction, laneLoop, LANES, makeDepths, Parameters,
+  reductionRow, storesOf, writeStores, type Fused, type Kernel, type Store, type Surroundings }
+  from "./kernel.ts";
 import { coordinatesOf, makeVariable, placeOf, plus, times, type Place, type Variable } from "./place.ts";
 import { shapeOf } from "./table.ts";
 

@@ -7,13 +7,12 @@
  */
 import { assert } from "../../../base/assert.ts";
 import type { Tensor } from "../../../graph/tensor.ts";
-import { isDense, type View } from "../../native/view.ts";
+import { countOf, isDense, type View } from "../../view.ts";
 import type { Launch } from "../launch.ts";
 import { rename, type Memory } from "./builder.ts";
 import { copied } from "./convert.ts";
 import { ELEMENT_BYTES, type Element } from "./emitter.ts";
 import type { Group } from "./fuse.ts";
-import { countOf } from "./kernel.ts";
 import type { LoweredAnchor, Lowering } from "./lowering.ts";
 import { shapeOf } from "./table.ts";
 

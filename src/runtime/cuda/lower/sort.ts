@@ -1,9 +1,8 @@
 /** Descending sort of rows: every element counts those that stand before it. Rows are short. */
 import type { Tensor } from "../../../graph/tensor.ts";
-import { isDense } from "../../native/view.ts";
+import { countOf, isDense } from "../../view.ts";
 import { addressOf } from "./builder.ts";
 import { C_TYPES } from "./emitter.ts";
-import { countOf } from "./kernel.ts";
 import type { LoweredAnchor, Lowering } from "./lowering.ts";
 import { shapeOf } from "./table.ts";
 

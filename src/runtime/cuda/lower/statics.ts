@@ -11,7 +11,7 @@ import type { Tensors } from "../../runtime.ts";
 import { round } from "../gemm/pack.ts";
 import type { Builder, Memory } from "./builder.ts";
 import { ELEMENT_BYTES, type Element } from "./emitter.ts";
-import { countOf } from "./kernel.ts";
+import { countOf } from "../../view.ts";
 import type { Constants } from "./pattern.ts";
 import { rowOf, shapeOf } from "./table.ts";
 

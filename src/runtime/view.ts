@@ -3,7 +3,7 @@
  * slices, transposes and broadcasts are other views of the same source, and cost nothing until somebody needs
  * their elements in a row.
  */
-import { assert } from "../../base/assert.ts";
+import { assert } from "../base/assert.ts";
 
 /** An array: it lies in the arena, or in registers only when no other stage asks for it. */
 export interface Source {
