@@ -19,7 +19,8 @@ wide="-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
 $cc $flags $wide -DVL=16 -c engine.c -o "$work/engine16.o"
 $cc $flags -mavx2 -mfma -DVL=8 -c engine.c -o "$work/engine8.o"
 $cc $flags -c native.c -o "$work/native.o"
-$cc -shared ${LDFLAGS:--s} ${CFLAGS:-} -o "$out" "$work/native.o" "$work/engine16.o" "$work/engine8.o" -lm -lpthread
+# nodelete: a process that ends unloads its libraries while threads of a team still sleep, or spin, in this one's code.
+$cc -shared -Wl,-z,nodelete ${LDFLAGS:--s} ${CFLAGS:-} -o "$out" "$work/native.o" "$work/engine16.o" "$work/engine8.o" -lm -lpthread
 if [ $# -eq 0 ]; then
   cat build.sh native.c engine.c *.h | sha256sum | cut -c1-64 > "$committed.sha256"
 fi
