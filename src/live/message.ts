@@ -3,7 +3,7 @@
  * effects stay inside a process: an actor asks its rim to touch the world, and hears what came of it.
  *
  *   fact      market, quote, notice, features, prediction, mixture, decision, fill, order-state, account,
- *             settled, trading-state, heartbeat, meter, alert          PUB/SUB, gaps seen by seq
+ *             settled, trading-state, heartbeat, meter, alert, performance   PUB/SUB, gaps seen by seq
  *   command   target, control                                          acknowledged, never over PUB/SUB
  *   effect    persist, submit, cancel, replace, look-up, reconcile  ->  persisted, submitted, ...
  *
@@ -210,6 +210,31 @@ export interface AlertFact {
   readonly process: string;
 }
 
+/** How the session has done so far: the monitor says it at the end of each step that changed it. */
+export interface PerformanceFact {
+  readonly kind: "performance";
+  readonly at: number;
+  readonly equity: number;
+  /** Highest equity so far, and the fall from it as a positive fraction. */
+  readonly peak: number;
+  readonly drawdown: number;
+  /** Of the equity's returns per bar, annualised; NaN while there are too few. */
+  readonly sharpe: number;
+  readonly models: readonly ModelScore[];
+}
+/** A worker's predictions against the bars that followed; "ensemble" is the decision. */
+export interface ModelScore {
+  readonly model: string;
+  readonly version: string;
+  /** Weight in the mixture; NaN where nobody said one. */
+  readonly weight: number;
+  /** Predictions other than 0 whose next bar has come, and those of them with the right sign. */
+  readonly scored: number;
+  readonly hits: number;
+  /** Mean of position x next return. */
+  readonly meanReturn: number;
+}
+
 /** What a person or the supervisor asks of a running graph. */
 export const CONTROL_ACTIONS = ["status", "halt", "reduce", "resume", "stop", "emergency-stop", "flatten",
   "swap-model", "advance"] as const;
@@ -226,7 +251,8 @@ export interface ControlCommand {
 export interface Tick { readonly kind: "tick"; readonly at: number }
 
 export type Fact = MarketFact | QuoteFact | NoticeFact | FeaturesFact | PredictionFact | MixtureFact | DecisionFact
-  | OrderStateFact | FillFact | AccountFact | SettledFact | TradingStateFact | HeartbeatFact | MeterFact | AlertFact;
+  | OrderStateFact | FillFact | AccountFact | SettledFact | TradingStateFact | HeartbeatFact | MeterFact | AlertFact
+  | PerformanceFact;
 export type Command = TargetCommand | ControlCommand;
 /** What crosses sockets. */
 export type Spoken = Fact | Command;
@@ -236,6 +262,7 @@ export type Kind = Spoken["kind"] | Tick["kind"];
 export const SPOKEN_CODES = {
   market: 1, quote: 2, notice: 3, features: 4, prediction: 5, mixture: 6, decision: 7, "order-state": 8, fill: 9,
   account: 10, settled: 11, "trading-state": 12, heartbeat: 13, meter: 14, alert: 15, target: 16, control: 17,
+  performance: 18,
 } as const satisfies Record<Spoken["kind"], number>;
 export const isSpoken = (message: { readonly kind: string }): message is Spoken =>
   Object.hasOwn(SPOKEN_CODES, message.kind);
