@@ -44,6 +44,17 @@ export const configSchema = z.strictObject({
     orderNotionalMax: limit("|quantity| x price of one order, money"),
     staleMs: limit("age of the price an order relies on, ms"),
   }).prefault({}),
+  live: z.strictObject({
+    isRealMoneyAllowed: z.boolean().default(false)
+      .describe("`dmn live --live` may trade real money, after a typed confirmation"),
+    portBase: z.int().min(1024).max(65_000).default(5555).describe("first port of the graph"),
+    host: z.string().min(1).default("127.0.0.1").describe("interface that the graph's sockets bind"),
+    memoryMaxMiB: z.int().min(128).default(2048).describe("a process above this is restarted"),
+    restartsMax: z.int().min(0).max(1000).default(10)
+      .describe("restarts of one process before trading is halted"),
+    cores: z.string().nullable().default(null)
+      .describe('cores of processes (Linux): "execution=1,feed=0"; off: anywhere'),
+  }).prefault({}),
 });
 
 export type Config = z.infer<typeof configSchema>;
@@ -57,6 +68,7 @@ export const CONFIG_ENVIRONMENT: Readonly<Record<string, readonly string[]>> = {
   DMN_MASSIVE_CALLS_PER_MINUTE: ["massive", "callsPerMinute"],
   DMN_ALPACA_DATA_URL: ["alpaca", "dataUrl"],
   DMN_ALPACA_FEED: ["alpaca", "feed"],
+  DMN_LIVE_PORT_BASE: ["live", "portBase"],
 };
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -66,7 +78,7 @@ export interface Setting {
   readonly key: string;
   readonly meaning: string;
   /** As JSON would have it; a limit that is off is null. */
-  readonly value: string | number | null;
+  readonly value: string | number | boolean | null;
 }
 
 /** Every setting with its meaning (from the schema) and its value, in the order of the schema. */

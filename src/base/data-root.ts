@@ -12,6 +12,9 @@ export const places = {
   dataset: (root: string, name: string): string => path.join(root, "datasets", name),
   model: (root: string, name: string): string => path.join(root, "models", name),
   storage: (root: string): string => path.join(root, "storage"),
+  /** What `dmn live` keeps: session.json, its lock, journals and databases. */
+  live: (root: string): string => path.join(root, "storage", "live"),
+  logs: (root: string, kind: "trading" | "system" | "performance"): string => path.join(root, "logs", kind),
   reports: (root: string): string => path.join(root, "reports"),
 } as const;
 
