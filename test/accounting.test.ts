@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Account } from "../src/backtest/event-account.ts";
-import { execute, Tape, TAPE_FIELDS, unitsOf, type Execution } from "../src/backtest/event-orders.ts";
+import { execute, Tape, TAPE_FIELDS, type Execution } from "../src/backtest/event-orders.ts";
 import { frictionless, perform, termsOf, totalReturn } from "../src/backtest/event-stage.ts";
 import { runEvent } from "../src/backtest/event.ts";
 import { holdingCost, NO_COSTS, percentageFee, tradingRate, type Costs } from "../src/strategy/costs.ts";
 import { NO_LIMITS } from "../src/strategy/risk.ts";
+import { unitsOf } from "../src/strategy/target.ts";
 import { day } from "../src/base/units.ts";
 import { FIRST_DAY, inputOf, quoted, stageOf } from "./event-input.ts";
 import type { InstrumentInput } from "../src/backtest/input.ts";

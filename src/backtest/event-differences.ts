@@ -80,7 +80,7 @@ function paysSomething(stage: Stage): boolean {
 }
 
 function timingWhy(stage: Stage): string {
-  const limits = stage.scene.isLimited ? "; limits see what is really held" : "";
+  const limits = stage.scene.rules.isLimited ? "; limits see what is really held" : "";
   return "a return counts when its bar arrives; the vector engine books it on the day of its decision, "
     + `also over days on which the instrument had no bar${limits}`;
 }

@@ -95,10 +95,3 @@ export function execute(account: Account, tape: Tape, terms: Execution, timeMs: 
   tape.add(timeMs, instrument, quantity, filled, paidPrice, fee);
   return filled;
 }
-
-/** Units that make up `fraction` of the equity at `price`. */
-export function unitsOf(fraction: number, equity: number, price: number,
-  isFractional: boolean): number {
-  const units = fraction * equity / price;
-  return isFractional ? units : Math.trunc(units);
-}

@@ -12,15 +12,14 @@
  *
  * The loop holds no object per bar: prices, weights and the account are flat arrays.
  */
-import { dayOf } from "../base/units.ts";
+import type { Calendar } from "../market/calendar.ts";
 import type { Instrument } from "../market/instrument.ts";
 import { holdingCost, tradingRate, type Costs } from "../strategy/costs.ts";
-import { PortfolioScaler, type Sizing } from "../strategy/portfolio.ts";
-import { applyLimits, needsReturns, observeEquity, observeReturns, startRisk, type RiskLimits,
-  type RiskState } from "../strategy/risk.ts";
+import { needsReturns } from "../strategy/risk.ts";
+import { TargetMaker, unitsOf, type TargetRules } from "../strategy/target.ts";
 import { Account } from "./event-account.ts";
 import type { PriceRows } from "./event-market.ts";
-import { execute, Tape, unitsOf, type Execution } from "./event-orders.ts";
+import { execute, Tape, type Execution } from "./event-orders.ts";
 import type { RunPlan, Timeline } from "./event-plan.ts";
 import { Run } from "./event-run.ts";
 
@@ -54,12 +53,9 @@ export interface Scene {
   readonly capital: number;
   /** For the cost of holding. */
   readonly periodsPerYear: number;
-  /** Its weightMax holds after the second scaling, too. */
-  readonly sizing: Required<Sizing>;
-  readonly portfolioTarget: number | null;
-  readonly limits: RiskLimits;
-  /** Some limit on weights is on. */
-  readonly isLimited: boolean;
+  /** Says to which session a moment belongs. */
+  readonly sessions: Calendar;
+  readonly rules: TargetRules;
 }
 
 export class Replay {
@@ -72,21 +68,12 @@ export class Replay {
   readonly #execution: Execution;
   /** For what must be sold, whatever the gates say. */
   readonly #closing: Execution;
-  readonly #scaler: PortfolioScaler;
-  readonly #risk: RiskState;
+  readonly #targets: TargetMaker;
   /** (N all) fraction of equity wanted at the next bar (lag 1), and whether there is an order. */
   readonly #wanted: Float64Array;
   readonly #isWaiting: Uint8Array;
   /** (N all) price before this step's bar. */
   readonly #reference: Float64Array;
-  /**
-   * (N all) fraction of equity without the second scaling: in force, and waiting for the next bar
-   * (lag 1).
-   */
-  readonly #plain: Float64Array;
-  readonly #plainWaiting: Float64Array;
-  readonly #weights: Float64Array;
-  readonly #held: Float64Array;
   readonly #returns: Float64Array;
   readonly #nextAction: Int32Array;
 
@@ -102,18 +89,13 @@ export class Replay {
       rate: Float64Array.from(scene.instruments, (one) => tradingRate(terms.costs, one.halfSpreadBps)),
       slippageBps: terms.slippageBps, participationMax: terms.participationMax,
       isFractional: terms.isFractional,
-      gates: terms.isGated ? scene.limits : null,
+      gates: terms.isGated ? scene.rules.limits : null,
     };
     this.#closing = { ...this.#execution, gates: null };
-    this.#scaler = new PortfolioScaler(scene.portfolioTarget, scene.sizing.periodsPerYear);
-    this.#risk = startRisk(scene.instruments.map((one) => one.assetClass), scene.capital);
+    this.#targets = new TargetMaker(scene.rules, scene.instruments.map((one) => one.assetClass), scene.capital);
     this.#wanted = new Float64Array(count);
     this.#isWaiting = new Uint8Array(count);
     this.#reference = new Float64Array(count);
-    this.#plain = new Float64Array(count);
-    this.#plainWaiting = new Float64Array(count);
-    this.#weights = new Float64Array(count);
-    this.#held = new Float64Array(count);
     this.#returns = new Float64Array(count);
     this.#nextAction = new Int32Array(count);
   }
@@ -223,47 +205,37 @@ export class Replay {
 
   /** What the second scaling and the limits may know now: the past up to this step's closes. */
   #observe(step: number, equity: number): void {
-    const { timeline, adjustedClose, portfolioTarget, limits, isLimited } = this.#scene;
-    const wantsReturns = isLimited && needsReturns(limits);
-    if (isLimited) observeEquity(this.#risk, equity, dayOf(this.#time(step)));
-    if (portfolioTarget === null && !wantsReturns) return;
+    const { timeline, adjustedClose, rules, sessions } = this.#scene;
+    if (rules.isLimited) this.#targets.account(equity, sessions.sessionDay(this.#time(step)));
+    if (rules.portfolioTarget === null && !(rules.isLimited && needsReturns(rules.limits))) return;
     if (step <= this.#plan.rowStep[0] + this.#terms.lag) return;
     this.#returns.fill(0);
-    let plainReturn = 0;
     for (let entry = timeline.start[step]; entry < timeline.start[step + 1]; entry++) {
       const i = timeline.instrument[entry], row = timeline.row[entry];
-      if (row === 0) continue;
-      this.#returns[i] = adjustedClose[i][row] / adjustedClose[i][row - 1] - 1;
-      plainReturn += this.#plain[i] * this.#returns[i];
+      if (row > 0) this.#returns[i] = adjustedClose[i][row] / adjustedClose[i][row - 1] - 1;
     }
-    if (wantsReturns) observeReturns(this.#risk, this.#returns);
-    this.#scaler.observe(plainReturn);
+    this.#targets.observe(this.#returns);
   }
 
   /**
    * New targets for the instruments with a bar now; the others keep what they have. `divisor`: N.
    */
   #decide(step: number, equity: number, divisor: number): void {
-    const { timeline, weight, sizing: { weightMax }, isLimited } = this.#scene;
+    const { timeline, weight } = this.#scene, targets = this.#targets;
     const from = timeline.start[step], to = timeline.start[step + 1];
-    const { lag } = this.#terms, factor = this.#scaler.factor();
-    if (isLimited) this.#holdings(equity);
+    targets.begin(this.account.quantity, this.account.mark, equity);
     for (let entry = from; entry < to; entry++) {
       const i = timeline.instrument[entry], row = timeline.row[entry];
       // An instrument that is not decided on now has weight 0 at this row: it is closed.
-      const own = weight[i][row];
-      this.#plain[i] = lag === 0 ? own / divisor : this.#plainWaiting[i];
-      this.#plainWaiting[i] = own / divisor;
-      if (this.#isTooLate(i, row)) continue;
-      this.#weights[i] = Math.min(weightMax, Math.max(-weightMax, own * factor)) / divisor;
+      targets.want(i, weight[i][row], divisor, this.#isTooLate(i, row));
     }
-    if (isLimited) this.#limit();
+    this.#limit();
     for (let entry = from; entry < to; entry++) {
-      const i = timeline.instrument[entry], row = timeline.row[entry];
+      const i = timeline.instrument[entry], row = timeline.row[entry], wanted = targets.weights[i];
       if (this.#barsLeft(i, row) === 0) this.#closeOut(step, i);
       else if (this.#isTooLate(i, row)) continue;
-      else if (lag === 0) this.#order(step, i, row, this.#weights[i], equity, this.account.mark[i]);
-      else { this.#wanted[i] = this.#weights[i]; this.#isWaiting[i] = 1; }
+      else if (this.#terms.lag === 0) this.#order(step, i, row, wanted, equity, this.account.mark[i]);
+      else { this.#wanted[i] = wanted; this.#isWaiting[i] = 1; }
     }
   }
 
@@ -278,7 +250,8 @@ export class Replay {
   }
 
   #limit(): void {
-    const actions = applyLimits(this.#weights, this.#held, this.#risk, this.#scene.limits);
+    const actions = this.#targets.limit();
+    if (actions.length === 0) return;
     const { reasons } = this.run;
     for (const reason of new Set(actions.map((action) => action.reason))) {
       reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
@@ -291,15 +264,6 @@ export class Replay {
     if (quantity === 0) return;
     this.run.ended.push(i);
     execute(this.account, this.tape, this.#closing, this.#time(step), i, quantity, price, NaN, price);
-  }
-
-  /** What is held, as fractions of equity; also the wish of whoever has no bar now. */
-  #holdings(equity: number): void {
-    const { quantity, mark } = this.account;
-    for (let i = 0; i < quantity.length; i++) {
-      this.#held[i] = equity > 0 ? quantity[i] * mark[i] / equity : 0;
-      this.#weights[i] = this.#held[i];
-    }
   }
 
   /** Borrow and financing of the coming period, each instrument its share. */

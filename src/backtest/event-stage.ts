@@ -43,8 +43,9 @@ export function setStage(input: BacktestInput, answers: Answers): Stage {
   const scene: Scene = {
     instruments: instruments.map((one) => one.instrument), timeline, weight,
     adjustedClose: instruments.map((one) => one.adjustedClose), capital: settings.capital,
-    periodsPerYear: settings.periodsPerYear, sizing: sizingOf(settings),
-    portfolioTarget: settings.portfolioTarget, limits: settings.limits, isLimited: hasLimits(settings),
+    periodsPerYear: settings.periodsPerYear, sessions: calendar(input.dataset.calendar),
+    rules: { sizing: sizingOf(settings), portfolioTarget: settings.portfolioTarget, limits: settings.limits,
+      isLimited: hasLimits(settings), lag: settings.lag },
   };
   const plans = runsOf(stretches).map((run) => planRun(timeline, alignment, times, run, settings.lag));
   return { input, alignment, stretches, scene, plans, clipped, unscaled };

@@ -2,12 +2,12 @@
  * What is done to weights once they are known: the second volatility scaling and the risk limits, date by
  * date, each looking only at returns that were known at the decision.
  */
-import { MS_PER_DAY } from "../base/units.ts";
 import { PortfolioScaler } from "../strategy/portfolio.ts";
 import { applyLimits, needsReturns, observeEquity, observeReturns, startRisk, type RiskReason }
   from "../strategy/risk.ts";
 import { tradingRate } from "../strategy/costs.ts";
 import { firstRowAt } from "../market/bars.ts";
+import type { Calendar } from "../market/calendar.ts";
 import type { Alignment } from "./align.ts";
 import { sizingOf, type BacktestSettings, type InstrumentInput } from "./input.ts";
 import type { Stretch } from "./simulate.ts";
@@ -84,7 +84,8 @@ interface Due {
  * counts, and stays as it is until its next bar. Returns how many dates each reason acted on.
  */
 export function limitWeights(instruments: readonly InstrumentInput[], weights: readonly Float64Array[],
-  alignment: Alignment, stretches: readonly Stretch[], settings: BacktestSettings): Map<RiskReason, number> {
+  alignment: Alignment, stretches: readonly Stretch[], settings: BacktestSettings,
+  sessions: Calendar): Map<RiskReason, number> {
   const counts = new Map<RiskReason, number>();
   const count = instruments.length;
   const cursor = new Int32Array(count), here = new Int32Array(count);
@@ -113,7 +114,7 @@ export function limitWeights(instruments: readonly InstrumentInput[], weights: r
         equity *= 1 + known.net;
         if (needsReturns(settings.limits)) observeReturns(state, known.returns);
       }
-      observeEquity(state, equity, Math.floor(alignment.time[d] / MS_PER_DAY));
+      observeEquity(state, equity, sessions.sessionDay(alignment.time[d]));
       gather(alignment, weights, d, N, settings.lag, cursor, here, wanted, held, ends);
       const before = Float64Array.from(held);
       const actions = applyLimits(wanted, held, state, settings.limits);

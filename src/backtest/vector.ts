@@ -10,6 +10,7 @@
  */
 import { UserError } from "../base/error.ts";
 import { BPS, formatDay, MS_PER_DAY } from "../base/units.ts";
+import { calendar } from "../market/calendar.ts";
 import type { Strategy } from "../strategy/strategy.ts";
 import { align, type Alignment, type TimeRange } from "./align.ts";
 import { decideWeights, type Weights } from "./decide.ts";
@@ -103,8 +104,8 @@ function runBook(input: BacktestInput, answers: Answers): Run {
   const isChanged = settings.portfolioTarget !== null || hasLimits(settings);
   const weight = isChanged ? answers.weight.map((own) => own.slice()) : answers.weight;
   if (settings.portfolioTarget !== null) scalePortfolio(instruments, weight, alignment, stretches, settings);
-  const limited = hasLimits(settings) ? limitWeights(instruments, weight, alignment, stretches, settings)
-    : new Map<string, number>();
+  const limited = hasLimits(settings) ? limitWeights(instruments, weight, alignment, stretches, settings,
+    calendar(input.dataset.calendar)) : new Map<string, number>();
   const groups = new Groups(input, alignment.time.length);
   const traded = new Set<number>();
   const book = simulate(instruments, weight, alignment, stretches, settings, (part) => {

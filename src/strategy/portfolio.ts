@@ -60,6 +60,15 @@ export const PORTFOLIO_SPAN = 60;
 /** The second scaling never multiplies by more than this, however calm the past was. */
 export const PORTFOLIO_SCALE_MAX = 20;
 
+/** Its sums, for a restart. */
+export interface ScalerState {
+  readonly count: number;
+  readonly sum: number;
+  readonly sumSquares: number;
+  readonly mean: number;
+  readonly moment: number;
+}
+
 /**
  * The second scaling as a state machine. At each decision: first `observe` every return of the
  * *unscaled* portfolio (gross, fraction of equity) that has become known since the last decision,
@@ -108,5 +117,17 @@ export class PortfolioScaler {
     const annual = this.volatility() * this.#annual;
     if (Number.isNaN(this.#target) || !(annual > 0)) return 1;
     return Math.min(this.#target / annual, PORTFOLIO_SCALE_MAX);
+  }
+  save(): ScalerState {
+    return { count: this.#count, sum: this.#sum, sumSquares: this.#sumSquares, mean: this.#mean,
+      moment: this.#moment };
+  }
+
+  restore({ count, sum, sumSquares, mean, moment }: ScalerState): void {
+    this.#count = count;
+    this.#sum = sum;
+    this.#sumSquares = sumSquares;
+    this.#mean = mean;
+    this.#moment = moment;
   }
 }
