@@ -8,27 +8,18 @@
  *     this row     what the bar earned ──────┴─> captured / volatility, mean of instruments ─> weights
  *
  * The mixture starts equal and follows what each member's own positions captured, by exponentiated
- * gradient (models/meta.ts has the step and its sources). Each member is asked with the window and the
- * columns that it reads.
+ * gradient (combine.ts; models/meta.ts has the step and its sources). Each member is asked with the window
+ * and the columns that it reads. Live, the aggregator does the same sums on the same numbers.
  */
-import { updateMixture } from "../../models/meta.ts";
 import { UserError } from "../base/error.ts";
 import { formatPercent } from "../base/table.ts";
 import { featureIndex, selectFeatures, type Batch } from "../dataset/batch.ts";
+import { AdaptiveMixture, combineDecisions, MIXTURE_FEATURES } from "./combine.ts";
 import { askStrategy } from "./decision.ts";
 import type { Decision, Strategy } from "./strategy.ts";
 
 export const ENSEMBLE_PREFIX = "ensemble:";
 const ADAPTIVE = "+adaptive";
-/**
- * Of the exponentiated gradient, on captured returns in deviations of one bar: of two members at 15 % a
- * year, a lead of 5 % shifts the odds by e in a year of days. And the share dealt out anew at each date:
- * what a member has lost is forgotten over about a year.
- */
-const RATE = 0.2;
-const SHARE = 1 / 252;
-/** What is earned from one row to the next, and the volatility it was sized by. */
-const RETURN = "ret_1d", VOLATILITY = "daily_vol";
 
 export interface EnsembleName {
   readonly members: readonly string[];
@@ -56,23 +47,24 @@ export function ensembleStrategy(members: readonly Strategy[],
   { isAdaptive = false, name = nameOf(members, isAdaptive) }: EnsembleOptions = {}): Strategy {
   const from = Math.max(...members.map(({ decidesFrom }) => decidesFrom ?? -Infinity));
   const hash = checkRecipes(members);
-  const mixture = isAdaptive ? new AdaptiveMixture(members.length) : null;
+  const learner = isAdaptive ? new Learner(members.length) : null;
   const equal = members.map(() => 1 / members.length);
-  const own = mixture === null ? [] : [RETURN, VOLATILITY];
+  const own = learner === null ? [] : Object.values(MIXTURE_FEATURES);
   return {
     name, description: `${isAdaptive ? "adaptive mixture" : "mean position"} of ${members.length} strategies`,
     recipe: members[0].recipe, ...(hash === undefined ? {} : { recipeHash: hash }),
     features: [...new Set([...members.flatMap(({ features }) => features), ...own])],
     // The row before says what the bar between earned.
-    lookback: Math.max(mixture === null ? 1 : 2, ...members.map(({ lookback }) => lookback)),
+    lookback: Math.max(learner === null ? 1 : 2, ...members.map(({ lookback }) => lookback)),
     ...(from > -Infinity ? { decidesFrom: from } : {}),
     async decide(batch) {
       const said: Decision[] = [];
       for (const member of members) said.push(await askStrategy(member, partOf(batch, member)));
-      return mix(said, mixture?.learn(batch, said) ?? Array.from(batch.time, () => equal));
+      const weights = learner?.learn(batch, said);
+      return combineDecisions(said, (b) => weights?.[b] ?? equal);
     },
     notes: (symbols) => [...new Set(members.flatMap((member) => member.notes?.(symbols) ?? [])),
-      ...(mixture === null ? [] : [endNote(members, mixture.weights)])],
+      ...(learner === null ? [] : [endNote(members, learner.mixture.weights)])],
   };
 }
 
@@ -98,71 +90,32 @@ function checkRecipes(members: readonly Strategy[]): string | undefined {
     `${trained[0].name} and ${odd.name} were trained on different versions of recipe ${first.recipe}`, hint);
 }
 
-/** Sums of what members said, each row with its own weights (B, M). */
-function mix(said: readonly Decision[], weights: readonly (readonly number[])[]): Decision {
-  const sums = (of: (one: Decision, b: number) => number): Float32Array =>
-    Float32Array.from(weights, (own, b) => said.reduce((sum, one, m) => sum + own[m] * of(one, b), 0));
-  return {
-    position: sums(({ position }, b) => position[b]),
-    volatility: sums(({ volatility }, b) => volatility[b]),
-    // A strategy of the user's may have none.
-    confidence: sums((one, b) => (one as Partial<Decision>).confidence?.[b] ?? 1),
-  };
-}
-
-/** What members said of an instrument's last row, which is known by its volatility. */
-interface Held {
-  /** (M) */
-  readonly positions: readonly number[];
-  readonly volatility: number;
-}
-
-/** The weights of M members over a run; keeps state from batch to batch. */
-class AdaptiveMixture {
-  weights: readonly number[];
+/** (B, M) the weights at each row, learned from what was captured up to its close and nothing later. */
+class Learner {
+  readonly mixture: AdaptiveMixture;
   #time = Infinity;
-  readonly #start: readonly number[];
-  readonly #held = new Map<string, Held>();
 
-  constructor(M: number) {
-    this.#start = Array.from({ length: M }, () => 1 / M);
-    this.weights = this.#start;
-  }
+  constructor(M: number) { this.mixture = new AdaptiveMixture(M); }
 
-  /** (B, M) the weights at each row, learned from what was captured up to its close and nothing later. */
+  /** Dates in order; a batch that does not follow the last begins a new run. */
   learn(batch: Batch, said: readonly Decision[]): (readonly number[])[] {
-    if (!(batch.time[0] > this.#time)) { this.weights = this.#start; this.#held.clear(); }
+    const { mixture } = this, { earned, volatility } = MIXTURE_FEATURES;
+    if (!(batch.time[0] > this.#time)) mixture.restart();
     const out: (readonly number[])[] = [];
+    const nameOf = (b: number): string => batch.symbols[batch.instrument[b]];
     for (let from = 0, to = 0; from < batch.time.length; from = to) {
       while (to < batch.time.length && batch.time[to] === batch.time[from]) to++;
-      this.#update(batch, from, to);
       for (let b = from; b < to; b++) {
-        out.push(this.weights);
-        this.#held.set(batch.symbols[batch.instrument[b]],
-          { positions: said.map(({ position }) => position[b]),
-            volatility: valueAt(batch, b, 1, VOLATILITY) });
+        mixture.earn(nameOf(b), valueAt(batch, b, 1, earned), valueAt(batch, b, 2, volatility));
+      }
+      const weights = mixture.learn();
+      for (let b = from; b < to; b++) {
+        out.push(weights);
+        mixture.hold(nameOf(b), (m) => said[m].position[b], valueAt(batch, b, 1, volatility));
       }
     }
     this.#time = batch.time.at(-1) ?? this.#time;
     return out;
-  }
-
-  /** One step on what the bar before rows [from, to), all of one date, earned. */
-  #update(batch: Batch, from: number, to: number): void {
-    const captured = this.#start.map(() => 0);
-    let count = 0;
-    for (let b = from; b < to; b++) {
-      const last = this.#held.get(batch.symbols[batch.instrument[b]]);
-      const sigma = valueAt(batch, b, 2, VOLATILITY);
-      // The last row decided on may not be the row before: after a hole in the data it is not.
-      if (last === undefined || last.volatility !== sigma || sigma === 0) continue;
-      const score = valueAt(batch, b, 1, RETURN) / sigma;
-      last.positions.forEach((position, m) => { captured[m] += position * score; });
-      count++;
-    }
-    if (count === 0) return;
-    const means = captured.map((sum) => sum / count);
-    this.weights = updateMixture(this.weights, means, { rate: RATE, share: SHARE });
   }
 }
 
