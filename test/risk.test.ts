@@ -195,7 +195,7 @@ test("the 4 order gates refuse with their number: a collar of 50 bps refuses a p
   assert.equal(gateOrder(order, { ...market, lastPrice: NaN }, { ...NO_LIMITS, collarBps: 50 })?.reason, "price-collar");
 });
 
-test("each of the 17 reasons is one sentence for people", () => {
-  assert.equal(Object.keys(RISK_REASONS).length, 17);
+test("each of the 24 reasons is one sentence for people", () => {
+  assert.equal(Object.keys(RISK_REASONS).length, 24);
   for (const sentence of Object.values(RISK_REASONS)) assert.match(sentence, /^[a-z].{15,}[^.]$/);
 });

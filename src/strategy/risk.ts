@@ -30,10 +30,7 @@ export interface RiskLimits {
   readonly classMax: number;
   /** Fall from the highest equity, fraction: reached, everything is closed for good. */
   readonly drawdownMax: number;
-  /**
-   * Loss since the last equity of the day before, fraction: reached, nothing may grow until the
-   * next day.
-   */
+  /** Loss since the last equity of the session before, fraction: reached, nothing may grow until the next. */
   readonly dailyLossMax: number;
   /** One-period 95 % value at risk from the history of returns, fraction of equity. */
   readonly varHistoricalMax: number;
@@ -49,20 +46,24 @@ export interface RiskLimits {
   readonly orderNotionalMax: number;
   /** Oldest last price an order may rely on, milliseconds. */
   readonly staleMs: number;
+  /** Orders in any 60 seconds. */
+  readonly ordersPerMinuteMax: number;
+  /** Share of the buying power that openings may use. */
+  readonly marginMax: number;
 }
 
 export const NO_LIMITS: RiskLimits = {
   positionMax: Infinity, grossMax: Infinity, netMax: Infinity, leverageMax: Infinity,
   classMax: Infinity, drawdownMax: Infinity, dailyLossMax: Infinity, varHistoricalMax: Infinity,
   varParametricMax: Infinity, turnoverMax: Infinity, collarBps: Infinity, orderNotionalMax: Infinity,
-  staleMs: Infinity,
+  staleMs: Infinity, ordersPerMinuteMax: Infinity, marginMax: Infinity,
 };
 
 /** Why a weight was changed or an order refused. */
 export const RISK_REASONS = {
   "not-finite": "the weight or order was not a finite number, so it is 0",
   "drawdown-limit": "equity has fallen from its highest by the drawdown limit: everything is closed",
-  "daily-loss": "today's loss has reached its limit: nothing may grow until tomorrow",
+  "daily-loss": "the session's loss has reached its limit: nothing may grow until the next one",
   "held-leverage": "what is held has drifted above the leverage limit: nothing may grow",
   "position-limit": "the weight of one instrument was above its limit",
   "class-limit": "the exposure to one asset class was above its limit",
@@ -77,6 +78,13 @@ export const RISK_REASONS = {
   "stale-data": "the last price is older than allowed",
   "price-collar": "the order's price is too far from the last price",
   "order-notional": "the order is larger than allowed",
+  "reduce-only": "trading may only reduce: nothing may grow",
+  "intraday-margin": "what would be opened costs more than the buying power",
+  "quorum-lost": "too few models answered: everything is closed",
+  "kill-switch": "trading is halted",
+  "order-rate": "more orders would go out in a minute than allowed",
+  "duplicate-order": "the same order is open already",
+  "self-cross": "an open order of our own is on the other side",
 } as const satisfies Record<string, string>;
 export type RiskReason = keyof typeof RISK_REASONS;
 
@@ -104,9 +112,14 @@ export interface RiskState {
   equity: number;
   /** Highest equity so far. */
   peak: number;
-  /** Last equity of the day before. */
+  /** Last equity of the session before. */
   dayStart: number;
+  /** Session day, any number that grows with days. */
   day: number;
+  /** A person or the broker allows reductions only. */
+  isReduceOnly: boolean;
+  /** What may be opened, fraction of equity; Infinity: unknown, or nobody lends. */
+  buyingPower: number;
   /** (HISTORY, N) latest returns of one period, a ring; empty until the first `observeReturns`. */
   history: Float64Array;
   /** Rows ever observed; the ring holds the last HISTORY of them. */
@@ -126,7 +139,7 @@ const PASSES_MAX = 8;
 export function startRisk(classes: readonly AssetClass[], equity: number): RiskState {
   return {
     mode: "NORMAL", classOf: Uint8Array.from(classes, (name) => ASSET_CLASSES.indexOf(name)),
-    equity, peak: equity, dayStart: equity, day: -Infinity, history: new Float64Array(0), observed: 0,
+    equity, peak: equity, dayStart: equity, day: -Infinity, isReduceOnly: false, buyingPower: Infinity, history: new Float64Array(0), observed: 0,
   };
 }
 
@@ -178,11 +191,16 @@ export function applyLimits(weights: Float64Array, previous: Float64Array, state
   return actions;
 }
 
+/** Whether the drawdown limit is reached, or everything is lost. */
+export function isDrawnDown({ equity, peak }: RiskState, { drawdownMax }: RiskLimits): boolean {
+  return equity <= peak * (1 - drawdownMax) || equity <= 0;
+}
+
 /** HALTED is for good; REDUCING is decided anew each time. */
 function setMode(previous: Float64Array, state: RiskState, limits: RiskLimits,
   actions: RiskAction[]): void {
   if (state.mode === "HALTED") return;
-  if (state.equity <= state.peak * (1 - limits.drawdownMax) || state.equity <= 0) {
+  if (isDrawnDown(state, limits)) {
     const drawdown = 1 - state.equity / state.peak;
     act(actions, "drawdown-limit", drawdown, limits.drawdownMax);
     state.mode = "HALTED";
@@ -192,6 +210,10 @@ function setMode(previous: Float64Array, state: RiskState, limits: RiskLimits,
   if (state.equity <= state.dayStart * (1 - limits.dailyLossMax)) {
     const loss = 1 - state.equity / state.dayStart;
     act(actions, "daily-loss", loss, limits.dailyLossMax);
+    state.mode = "REDUCING";
+  }
+  if (state.isReduceOnly) {
+    act(actions, "reduce-only", grossOf(previous), NaN);
     state.mode = "REDUCING";
   }
   if (limits.leverageMax < Infinity) {
