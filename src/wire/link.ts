@@ -88,7 +88,7 @@ export async function receive(
 ): Promise<void> {
   while (!link.isClosed()) {
     let parts: Buffer[];
-    try { parts = await link.socket.receive() as Buffer[]; } catch (error) {
+    try { parts = await link.socket.receive(); } catch (error) {
       if (link.isClosed()) return;
       throw error;
     }
