@@ -11,7 +11,7 @@ export const PORTS = {
   data: 5555, features: 5556, predictions: 5557, execution: 5558,
   health: 5564, performance: 5565, alerts: 5566, dashboard: 5567,
   orders: 5568, control: 5569, feedQuestions: 5570, featuresQuestions: 5571, decisions: 5572, simulator: 5573,
-  records: 5574,
+  records: 5574, decisionsQuestions: 5575, executionQuestions: 5576,
 } as const;
 export type PortName = keyof typeof PORTS;
 

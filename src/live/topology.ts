@@ -23,6 +23,8 @@ export interface Seat {
   readonly hears: readonly Heard[];
   /** Where its facts are to be had; null: at inlets only. */
   readonly binds: PortName | null;
+  /** When it comes (back): all that is retained, as history but for the newest; the same unchanged; or the last. */
+  readonly joins: "history" | "as-said" | "last";
   /** Which log folder takes what it prints. */
   readonly log: "trading" | "system" | "performance";
   /** Trading stops when it cannot keep up or is gone for good. */
@@ -34,27 +36,27 @@ const OF_ALL = ["heartbeat", "meter", "alert"] as const satisfies readonly Heard
 const TRADED = ["order-state", "fill", "account", "settled", "trading-state"] as const satisfies readonly Heard[];
 
 export const ROLES = {
-  simulator: { hosts: [], says: [], hears: [], binds: null, log: "trading", isVital: true },
+  simulator: { hosts: [], says: [], hears: [], binds: null, joins: "last", log: "trading", isVital: true },
   feed: { hosts: ["feed"], says: ["market", "quote", "notice"], hears: ["settled", "trading-state"],
-    binds: "data", log: "trading", isVital: true },
+    binds: "data", joins: "last", log: "trading", isVital: true },
   features: { hosts: ["features"], says: ["features"], hears: ["market", "notice"],
-    binds: "features", log: "trading", isVital: true },
-  model: { hosts: ["model"], says: ["prediction"], hears: ["features"], binds: null, log: "trading",
+    binds: "features", joins: "history", log: "trading", isVital: true },
+  model: { hosts: ["model"], says: ["prediction"], hears: ["features"], binds: null, joins: "history", log: "trading",
     isVital: false },
-  meta: { hosts: ["meta"], says: ["mixture"], hears: ["features", "market", "prediction"], binds: null,
-    log: "trading", isVital: false },
+  meta: { hosts: ["meta"], says: ["mixture"], hears: ["features", "prediction", "mixture"], binds: null,
+    joins: "history", log: "trading", isVital: false },
   // `target` goes to execution as a command; what is broadcast is its copy, for those who keep or show it.
   decision: { hosts: ["aggregator", "portfolio"], says: ["decision", "target", "prediction", "mixture"],
     hears: ["market", "quote", "notice", "features", "prediction", "mixture", ...TRADED],
-    binds: "decisions", log: "trading", isVital: true },
+    binds: "decisions", joins: "history", log: "trading", isVital: true },
   execution: { hosts: ["execution"], says: TRADED, hears: ["market", "quote", "notice", "decision"],
-    binds: "execution", log: "trading", isVital: true },
+    binds: "execution", joins: "last", log: "trading", isVital: true },
   recorder: { hosts: ["recorder"], says: [], hears: ["market", "quote", "notice", "features", "prediction",
-    "mixture", "decision", "target", ...TRADED, ...OF_ALL, "performance"], binds: null, log: "system",
+    "mixture", "decision", "target", ...TRADED, ...OF_ALL, "performance"], binds: null, joins: "as-said", log: "system",
   isVital: false },
   monitor: { hosts: ["health", "performance", "alerts", "dashboard"], says: ["performance"],
     hears: ["market", "notice", "features", "prediction", "mixture", "decision", "target", ...TRADED, ...OF_ALL],
-    binds: null, log: "performance", isVital: false },
+    binds: null, joins: "last", log: "performance", isVital: false },
 } as const satisfies Record<Role, Seat>;
 
 export const seatOf = (role: Role): Seat => ROLES[role];
@@ -98,6 +100,12 @@ export function placesOf(session: Session): Place[] {
     one("features"), one("feed"),
   ];
 }
+
+/** Where a speaker answers about what it said. */
+export const QUESTIONS: Readonly<Partial<Record<PortName, PortName>>> = {
+  data: "feedQuestions", features: "featuresQuestions", decisions: "decisionsQuestions",
+  execution: "executionQuestions",
+};
 
 /** The number of a port in this session. */
 export function portOf(session: Session, name: PortName): number {
