@@ -123,7 +123,8 @@ interface Queue { readonly commands: Spoken[]; isBusy: boolean }
 export class MemoryBus {
   readonly time: VirtualTime;
   readonly #options: BusOptions;
-  readonly #weather: Random;
+  readonly #draw: Random;
+  #now: Weather;
   readonly #processes = new Map<string, Process>();
   readonly #links = new Map<string, Link>();
   readonly #queues = new Map<string, Queue>();
@@ -134,7 +135,8 @@ export class MemoryBus {
   constructor(options: BusOptions) {
     this.#options = options;
     this.time = options.time;
-    this.#weather = random(options.seed, "memory bus", "weather");
+    this.#now = options.weather;
+    this.#draw = random(options.seed, "memory bus", "weather");
   }
 
   /** Adds a process; it starts now. */
@@ -147,6 +149,9 @@ export class MemoryBus {
     this.#start(process);
   }
 
+  /** From now on. */
+  set weather(weather: Weather) { this.#now = weather; }
+  names(): string[] { return [...this.#processes.keys()]; }
   isAlive(name: string): boolean { return this.#of(name).isAlive; }
 
   /** The actors of a process as they are now, for looking at. */
@@ -311,19 +316,20 @@ export class MemoryBus {
 
   #send(from: Process, to: Process, fact: Fact): void {
     const link = this.#link(from, to), number = link.sent.push(fact) - 1;
-    const { lostShare, twiceShare } = this.#options.weather;
-    if (lostShare > 0 && this.#weather.uniform() < lostShare) {
+    const { lostShare, twiceShare } = this.#now;
+    if (lostShare > 0 && this.#draw.uniform() < lostShare) {
       this.lost++;
       this.time.after(NOTICE_MS, () => { if (link.expected <= number) this.#ask(from, to, link); });
       return;
     }
-    const isTwice = twiceShare > 0 && this.#weather.uniform() < twiceShare;
+    const isTwice = twiceShare > 0 && this.#draw.uniform() < twiceShare;
     for (let k = 0; k < (isTwice ? 2 : 1); k++) {
       link.arrivalMs = Math.max(link.arrivalMs, this.time.elapsedMs + this.#delay());
       this.time.at(link.arrivalMs, () => {
         if (to.life !== link.life || !to.isAlive || link.isAsking) return;
         if (number > link.expected) { this.#ask(from, to, link); return; }
-        if (number < link.expected && !isTwice) return;
+        // The second of two is heard as well, but nothing from before what has been heard since.
+        if (number < link.expected - (isTwice ? 1 : 0)) return;
         link.expected = number + 1;
         return this.#deliver(to, fact);
       });
@@ -429,8 +435,8 @@ export class MemoryBus {
   }
 
   #delay(): number {
-    const [least, most] = this.#options.weather.delayMs;
-    return most === 0 ? 0 : least + (most - least) * this.#weather.uniform();
+    const [least, most] = this.#now.delayMs;
+    return most === 0 ? 0 : least + (most - least) * this.#draw.uniform();
   }
 
   #crash(process: Process, error: unknown): void {

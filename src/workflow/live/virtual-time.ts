@@ -19,6 +19,7 @@ export class VirtualTime {
   #count = 0;
   #ran = 0;
   #hasPromises = false;
+  readonly #held = new Set<Promise<void>>();
   readonly #heap: Event[] = [];
 
   constructor(start: number) { this.start = start; }
@@ -51,6 +52,12 @@ export class VirtualTime {
   /** Something outside was set in motion: its promises are waited for before the next event. */
   settle(): void { this.#hasPromises = true; }
 
+  /** Time stands still until this is done, however long that takes outside. It must not wait for time. */
+  hold(work: Promise<void>): void {
+    this.#held.add(work);
+    void work.finally(() => { this.#held.delete(work); });
+  }
+
   /** Runs all events up to `untilMs` (since the start); time then stands there, or at the last event. */
   async run(untilMs = Infinity): Promise<void> {
     for (;;) {
@@ -59,6 +66,7 @@ export class VirtualTime {
         await new Promise<void>((resolve) => { setImmediate(resolve); });
         continue;
       }
+      if (this.#held.size > 0) { await Promise.all(this.#held); this.#hasPromises = true; continue; }
       if (this.nextMs > untilMs) break;
       const event = this.#pop();
       if (event === null) break;
