@@ -61,9 +61,12 @@ export class Journal {
   }
 
   /** Appends one record. With `durable` it is on the disk when this returns. */
-  append(record: unknown, durable = true): void {
+  append(record: unknown, durable = true): void { this.appendAll([record], durable); }
+
+  /** Appends several in one write: together on the disk, or torn off together at some record of them. */
+  appendAll(records: readonly unknown[], durable = true): void {
     try {
-      writeAll(this.#descriptor, encodeRecord(record));
+      writeAll(this.#descriptor, Buffer.concat(records.map(encodeRecord)));
       if (durable) fs.fdatasyncSync(this.#descriptor);
     } catch (error) { throw explainWrite(this.place, error); }
   }

@@ -1,0 +1,108 @@
+/**
+ * Calls to the broker wait here for their turn: cancels before orders before look-ups before reads, so many
+ * at a time, so many a minute, and none while the broker has said "too many".
+ *
+ *     cancel ─┐
+ *     submit ─┤ lanes ──> budget of the last minute? ──> in flight < CALLS_MAX? ──> call
+ *     look-up ┤             keeps a reserve for the lanes before
+ *     read ───┘
+ *
+ * The account's budget is shared with whoever else uses its keys: what the broker says is left counts.
+ */
+import type { Clock } from "../../base/clock.ts";
+import { MS_PER_MINUTE } from "../../base/units.ts";
+
+export const LANES = ["cancel", "submit", "look-up", "read"] as const;
+export type Lane = (typeof LANES)[number];
+/** Share of the minute's calls that a lane must leave to those before it. */
+const RESERVE: Readonly<Record<Lane, number>> = { cancel: 0, submit: 0.05, "look-up": 0.15, read: 0.25 };
+const CALLS_MAX = 32;
+/** Waiting calls of one lane; beyond, a call is refused. */
+const WAITING_MAX = 10_000;
+
+interface Call {
+  /** Requests that it makes. */
+  readonly cost: number;
+  readonly run: () => Promise<void>;
+  readonly drop: () => void;
+}
+
+export class CallQueue {
+  readonly #clock: Clock;
+  readonly #perMinute: number;
+  readonly #lanes: Record<Lane, Call[]> = { cancel: [], submit: [], "look-up": [], read: [] };
+  /** When the last `perMinute` requests left, a ring. */
+  readonly #left: Float64Array;
+  #count = 0;
+  #inFlight = 0;
+  #pausedUntil = -Infinity;
+  #isSleeping = false;
+  #isClosed = false;
+  readonly #end = new AbortController();
+
+  constructor(clock: Clock, perMinute: number) {
+    this.#clock = clock;
+    this.#perMinute = perMinute;
+    this.#left = new Float64Array(perMinute).fill(-Infinity);
+  }
+
+  get isIdle(): boolean { return this.#inFlight === 0 && LANES.every((lane) => this.#lanes[lane].length === 0); }
+
+  /** False: the lane is full, or the queue closed; nothing will happen. `drop` is called if it is withdrawn. */
+  add(lane: Lane, cost: number, run: () => Promise<void>, drop: () => void = () => {}): boolean {
+    if (this.#isClosed || this.#lanes[lane].length >= WAITING_MAX) return false;
+    this.#lanes[lane].push({ cost, run, drop });
+    this.#pump();
+    return true;
+  }
+
+  /** Calls of a lane that have not left never will. */
+  withdraw(lane: Lane): void {
+    for (const call of this.#lanes[lane].splice(0)) call.drop();
+  }
+
+  /** The broker wants nobody to call for so long. Cancels obey as well: they would only be refused. */
+  pause(durationMs: number): void {
+    this.#pausedUntil = Math.max(this.#pausedUntil, this.#clock.now() + durationMs);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const lane of LANES) this.#lanes[lane].length = 0;
+    this.#end.abort();
+  }
+
+  #pump(): void {
+    while (this.#inFlight < CALLS_MAX && !this.#isClosed) {
+      const lane = LANES.find((one) => this.#lanes[one].length > 0);
+      if (lane === undefined) return;
+      const waitMs = this.#waitMs(lane, this.#lanes[lane][0].cost);
+      if (waitMs > 0) { void this.#pumpAfter(waitMs); return; }
+      const call = this.#lanes[lane].shift()!;
+      for (let k = 0; k < call.cost; k++) this.#left[this.#count++ % this.#perMinute] = this.#clock.now();
+      this.#inFlight++;
+      void call.run().finally(() => { this.#inFlight--; this.#pump(); });
+    }
+  }
+
+  /** Until `cost` more requests leave the lane's reserve untouched; 0: now. */
+  #waitMs(lane: Lane, cost: number): number {
+    const now = this.#clock.now();
+    if (now < this.#pausedUntil) return this.#pausedUntil - now;
+    const allowed = Math.max(cost, Math.floor(this.#perMinute * (1 - RESERVE[lane])));
+    // The request that must be older than a minute before `cost` more are within the allowance.
+    const back = allowed - cost + 1;
+    if (back > Math.min(this.#count, this.#perMinute)) return 0;
+    const oldest = this.#left[(this.#count - back + this.#perMinute) % this.#perMinute];
+    return Math.max(0, oldest + MS_PER_MINUTE - now);
+  }
+
+  async #pumpAfter(waitMs: number): Promise<void> {
+    if (this.#isSleeping) return;
+    this.#isSleeping = true;
+    // An urgent call may come with an allowance of its own: look again soon.
+    try { await this.#clock.sleep(Math.min(waitMs, 1_000), this.#end.signal); } catch { return; }
+    finally { this.#isSleeping = false; }
+    this.#pump();
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * What a person or the supervisor asks: halt, reduce, resume, flatten, emergency stop, stop. Stopping takes
+ * effect at once and is written then; starting again is written first.
+ *
+ *     ACTIVE <─> REDUCING (nothing may grow) <─> HALTED (nothing leaves but cancels; survives restarts)
+ */
+import type { ControlCommand, TradingState } from "../message.ts";
+import { setGoal } from "./converge.ts";
+import { alarm, say, sayAccount, sayTrading, touchAll, type Desk } from "./desk.ts";
+import type { ExecutionOutcome } from "./effect.ts";
+import { cancel } from "./news.ts";
+
+export function takeControl(desk: Desk, command: ControlCommand): void {
+  const { by, value } = command, why = value === "" ? `${command.action} by ${by}` : value;
+  switch (command.action) {
+    case "halt": return changeTrading(desk, "HALTED", why, by);
+    case "reduce": return changeTrading(desk, "REDUCING", why, by);
+    case "resume": return resume(desk, why, by);
+    case "flatten": return flatten(desk, command.at, why, by);
+    case "emergency-stop": return emergencyStop(desk, command);
+    case "stop": return stop(desk);
+    case "status": sayTrading(desk); sayAccount(desk); return;
+    case "swap-model": case "advance": return;
+  }
+}
+
+/** Persists a trading state and has it take effect: at once when it forbids more, when written if less. */
+export function changeTrading(desk: Desk, state: TradingState, reason: string, by: string): void {
+  if (state === desk.trading.state) { sayTrading(desk); return; }
+  const isStricter = STRICTNESS[state] > STRICTNESS[desk.trading.state];
+  const ticket = ++desk.ticket, trading = { state, reason, by };
+  desk.writes.set(ticket, { orders: [], trading: isStricter ? null : trading });
+  desk.records++;
+  if (isStricter) apply(desk, trading);
+  say(desk, { kind: "persist", ticket, records: [{ t: "state", at: desk.now, ...trading }] });
+}
+const STRICTNESS: Readonly<Record<TradingState, number>> = { ACTIVE: 0, REDUCING: 1, HALTED: 2 };
+
+/** A written state takes effect. */
+export function apply(desk: Desk, trading: Desk["trading"]): void {
+  desk.trading = trading;
+  sayTrading(desk);
+  if (trading.state !== "ACTIVE") {
+    say(desk, { kind: "withdraw" });
+    for (const order of desk.open) if (order.isOurs) cancel(desk, order);
+  }
+  touchAll(desk);
+}
+
+function resume(desk: Desk, why: string, by: string): void {
+  if (desk.errand !== "none") {
+    alarm(desk, "warning", "resume-refused", "an emergency stop or flatten is still under way; resume when it is through");
+    return;
+  }
+  if (desk.isJournalBroken) {
+    alarm(desk, "critical", "resume-refused", "the journal cannot be written: free the disk and start again");
+    return;
+  }
+  changeTrading(desk, "ACTIVE", why, by);
+}
+
+/** Everything that is held goes to 0; then HALTED. */
+function flatten(desk: Desk, at: number, why: string, by: string): void {
+  if (desk.errand === "flattening") { sayTrading(desk); return; }
+  desk.errand = "flattening";
+  desk.errandAt = Math.max(at, desk.targetAt + 1);
+  desk.targetAt = desk.errandAt;
+  desk.isSettled = false;
+  desk.targetOrders = 0;
+  if (desk.trading.state !== "REDUCING") changeTrading(desk, "REDUCING", why, by);
+  for (let i = 0; i < desk.goals.length; i++) {
+    if (desk.books.units[i] !== 0 || desk.goals[i] !== null) setGoal(desk, i, desk.errandAt, 0);
+  }
+}
+
+/** All open orders of the account at once, refuse new ones, then flatten if asked. Pressed twice it is one. */
+function emergencyStop(desk: Desk, command: ControlCommand): void {
+  if (desk.errand !== "none") { sayTrading(desk); return; }
+  changeTrading(desk, "HALTED", command.value === "" ? "emergency stop" : `emergency stop: ${command.value}`, command.by);
+  desk.errand = "cancelling";
+  desk.errandAt = command.at;
+  desk.wantsFlat = command.value === "flatten";
+  say(desk, { kind: "withdraw" }, { kind: "cancel-all" });
+}
+
+export function takeAllCancelled(desk: Desk, outcome: ExecutionOutcome & { kind: "all-cancelled" }): void {
+  const failed = outcome.outcomes.filter((one) => one.outcome !== "accepted" && one.outcome !== "too-late").length;
+  if (outcome.trouble !== null || failed > 0) {
+    alarm(desk, "critical", "cancel-all", `not every order is known to be cancelled: ${outcome.trouble ?? `${failed} are not`}`);
+    for (const order of desk.open) { order.isCancelling = false; cancel(desk, order); }
+  }
+  if (desk.errand !== "cancelling") return;
+  desk.errand = "none";
+  if (desk.wantsFlat) {
+    flatten(desk, desk.errandAt, "emergency stop: flatten", desk.trading.by);
+    return;
+  }
+  desk.isSettled = true;
+  say(desk, { kind: "settled", at: desk.errandAt, orders: outcome.outcomes.length });
+}
+
+/** Flat: what comes after a flatten is a person's to say. */
+export function endErrand(desk: Desk): void {
+  if (desk.errand !== "flattening") return;
+  desk.errand = "none";
+  changeTrading(desk, "HALTED", "flattened", desk.trading.by);
+}
+
+/** An orderly end: refuse new ones, cancel our own. */
+function stop(desk: Desk): void {
+  if (desk.stage === "stopping") return;
+  desk.stage = "stopping";
+  say(desk, { kind: "withdraw" });
+  for (const order of desk.open) if (order.isOurs) cancel(desk, order);
+  touchAll(desk);
+}

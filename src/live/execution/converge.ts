@@ -1,0 +1,181 @@
+/**
+ * One pass from goals to orders. Never more than one order of ours is open in an instrument: the next is
+ * made from what is held once the last has come to rest, so two can never add up to too much.
+ *
+ *     target ─> goals ─> pursue: open order? wait or cancel : next leg ─> intents
+ *                            ^                                              │ one write, one fsync
+ *                            └── fill, rest, wake, truth                    v
+ *                                                                   persisted ─> submit each
+ */
+import type { TargetCommand } from "../message.ts";
+import { alarm, keepOrder, mayTrade, openOf, say, sayAccount, sayOrder, symbolOf, wake, type Desk, type Goal }
+  from "./desk.ts";
+import { nextLeg } from "./leg.ts";
+import { cancel, end, submit, WITHDRAWN } from "./news.ts";
+import { newOrder, remaining, type Order } from "./order.ts";
+import { roundUnits, UNIT_EPSILON } from "./quantity.ts";
+
+/** Refusals that a person need not hear about each time. */
+const QUIET = new Set(["market-closed", "halted"]);
+
+/** A target is taken when it is newer than all before; the same one again changes nothing. */
+export function takeTarget(desk: Desk, target: TargetCommand): void {
+  if (!(target.at > desk.targetAt)) return;
+  desk.targetAt = target.at;
+  desk.isSettled = false;
+  desk.targetOrders = 0;
+  if (desk.stage === "stopping") return;
+  const { style, slices: wantedSlices } = desk.terms.session.execution;
+  const slices = style === "twap" ? wantedSlices : 1;
+  for (let k = 0; k < target.instrument.length; k++) {
+    const i = target.instrument[k], units = target.units[k], price = target.price[k];
+    if (i < 0 || i >= desk.goals.length) continue;
+    if (price > 0 && !(desk.priceAt[i] >= target.at)) { desk.price[i] = price; desk.priceAt[i] = target.at; }
+    if (desk.errand !== "none") continue;
+    setGoal(desk, i, target.at, Number.isFinite(units) ? units : desk.books.units[i], slices);
+    if (!Number.isFinite(units)) alarm(desk, "warning", "target-not-finite", `${symbolOf(desk, i)}: no number of units`);
+  }
+}
+
+export function setGoal(desk: Desk, instrument: number, decidedAt: number, units: number, slices = 1): void {
+  // After a restart the orders of this decision that the journal knows keep their numbers.
+  let legs = 0;
+  for (const order of desk.orders.values()) {
+    if (order.instrument === instrument && order.decidedAt === decidedAt) legs = Math.max(legs, order.leg + 1);
+  }
+  const slice = 1;
+  desk.goals[instrument] = { decidedAt, units, from: desk.books.units[instrument], slice, slices,
+    isUrgent: false, legs, isAtRest: false, powerAsked: 0 };
+  desk.dirty.add(instrument);
+  if (slices > 1) wakeSlice(desk, instrument, desk.goals[instrument]);
+}
+
+function wakeSlice(desk: Desk, instrument: number, goal: Goal): void {
+  const { timeoutMs, slices } = desk.terms.session.execution;
+  wake(desk, timeoutMs / slices, { what: "slice", instrument, decidedAt: goal.decidedAt });
+}
+
+export function nextSlice(desk: Desk, instrument: number, decidedAt: number): void {
+  const goal = desk.goals[instrument];
+  if (goal === null || goal.decidedAt !== decidedAt || goal.slice >= goal.slices) return;
+  goal.slice++;
+  if (goal.slice < goal.slices) wakeSlice(desk, instrument, goal);
+  desk.dirty.add(instrument);
+}
+
+/** Looks at every instrument that something happened to; at the end of every message. */
+export function converge(desk: Desk): void {
+  for (const instrument of desk.dirty) pursue(desk, instrument);
+  desk.dirty.clear();
+  writeIntents(desk);
+  settle(desk);
+  if (desk.isAccountDue) sayAccount(desk);
+}
+
+function pursue(desk: Desk, instrument: number): void {
+  const goal = desk.goals[instrument];
+  if (goal === null || goal.isAtRest) return;
+  if (desk.trading.state === "HALTED" || desk.stage === "stopping") { goal.isAtRest = true; return; }
+  if (!mayTrade(desk)) return;
+  const ours = openOf(desk, instrument).filter((order) => order.isOurs);
+  if (ours.length > 0) {
+    for (const order of ours) if (!fits(desk, order, goal)) cancel(desk, order);
+    return;
+  }
+  const leg = nextLeg(desk, instrument, goal);
+  if (leg.do === "order") return intend(desk, instrument, goal, leg.request, leg.notional);
+  if (leg.do === "wait") {
+    if (leg.ask === "asset") askAsset(desk, symbolOf(desk, instrument));
+    if (leg.ask === "account") { goal.powerAsked++; askTruth(desk); }
+    if (leg.afterMs === null) desk.waiting.add(instrument);
+    else wake(desk, leg.afterMs, { what: "pursue", instrument, decidedAt: goal.decidedAt });
+    return;
+  }
+  // A TWAP goal rests when its last slice is through.
+  if (leg.why === null && goal.slice < goal.slices) return;
+  goal.isAtRest = true;
+  if (leg.why !== null && !QUIET.has(leg.why)) {
+    alarm(desk, "warning", `order-refused-${leg.why}`,
+      `${symbolOf(desk, instrument)}: not traded to ${goal.units} from ${desk.books.units[instrument]}: ${leg.why}`);
+  }
+}
+
+/** Whether an open order leads to the goal: then it may go on. */
+function fits(desk: Desk, order: Order, goal: Goal): boolean {
+  if (order.decidedAt === goal.decidedAt) return !(goal.isUrgent && order.request.type === "limit");
+  return Math.abs(desk.books.units[order.instrument] + remaining(order) - goal.units) < UNIT_EPSILON;
+}
+
+function intend(desk: Desk, instrument: number, goal: Goal, request: Order["request"], notional: number): void {
+  const order = newOrder(request, instrument, goal.decidedAt, goal.legs++, desk.now);
+  desk.buyingPower -= notional;
+  if (goal.decidedAt === desk.targetAt) desk.targetOrders++;
+  keepOrder(desk, order);
+  desk.intents.push(order);
+  sayOrder(desk, order);
+}
+
+/** All intents of one pass are one write; what reduces leaves first. */
+function writeIntents(desk: Desk): void {
+  if (desk.intents.length === 0) return;
+  const grows = (order: Order): number => {
+    const held = desk.books.units[order.instrument];
+    return Math.abs(roundUnits(held + order.quantity)) > Math.abs(held) ? 1 : 0;
+  };
+  const orders = desk.intents.sort((a, b) => grows(a) - grows(b));
+  desk.intents = [];
+  const ticket = ++desk.ticket;
+  desk.writes.set(ticket, { orders: orders.map(({ id }) => id), trading: null });
+  desk.records += orders.length;
+  say(desk, { kind: "persist", ticket, records: orders.map(({ decidedAt, leg, request }) =>
+    ({ t: "intent", at: desk.now, decidedAt, leg, request })) });
+}
+
+/** The journal has them, or cannot: only then do they leave, or never. */
+export function leave(desk: Desk, ids: readonly string[], trouble: string | null): void {
+  const { style, timeoutMs } = desk.terms.session.execution;
+  for (const id of ids) {
+    const order = desk.orders.get(id);
+    if (order === undefined) continue;
+    if (trouble !== null) { end(desk, order, WITHDRAWN); continue; }
+    submit(desk, order);
+    if (style === "limit-at-touch" && order.request.type === "limit") wake(desk, timeoutMs, { what: "time-out", id });
+  }
+}
+
+/** A limit order has had its time: its rest goes to the market, or is left. */
+export function timeOut(desk: Desk, id: string): void {
+  const order = desk.orders.get(id);
+  if (order === undefined || !desk.open.has(order)) return;
+  const goal = desk.goals[order.instrument];
+  if (goal === null || goal.decidedAt !== order.decidedAt) return;
+  if (desk.terms.thenMarket) goal.isUrgent = true; else goal.isAtRest = true;
+  cancel(desk, order);
+}
+
+/** Says once that everything of the newest target has come to rest. */
+function settle(desk: Desk): void {
+  if (desk.isSettled || desk.errand === "cancelling") return;
+  if (desk.goals.some((goal) => goal !== null && !goal.isAtRest)) return;
+  for (const order of desk.open) if (order.isOurs && order.instrument >= 0) return;
+  desk.isSettled = true;
+  sayAccount(desk);
+  say(desk, { kind: "settled", at: desk.targetAt, orders: desk.targetOrders });
+}
+
+/** Asks once what the broker says of a symbol. */
+export function askAsset(desk: Desk, symbol: string): void {
+  if (desk.assetsAsked.has(symbol)) return;
+  desk.assetsAsked.add(symbol);
+  say(desk, { kind: "ask-asset", symbol });
+}
+
+/** Asks for orders, positions and account; one question at a time. */
+export function askTruth(desk: Desk): void {
+  if (desk.reconcile.ticket !== 0) { desk.reconcile.isSoon = true; return; }
+  let since = Number.isFinite(desk.lastTruthAt) ? desk.lastTruthAt : desk.now - 24 * 3_600_000;
+  for (const order of desk.open) since = Math.min(since, order.madeAt);
+  const ticket = ++desk.ticket;
+  desk.reconcile = { ticket, fillsBefore: desk.fills, isSoon: false };
+  say(desk, { kind: "reconcile", ticket, since: since - 60_000 });
+}

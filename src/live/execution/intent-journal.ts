@@ -1,0 +1,52 @@
+/**
+ * The journal of intents: FOLDER/intents.journal, records of effect.ts over base/journal. An order whose
+ * intent is not in it never leaves; a trading state that is not in it never counts.
+ *
+ * A torn tail never counted and is cut off. Damage before it is a UserError: no trading on a journal that
+ * lies. It is made short again by writing a new one beside it and renaming that over it.
+ */
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { explainWrite, flush, TEMPORARY } from "../../base/file.ts";
+import { Journal, type JournalKind } from "../../base/journal.ts";
+import type { JournalRecord } from "./effect.ts";
+
+const KIND: JournalKind = { kind: "intents", version: 1, remedy: "dmn live --paper" };
+const FILE = "intents.journal";
+
+/** Throws UserError when the disk will not take it: then nothing of the call counts. */
+export interface IntentJournal extends Disposable {
+  readonly recovered: readonly JournalRecord[];
+  readonly tornBytes: number;
+  /** With `isDurable` they are on the disk when this returns. */
+  append(records: readonly JournalRecord[], isDurable: boolean): void;
+  /** All that it holds from now on. */
+  replace(records: readonly JournalRecord[]): void;
+}
+
+/** Opens or makes it. Throws UserError for a damaged one or a folder that cannot be written. */
+export function openIntentJournal(folder: string): IntentJournal {
+  const place = path.join(folder, FILE);
+  let journal = Journal.open(place, KIND);
+  return {
+    recovered: journal.recovered as readonly JournalRecord[],
+    tornBytes: journal.tornBytes,
+    append(records, isDurable) { journal.appendAll(records, isDurable); },
+    replace(records) {
+      const beside = place + TEMPORARY;
+      try {
+        fs.rmSync(beside, { force: true });
+        const next = Journal.open(beside, KIND);
+        try { next.appendAll(records); } finally { next[Symbol.dispose](); }
+        fs.renameSync(beside, place);
+        flush(folder);
+      } catch (error) {
+        fs.rmSync(beside, { force: true });
+        throw explainWrite(place, error);
+      }
+      journal[Symbol.dispose]();
+      journal = Journal.open(place, KIND);
+    },
+    [Symbol.dispose]() { journal[Symbol.dispose](); },
+  };
+}

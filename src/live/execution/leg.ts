@@ -1,0 +1,126 @@
+/**
+ * The next order that brings what is held nearer to what is wanted: a pure look at the desk.
+ *
+ *     wanted (TWAP slice, REDUCING, no flip, shortable, whole shares) - held = delta
+ *     delta ──window──price──self-cross──buying power──risk gate──> order | rest(why) | wait
+ */
+import type { BrokerAsset, OrderRequest } from "../brokers/broker.ts";
+import { symbolOf, type Desk, type Goal } from "./desk.ts";
+import { isOpen } from "./order.ts";
+import { orderId } from "./order-id.ts";
+import { keptPart, roundPrice, roundUnits, truncateUnits, UNIT_EPSILON } from "./quantity.ts";
+import { nextSession, windowAt } from "./window.ts";
+
+export type Leg =
+  | { readonly do: "order"; readonly request: OrderRequest; readonly notional: number }
+  /** Reached (null), or given up. */
+  | { readonly do: "rest"; readonly why: string | null }
+  /** Until something is heard, or `afterMs`. */
+  | { readonly do: "wait"; readonly afterMs: number | null; readonly ask: "asset" | "account" | null };
+
+const REACHED: Leg = { do: "rest", why: null };
+const WAIT: Leg = { do: "wait", afterMs: null, ask: null };
+const rest = (why: string): Leg => ({ do: "rest", why });
+
+/** Orders for one goal at most, beside its slices. */
+const LEGS_MAX = 12;
+/** Orders of less are refused by brokers, dollars. */
+const NOTIONAL_MIN = 1;
+/** By which a short's value is taken higher than the ask. */
+const SHORT_MARGIN = 1.03;
+
+export function nextLeg(desk: Desk, instrument: number, goal: Goal): Leg {
+  const { session, permits } = desk.terms;
+  const held = desk.books.units[instrument], symbol = symbolOf(desk, instrument);
+  let wanted = goal.slices === 1 ? goal.units : goal.from + (goal.units - goal.from) * goal.slice / goal.slices;
+  if (desk.trading.state === "REDUCING") wanted = keptPart(wanted, held);
+  if (Math.abs(wanted - held) < UNIT_EPSILON) return REACHED;
+  if (!permits.flips && wanted * held < 0) wanted = 0;
+  const asset = desk.assets.get(symbol);
+  const needsAsset = session.sizing.isFractional || wanted < 0;
+  if (needsAsset && asset === undefined) return { do: "wait", afterMs: null, ask: "asset" };
+  if (asset === null || asset?.isTradable === false) return rest("not-tradable");
+  if (wanted < Math.min(0, held) && asset?.isShortable === false) wanted = Math.min(0, held);
+  const time = windowOf(desk, goal);
+  if (time === "closed") return rest("market-closed");
+  if (typeof time === "number") return { do: "wait", afterMs: time, ask: null };
+  wanted = roundWanted(desk, wanted, held, asset, time.timeInForce);
+  const quantity = roundUnits(wanted - held);
+  if (Math.abs(quantity) < UNIT_EPSILON) return REACHED;
+  if (goal.legs >= LEGS_MAX + goal.slices) return rest("too-many-orders");
+  return orderOf(desk, instrument, goal, { quantity, held, wanted, symbol, ...time });
+}
+
+/** Fractions are for long positions of fractionable assets, in the session only; closing takes all there is. */
+function roundWanted(desk: Desk, wanted: number, held: number, asset: BrokerAsset | undefined,
+  timeInForce: OrderRequest["timeInForce"]): number {
+  const { session, permits } = desk.terms;
+  const isFractional = session.sizing.isFractional && timeInForce === "day" && asset?.isFractionable === true
+    && (wanted >= 0 || permits.fractionalShorts);
+  const rounded = truncateUnits(wanted, isFractional);
+  // Whole shares: a position that already holds the whole part is not trimmed of its fraction by rounding.
+  return !isFractional && wanted !== 0 && Math.trunc(held) === rounded ? held : rounded;
+}
+
+interface Ticket {
+  readonly symbol: string;
+  readonly quantity: number;
+  readonly held: number;
+  readonly wanted: number;
+  readonly timeInForce: OrderRequest["timeInForce"];
+  readonly isExtendedHours: boolean;
+}
+
+function orderOf(desk: Desk, instrument: number, goal: Goal, ticket: Ticket): Leg {
+  const { session, permits, limits } = desk.terms;
+  const { quantity, symbol } = ticket, isBuy = quantity > 0;
+  const last = desk.price[instrument];
+  if (!(last > 0)) return rest("stale-data");
+  const far = isBuy ? desk.ask[instrument] : desk.bid[instrument];
+  const near = isBuy ? desk.bid[instrument] : desk.ask[instrument];
+  const isLimit = ticket.isExtendedHours || (session.execution.style === "limit-at-touch" && !goal.isUrgent
+    && ticket.timeInForce === "day");
+  const touch = ticket.isExtendedHours ? far : near;
+  const limitPrice = isLimit ? roundPrice(touch > 0 ? touch : last, isBuy) : null;
+  const price = limitPrice ?? (far > 0 ? far : last);
+  if (!permits.dust && Math.abs(quantity) * price < NOTIONAL_MIN && Math.abs(quantity) < 1) return REACHED;
+  const opposite = [...desk.open].find((order) => order.instrument === instrument
+    && isOpen(order) && order.quantity > 0 !== isBuy);
+  if (opposite !== undefined) return opposite.isOurs ? WAIT : rest("self-cross");
+  const refusal = desk.terms.gate({ quantity, price },
+    { lastPrice: last, lastTimeMs: desk.priceAt[instrument], nowMs: desk.now, isHalted: desk.isHalted[instrument] === 1 },
+    { ...limits, staleMs: desk.terms.staleMs });
+  if (refusal !== null) return rest(refusal.reason);
+  const opened = Math.abs(ticket.wanted - keptPart(ticket.wanted, ticket.held));
+  const notional = opened * (isBuy ? price : Math.max(price, (far > 0 ? desk.ask[instrument] : last) * SHORT_MARGIN));
+  if (!permits.anyBuyingPower && notional > desk.buyingPower) {
+    // What others of this target give back counts when they are through; then the account itself is asked.
+    if ([...desk.open].some((order) => order.isOurs)) return WAIT;
+    return goal.powerAsked === 0 ? { do: "wait", afterMs: null, ask: "account" } : rest("buying-power");
+  }
+  const id = orderId(session.strategyName, symbol, goal.decidedAt, goal.legs);
+  return { do: "order", notional, request: {
+    id, symbol, quantity, type: isLimit ? "limit" : "market", limitPrice, timeInForce: ticket.timeInForce,
+    isExtendedHours: ticket.isExtendedHours,
+  } };
+}
+
+/** How an order may be sent now; a number: wait so long, ms; "closed": not for this decision. */
+function windowOf(desk: Desk, goal: Goal): Pick<Ticket, "timeInForce" | "isExtendedHours"> | "closed" | number {
+  const { session, permits } = desk.terms;
+  const inSession = { timeInForce: "day", isExtendedHours: false } as const;
+  if (permits.anyHour) return inSession;
+  // Where the market is the clock, milliseconds after its close are still its close.
+  const now = session.clock.kind === "market" ? Math.min(desk.now, goal.decidedAt) : desk.now;
+  const window = windowAt(desk.calendar, now);
+  if (window.kind === "open") return inSession;
+  if (desk.terms.isExtendedHours && window.kind === "extended") return { timeInForce: "day", isExtendedHours: true };
+  if (session.timeframe !== "1d") return "closed";
+  // Daily decisions are made after the close and traded at the next opening auction; fractions at the open.
+  const next = window.kind === "closed" ? window : null;
+  const opensAt = next?.opensAt ?? nextSession(desk.calendar, now).open;
+  if (session.sizing.isFractional) return opensAt - now + 1;
+  const from = opensAt - 14.5 * 3_600_000, to = opensAt - 2 * 60_000;
+  if (now >= from && now <= to) return { timeInForce: "opg", isExtendedHours: false };
+  return now < from ? from - now : opensAt - now + 1;
+}
