@@ -56,7 +56,8 @@ export function performanceActor({ session }: { readonly session: Session }): Pe
           message.models.forEach((model, k) => { scores.weigh(model, message.weights[k]); });
           return [];
         case "market": scores.observe(message); return [];
-        case "account": return equity.observe(message) ? [{ ...equity.report(), models: scores.report() }] : [];
+        case "account":
+          return equity.observe(message) ? [{ ...equity.report(), models: scores.report() }] : [];
         default: return [];
       }
     },
