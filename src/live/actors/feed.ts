@@ -1,0 +1,263 @@
+/**
+ * What vendors say, as facts that can be traded on: bars of one close together (a *step*), in order, each once.
+ *
+ *   heard ──> possible? ──> held until the step is whole ──> market (fresh)
+ *               │             (all symbols, a later close, or assemblyMs)
+ *               └ no: left out, alert "bad-tick"
+ *   after its step was said:  same values: nothing      others: market (revised)      new: market (backfilled)
+ *
+ * Until `ready`, and from `lost` to `caught-up`, bars are held back; then the newest step is fresh and what
+ * came before it is backfilled: nobody trades on a gap. Silence inside the session is announced (`notice` stale,
+ * alert "feed-stale") and answered by a new connection. From the first bar of a split's ex-date on, the
+ * instrument's history is said again as adjusted by it.
+ */
+import { messageOf } from "../../base/error.ts";
+import { TIMEFRAMES } from "../../market/bars.ts";
+import { calendar } from "../../market/calendar.ts";
+import type { Actor, Said } from "../actor.ts";
+import { BAR_FLAGS, type AlertFact, type MarketFact, type NoticeFact, type Spoken, type Tick } from "../message.ts";
+import type { Session } from "../session.ts";
+import { impossibleQuote } from "../feeds/bad-bar.ts";
+import { BarStore, WIDTH } from "../feeds/bar-store.ts";
+import type { FeedEffect, FeedOutcome, Heard } from "../feeds/feed.ts";
+import { overdueAt } from "../feeds/staleness.ts";
+import { Steps } from "../feeds/steps.ts";
+import { Suspects } from "../feeds/suspects.ts";
+
+/** Rows kept of all instruments together (60 bytes each), and of one at least and at most. */
+const ROWS_MAX = 1 << 21, ROWS_EACH_LEAST = 512, ROWS_EACH_MAX = 20_000;
+/** How long a stepped replay may be silent before it is asked again, ms. */
+const STEP_PATIENCE_MS = 10_000;
+
+export interface FeedOptions {
+  readonly session: Session;
+  /** How long a step waits for symbols that are not there, ms. Minutes without trades have no bar. */
+  readonly assemblyMs?: number;
+}
+
+export function feedActor(options: FeedOptions): Actor<FeedEffect, FeedOutcome> { return new Feed(options); }
+
+type Out = (Spoken | FeedEffect)[];
+
+class Feed implements Actor<FeedEffect, FeedOutcome> {
+  readonly name = "feed";
+  readonly hears = ["settled"] as const;
+  readonly #session: Session;
+  readonly #assemblyMs: number;
+  readonly #stores: readonly BarStore[];
+  readonly #steps: Steps;
+  readonly #suspects: Suspects;
+  /** Nothing is said before history is complete, and while there is a gap. */
+  #isReady = false;
+  #isLost = false;
+  /** Close of the newest step that was said; and of the newest bar ever heard. */
+  #saidAt = -Infinity;
+  #newest = -Infinity;
+  /** Newest step for which the rim was asked to wake this one. */
+  #wokenFor = -Infinity;
+  #overdueAt = Infinity;
+  #isStale = false;
+  /** Stepped: when the next step was asked for, NaN while one is under way. */
+  #steppedAt = NaN;
+  #isEnded = false;
+
+  constructor({ session, assemblyMs = 500 }: FeedOptions) {
+    const N = session.symbols.length;
+    this.#session = session;
+    this.#assemblyMs = assemblyMs;
+    const rowsMax = Math.max(ROWS_EACH_LEAST, Math.min(ROWS_EACH_MAX, Math.floor(ROWS_MAX / N)));
+    this.#stores = session.symbols.map((symbol) => new BarStore({ symbol, rowsMax,
+      timeframe: session.timeframe, calendar: calendar(session.calendar) }));
+    this.#steps = new Steps(N);
+    this.#suspects = new Suspects(session.symbols);
+  }
+
+  handle(message: Spoken | Tick | FeedOutcome, now: number): Said<FeedEffect> {
+    const out: Out = [];
+    switch (message.kind) {
+      case "listing":
+        this.#stores[message.instrument].load(message.listing.bars, message.listing.actions,
+          message.listing.adjustment);
+        break;
+      case "ready": this.#begin(now, out); break;
+      case "heard": this.#hear(message, now, out); break;
+      case "quoted": this.#quote(message.at, message.instrument, message.quotes, out); break;
+      case "noticed": this.#notice(message.notice, out); break;
+      case "lost":
+        if (!this.#isLost) out.push(this.#alert(now, "warning", "feed-lost", message.reason));
+        this.#isLost = true;
+        break;
+      case "caught-up": this.#catchUp(now, out); break;
+      case "ended":
+        this.#isEnded = true;
+        out.push(this.#alert(now, "info", "replay-ended", "the replay is over"));
+        break;
+      case "trouble": out.push(this.#alert(now, message.severity, message.code, message.text)); break;
+      case "settled":
+        if (message.at >= this.#saidAt) this.#step(now, out);
+        break;
+      case "tick": this.#watch(now, out); break;
+      default:
+    }
+    if (this.#isReady && !this.#isLost) this.#flush(now, out);
+    return out;
+  }
+
+  /** Says the history of all instruments, step by step, as adjusted up to now; then what came meanwhile. */
+  #begin(now: number, out: Out): void {
+    if (this.#isReady) return;
+    this.#isReady = true;
+    const first = this.#steps.open()[0]?.at ?? Infinity;
+    const last = Math.max(...this.#stores.map(({ time }) => time));
+    this.#tellHistory([...this.#stores.keys()], Math.min(first - 1, last), now, out);
+    this.#saidAt = Math.min(first - 1, last);
+    this.#goOn(now, out);
+  }
+
+  /** Says what these stores hold up to a close. */
+  #tellHistory(instruments: readonly number[], upTo: number, now: number, out: Out): void {
+    const steps = new Steps(this.#stores.length);
+    for (const i of instruments) {
+      try {
+        const { time, rows } = this.#stores[i].history();
+        for (let t = 0; t < time.length && time[t] <= upTo; t++) {
+          steps.put(time[t], i, rows, t * WIDTH, BAR_FLAGS.history, now);
+        }
+      } catch (error) {
+        out.push(this.#alert(now, "critical", "bad-action", messageOf(error).split("\n")[0]));
+      }
+    }
+    for (const { at } of steps.open()) out.push(steps.take(at));
+  }
+
+  /** Of what was held back only the newest step may be decided on. */
+  #goOn(now: number, out: Out): void {
+    for (const { at } of this.#steps.open().slice(0, -1)) this.#say(this.#steps.take(at, BAR_FLAGS.backfilled), out);
+    this.#expectAfter(Math.max(now, this.#newest));
+    this.#step(now, out);
+  }
+
+  #hear({ how, time, instrument, bars, isWhole }: Heard, now: number, out: Out): void {
+    let newest = -Infinity;
+    for (let k = 0; k < time.length; k++) {
+      const i = instrument[k], at = time[k], store = this.#stores[i];
+      const verdict = this.#suspects.judge(i, at, bars, k * WIDTH, store.closeBefore(at));
+      if (verdict.alert !== null) out.push(this.#alert(now, "warning", "bad-tick", verdict.alert));
+      if (!verdict.isGood) continue;
+      if (verdict.before !== null) this.#takeIn(verdict.before.at, i, verdict.before.row, 0, "backfilled", now, out);
+      this.#takeIn(at, i, bars, k * WIDTH, how, now, out);
+      newest = Math.max(newest, at);
+    }
+    if (newest > this.#newest) {
+      this.#newest = newest;
+      this.#expectAfter(newest);
+      if (newest > now + TIMEFRAMES[this.#session.timeframe]) {
+        out.push(this.#alert(now, "warning", "clock-skew",
+          `a bar closes ${Math.round((newest - now) / 1000)} s after this machine's clock`));
+      }
+    }
+    if (isWhole && newest > this.#saidAt) this.#steps.complete(newest);
+    else if (this.#steps.last > this.#wokenFor) {
+      this.#wokenFor = this.#steps.last;
+      out.push({ kind: "wake", afterMs: this.#assemblyMs });
+    }
+  }
+
+  #takeIn(at: number, i: number, rows: Float64Array, from: number, how: Heard["how"], now: number, out: Out): void {
+    const store = this.#stores[i];
+    // An ex-date has come: all prices before it read otherwise from now on.
+    if (store.applyDue(at)) this.#tellHistory([i], this.#saidAt, now, out);
+    const came = store.put(at, rows, from);
+    if (at > this.#saidAt) { this.#steps.put(at, i, rows, from, BAR_FLAGS[how], now); return; }
+    if (came === "known") return;
+    const flag = came === "replaced" ? BAR_FLAGS.revised : BAR_FLAGS.backfilled;
+    out.push({ kind: "market", at, instrument: Int32Array.of(i), bars: rows.slice(from, from + WIDTH),
+      flags: Uint8Array.of(flag) });
+  }
+
+  #quote(at: number, instrument: Int32Array, quotes: Float64Array, out: Out): void {
+    const good = Array.from(instrument.keys()).filter((k) => impossibleQuote(quotes, k * 4) === null);
+    if (good.length === 0) return;
+    out.push(good.length === instrument.length ? { kind: "quote", at, instrument, quotes }
+      : { kind: "quote", at, instrument: Int32Array.from(good, (k) => instrument[k]),
+        quotes: Float64Array.from(good.flatMap((k) => [...quotes.subarray(k * 4, k * 4 + 4)])) });
+  }
+
+  #notice(notice: NoticeFact, out: Out): void {
+    if (notice.what === "split" || notice.what === "dividend") {
+      this.#stores[notice.instrument].owe({ kind: notice.what, exTime: notice.at, value: notice.value });
+    }
+    out.push(notice);
+  }
+
+  #catchUp(now: number, out: Out): void {
+    if (!this.#isLost) return;
+    this.#isLost = false;
+    out.push(this.#alert(now, "info", "feed-back",
+      `the stream is back and its gap is filled (${this.#steps.size} steps)`));
+    this.#goOn(now, out);
+  }
+
+  /** Says steps that are whole: all symbols, all said by the vendor, a later one begun, or waited enough. */
+  #flush(now: number, out: Out): void {
+    for (const { at, openedAt, isWhole } of this.#steps.open()) {
+      const isLast = at === this.#steps.last;
+      if (isLast && !isWhole && now < openedAt + this.#assemblyMs) return;
+      this.#say(this.#steps.take(at, this.#isOld(at, now) ? BAR_FLAGS.backfilled : null), out);
+    }
+  }
+
+  /** On the wall clock, a bar that took longer than the next one to come is no news. */
+  #isOld(at: number, now: number): boolean {
+    return this.#session.clock.kind === "wall" && now > overdueAt(at, this.#session.timeframe,
+      calendar(this.#session.calendar));
+  }
+
+  #say(market: MarketFact, out: Out): void {
+    this.#saidAt = Math.max(this.#saidAt, market.at);
+    if (this.#isStale) {
+      this.#isStale = false;
+      for (const i of this.#session.symbols.keys()) out.push(this.#staleness(i, market.at, "fresh"));
+    }
+    this.#steppedAt = NaN;
+    out.push(market);
+  }
+
+  #expectAfter(at: number): void {
+    this.#overdueAt = at === -Infinity ? Infinity
+      : overdueAt(at, this.#session.timeframe, calendar(this.#session.calendar));
+  }
+
+  #watch(now: number, out: Out): void {
+    if (this.#isReady && !this.#isLost && !this.#isEnded && now > this.#overdueAt) {
+      const reason = `no bar of ${this.#session.symbols.length} symbols since `
+        + `${new Date(this.#newest > 0 ? this.#newest : this.#saidAt).toISOString()}, inside the session`;
+      if (!this.#isStale) {
+        this.#isStale = true;
+        for (const i of this.#session.symbols.keys()) out.push(this.#staleness(i, now, "stale"));
+        out.push(this.#alert(now, "critical", "feed-stale", reason));
+      }
+      this.#expectAfter(now);
+      out.push({ kind: "reconnect", reason });
+    }
+    if (now > this.#steppedAt + STEP_PATIENCE_MS) {
+      out.push(this.#alert(now, "warning", "step-late", "the replay has not played the step that it was asked for"));
+      this.#step(now, out);
+    }
+  }
+
+  /** Stepped clock: the next step, please. */
+  #step(now: number, out: Out): void {
+    if (!this.#session.clock.isStepped || !this.#isReady || this.#isLost || this.#isEnded) return;
+    this.#steppedAt = now;
+    out.push({ kind: "step" });
+  }
+
+  #staleness(instrument: number, at: number, what: "stale" | "fresh"): NoticeFact {
+    return { kind: "notice", at, instrument, what, value: 0 };
+  }
+
+  #alert(at: number, severity: AlertFact["severity"], code: string, text: string): AlertFact {
+    return { kind: "alert", at, severity, code, text, process: this.name };
+  }
+}
