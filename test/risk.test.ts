@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import { random, type Random } from "../src/base/random.ts";
 import { ASSET_CLASSES, type AssetClass } from "../src/market/instrument.ts";
-import { applyLimits, gateOrder, NO_LIMITS, observeEquity, observeReturns, RISK_REASONS, startRisk, valueAtRisk,
-  type RiskLimits, type RiskState } from "../src/strategy/risk.ts";
+import { applyLimits, gateLiveOrder, gateOrder, NO_LIMITS, observeEquity, observeReturns, RISK_REASONS, startRisk, valueAtRisk,
+  type Refusal, type RiskLimits, type RiskState } from "../src/strategy/risk.ts";
 
 function near(found: number, expected: number, tolerance: number): void {
   assert.ok(Math.abs(found - expected) <= tolerance, `${found} instead of ${expected}`);
@@ -136,7 +136,7 @@ function broken(weights: Float64Array, held: Float64Array, state: RiskState, lim
     weight * held[i] > 0 ? Math.max(0, Math.abs(weight) - Math.abs(held[i])) : Math.abs(weight));
   const inClass = (k: number): Float64Array => weights.filter((_, i) => state.classOf[i] === k).map(Math.abs);
   const turnover = sum(weights.map((weight, i) => Math.abs(weight - held[i])));
-  const risk = state.observed >= 60 ? valueAtRisk(weights, state) : { historical: 0, parametric: 0 };
+  const risk = state.window.rows >= 60 ? valueAtRisk(weights, state) : { historical: 0, parametric: 0 };
   const claims: Record<string, boolean> = {
     position: weights.every((weight) => Math.abs(weight) <= most(limits.positionMax)),
     gross: gross <= most(limits.grossMax), net: Math.abs(sum(weights)) <= most(limits.netMax),
@@ -145,6 +145,7 @@ function broken(weights: Float64Array, held: Float64Array, state: RiskState, lim
     historical: risk.historical <= most(limits.varHistoricalMax),
     parametric: risk.parametric <= most(limits.varParametricMax),
     turnover: turnover <= most(limits.turnoverMax) || sum(growth) <= 1e-9,
+    margin: limits.marginMax === Infinity || sum(growth) <= most(Math.max(0, limits.marginMax * state.buyingPower)),
     reducing: state.mode === "NORMAL" || sum(growth) <= 1e-9, halted: state.mode !== "HALTED" || gross === 0,
   };
   return Object.keys(claims).filter((name) => !claims[name]);
@@ -163,7 +164,10 @@ test("in 3,000 random books every limit holds afterwards, no weight grows or fli
     observeEquity(state, state.equity * (1 + 0.05 * draw.normal()), 2);
     const wanted = Float64Array.from({ length: count }, () => draw.uniform() < 0.2 ? 0 : 2 * draw.normal());
     const held = Float64Array.from(wanted, (weight) => draw.uniform() < 0.3 ? 0 : weight + draw.normal());
-    const limits = anyLimits(draw), weights = wanted.slice();
+    const margin = random(seed, "margin"), weights = wanted.slice();
+    const limits = { ...anyLimits(draw), marginMax: margin.uniform() < 0.7 ? Infinity : margin.uniform() };
+    state.isReduceOnly = margin.uniform() < 0.05;
+    state.buyingPower = margin.uniform() < 0.5 ? Infinity : 3 * margin.uniform() - 0.2;
     for (const action of applyLimits(weights, held, state, limits)) used.add(action.reason);
     assert.deepEqual(broken(weights, held, state, limits), [], `seed ${seed}`);
     weights.forEach((weight, i) => {
@@ -174,7 +178,8 @@ test("in 3,000 random books every limit holds afterwards, no weight grows or fli
     assert.deepEqual(again, weights, `seed ${seed}: not idempotent`);
   }
   // The draws reach every reason there is for weights.
-  const orderReasons = ["not-finite", "halted-symbol", "stale-data", "price-collar", "order-notional"];
+  const orderReasons = ["not-finite", "halted-symbol", "stale-data", "price-collar", "order-notional", "order-rate",
+    "duplicate-order", "self-cross", "kill-switch", "quorum-lost"];
   const missing = Object.keys(RISK_REASONS).filter((reason) => !orderReasons.includes(reason) && !used.has(reason));
   assert.deepEqual(missing, []);
 });
@@ -193,6 +198,70 @@ test("the 4 order gates refuse with their number: a collar of 50 bps refuses a p
   assert.equal(gateOrder(order, { ...market, isHalted: true }, NO_LIMITS)?.reason, "halted-symbol");
   assert.equal(gateOrder({ quantity: NaN, price: 1 }, market, NO_LIMITS)?.reason, "not-finite");
   assert.equal(gateOrder(order, { ...market, lastPrice: NaN }, { ...NO_LIMITS, collarBps: 50 })?.reason, "price-collar");
+});
+
+test("a buying power of 0.5 lets openings of 2.2 grow by 0.5, and never holds back what reduces", () => {
+  const state = startRisk(CLASSES, 100), weights = Float64Array.of(1.4, -0.8, 0.1, 0), held = Float64Array.of(0, 0, 0.6, 0);
+  state.buyingPower = 1;
+  const actions = applyLimits(weights, held, state, { ...NO_LIMITS, marginMax: 0.5 });
+  weights.forEach((weight, i) => near(weight, [1.4 * 0.5 / 2.2, -0.8 * 0.5 / 2.2, 0.1, 0][i], 1e-15));
+  assert.deepEqual(actions.map(({ reason, before }) => [reason, Math.round(before * 1e9) / 1e9]), [["intraday-margin", 2.2]]);
+});
+
+describe("the gates of a live order", () => {
+  const order = { quantity: 10, price: 100 };
+  const view = { lastPrice: 100, lastTimeMs: 0, nowMs: 0, isHalted: false, tradingState: "ACTIVE" as const, held: 0,
+    limitPrice: NaN, open: [], sentLastMinute: 0, buyingPower: 5_000 };
+  const refusal = (change: Partial<Parameters<typeof gateLiveOrder>[1]>, limits: Partial<RiskLimits> = {},
+    quantity = order.quantity): Refusal | null =>
+    gateLiveOrder({ ...order, quantity }, { ...view, ...change }, { ...NO_LIMITS, ...limits });
+
+  test("pass an order of 10 without limits, refuse every order while trading is halted", () => {
+    assert.equal(refusal({}), null);
+    assert.deepEqual(refusal({ tradingState: "HALTED" }), { reason: "kill-switch", found: 1, limit: 0 });
+    assert.deepEqual(refusal({ tradingState: "HALTED", held: -10 })?.reason, "kill-switch");
+  });
+
+  test("while reducing: 10 may be bought back of a short of 12, of a short of 8 with 3 on the way not", () => {
+    assert.equal(refusal({ tradingState: "REDUCING", held: -12 }), null);
+    assert.deepEqual(refusal({ tradingState: "REDUCING", held: -8, open: [{ quantity: 3, limitPrice: 99 }] }),
+      { reason: "reduce-only", found: 5, limit: 0 });
+    assert.equal(refusal({ tradingState: "REDUCING", held: 5 })?.reason, "reduce-only");
+    assert.equal(refusal({ tradingState: "REDUCING", held: 12 }, {}, -10), null);
+  });
+
+  test("a 21st order in a minute is refused under a cap of 20", () => {
+    assert.equal(refusal({ sentLastMinute: 19 }, { ordersPerMinuteMax: 20 }), null);
+    assert.deepEqual(refusal({ sentLastMinute: 20 }, { ordersPerMinuteMax: 20 }), { reason: "order-rate", found: 21, limit: 20 });
+  });
+
+  test("the same quantity at the same limit is a duplicate; another limit is not", () => {
+    assert.equal(refusal({ open: [{ quantity: 10, limitPrice: NaN }] })?.reason, "duplicate-order");
+    assert.equal(refusal({ limitPrice: 99, open: [{ quantity: 10, limitPrice: 99 }] })?.reason, "duplicate-order");
+    assert.equal(refusal({ limitPrice: 99, open: [{ quantity: 10, limitPrice: 98 }] }), null);
+  });
+
+  test("a bid of 99 crosses own offers at 99 and at the market, not at 100", () => {
+    const offered = (limitPrice: number): Refusal | null => refusal({ limitPrice: 99, open: [{ quantity: -4, limitPrice }] });
+    assert.deepEqual([offered(99)?.reason, offered(NaN)?.reason, offered(100)], ["self-cross", "self-cross", null]);
+    // And the other way round: selling at 99 meets an own bid of 99.
+    assert.equal(refusal({ limitPrice: 99, open: [{ quantity: 4, limitPrice: 99 }] }, {}, -10)?.reason, "self-cross");
+  });
+
+  test("10 at 100 need 1000 of margin to buy, 1030 to sell short, 0 to close", () => {
+    const limits = { marginMax: 0.2 };
+    assert.equal(refusal({}, limits), null);
+    const short = refusal({}, limits, -10);
+    assert.equal(short?.reason, "intraday-margin");
+    near(short.found, 1030, 1e-9);
+    near(short.limit, 1000, 1e-9);
+    assert.equal(refusal({ held: 10 }, limits, -10), null);
+    assert.equal(refusal({ buyingPower: 0 }), null);
+  });
+
+  test("market gates count for live orders, too: a price 2 s old under a limit of 1 s", () => {
+    assert.deepEqual(refusal({ nowMs: 2000 }, { staleMs: 1000 }), { reason: "stale-data", found: 2000, limit: 1000 });
+  });
 });
 
 test("each of the 24 reasons is one sentence for people", () => {

@@ -36,13 +36,15 @@ export const configSchema = z.strictObject({
     leverageMax: limit("gross exposure, wanted or held"),
     classMax: limit("sum of |weight| of one asset class"),
     drawdownMax: share("fall from the top that closes all for good"),
-    dailyLossMax: share("loss of a day after which nothing may grow"),
+    dailyLossMax: share("loss of a session after which nothing may grow"),
     varHistoricalMax: share("95 % value at risk of a bar, from past returns"),
     varParametricMax: share("the same, from their standard deviation"),
     turnoverMax: limit("sum of |change of weight| at one decision"),
+    marginMax: share("of the buying power that openings at one decision may use (live)"),
     collarBps: limit("order's price from the last one, basis points"),
     orderNotionalMax: limit("|quantity| x price of one order, money"),
     staleMs: limit("age of the price an order relies on, ms"),
+    ordersPerMinuteMax: limit("orders in any 60 seconds (live)"),
   }).prefault({}),
   live: z.strictObject({
     isRealMoneyAllowed: z.boolean().default(false)

@@ -3,101 +3,24 @@
  * function of the weights wanted, the weights held and the state of the account; every change of a
  * weight carries a reason code.
  *
- *     weights wanted --position--class--gross--net--VaR--turnover--> allowed (until nothing moves)
+ *     weights wanted --position--class--gross--net--VaR--turnover--margin--> allowed (until nothing moves)
  *                        each step only scales down; no sign ever flips
  *
- *     mode   NORMAL --daily loss, held exposure above leverageMax--> REDUCING: nothing may grow
+ *     mode   NORMAL --daily loss, reduce only, held exposure above leverageMax--> REDUCING: nothing may grow
  *            NORMAL, REDUCING --drawdownMax--> HALTED (all closed, for good)
  *
  * Weights are **fractions of equity** (w_i / N), exposures sums of them. Trades that reduce are
- * never held back: the turnover cap limits what is opened or enlarged. Order-level gates (price
- * collar, notional, stale, halted) are at the end. Every limit is off (Infinity) by default.
+ * never held back: turnover cap and margin limit what is opened or enlarged. risk-table.ts says what can be
+ * limited, risk-order.ts holds the gates of single orders. Every limit is off (Infinity) by default.
  */
-import { BPS } from "../base/units.ts";
 import { ASSET_CLASSES, type AssetClass } from "../market/instrument.ts";
+import type { RiskAction, RiskLimits, RiskReason } from "./risk-table.ts";
+import { ReturnWindow } from "./risk-window.ts";
 import { valueAtRiskOf, type ValueAtRisk } from "./value-at-risk.ts";
 
-export interface RiskLimits {
-  /** Largest |weight| of one instrument, fraction of equity. */
-  readonly positionMax: number;
-  /** Sum of |weight|. */
-  readonly grossMax: number;
-  /** |sum of weights|. */
-  readonly netMax: number;
-  /** Gross exposure, wanted or held: when what is *held* has drifted above it, nothing may grow. */
-  readonly leverageMax: number;
-  /** Sum of |weight| of one asset class. */
-  readonly classMax: number;
-  /** Fall from the highest equity, fraction: reached, everything is closed for good. */
-  readonly drawdownMax: number;
-  /** Loss since the last equity of the session before, fraction: reached, nothing may grow until the next. */
-  readonly dailyLossMax: number;
-  /** One-period 95 % value at risk from the history of returns, fraction of equity. */
-  readonly varHistoricalMax: number;
-  /** The same, 1.645 standard deviations of that history. */
-  readonly varParametricMax: number;
-  /**
-   * Sum of |change of weight| at one decision; trades that reduce count, and are never held back.
-   */
-  readonly turnoverMax: number;
-  /** Largest distance of an order's price from the last price, basis points. */
-  readonly collarBps: number;
-  /** Largest |quantity| x price of one order, money. */
-  readonly orderNotionalMax: number;
-  /** Oldest last price an order may rely on, milliseconds. */
-  readonly staleMs: number;
-  /** Orders in any 60 seconds. */
-  readonly ordersPerMinuteMax: number;
-  /** Share of the buying power that openings may use. */
-  readonly marginMax: number;
-}
-
-export const NO_LIMITS: RiskLimits = {
-  positionMax: Infinity, grossMax: Infinity, netMax: Infinity, leverageMax: Infinity,
-  classMax: Infinity, drawdownMax: Infinity, dailyLossMax: Infinity, varHistoricalMax: Infinity,
-  varParametricMax: Infinity, turnoverMax: Infinity, collarBps: Infinity, orderNotionalMax: Infinity,
-  staleMs: Infinity, ordersPerMinuteMax: Infinity, marginMax: Infinity,
-};
-
-/** Why a weight was changed or an order refused. */
-export const RISK_REASONS = {
-  "not-finite": "the weight or order was not a finite number, so it is 0",
-  "drawdown-limit": "equity has fallen from its highest by the drawdown limit: everything is closed",
-  "daily-loss": "the session's loss has reached its limit: nothing may grow until the next one",
-  "held-leverage": "what is held has drifted above the leverage limit: nothing may grow",
-  "position-limit": "the weight of one instrument was above its limit",
-  "class-limit": "the exposure to one asset class was above its limit",
-  "gross-limit": "the gross exposure was above its limit",
-  "leverage-limit": "the gross exposure was above the leverage limit",
-  "net-limit": "the net exposure was above its limit; the larger side was reduced",
-  "var-historical": "the historical value at risk was above its limit",
-  "var-parametric": "the parametric value at risk was above its limit",
-  "turnover-cap": "more would have been traded than the turnover cap allows; openings were reduced",
-  "limits-conflict": "the limits pull against each other: nothing may grow at this decision",
-  "halted-symbol": "trading in the symbol is halted",
-  "stale-data": "the last price is older than allowed",
-  "price-collar": "the order's price is too far from the last price",
-  "order-notional": "the order is larger than allowed",
-  "reduce-only": "trading may only reduce: nothing may grow",
-  "intraday-margin": "what would be opened costs more than the buying power",
-  "quorum-lost": "too few models answered: everything is closed",
-  "kill-switch": "trading is halted",
-  "order-rate": "more orders would go out in a minute than allowed",
-  "duplicate-order": "the same order is open already",
-  "self-cross": "an open order of our own is on the other side",
-} as const satisfies Record<string, string>;
-export type RiskReason = keyof typeof RISK_REASONS;
-
-export interface RiskAction {
-  readonly reason: RiskReason;
-  /** Index of the instrument, or -1 when all or a group were changed. */
-  readonly instrument: number;
-  /**
-   * The quantity that was limited, before and after (exposure, weight, value at risk or turnover).
-   */
-  readonly before: number;
-  readonly after: number;
-}
+export { gateLiveOrder, gateOrder, type AccountView, type GatedOrder, type MarketView, type OpenOrder,
+  type Refusal } from "./risk-order.ts";
+export { NO_LIMITS, RISK_REASONS, type RiskAction, type RiskLimits, type RiskReason } from "./risk-table.ts";
 
 export type RiskMode = "NORMAL" | "REDUCING" | "HALTED";
 
@@ -120,17 +43,11 @@ export interface RiskState {
   isReduceOnly: boolean;
   /** What may be opened, fraction of equity; Infinity: unknown, or nobody lends. */
   buyingPower: number;
-  /** (HISTORY, N) latest returns of one period, a ring; empty until the first `observeReturns`. */
-  history: Float64Array;
-  /** Rows ever observed; the ring holds the last HISTORY of them. */
-  observed: number;
+  /** Latest returns of one period. */
+  readonly window: ReturnWindow;
 }
 
-/**
- * Periods of returns the value at risk looks back on; with fewer than VAR_ROWS_MIN there is no
- * estimate and no limit.
- */
-export const VAR_HISTORY = 250;
+/** With fewer returns there is no estimate of the value at risk, and no limit. */
 export const VAR_ROWS_MIN = 60;
 /** A limit is broken only beyond rounding, so that a second call finds nothing to do. */
 const SLACK = 1 + 1e-12;
@@ -139,7 +56,8 @@ const PASSES_MAX = 8;
 export function startRisk(classes: readonly AssetClass[], equity: number): RiskState {
   return {
     mode: "NORMAL", classOf: Uint8Array.from(classes, (name) => ASSET_CLASSES.indexOf(name)),
-    equity, peak: equity, dayStart: equity, day: -Infinity, isReduceOnly: false, buyingPower: Infinity, history: new Float64Array(0), observed: 0,
+    equity, peak: equity, dayStart: equity, day: -Infinity, isReduceOnly: false, buyingPower: Infinity,
+    window: new ReturnWindow(classes.length),
   };
 }
 
@@ -156,12 +74,7 @@ export function needsReturns(limits: RiskLimits): boolean {
 }
 
 /** Tells one period's returns of all instruments; an instrument without one has 0. */
-export function observeReturns(state: RiskState, returns: Float64Array): void {
-  const count = state.classOf.length;
-  if (state.history.length === 0) state.history = new Float64Array(VAR_HISTORY * count);
-  state.history.set(returns, (state.observed % VAR_HISTORY) * count);
-  state.observed++;
-}
+export function observeReturns(state: RiskState, returns: Float64Array): void { state.window.add(returns); }
 
 /**
  * Scales `weights` (N, fractions of equity) down in place until every limit holds; sets
@@ -226,7 +139,7 @@ function setMode(previous: Float64Array, state: RiskState, limits: RiskLimits,
 }
 
 /** Notes an action on a group or on everything. */
-const act = (actions: RiskAction[], reason: RiskReason, before: number, after: number): void =>
+export const act = (actions: RiskAction[], reason: RiskReason, before: number, after: number): void =>
   void actions.push({ reason, instrument: -1, before, after });
 
 function closeAll(weights: Float64Array, actions: RiskAction[]): RiskAction[] {
@@ -248,6 +161,10 @@ function scaleOnce(weights: Float64Array, previous: Float64Array, state: RiskSta
   limitValueAtRisk(weights, state, limits, actions);
   const hasShrunk = state.mode === "REDUCING" && forbidGrowth(weights, previous);
   if (limits.turnoverMax < Infinity) limitTurnover(weights, previous, limits.turnoverMax, actions);
+  if (limits.marginMax < Infinity && state.buyingPower < Infinity) {
+    const budget = Math.max(0, limits.marginMax * state.buyingPower);
+    limitGrowth(weights, previous, budget, budget, 0, "intraday-margin", actions);
+  }
   return actions.length > before || hasShrunk;
 }
 
@@ -296,8 +213,8 @@ function limitNet(weights: Float64Array, limits: RiskLimits, actions: RiskAction
 
 function limitValueAtRisk(weights: Float64Array, state: RiskState, limits: RiskLimits,
   actions: RiskAction[]): void {
-  if (!needsReturns(limits) || state.observed < VAR_ROWS_MIN) return;
-  const risk = valueAtRisk(weights, state);
+  if (!needsReturns(limits) || state.window.rows < VAR_ROWS_MIN) return;
+  const risk = valueAtRiskOf(weights, state.window, found);
   if (risk.historical > limits.varHistoricalMax * SLACK) {
     const factor = limits.varHistoricalMax / risk.historical;
     scaleAll(weights, factor);
@@ -310,22 +227,32 @@ function limitValueAtRisk(weights: Float64Array, state: RiskState, limits: RiskL
   }
 }
 
+/** What the last question found. */
+const found: ValueAtRisk = { historical: 0, parametric: 0 };
+
 /** Of these weights over the returns observed so far. */
 export function valueAtRisk(weights: Float64Array, state: RiskState): ValueAtRisk {
-  return valueAtRiskOf(weights, state.history, Math.min(state.observed, VAR_HISTORY));
+  return valueAtRiskOf(weights, state.window, { historical: 0, parametric: 0 });
 }
 
 /** What grows shares what the reductions leave of the cap. */
 function limitTurnover(weights: Float64Array, previous: Float64Array, most: number,
   actions: RiskAction[]): void {
-  let reduced = 0, grown = 0, size = most;
+  let reduced = 0;
   for (let i = 0; i < weights.length; i++) {
-    const kept = keptPart(weights[i], previous[i]);
-    size += Math.abs(weights[i]);
-    reduced += Math.abs(previous[i] - kept);
-    grown += Math.abs(weights[i] - kept);
+    reduced += Math.abs(previous[i] - keptPart(weights[i], previous[i]));
   }
-  const budget = Math.max(0, most - reduced);
+  limitGrowth(weights, previous, Math.max(0, most - reduced), most, reduced, "turnover-cap", actions);
+}
+
+/** Scales what grows down to `budget`. `most`: how large numbers may be; `base`: what is told besides. */
+function limitGrowth(weights: Float64Array, previous: Float64Array, budget: number, most: number,
+  base: number, reason: RiskReason, actions: RiskAction[]): void {
+  let grown = 0, size = most;
+  for (let i = 0; i < weights.length; i++) {
+    size += Math.abs(weights[i]);
+    grown += Math.abs(weights[i] - keptPart(weights[i], previous[i]));
+  }
   // Rounding is relative to the weights, not to their small changes.
   if (grown <= budget + size * 1e-12) return;
   const factor = budget / grown;
@@ -333,7 +260,7 @@ function limitTurnover(weights: Float64Array, previous: Float64Array, most: numb
     const kept = keptPart(weights[i], previous[i]);
     weights[i] = kept + (weights[i] - kept) * factor;
   }
-  act(actions, "turnover-cap", reduced + grown, reduced + budget);
+  act(actions, reason, base + grown, base + budget);
 }
 
 /** Nothing grows or changes side; true when a weight had to change. */
@@ -360,43 +287,4 @@ function grossOf(weights: Float64Array): number {
   let gross = 0;
   for (const weight of weights) gross += Math.abs(weight);
   return gross;
-}
-
-/** An order as the gates see it. */
-export interface GatedOrder {
-  /** Signed. */
-  readonly quantity: number;
-  /** Limit price, or the price a market order is expected to get. */
-  readonly price: number;
-}
-
-export interface MarketView {
-  readonly lastPrice: number;
-  /** Of the last price. */
-  readonly lastTimeMs: number;
-  readonly nowMs: number;
-  readonly isHalted: boolean;
-}
-
-export interface Refusal {
-  readonly reason: RiskReason;
-  readonly found: number;
-  readonly limit: number;
-}
-
-/** Whether one order may go out: null, or the first reason why not. */
-export function gateOrder(order: GatedOrder, market: MarketView, limits: RiskLimits): Refusal | null {
-  const notional = Math.abs(order.quantity) * order.price;
-  if (!Number.isFinite(notional)) return { reason: "not-finite", found: notional, limit: NaN };
-  if (market.isHalted) return { reason: "halted-symbol", found: 1, limit: 0 };
-  const ageMs = market.nowMs - market.lastTimeMs;
-  if (!(ageMs <= limits.staleMs)) return { reason: "stale-data", found: ageMs, limit: limits.staleMs };
-  const distanceBps = Math.abs(order.price / market.lastPrice - 1) / BPS;
-  if (!(distanceBps <= limits.collarBps)) {
-    return { reason: "price-collar", found: distanceBps, limit: limits.collarBps };
-  }
-  if (notional > limits.orderNotionalMax) {
-    return { reason: "order-notional", found: notional, limit: limits.orderNotionalMax };
-  }
-  return null;
 }

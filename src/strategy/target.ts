@@ -10,12 +10,12 @@
  *
  * A weight comes from portfolio.ts (position x target / volatility) and may have been shaped by optimise/
  * before. Instruments that nobody wants anything of keep what they hold: that counts, and limits see it.
- * All state is here, and `save` and `restore` carry it over a restart; returns are observed again from history.
+ * All state is here; `save` and `restore` carry it over a restart; returns are observed again from history.
  */
 import type { AssetClass } from "../market/instrument.ts";
 import { PortfolioScaler, type ScalerState, type Sizing } from "./portfolio.ts";
-import { applyLimits, needsReturns, observeEquity, observeReturns, startRisk, type RiskAction, type RiskLimits,
-  type RiskMode, type RiskState } from "./risk.ts";
+import { applyLimits, needsReturns, observeEquity, observeReturns, startRisk, type RiskAction,
+  type RiskLimits, type RiskMode, type RiskState } from "./risk.ts";
 
 export interface TargetRules {
   /** Its weightMax holds after the second scaling, too. */
@@ -36,9 +36,14 @@ export interface TargetSnapshot {
   /** (N) each. */
   readonly plain: readonly number[];
   readonly plainWaiting: readonly number[];
-  readonly risk: { readonly mode: RiskMode; readonly equity: number; readonly peak: number; readonly dayStart: number;
+  readonly risk: {
+    readonly mode: RiskMode;
+    readonly equity: number;
+    readonly peak: number;
+    readonly dayStart: number;
     /** null: no day has been seen. */
-    readonly day: number | null };
+    readonly day: number | null;
+  };
 }
 
 export class TargetMaker {
@@ -63,7 +68,7 @@ export class TargetMaker {
       Array.from({ length: 4 }, () => new Float64Array(classes.length));
   }
 
-  /** (N) returns of the period that ended now, adjusted for splits and dividends; 0 where there was no bar. */
+  /** (N) returns of the period that ended now, adjusted for splits and dividends; 0 without a bar. */
   observe(returns: Float64Array): void {
     if (this.#rules.isLimited && needsReturns(this.#rules.limits)) observeReturns(this.risk, returns);
     if (this.#decisions <= this.#rules.lag) return;
@@ -75,7 +80,7 @@ export class TargetMaker {
   /** Equity at a moment of a session day (any number that grows with days). */
   account(equity: number, day: number): void { observeEquity(this.risk, equity, day); }
 
-  /** A decision begins: (N) signed units held and their last prices. Until wanted otherwise, they are kept. */
+  /** A decision begins: (N) signed units held, their last prices. Until wanted otherwise, they are kept. */
   begin(units: Float64Array, prices: Float64Array, equity: number): void {
     this.#factor = this.#scaler.factor();
     this.#decisions++;
@@ -88,8 +93,8 @@ export class TargetMaker {
   }
 
   /**
-   * Instrument `i` has a bar now: `weight` of it is wanted, one of `divisor` (N) instruments. `isKept`: it cannot
-   * be traded now and keeps what it holds; the wish counts for the second scaling all the same.
+   * Instrument `i` has a bar now: `weight` of it is wanted, one of `divisor` (N) instruments. `isKept`: it
+   * cannot be traded now and keeps what it holds; the wish counts for the second scaling all the same.
    */
   want(i: number, weight: number, divisor: number, isKept = false): void {
     const { lag, sizing: { weightMax } } = this.#rules;

@@ -2,7 +2,7 @@
  * Last prices and the returns of the step that is arriving: what the event engine reads from adjusted closes,
  * kept bar by bar.
  *
- *     market of step t ──take──> close      next step, or a decision ──settle──> returns of t, then base = close
+ *     market of step t ──take──> close      next step, or a decision ──settle──> returns of t; base = close
  *     split 2:1        close and base halved      dividend d      base - d       (market/adjust.ts, forward)
  *
  * A step's returns are settled late, so that a revision of its bars still counts.
@@ -30,7 +30,7 @@ export class StepPrices {
     this.#returns = new Float64Array(instruments);
   }
 
-  /** Bars of one close time; those of a new step only after `settle`. Earlier ones count where they are the last. */
+  /** Bars of one close time; of a new step only after `settle`. Earlier ones count if they are the last. */
   take({ at, instrument, bars }: MarketFact): void {
     if (at > this.step) { this.step = at; this.#isSettled = false; }
     for (let k = 0; k < instrument.length; k++) {

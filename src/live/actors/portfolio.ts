@@ -7,19 +7,21 @@
  *     decision ─> weights ──shape───> │  target.ts) │ ──> keep (effect)             what a restart needs
  *                                     └─────────────┘
  *
- * The arithmetic is the event engine's. Every decision is answered by one target, an empty one when nothing may
- * be traded, so that a stepped clock goes on. It starts from history (returns), the last account (holdings) and,
- * where its process keeps one, its own snapshot (drawdown, second scaling).
+ * The arithmetic is the event engine's. Every decision is answered by one target, an empty one when nothing
+ * may be traded, so that a stepped clock goes on. It starts from history (returns), the last account (what is
+ * held) and, where its process keeps one, its own snapshot (drawdown, second scaling).
  */
 import { assert } from "../../base/assert.ts";
 import { calendar, type Calendar } from "../../market/calendar.ts";
 import type { Instrument } from "../../market/instrument.ts";
 import { weightOf } from "../../strategy/portfolio.ts";
-import { isDrawnDown, RISK_REASONS, type RiskAction, type RiskLimits, type RiskReason } from "../../strategy/risk.ts";
+import { act, isDrawnDown, RISK_REASONS, type RiskAction, type RiskLimits, type RiskReason }
+  from "../../strategy/risk.ts";
 import { TargetMaker, unitsOf, type TargetRules, type TargetSnapshot } from "../../strategy/target.ts";
 import type { Actor } from "../actor.ts";
 import { BAR_FLAGS, type AccountFact, type AlertFact, type ControlCommand, type DecisionFact, type FillFact,
-  type MarketFact, type NoticeFact, type Spoken, type TargetCommand, type TradingStateFact } from "../message.ts";
+  type MarketFact, type NoticeFact, type Spoken, type TargetCommand, type TradingStateFact }
+  from "../message.ts";
 import type { Session } from "../session.ts";
 import { StepPrices } from "./portfolio-prices.ts";
 
@@ -99,7 +101,8 @@ class Portfolio {
     this.#session = session;
     this.#limits = limits;
     this.#rules = { portfolioTarget: sizing.portfolioTarget, limits, isLimited: true, lag,
-      sizing: { volatilityTarget: sizing.volatilityTarget, weightMax: sizing.weightMax ?? Infinity, periodsPerYear } };
+      sizing: { volatilityTarget: sizing.volatilityTarget, weightMax: sizing.weightMax ?? Infinity,
+        periodsPerYear } };
     this.#sessions = calendar(session.calendar);
     this.#maker = new TargetMaker(this.#rules, instruments.map((one) => one.assetClass), sizing.capital);
     this.#prices = new StepPrices(count);
@@ -154,8 +157,8 @@ class Portfolio {
     // Without a snapshot, the history of the equity begins here.
     if (isFirst && risk.day === -Infinity) risk.equity = risk.peak = risk.dayStart = equity;
     if (!isOff) return NOTHING;
-    return [this.#alert(at, "warning", "equity-differs", `the broker's equity is ${equity.toFixed(2)} and ours `
-      + `${(equity - gap).toFixed(2)}: a price or a split is missing`)];
+    return [this.#alert(at, "warning", "equity-differs", `the broker's equity is ${equity.toFixed(2)} and `
+      + `ours ${(equity - gap).toFixed(2)}: a price or a split is missing`)];
   }
 
   fill({ instrument, quantity, price, fee, position }: FillFact): readonly Said[] {
@@ -199,7 +202,8 @@ class Portfolio {
     if (!fact.hasQuorum) act(actions, "quorum-lost", fact.members.length, 0);
     if (this.#isHalted) act(actions, "kill-switch", NaN, NaN);
     const isQuiet = this.#isHalted || !this.#isReconciled;
-    const said: Said[] = [...this.#tell(fact.at, actions), this.#target(fact.at, isQuiet ? [] : traded, equity, actions)];
+    const said: Said[] =
+      [...this.#tell(fact.at, actions), this.#target(fact.at, isQuiet ? [] : traded, equity, actions)];
     if (this.#isKept) said.push({ kind: "keep", snapshot: maker.save() });
     return said;
   }
@@ -231,13 +235,15 @@ class Portfolio {
     return traded;
   }
 
-  #target(at: number, traded: readonly number[], equity: number, actions: readonly RiskAction[]): TargetCommand {
+  #target(at: number, traded: readonly number[], equity: number,
+    actions: readonly RiskAction[]): TargetCommand {
     const instrument = Int32Array.from(traded), weight = new Float64Array(traded.length);
     const units = new Float64Array(traded.length), price = new Float64Array(traded.length);
     traded.forEach((i, k) => {
       weight[k] = this.#maker.weights[i];
       price[k] = this.#prices.close[i];
-      units[k] = weight[k] === 0 ? 0 : unitsOf(weight[k], equity, price[k], this.#session.sizing.isFractional);
+      units[k] = weight[k] === 0 ? 0
+        : unitsOf(weight[k], equity, price[k], this.#session.sizing.isFractional);
     });
     return { kind: "target", at, instrument, weight, units, price, equity, actions };
   }
@@ -276,14 +282,13 @@ class Portfolio {
     return { kind: "alert", at, severity, code, text, process: "portfolio" };
   }
 
-  /** Cash and holdings at the last closes; NaN before the first account, or when something held has no price. */
+  /** Cash and holdings at the last closes; NaN before the first account, or with no price of what is held. */
   #equity(): number {
     let equity = this.#cash + this.#correction;
     const { close } = this.#prices;
-    for (let i = 0; i < this.#units.length; i++) if (this.#units[i] !== 0) equity += this.#units[i] * close[i];
+    for (let i = 0; i < this.#units.length; i++) {
+      if (this.#units[i] !== 0) equity += this.#units[i] * close[i];
+    }
     return equity;
   }
 }
-
-const act = (actions: RiskAction[], reason: RiskReason, before: number, after: number): void =>
-  void actions.push({ reason, instrument: -1, before, after });
