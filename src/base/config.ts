@@ -40,7 +40,7 @@ export const configSchema = z.strictObject({
     varHistoricalMax: share("95 % value at risk of a bar, from past returns"),
     varParametricMax: share("the same, from their standard deviation"),
     turnoverMax: limit("sum of |change of weight| at one decision"),
-    marginMax: share("of the buying power that openings at one decision may use (live)"),
+    marginMax: share("what openings may use of the buying power"),
     collarBps: limit("order's price from the last one, basis points"),
     orderNotionalMax: limit("|quantity| x price of one order, money"),
     staleMs: limit("age of the price an order relies on, ms"),
