@@ -15,6 +15,9 @@ export const CONFIG_FILE = "dmn.config.json";
 const limit = (meaning: string) => z.number().positive().nullable().default(null).describe(meaning);
 const share = (meaning: string) => z.number().positive().max(1).nullable().default(null).describe(meaning);
 
+const severity = (meaning: string, least: "info" | "warning" | "critical") =>
+  z.enum(["never", "info", "warning", "critical"]).default(least).describe(meaning);
+
 export const configSchema = z.strictObject({
   log: z.enum(LOG_LEVELS).default("warn").describe("least severe log line written to stderr"),
   workers: z.int().min(0).max(256).default(0).describe("worker threads; 0 means one per core"),
@@ -56,6 +59,21 @@ export const configSchema = z.strictObject({
       .describe("restarts of one process before trading is halted"),
     cores: z.string().nullable().default(null)
       .describe('cores of processes (Linux): "execution=1,feed=0"; off: anywhere'),
+    recordedDays: z.int().min(1).max(10_000).default(90)
+      .describe("days that journals, logs and metrics are kept; trading history is kept for good"),
+    recordedGiB: z.number().positive().default(20).describe("journals together; the oldest make room"),
+    alerts: z.strictObject({
+      log: severity("least severe alert that is written to the log", "info"),
+      webhook: severity("least severe alert that is posted to DMN_ALERT_WEBHOOK", "warning"),
+      email: severity("least severe alert that is mailed", "critical"),
+      quietMinutes: z.number().min(0).default(15).describe("the same alert is told once in this time"),
+      keyDaysMax: z.number().positive().default(30).describe("age at which a key is an alert, days"),
+      smtpHost: z.string().min(1).nullable().default(null)
+        .describe("mail server; DMN_SMTP_USER and DMN_SMTP_PASSWORD log in"),
+      smtpPort: z.int().min(1).max(65_535).default(587).describe("its port; 465 is TLS from the start"),
+      mailFrom: z.string().min(1).nullable().default(null).describe("sender of mailed alerts"),
+      mailTo: z.string().min(1).nullable().default(null).describe("who gets them, comma-separated"),
+    }).prefault({}),
   }).prefault({}),
 });
 

@@ -30,7 +30,7 @@ export interface ProcessHealth {
   /** Times that it was seen with a new process id. */
   readonly restarts: number;
 }
-export interface HealthActor extends Actor { processes(): ProcessHealth[] }
+export interface HealthActor extends Actor { readonly processes: () => ProcessHealth[] }
 
 export interface HealthOptions {
   readonly session: Session;

@@ -37,7 +37,7 @@ const CLOSE = BAR_FIELDS.indexOf("close");
 
 export interface PerformanceActor extends Actor {
   /** Merged rows, in the order of the founding table, then the others by name. */
-  hops(): Hop[];
+  readonly hops: () => Hop[];
 }
 
 export function performanceActor({ session }: { readonly session: Session }): PerformanceActor {
