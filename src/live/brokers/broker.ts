@@ -86,6 +86,9 @@ export class BrokerTrouble extends Error {
   }
 }
 
+/** Calls that the account has left until `resetAt` (UTC ms), whoever made the others. */
+export interface Quota { readonly remaining: number; readonly resetAt: number }
+
 export interface BrokerListener {
   update(update: BrokerUpdate): void;
   /** The stream is proven (authenticated and listening) or not: no orders while it is not. */
@@ -95,6 +98,8 @@ export interface BrokerListener {
 export interface Broker extends AsyncDisposable {
   readonly name: string;
   readonly isPaper: boolean;
+  /** As the broker last told it; null or absent: it does not. */
+  quota?(): Quota | null;
   account(): Promise<BrokerAccount>;
   positions(): Promise<readonly BrokerPosition[]>;
   /** All open ones, and those closed since `since` (UTC ms). */

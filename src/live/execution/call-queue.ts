@@ -36,6 +36,8 @@ export class CallQueue {
   #count = 0;
   #inFlight = 0;
   #pausedUntil = -Infinity;
+  /** What the broker said is left, less what has left since. */
+  #told = { left: Infinity, until: -Infinity };
   #isSleeping = false;
   #isClosed = false;
   readonly #end = new AbortController();
@@ -66,6 +68,9 @@ export class CallQueue {
     this.#pausedUntil = Math.max(this.#pausedUntil, this.#clock.now() + durationMs);
   }
 
+  /** What the broker says of the account's calls. */
+  tell(remaining: number, resetAt: number): void { this.#told = { left: remaining, until: resetAt }; }
+
   close(): void {
     this.#isClosed = true;
     for (const lane of LANES) this.#lanes[lane].length = 0;
@@ -80,6 +85,7 @@ export class CallQueue {
       if (waitMs > 0) { void this.#pumpAfter(waitMs); return; }
       const call = this.#lanes[lane].shift()!;
       for (let k = 0; k < call.cost; k++) this.#left[this.#count++ % this.#perMinute] = this.#clock.now();
+      this.#told.left -= call.cost;
       this.#inFlight++;
       void call.run().finally(() => { this.#inFlight--; this.#pump(); });
     }
@@ -89,7 +95,11 @@ export class CallQueue {
   #waitMs(lane: Lane, cost: number): number {
     const now = this.#clock.now();
     if (now < this.#pausedUntil) return this.#pausedUntil - now;
-    const allowed = Math.max(cost, Math.floor(this.#perMinute * (1 - RESERVE[lane])));
+    const reserve = Math.floor(this.#perMinute * RESERVE[lane]);
+    if (now < this.#told.until && this.#told.left < cost + reserve && this.#told.left < this.#perMinute - cost) {
+      return this.#told.until - now;
+    }
+    const allowed = Math.max(cost, this.#perMinute - reserve);
     // The request that must be older than a minute before `cost` more are within the allowance.
     const back = allowed - cost + 1;
     if (back > Math.min(this.#count, this.#perMinute)) return 0;

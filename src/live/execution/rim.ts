@@ -38,8 +38,8 @@ export interface ExecutionRim extends Rim<ExecutionEffect, ExecutionOutcome> {
 
 /** Reads of one moment tried in a row while orders keep changing. */
 const STEADY_TRIES = 3;
-/** Requests that one reconcile makes: orders, positions, account, orders. */
-const READ_COST = 4;
+/** Requests that one reconcile makes: orders (open, and since), positions, account, orders. */
+const READ_COST = 6;
 
 type Persist = ExecutionEffect & { readonly kind: "persist" };
 
@@ -146,6 +146,8 @@ class LiveRim implements ExecutionRim {
         if (error instanceof BrokerTrouble && error.retryAfterMs !== null) this.#queue.pause(error.retryAfterMs);
         refuse(messageOf(error));
       }
+      const quota = this.#options.broker.quota?.() ?? null;
+      if (quota !== null) this.#queue.tell(quota.remaining, quota.resetAt);
     }, () => refuse(WITHDRAWN));
     if (!isQueued) refuse(FULL);
   }
