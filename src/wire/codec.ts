@@ -80,7 +80,7 @@ assert(endianness() === "LE", "numbers travel as they lie in memory, little-endi
 // Headers are made and read here: one copy instead of eleven calls, and alignment is ours.
 const scratch = new Uint8Array(HEADER);
 const words = new Uint32Array(scratch.buffer), reals = new Float64Array(scratch.buffer);
-const padded = (bytes: number): number => (bytes + 7) & ~7;
+const padded = (bytes: number): number => Math.ceil(bytes / 8) * 8;
 const typeOf = (values: TensorArray): number => values instanceof Float64Array ? 1
   : values instanceof Float32Array ? 2 : values instanceof Int32Array ? 3 : 4;
 const bytesOf = (values: TensorArray): Uint8Array =>
@@ -133,9 +133,12 @@ function writeHeader(
   frame.write(stamp.sender, 64, SENDER_MAX, "latin1");
 }
 
-/** Null where it would not get smaller. Level 1: each further level costs more than it saves. */
+/** Level 1: each further level costs more than it saves. A changed byte would else open to other numbers. */
+const ZSTD = { params: { [constants.ZSTD_c_compressionLevel]: 1, [constants.ZSTD_c_checksumFlag]: 1 } } as const;
+
+/** Null where it would not get smaller. */
 function compress(body: Uint8Array): Buffer | null {
-  const small = zstdCompressSync(body, { params: { [constants.ZSTD_c_compressionLevel]: 1 } });
+  const small = zstdCompressSync(body, ZSTD);
   return small.length < body.length ? small : null;
 }
 
