@@ -88,25 +88,28 @@ export interface Performance {
 }
 
 export function perform(stage: Stage, terms: Terms): Performance {
+  return putTogether(stage, stage.plans.map((plan) => {
+    stage.input.signal?.throwIfAborted();
+    const replay = new Replay(stage.scene, plan, terms);
+    return { run: replay.play(), tape: replay.tape };
+  }));
+}
+
+/** One book of what was played, in the order of the stage's plans. */
+export function putTogether(stage: Stage, played: readonly { readonly run: Run; readonly tape: Tape }[]): Performance {
   const zeros = (): Float64Array => new Float64Array(stage.alignment.time.length);
   const book: Book = { gross: zeros(), cost: zeros(), turnover: zeros(), grossExposure: zeros(),
     netExposure: zeros(), active: zeros() };
-  const runs: Run[] = [], tapes: Tape[] = [];
-  for (const plan of stage.plans) {
-    stage.input.signal?.throwIfAborted();
-    const replay = new Replay(stage.scene, plan, terms);
-    const run = replay.play();
-    const from = plan.stretches[0].from;
+  played.forEach(({ run }, r) => {
+    const { from } = stage.plans[r].stretches[0];
     book.gross.set(run.netReturn.map((net, row) => net + run.cost[row]), from);
     book.cost.set(run.cost, from);
     book.turnover.set(run.turnover, from);
     book.grossExposure.set(run.grossExposure, from);
     book.netExposure.set(run.netExposure, from);
     book.active.set(run.active, from);
-    runs.push(run);
-    tapes.push(replay.tape);
-  }
-  return { book, runs, tapes };
+  });
+  return { book, runs: played.map(({ run }) => run), tapes: played.map(({ tape }) => tape) };
 }
 
 /** Compounded net return of the reported rows, all windows one after the other. */

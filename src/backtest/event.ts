@@ -13,7 +13,7 @@ import { eventNotes } from "./event-notes.ts";
 import { perform, setStage, termsOf, type Performance, type Stage } from "./event-stage.ts";
 import { Groups } from "./groups.ts";
 import type { BacktestInput } from "./input.ts";
-import type { BacktestResult } from "./result.ts";
+import type { BacktestResult, DifferenceRow } from "./result.ts";
 import type { Run } from "./event-run.ts";
 import type { Part, Stretch } from "./simulate.ts";
 import { averageOf, costLadder, riskNumbers } from "./summary.ts";
@@ -21,10 +21,15 @@ import { askAll, cutCurve, piecesOf, vectorResult, windowResults } from "./vecto
 
 /** Runs the strategy on an account. Throws UserError for an empty window. */
 export async function runEvent(input: BacktestInput): Promise<BacktestResult> {
-  const answers = await askAll(input, input.strategy);
-  const vector = await vectorResult(input, answers), stage = setStage(input, answers);
-  const performance = perform(stage, termsOf(input));
-  const { settings } = input, { periodsPerYear } = settings;
+  const answers = await askAll(input, input.strategy), vector = await vectorResult(input, answers);
+  const stage = setStage(input, answers), performance = perform(stage, termsOf(input));
+  return accountResult(stage, vector, performance, explainDifference(stage, vector.curve, performance));
+}
+
+/** What an account's performance adds up to; `vector` is the same strategy's under the same settings. */
+export function accountResult(stage: Stage, vector: BacktestResult, performance: Performance,
+  differences: readonly DifferenceRow[], engine: "event" | "live" = "event"): BacktestResult {
+  const { settings } = stage.input, { periodsPerYear } = settings;
   const reported = stage.stretches.filter((stretch) => stretch.isReported);
   const members = new Set(stage.plans.flatMap((plan) => [...plan.members]));
   const { book } = performance, { time } = stage.alignment;
@@ -34,13 +39,12 @@ export async function runEvent(input: BacktestInput): Promise<BacktestResult> {
   const groups = groupsOf(stage, performance);
   const fixed = curve.cost.map((paid, d) => paid - settings.costs.costBps * 1e-4 * curve.turnover[d]);
   return {
-    ...vector, engine: "event", windows, average: averageOf(windows), curve,
+    ...vector, engine, windows, average: averageOf(windows), curve,
     risk: riskNumbers(curve.netReturn, benchmark, periodsPerYear, settings.trials),
     instruments: groups.instruments(periodsPerYear), classes: groups.classes(reported, periodsPerYear),
     costLadder: costLadder(curve.grossReturn, fixed, curve.turnover, piecesOf(reported),
       periodsPerYear),
-    differences: explainDifference(stage, vector.curve, performance),
-    notes: eventNotes(stage, performance, windows, members.size),
+    differences, notes: eventNotes(stage, performance, windows, members.size),
   };
 }
 

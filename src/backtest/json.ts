@@ -34,7 +34,7 @@ export const resultSchema = z.strictObject({
   strategy: z.string(),
   dataset: z.string(),
   isSynthetic: z.boolean(),
-  engine: z.enum(["vector", "event"]),
+  engine: z.enum(["vector", "event", "live"]),
   timeframe: z.string(),
   periodsPerYear: z.number(),
   costBps: z.number().describe("cost of trading, basis points of the amount traded"),

@@ -126,7 +126,7 @@ export interface BacktestResult {
   readonly strategy: string;
   readonly dataset: string;
   readonly isSynthetic: boolean;
-  readonly engine: "vector" | "event";
+  readonly engine: "vector" | "event" | "live";
   readonly timeframe: string;
   readonly periodsPerYear: number;
   readonly costBps: number;

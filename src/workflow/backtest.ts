@@ -36,7 +36,7 @@ export interface BacktestOptions {
   readonly strategy: string;
   /** Name or file; null: long-only, unless that is the strategy. */
   readonly benchmark: string | null;
-  readonly engine: "vector" | "event";
+  readonly engine: "vector" | "event" | "live";
   /** YYYY-MM-DD, inclusive; null: all there is. */
   readonly from: string | null;
   readonly to: string | null;
@@ -109,7 +109,8 @@ export async function backtest(options: BacktestOptions, context: Context): Prom
   });
   const results: BacktestResult[] = [];
   for (const one of strategies) {
-    const result = options.engine === "vector" ? await runVector(inputOf(one)) : await runEvent(inputOf(one));
+    const run = await ENGINES[options.engine]();
+    const result = await run(inputOf(one));
     const said = one.notes?.(instruments.map(({ instrument }) => instrument.symbol)) ?? [];
     results.push({ ...result, notes: [...result.notes, ...said] });
   }
@@ -125,6 +126,15 @@ export async function backtest(options: BacktestOptions, context: Context): Prom
   await replaceWith(report, reportPage(result, { others: results.filter((one) => one !== median) }));
   return { result, report };
 }
+
+type Engine = (input: BacktestInput) => Promise<BacktestResult>;
+
+/** The live graph is a good part of the code: loaded only when somebody wants it. */
+const ENGINES: Readonly<Record<BacktestOptions["engine"], () => Promise<Engine> | Engine>> = {
+  vector: () => runVector,
+  event: () => runEvent,
+  live: async () => (await import("./live/backtest-live.ts")).runLive,
+};
 
 /** Null where no network is asked, or none on a GPU: its code is then not even loaded. */
 async function openGpu({ device, strategy, benchmark }: BacktestOptions,
@@ -175,7 +185,7 @@ function settingsOf(options: BacktestOptions, manifest: Manifest, asked: readonl
 
 /** Rows and features of all instruments; the vector engine needs no more than closes. */
 async function readInstruments(manifest: Manifest, strategy: Strategy, benchmark: Strategy | null,
-  engine: "vector" | "event", context: Context): Promise<InstrumentInput[]> {
+  engine: BacktestOptions["engine"], context: Context): Promise<InstrumentInput[]> {
   const features = await loadFeatures(context, manifest, strategy.recipe);
   checkFeatures(strategy, features.panel, manifest.dataset);
   const others = benchmark === null || benchmark.recipe === strategy.recipe ? null

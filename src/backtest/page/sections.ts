@@ -54,7 +54,7 @@ export function sections(
     result.views === undefined ? null
       : { id: "views", title: "What the network looked at", short: "Network",
           body: viewsBody(result.views) },
-    result.engine !== "event" ? null
+    result.engine === "vector" ? null
       : { id: "differences", title: "Why the two engines differ", short: "Engines",
           body: differencesBody(result) },
     { id: "notes", title: "Notes and formulas", short: "Notes", body: notesBody(result) },
@@ -171,9 +171,10 @@ function groupsBody(rows: readonly GroupRow[], name: string, hasClass: boolean):
 
 function differencesBody(result: BacktestResult): Markup {
   if (result.differences.length === 0) {
-    return caption("The event engine and the vector engine agree.");
+    return caption(`The ${result.engine} engine and the vector engine agree.`);
   }
-  const words = "Event engine less vector engine, in total return.";
+  const name = result.engine === "live" ? "Live" : "Event";
+  const words = `${name} engine less vector engine, in total return.`;
   return html`${caption(words)}${differencesTable(result)}`;
 }
 
