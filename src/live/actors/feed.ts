@@ -12,6 +12,7 @@
  * instrument's history is said again as adjusted by it.
  */
 import { messageOf } from "../../base/error.ts";
+import { MS_PER_HOUR, MS_PER_MINUTE } from "../../base/units.ts";
 import { TIMEFRAMES } from "../../market/bars.ts";
 import { calendar } from "../../market/calendar.ts";
 import type { Actor, Said } from "../actor.ts";
@@ -44,6 +45,8 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
   readonly hears = ["settled"] as const;
   readonly #session: Session;
   readonly #assemblyMs: number;
+  /** A market clock knows no other time than that of the bars. */
+  readonly #isWall: boolean;
   readonly #stores: readonly BarStore[];
   readonly #steps: Steps;
   readonly #suspects: Suspects;
@@ -65,6 +68,7 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
     const N = session.symbols.length;
     this.#session = session;
     this.#assemblyMs = assemblyMs;
+    this.#isWall = session.clock.kind === "wall";
     const rowsMax = Math.max(ROWS_EACH_LEAST, Math.min(ROWS_EACH_MAX, Math.floor(ROWS_MAX / N)));
     this.#stores = session.symbols.map((symbol) => new BarStore({ symbol, rowsMax,
       timeframe: session.timeframe, calendar: calendar(session.calendar) }));
@@ -133,7 +137,7 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
   /** Of what was held back only the newest step may be decided on. */
   #goOn(now: number, out: Out): void {
     for (const { at } of this.#steps.open().slice(0, -1)) this.#say(this.#steps.take(at, BAR_FLAGS.backfilled), out);
-    this.#expectAfter(Math.max(now, this.#newest));
+    this.#expectAfter(Math.max(this.#isWall ? now : this.#saidAt, this.#newest));
     this.#step(now, out);
   }
 
@@ -151,7 +155,7 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
     if (newest > this.#newest) {
       this.#newest = newest;
       this.#expectAfter(newest);
-      if (newest > now + TIMEFRAMES[this.#session.timeframe]) {
+      if (this.#isWall && newest > now + TIMEFRAMES[this.#session.timeframe]) {
         out.push(this.#alert(now, "warning", "clock-skew",
           `a bar closes ${Math.round((newest - now) / 1000)} s after this machine's clock`));
       }
@@ -209,8 +213,7 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
 
   /** On the wall clock, a bar that took longer than the next one to come is no news. */
   #isOld(at: number, now: number): boolean {
-    return this.#session.clock.kind === "wall" && now > overdueAt(at, this.#session.timeframe,
-      calendar(this.#session.calendar));
+    return this.#isWall && now > overdueAt(at, this.#session.timeframe, calendar(this.#session.calendar));
   }
 
   #say(market: MarketFact, out: Out): void {
@@ -237,7 +240,8 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
         for (const i of this.#session.symbols.keys()) out.push(this.#staleness(i, now, "stale"));
         out.push(this.#alert(now, "critical", "feed-stale", reason));
       }
-      this.#expectAfter(now);
+      // Asked again as often as a bar would come.
+      this.#overdueAt = now + Math.min(TIMEFRAMES[this.#session.timeframe] || MS_PER_MINUTE, MS_PER_HOUR);
       out.push({ kind: "reconnect", reason });
     }
     if (now > this.#steppedAt + STEP_PATIENCE_MS) {

@@ -6,7 +6,7 @@ import { hashOf } from "../../base/file.ts";
 import { formatSeconds, type Task } from "../../base/progress.ts";
 import type { Random } from "../../base/random.ts";
 import { day, formatDay, MS_PER_HOUR, type Day } from "../../base/units.ts";
-import { TIMEFRAMES, type CorporateAction } from "../bars.ts";
+import { TIMEFRAMES, type Bars, type CorporateAction } from "../bars.ts";
 import { calendar } from "../calendar.ts";
 import { BarSeries, closes } from "./bar-series.ts";
 import { ATTEMPTS_MAX, patiently, Trouble } from "./patience.ts";
@@ -69,6 +69,17 @@ export class Asker {
     const remarks = remarksOf(series, completed, leftOut);
     return remarks.length > 0 ? { bars, actions, remarks } : { bars, actions };
   }
+
+  /** Bars of a span alone, perhaps none: what a live feed has missed. Throws UserError. */
+  async missed(span: Span): Promise<Bars> {
+    const now = this.#parts.context.clock.now(), series = new BarSeries();
+    await this.#bars(span, series, now);
+    if (series.length > 0) await this.#complete(span, series, now);
+    return series.toBars({ ...span, instrument: instrumentOf(span.symbol), calendar: SESSIONS, now });
+  }
+
+  /** Splits and dividends of a span by ex-date, ascending. Throws UserError. */
+  async actions(span: Span): Promise<readonly CorporateAction[]> { return (await this.#actions(span)).actions; }
 
   async #bars(span: Span, series: BarSeries, now: number): Promise<void> {
     const closeOf = closes(span.timeframe, SESSIONS);

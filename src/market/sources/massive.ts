@@ -71,7 +71,7 @@ interface Answer {
   readonly next_url?: unknown;
 }
 
-class MassiveWire implements Wire {
+export class MassiveWire implements Wire {
   readonly callsPerMinute: number;
   readonly pageRows = PAGE_ROWS;
   readonly rateHint = "assume fewer: DMN_MASSIVE_CALLS_PER_MINUTE";

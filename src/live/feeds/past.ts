@@ -1,0 +1,74 @@
+/**
+ * Bars that were before the stream: the history that lookbacks need, and gaps. From a dataset of the store, or from
+ * the vendor by REST, through the clients of `dmn fetch`, which prove that nothing was cut off.
+ */
+import type { Context } from "../../base/context.ts";
+import { random } from "../../base/random.ts";
+import { day, dayOf, MS_PER_DAY } from "../../base/units.ts";
+import type { Bars } from "../../market/bars.ts";
+import { firstRowAt, sliceBars } from "../../market/bars.ts";
+import { calendar } from "../../market/calendar.ts";
+import { noPages } from "../../market/page-cache.ts";
+import { AlpacaWire } from "../../market/sources/alpaca-wire.ts";
+import { Asker } from "../../market/sources/asker.ts";
+import type { AlpacaKeys, MassiveKeys } from "../../market/sources/keys.ts";
+import { MassiveWire } from "../../market/sources/massive.ts";
+import { RatePlan } from "../../market/sources/rate-plan.ts";
+import type { Span, Wire } from "../../market/sources/vendor.ts";
+import { readBars, readManifest } from "../../market/store.ts";
+import type { Session } from "../session.ts";
+import type { Listing } from "./feed.ts";
+
+/** Closes of a replay's history that are kept at most: as many as hearers are given when they come back. */
+export const HISTORY_STEPS_MAX = 20_000;
+const TIMEOUT_MS = 30_000;
+
+/** The session's instruments before its replay begins, newest rows. UserError: no dataset, unknown symbol, damage. */
+export async function datasetHistory(root: string, session: Session): Promise<Listing[]> {
+  const { history, symbols } = session;
+  if (history === null) return [];
+  const manifest = readManifest(root, history.dataset), listings: Listing[] = [];
+  for (const symbol of symbols) {
+    const bars = await readBars(root, manifest, symbol, { to: history.from - 1, adjust: "none" });
+    const { actions } = manifest.instruments.find((row) => row.symbol === symbol)!;
+    const T = bars.time.length;
+    listings.push({ bars: sliceBars(bars, Math.max(0, T - HISTORY_STEPS_MAX), T), adjustment: manifest.adjustment,
+      actions: actions.filter(({ exTime }) => exTime < history.from) });
+  }
+  return listings;
+}
+
+/** Asks a vendor about what was missed. */
+export interface Past {
+  /** Bars of one instrument that closed after `since` (UTC ms), none unfinished. Throws UserError. */
+  bars(symbol: string, since: number, signal: AbortSignal): Promise<Bars>;
+  /** The last `rows` bars, about, with splits and dividends. Throws UserError. */
+  listing(symbol: string, rows: number, signal: AbortSignal): Promise<Listing>;
+}
+
+export async function vendorPast(session: Session, context: Context,
+  keys: AlpacaKeys | MassiveKeys): Promise<Past> {
+  const { wire: vendor, timeframe, seed } = session, { clock, config } = context;
+  const wire: Wire = "apiKey" in keys ? new MassiveWire(context, keys.apiKey) : await AlpacaWire.open(context, keys);
+  const plan = new RatePlan(wire.callsPerMinute, clock), sessions = calendar(session.calendar);
+  const askerFor = (signal: AbortSignal): Asker => new Asker({ vendor, wire, plan, calls: 1, pages: noPages,
+    context: { ...context, config, signal: AbortSignal.any([context.signal, signal]) },
+    task: context.progress.start(`${vendor} calls`, 1, "calls"), random: random(seed, vendor, "past"),
+    timeout: () => AbortSignal.timeout(TIMEOUT_MS) });
+  const today = (): Span["to"] => dayOf(clock.now() + MS_PER_DAY / 2);
+  return {
+    async bars(symbol, since, signal) {
+      const isDaily = timeframe === "1d", from = sessions.sessionDay(since);
+      const bars = await askerFor(signal).missed({ symbol, timeframe, from, to: today(), afterMs: isDaily ? null : since });
+      return sliceBars(bars, firstRowAt(bars.time, since + 1), bars.time.length);
+    },
+    async listing(symbol, rows, signal) {
+      const asker = askerFor(signal);
+      // 252 sessions a year, and some holidays.
+      const days = Math.ceil(rows / sessions.barsPerSession(timeframe) * 365 / 252) + 10;
+      const span: Span = { symbol, timeframe, from: day(today() - days), to: today(), afterMs: null };
+      const bars = await asker.missed(span);
+      return { bars, actions: await asker.actions(span), adjustment: "raw" };
+    },
+  };
+}

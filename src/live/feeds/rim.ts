@@ -1,0 +1,236 @@
+/**
+ * The feed's rim: history, stream, gaps, and the simulator's pace, told to the feed's actor as they come.
+ *
+ *   start    history of each ─┬─> gap between the two, by REST ──> ready
+ *            stream up ───────┘
+ *   lost     ... stream up again ──> gap of each, by REST ──> caught-up        (asked again until it is whole)
+ *
+ * Whatever the vendor does is an outcome; only what a person must mend before there is anything to trade on
+ * (no dataset, no key) is thrown by `start`.
+ */
+import type { Clock } from "../../base/clock.ts";
+import type { Config } from "../../base/config.ts";
+import { messageOf } from "../../base/error.ts";
+import type { Log } from "../../base/log.ts";
+import { silentProgress } from "../../base/progress.ts";
+import { random, type Random } from "../../base/random.ts";
+import { TIMEFRAMES, type Bars } from "../../market/bars.ts";
+import { calendar } from "../../market/calendar.ts";
+import { closes } from "../../market/sources/bar-series.ts";
+import type { AlpacaKeys, MassiveKeys } from "../../market/sources/keys.ts";
+import { backoffMs } from "../../wire/backoff.ts";
+import type { Rim } from "../actor.ts";
+import { BAR_FIELDS } from "../message.ts";
+import type { Session } from "../session.ts";
+import { alpacaDialect } from "./alpaca-dialect.ts";
+import type { Dialect, StreamLimits } from "./connection.ts";
+import type { FeedEffect, FeedOutcome, Heard, Listing } from "./feed.ts";
+import { Frame } from "./frame.ts";
+import { simulatorUrl, streamUrl } from "./hosts.ts";
+import { massiveDialect } from "./massive-dialect.ts";
+import { datasetHistory, vendorPast, type Past } from "./past.ts";
+import { FeedStream } from "./stream.ts";
+
+/** Bars before the gap that are asked for again: they may have been revised while nobody listened. */
+const OVERLAP_BARS = 5;
+/** Failed tries after which it is more than a warning. */
+const FAILURES_LOUD = 10;
+const STEP_TIMEOUT_MS = 10_000;
+/** A minute: nobody's plan. */
+const SIMULATED_CALLS = 100_000;
+
+export interface FeedRimOptions {
+  readonly session: Session;
+  readonly root: string;
+  readonly config: Config;
+  /** The session's. */
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly keys: AlpacaKeys | MassiveKeys;
+  /** Rows of history when it comes from the vendor: warm-up of the recipe and the longest lookback. */
+  readonly historyRows?: number;
+  readonly hasQuotes?: boolean;
+  /** Address of the stream; default: hosts.ts. */
+  readonly url?: string;
+  readonly limits?: Partial<StreamLimits>;
+  /** For tests: the default asks the store and the vendor. */
+  readonly history?: () => Promise<readonly Listing[]>;
+  readonly past?: Past;
+}
+
+export function openFeedRim(options: FeedRimOptions): Rim<FeedEffect, FeedOutcome> & { readonly stream: FeedStream } {
+  return new FeedRim(options);
+}
+
+class FeedRim implements Rim<FeedEffect, FeedOutcome> {
+  readonly stream: FeedStream;
+  readonly #options: FeedRimOptions;
+  readonly #stop = new AbortController();
+  readonly #random: Random;
+  readonly #config: Config;
+  #push: (outcome: FeedOutcome) => void = () => {};
+  #past: Promise<Past> | null;
+  #isUp = false;
+  #isReady = false;
+  /** Close of the newest bar of each instrument, from wherever. */
+  readonly #newest: Float64Array;
+  /** Ends the filling of a gap that has become another one. */
+  #filling: AbortController | null = null;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(options: FeedRimOptions) {
+    const { session, clock, keys, limits, url } = options;
+    this.#options = options;
+    this.#config = configOf(session, options.config);
+    this.#past = options.past === undefined ? null : Promise.resolve(options.past);
+    this.#random = random(session.seed, "feed", "gaps");
+    this.#newest = new Float64Array(session.symbols.length).fill(-Infinity);
+    const { alpaca, massive } = this.#config, rest = session.wire === "alpaca" ? alpaca.dataUrl : massive.baseUrl;
+    const shape = { indexOf: new Map(session.symbols.map((symbol, i) => [symbol, i])),
+      closeOf: closes(session.timeframe, calendar(session.calendar)), isWhole: session.clock.kind === "market" };
+    this.stream = new FeedStream({
+      url: streamUrl(session, rest, alpaca.feed, url), dialect: dialectOf(session, keys, options.hasQuotes ?? false),
+      makeFrame: () => new Frame(shape), clock, random: random(session.seed, "feed", "back-off"),
+      ...(limits === undefined ? {} : { limits }),
+      up: () => { this.#up(); },
+      down: (end, waitMs, failures) => { this.#down(end.is, end.reason, waitMs, failures); },
+      heard: (frame) => { for (const outcome of frame.outcomes()) this.#tell(outcome); },
+    });
+  }
+
+  async start(push: (outcome: FeedOutcome) => void): Promise<void> {
+    this.#push = push;
+    const { session } = this.#options;
+    if (session.history !== null || this.#options.history !== undefined) await this.#tellStored();
+    this.#running = this.stream.run(this.#stop.signal);
+  }
+
+  carryOut(effect: FeedEffect): void {
+    switch (effect.kind) {
+      case "wake":
+        this.#options.clock.sleep(effect.afterMs, this.#stop.signal)
+          .then(() => { this.#push({ kind: "woken" }); }, () => {});
+        return;
+      case "reconnect": this.stream.drop(effect.reason); return;
+      case "step": void this.#control("step"); return;
+      default: effect satisfies never;
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.#filling?.abort();
+    await this.#running;
+  }
+
+  #tell(outcome: FeedOutcome): void {
+    if (outcome.kind === "heard") {
+      outcome.instrument.forEach((i, k) => { this.#newest[i] = Math.max(this.#newest[i], outcome.time[k]); });
+    }
+    this.#push(outcome);
+  }
+
+  async #tellStored(): Promise<void> {
+    const { session, root, history = () => datasetHistory(root, session) } = this.#options;
+    (await history()).forEach((listing, i) => { this.#list(i, listing); });
+  }
+
+  #list(instrument: number, listing: Listing): void {
+    this.#newest[instrument] = listing.bars.time.at(-1) ?? -Infinity;
+    this.#push({ kind: "listing", instrument, listing });
+  }
+
+  #up(): void {
+    this.#isUp = true;
+    this.#filling?.abort();
+    this.#filling = new AbortController();
+    void this.#fill(AbortSignal.any([this.#filling.signal, this.#stop.signal]));
+  }
+
+  #down(is: "refused" | "limited" | "failed", reason: string, waitMs: number, failures: number): void {
+    const text = `${reason}; again in ${(waitMs / 1000).toFixed(1)} s`;
+    if (this.#isUp) this.#push({ kind: "lost", reason: text });
+    this.#isUp = false;
+    this.#filling?.abort();
+    const isLoud = is === "refused" || failures % FAILURES_LOUD === 0;
+    if (is === "failed" && !isLoud) return;
+    this.#push({ kind: "trouble", severity: isLoud ? "critical" : "warning", text,
+      code: is === "limited" ? "connection-limit" : is === "refused" ? "feed-refused" : "feed-unreachable" });
+  }
+
+  /** What came before the stream, or while it was away; asked again until all of it is there. */
+  async #fill(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    for (let failures = 0; !signal.aborted; failures++) {
+      try {
+        for (const i of this.#options.session.symbols.keys()) await this.#fillOne(i, signal);
+        if (signal.aborted) return;
+        if (this.#isReady) this.#push({ kind: "caught-up" });
+        else {
+          this.#isReady = true;
+          this.#push({ kind: "ready" });
+          if (this.#options.session.feed === "simulator") await this.#control("resume");
+        }
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#push({ kind: "trouble", severity: "warning", code: "feed-gap",
+          text: `the gap is not filled yet: ${messageOf(error).split("\n")[0]}` });
+        await clock.sleep(backoffMs(failures, this.#random.uniform()), signal).catch(() => {});
+      }
+    }
+  }
+
+  async #fillOne(i: number, signal: AbortSignal): Promise<void> {
+    const { session, historyRows = 512 } = this.#options, symbol = session.symbols[i];
+    // A replay that is told from the store has no gap before its first step.
+    if (!this.#isReady && session.feed === "simulator") return;
+    const past = await (this.#past ??= this.#openPast());
+    if (this.#newest[i] === -Infinity) { this.#list(i, await past.listing(symbol, historyRows, signal)); return; }
+    const since = this.#newest[i] - OVERLAP_BARS * TIMEFRAMES[session.timeframe];
+    const heard = heardOf(i, await past.bars(symbol, since, signal));
+    if (heard.time.length > 0 && !signal.aborted) this.#tell(heard);
+  }
+
+  /** The vendor's REST interface; loaded when it is first needed. */
+  #openPast(): Promise<Past> {
+    const { session, root, clock, log, keys } = this.#options;
+    return vendorPast(session, { root, clock, log, config: this.#config, progress: silentProgress,
+      signal: this.#stop.signal }, keys);
+  }
+
+  /** The simulator's own door: it plays a step, or goes on by itself. */
+  async #control(what: "step" | "resume"): Promise<void> {
+    const { session, log } = this.#options;
+    if (session.feed !== "simulator" || (what === "resume" && session.clock.isStepped)) return;
+    try {
+      const answer = await fetch(`${simulatorUrl(session)}/simulator/${what}`, { method: "POST", redirect: "error",
+        signal: AbortSignal.any([this.#stop.signal, AbortSignal.timeout(STEP_TIMEOUT_MS)]) });
+      const state = await answer.json() as { readonly isDone?: unknown };
+      if (state.isDone === true) this.#push({ kind: "ended" });
+    } catch (error) {
+      if (!this.#stop.signal.aborted) log.warn({ what, reason: messageOf(error) }, "the simulator does not answer");
+    }
+  }
+}
+
+/** The simulator is the vendor's address for a session that it plays. */
+function configOf(session: Session, config: Config): Config {
+  if (session.feed !== "simulator") return config;
+  const url = simulatorUrl(session);
+  return { ...config, alpaca: { ...config.alpaca, dataUrl: url },
+    massive: { ...config.massive, baseUrl: url, callsPerMinute: SIMULATED_CALLS } };
+}
+
+function dialectOf(session: Session, keys: AlpacaKeys | MassiveKeys, hasQuotes: boolean): Dialect {
+  return "apiKey" in keys ? massiveDialect(session.symbols, keys, session.timeframe, hasQuotes)
+    : alpacaDialect(session.symbols, keys, hasQuotes);
+}
+
+function heardOf(i: number, { time, columns }: Bars): Heard {
+  const width = BAR_FIELDS.length, bars = new Float64Array(time.length * width);
+  BAR_FIELDS.forEach((name, j) => {
+    for (let t = 0; t < time.length; t++) bars[t * width + j] = columns[name]?.[t] ?? NaN;
+  });
+  return { kind: "heard", how: "backfilled", isWhole: false, time, instrument: new Int32Array(time.length).fill(i), bars };
+}
