@@ -51,7 +51,9 @@ export class World {
   cash = 1e6;
   /** Every POST that left, in order. */
   readonly posts: OrderRequest[] = [];
-  journal: { durable: JournalRecord[]; loose: JournalRecord[] } = { durable: [], loose: [] };
+  journal: JournalRecord[] = [];
+  /** So many records of it survive any crash. */
+  durable = 0;
   journalTrouble: string | null = null;
   isProven = false;
   faults: Faults;
@@ -109,7 +111,7 @@ export class World {
   }
 
   start(): void {
-    const records = [...this.journal.durable, ...this.journal.loose].map((record) => JSON.parse(JSON.stringify(record)) as JournalRecord);
+    const records = this.journal.map((record) => JSON.parse(JSON.stringify(record)) as JournalRecord);
     this.deliver(1, { kind: "recovered", records, tornBytes: 0 });
     this.prove(5);
   }
@@ -135,8 +137,9 @@ export class World {
     this.crashes++;
     this.#epoch++;
     this.isProven = false;
-    const kept = Math.floor(this.#random.uniform() * (this.journal.loose.length + 1));
-    this.journal = { durable: [...this.journal.durable, ...this.journal.loose.slice(0, kept)], loose: [] };
+    const loose = this.journal.length - this.durable;
+    this.journal = this.journal.slice(0, this.durable + Math.floor(this.#random.uniform() * (loose + 1)));
+    this.durable = this.journal.length;
     this.#actor = this.#open();
     this.later(this.#delay(500), () => this.start());
   }
@@ -145,19 +148,22 @@ export class World {
     if (this.#chance(this.faults.crash)) { const epoch = this.#epoch; this.later(0, () => { if (epoch === this.#epoch) this.crash(); }); }
     switch (effect.kind) {
       case "persist": {
-        const epoch = this.#epoch;
+        // Until it is answered a crash may keep or lose it.
+        const trouble = this.journalTrouble, epoch = this.#epoch;
+        this.journal.push(...trouble === null ? effect.records : []);
+        const length = this.journal.length;
         this.later(this.#delay(3), () => {
-          // A crash before the disk has it loses it; one after keeps it.
-          if (epoch !== this.#epoch && this.#chance(0.5)) return;
-          if (this.journalTrouble === null) {
-            this.journal = { durable: [...this.journal.durable, ...this.journal.loose, ...effect.records], loose: [] };
-          }
-          if (epoch === this.#epoch) this.hand({ kind: "persisted", ticket: effect.ticket, trouble: this.journalTrouble });
+          if (epoch !== this.#epoch) return;
+          this.durable = Math.max(this.durable, length);
+          this.hand({ kind: "persisted", ticket: effect.ticket, trouble });
         });
         return;
       }
-      case "note": this.journal.loose.push(...effect.records); return;
-      case "compact": this.journal = { durable: [...effect.records], loose: [] }; return;
+      case "note": this.journal.push(...effect.records); return;
+      case "compact":
+        this.journal = [...effect.records];
+        this.durable = this.journal.length;
+        return;
       case "submit": return this.#post(effect.order);
       case "withdraw": return;
       case "cancel": return this.#cancel(effect.id, effect.brokerId);

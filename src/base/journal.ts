@@ -39,10 +39,13 @@ export class Journal {
   readonly recovered: readonly unknown[];
   readonly tornBytes: number;
   readonly #descriptor: number;
+  /** Bytes of whole records: where the next one begins. */
+  #length: number;
 
   private constructor(place: string, descriptor: number, content: JournalContent) {
     this.place = place;
     this.#descriptor = descriptor;
+    this.#length = fs.fstatSync(descriptor).size;
     this.recovered = content.records;
     this.tornBytes = content.tornBytes;
   }
@@ -65,10 +68,16 @@ export class Journal {
 
   /** Appends several in one write: together on the disk, or torn off together at some record of them. */
   appendAll(records: readonly unknown[], durable = true): void {
+    const bytes = Buffer.concat(records.map(encodeRecord));
     try {
-      writeAll(this.#descriptor, Buffer.concat(records.map(encodeRecord)));
+      writeAll(this.#descriptor, bytes);
       if (durable) fs.fdatasyncSync(this.#descriptor);
-    } catch (error) { throw explainWrite(this.place, error); }
+      this.#length += bytes.length;
+    } catch (error) {
+      // Half a record in the middle would damage the file for good once a later write succeeds.
+      try { fs.ftruncateSync(this.#descriptor, this.#length); } catch { /* then the next opening says so */ }
+      throw explainWrite(this.place, error);
+    }
   }
 
   [Symbol.dispose](): void { fs.closeSync(this.#descriptor); }

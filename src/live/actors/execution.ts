@@ -1,6 +1,6 @@
 /**
- * Execution: the one that owns the truth about orders, holdings and whether we trade. A pure state machine;
- * its rim (execution/rim.ts) writes the journal and talks to the broker.
+ * Execution: the one that owns the truth about orders, holdings and whether we trade. A pure state
+ * machine; its rim (execution/rim.ts) writes the journal and talks to the broker.
  *
  *     recovering ──journal──> reconciling ──broker's truth──> running ──stop──> stopping
  *
@@ -13,14 +13,15 @@
  * its intent is on the disk. Cancels always leave.
  */
 import { TIMEFRAMES } from "../../market/bars.ts";
-import { gateOrder, type RiskLimits } from "../../strategy/risk.ts";
+import type { RiskLimits } from "../../strategy/risk.ts";
+import { gateLiveOrder } from "../../strategy/risk-order.ts";
 import type { Actor, Said } from "../actor.ts";
 import type { MarketFact, NoticeFact, QuoteFact, Spoken, Tick } from "../message.ts";
 import type { Session } from "../session.ts";
 import { apply, endErrand, takeAllCancelled, takeControl } from "../execution/command.ts";
 import { askTruth, converge, leave, nextSlice, takeTarget, timeOut } from "../execution/converge.ts";
 import {
-  alarm, openDesk, sayTrading, STRICT, takeSaid, touchAll, wake, type Desk, type Permits, type Purpose, type Terms,
+  alarm, openDesk, say, sayTrading, STRICT, takeSaid, touchAll, wake, type Desk, type Permits, type Purpose, type Terms,
 } from "../execution/desk.ts";
 import type { ExecutionEffect, ExecutionOutcome } from "../execution/effect.ts";
 import { submit, takeCancelled, takeLookedUp, takeSubmitted, takeUpdate, watchCancel } from "../execution/news.ts";
@@ -34,13 +35,15 @@ export interface ExecutionOptions {
   readonly permits?: Permits;
   readonly isExtendedHours?: boolean;
   readonly thenMarket?: boolean;
-  readonly gate?: typeof gateOrder;
+  readonly gate?: typeof gateLiveOrder;
   readonly reconcileMs?: number;
   readonly watchMs?: number;
   readonly lookUpMs?: number;
   readonly lookUpsMax?: number;
 }
 
+/** Between two tries to write the trading state on a disk that did not take it. */
+const SAVE_MS = 1_000;
 const DAY_MS = 86_400_000;
 
 /** See above. Never throws for what a broker, a disk or another process may do. */
@@ -64,16 +67,21 @@ function termsOf(options: ExecutionOptions): Terms {
   const barMs = session.timeframe === "tick" ? 60_000 : TIMEFRAMES[session.timeframe];
   // A daily price is good over a long week-end, any other for three bars or two minutes.
   const usualMs = session.timeframe === "1d" ? 5 * DAY_MS : Math.max(3 * barMs, 120_000);
+  const staleMs = Number.isFinite(limits.staleMs) ? limits.staleMs : usualMs;
   return {
-    session, limits, permits: options.permits ?? STRICT, isExtendedHours: options.isExtendedHours ?? false,
-    thenMarket: options.thenMarket ?? true, gate: options.gate ?? gateOrder,
+    session, limits: { ...limits, staleMs }, permits: options.permits ?? STRICT, isExtendedHours: options.isExtendedHours ?? false,
+    thenMarket: options.thenMarket ?? true, gate: options.gate ?? gateLiveOrder,
     reconcileMs: options.reconcileMs ?? 15_000, watchMs: options.watchMs ?? 2_000,
     lookUpMs: options.lookUpMs ?? 250, lookUpsMax: options.lookUpsMax ?? 6,
-    staleMs: Number.isFinite(limits.staleMs) ? limits.staleMs : usualMs,
   };
 }
 
+const EARLY_MAX = 100;
 function hear(desk: Desk, message: Spoken | Tick | ExecutionOutcome): void {
+  if (desk.stage === "recovering" && (message.kind === "target" || message.kind === "control")) {
+    desk.early = [...desk.early, message].slice(-EARLY_MAX);
+    return;
+  }
   switch (message.kind) {
     case "target": return takeTarget(desk, message);
     case "control": return takeControl(desk, message);
@@ -83,7 +91,9 @@ function hear(desk: Desk, message: Spoken | Tick | ExecutionOutcome): void {
     case "recovered":
       recover(desk, message.records, message.tornBytes);
       sayTrading(desk);
-      return askTruth(desk);
+      askTruth(desk);
+      for (const early of desk.early.splice(0)) hear(desk, early);
+      return;
     case "persisted": return takePersisted(desk, message.ticket, message.trouble);
     case "submitted": case "replaced": return takeSubmitted(desk, message.id, message.outcome);
     case "cancelled": return takeCancelled(desk, message.id, message.outcome);
@@ -141,6 +151,13 @@ function takePersisted(desk: Desk, ticket: number, trouble: string | null): void
         apply(desk, { state: "HALTED", reason: `the journal cannot be written: ${trouble}`, by: "execution" });
       }
     }
+    // What is in memory only would be forgotten by a restart: try until the disk takes it.
+    desk.saveTicket = 0;
+    if (writing.orders.length === 0 || isNew) wake(desk, SAVE_MS, { what: "save" });
+  } else if (ticket === desk.saveTicket) {
+    desk.saveTicket = 0;
+    desk.isJournalBroken = false;
+    alarm(desk, "info", "journal-mended", "the journal can be written again; trading stays HALTED until it is resumed");
   } else if (writing.trading !== null) apply(desk, writing.trading);
   leave(desk, writing.orders, trouble);
 }
@@ -167,7 +184,7 @@ const lookUp = (desk: Desk, { id }: { readonly id: string }): void => {
   const order = desk.orders.get(id);
   if (order === undefined) return;
   order.isWatched = false;
-  if (desk.open.has(order)) desk.said.push({ kind: "look-up", id });
+  if (desk.open.has(order)) say(desk, { kind: "look-up", id });
 };
 const WAKES: WakeTable = {
   "look-up": lookUp,
@@ -181,4 +198,10 @@ const WAKES: WakeTable = {
   slice: (desk, { instrument, decidedAt }) => nextSlice(desk, instrument, decidedAt),
   reconcile: (desk) => askTruth(desk),
   asset: (desk) => touchAll(desk),
+  save: (desk) => {
+    if (!desk.isJournalBroken || desk.saveTicket !== 0) return;
+    desk.saveTicket = ++desk.ticket;
+    desk.writes.set(desk.saveTicket, { orders: [], trading: null });
+    say(desk, { kind: "persist", ticket: desk.saveTicket, records: [{ t: "state", at: desk.now, ...desk.trading }] });
+  },
 };

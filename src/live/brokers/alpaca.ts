@@ -11,6 +11,7 @@
  * stream that has given up is opened again.
  */
 import type { IncomingHttpHeaders } from "node:http";
+import type * as SDK from "@alpacahq/alpaca-trade-api";
 import type { errors, streaming, trading } from "@alpacahq/alpaca-trade-api";
 import type { Clock } from "../../base/clock.ts";
 import { messageOf } from "../../base/error.ts";
@@ -48,7 +49,7 @@ export async function openAlpacaBroker(options: AlpacaBrokerOptions): Promise<Br
   return new AlpacaBroker(options, library);
 }
 
-type Library = typeof import("@alpacahq/alpaca-trade-api");
+type Library = typeof SDK;
 interface Raw { readonly raw: Response }
 
 class AlpacaBroker implements Broker {

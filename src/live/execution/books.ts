@@ -20,13 +20,15 @@ export const openBooks = (count: number): Books => ({
 });
 
 /** Books one fill of signed `quantity`. */
-export function bookFill(books: Books, instrument: number, quantity: number, price: number, fee: number): void {
+export function bookFill(books: Books, instrument: number, quantity: number, price: number,
+  fee: number): void {
   const held = books.units[instrument], average = books.averagePrice[instrument];
   const after = roundUnits(held + quantity);
   books.cash -= quantity * price + fee;
   books.fees += fee;
   if (held === 0 || held > 0 === quantity > 0) {
-    books.averagePrice[instrument] = (average * Math.abs(held) + price * Math.abs(quantity)) / Math.abs(after);
+    const cost = average * Math.abs(held) + price * Math.abs(quantity);
+    books.averagePrice[instrument] = cost / Math.abs(after);
   } else {
     const closed = Math.sign(held) * Math.min(Math.abs(held), Math.abs(quantity));
     books.realised += closed * (price - average);

@@ -49,11 +49,11 @@ export function apply(desk: Desk, trading: Desk["trading"]): void {
 
 function resume(desk: Desk, why: string, by: string): void {
   if (desk.errand !== "none") {
-    alarm(desk, "warning", "resume-refused", "an emergency stop or flatten is still under way; resume when it is through");
+    alarm(desk, "warning", "resume-refused", "an emergency stop or flatten is under way; resume after it");
     return;
   }
   if (desk.isJournalBroken) {
-    alarm(desk, "critical", "resume-refused", "the journal cannot be written: free the disk and start again");
+    alarm(desk, "critical", "resume-refused", "the journal cannot be written: free some disk first");
     return;
   }
   changeTrading(desk, "ACTIVE", why, by);
@@ -73,10 +73,11 @@ function flatten(desk: Desk, at: number, why: string, by: string): void {
   }
 }
 
-/** All open orders of the account at once, refuse new ones, then flatten if asked. Pressed twice it is one. */
+/** Cancels all open orders of the account, refuses new ones, flattens if asked. Pressed twice it is one. */
 function emergencyStop(desk: Desk, command: ControlCommand): void {
   if (desk.errand !== "none") { sayTrading(desk); return; }
-  changeTrading(desk, "HALTED", command.value === "" ? "emergency stop" : `emergency stop: ${command.value}`, command.by);
+  const reason = command.value === "" ? "emergency stop" : `emergency stop: ${command.value}`;
+  changeTrading(desk, "HALTED", reason, command.by);
   desk.errand = "cancelling";
   desk.errandAt = command.at;
   desk.wantsFlat = command.value === "flatten";
@@ -84,9 +85,10 @@ function emergencyStop(desk: Desk, command: ControlCommand): void {
 }
 
 export function takeAllCancelled(desk: Desk, outcome: ExecutionOutcome & { kind: "all-cancelled" }): void {
-  const failed = outcome.outcomes.filter((one) => one.outcome !== "accepted" && one.outcome !== "too-late").length;
+  const failed = outcome.outcomes.filter((one) => one.outcome === "unknown" || one.outcome === "limited").length;
   if (outcome.trouble !== null || failed > 0) {
-    alarm(desk, "critical", "cancel-all", `not every order is known to be cancelled: ${outcome.trouble ?? `${failed} are not`}`);
+    alarm(desk, "critical", "cancel-all",
+      `not every order is known to be cancelled: ${outcome.trouble ?? `${failed} are not`}`);
     for (const order of desk.open) { order.isCancelling = false; cancel(desk, order); }
   }
   if (desk.errand !== "cancelling") return;
@@ -103,7 +105,10 @@ export function takeAllCancelled(desk: Desk, outcome: ExecutionOutcome & { kind:
 export function endErrand(desk: Desk): void {
   if (desk.errand !== "flattening") return;
   desk.errand = "none";
-  changeTrading(desk, "HALTED", "flattened", desk.trading.by);
+  const left = desk.terms.session.symbols.filter((_, i) => desk.books.units[i] !== 0);
+  if (left.length > 0) alarm(desk, "critical", "not-flat", `could not be closed: ${left.slice(0, 20).join(" ")}`);
+  const reason = left.length > 0 ? "flatten ended, not all is closed" : "flattened";
+  changeTrading(desk, "HALTED", reason, desk.trading.by);
 }
 
 /** An orderly end: refuse new ones, cancel our own. */

@@ -7,6 +7,7 @@
  *                            └── fill, rest, wake, truth                    v
  *                                                                   persisted ─> submit each
  */
+import { MS_PER_MINUTE } from "../../base/units.ts";
 import type { TargetCommand } from "../message.ts";
 import { alarm, keepOrder, mayTrade, openOf, say, sayAccount, sayOrder, symbolOf, wake, type Desk, type Goal }
   from "./desk.ts";
@@ -32,12 +33,14 @@ export function takeTarget(desk: Desk, target: TargetCommand): void {
     if (i < 0 || i >= desk.goals.length) continue;
     if (price > 0 && !(desk.priceAt[i] >= target.at)) { desk.price[i] = price; desk.priceAt[i] = target.at; }
     if (desk.errand !== "none") continue;
-    setGoal(desk, i, target.at, Number.isFinite(units) ? units : desk.books.units[i], slices);
-    if (!Number.isFinite(units)) alarm(desk, "warning", "target-not-finite", `${symbolOf(desk, i)}: no number of units`);
+    const isFinite = Number.isFinite(units);
+    if (!isFinite) alarm(desk, "warning", "target-not-finite", `${symbolOf(desk, i)}: no number of units`);
+    setGoal(desk, i, target.at, isFinite ? units : desk.books.units[i], slices);
   }
 }
 
-export function setGoal(desk: Desk, instrument: number, decidedAt: number, units: number, slices = 1): void {
+export function setGoal(desk: Desk, instrument: number, decidedAt: number, units: number,
+  slices = 1): void {
   // After a restart the orders of this decision that the journal knows keep their numbers.
   let legs = 0;
   for (const order of desk.orders.values()) {
@@ -65,6 +68,7 @@ export function nextSlice(desk: Desk, instrument: number, decidedAt: number): vo
 
 /** Looks at every instrument that something happened to; at the end of every message. */
 export function converge(desk: Desk): void {
+  while (desk.sent.length > 0 && desk.sent[0] <= desk.now - MS_PER_MINUTE) desk.sent.shift();
   for (const instrument of desk.dirty) pursue(desk, instrument);
   desk.dirty.clear();
   writeIntents(desk);
@@ -106,7 +110,8 @@ function fits(desk: Desk, order: Order, goal: Goal): boolean {
   return Math.abs(desk.books.units[order.instrument] + remaining(order) - goal.units) < UNIT_EPSILON;
 }
 
-function intend(desk: Desk, instrument: number, goal: Goal, request: Order["request"], notional: number): void {
+function intend(desk: Desk, instrument: number, goal: Goal, request: Order["request"],
+  notional: number): void {
   const order = newOrder(request, instrument, goal.decidedAt, goal.legs++, desk.now);
   desk.buyingPower -= notional;
   if (goal.decidedAt === desk.targetAt) desk.targetOrders++;
@@ -139,7 +144,8 @@ export function leave(desk: Desk, ids: readonly string[], trouble: string | null
     if (order === undefined) continue;
     if (trouble !== null) { end(desk, order, WITHDRAWN); continue; }
     submit(desk, order);
-    if (style === "limit-at-touch" && order.request.type === "limit") wake(desk, timeoutMs, { what: "time-out", id });
+    const hasTimeOut = style === "limit-at-touch" && order.request.type === "limit";
+    if (hasTimeOut) wake(desk, timeoutMs, { what: "time-out", id });
   }
 }
 

@@ -4,13 +4,14 @@
  *
  *     target ─> goals ──converge──> intents ─persist─> orders ─submit─> broker
  *                  ^                                      │
- *                  └──────── books <── fills <── news ────┘      reconcile: books = broker, or HALTED
+ *                  └──────── books <── fills <── news ────┘     reconcile: books = broker, or HALTED
  */
 import { calendar, type Calendar } from "../../market/calendar.ts";
-import { gateOrder, type RiskLimits } from "../../strategy/risk.ts";
+import type { RiskLimits } from "../../strategy/risk.ts";
+import type { gateLiveOrder } from "../../strategy/risk-order.ts";
 import type { Said } from "../actor.ts";
 import type { BrokerAsset } from "../brokers/broker.ts";
-import type { AlertFact, Spoken, TradingState } from "../message.ts";
+import type { AlertFact, ControlCommand, Spoken, TargetCommand, TradingState } from "../message.ts";
 import type { Session } from "../session.ts";
 import { equityOf, openBooks, type Books } from "./books.ts";
 import type { ExecutionEffect, JournalRecord } from "./effect.ts";
@@ -30,7 +31,8 @@ export interface Permits {
 }
 export const STRICT: Permits =
   { flips: false, fractionalShorts: false, dust: false, anyBuyingPower: false, anyHour: false };
-export const FREE: Permits = { flips: true, fractionalShorts: true, dust: true, anyBuyingPower: true, anyHour: true };
+export const FREE: Permits =
+  { flips: true, fractionalShorts: true, dust: true, anyBuyingPower: true, anyHour: true };
 
 export interface Terms {
   readonly session: Session;
@@ -40,7 +42,7 @@ export interface Terms {
   readonly isExtendedHours: boolean;
   /** After a limit order's time-out the rest goes to the market; false: it is left. */
   readonly thenMarket: boolean;
-  readonly gate: typeof gateOrder;
+  readonly gate: typeof gateLiveOrder;
   /** Between two looks at the broker's account when nothing is amiss, ms. */
   readonly reconcileMs: number;
   /** First look at an order that nobody has told of, ms; doubles up to a minute. */
@@ -49,8 +51,6 @@ export interface Terms {
   readonly lookUpMs: number;
   /** Look-ups in vain after which such an order is given up for lost. */
   readonly lookUpsMax: number;
-  /** Oldest price that is traded on, ms. */
-  readonly staleMs: number;
 }
 
 /** Units wanted of one instrument. */
@@ -74,7 +74,7 @@ export interface Goal {
 export type Purpose =
   | { readonly what: "look-up" | "time-out" | "cancel-watch" | "submit-again"; readonly id: string }
   | { readonly what: "pursue" | "slice"; readonly instrument: number; readonly decidedAt: number }
-  | { readonly what: "reconcile" | "asset" };
+  | { readonly what: "reconcile" | "asset" | "save" };
 
 /** What a write to the journal is for. */
 export interface Writing {
@@ -88,10 +88,14 @@ export interface Desk {
   readonly instrumentOf: ReadonlyMap<string, number>;
   said: (Spoken | ExecutionEffect)[];
   now: number;
+  /** Commands that came before the journal was read; they are taken then (EARLY_MAX at most). */
+  early: (TargetCommand | ControlCommand)[];
   stage: "recovering" | "reconciling" | "running" | "stopping";
   trading: { state: TradingState; reason: string; by: string };
   /** The books cannot be written: no order may count. */
   isJournalBroken: boolean;
+  /** The write that tries whether it can be written again; 0: none. */
+  saveTicket: number;
   isProven: boolean;
   isReconciled: boolean;
   /** "cancelling" and "flattening" after an emergency stop or flatten. */
@@ -121,6 +125,8 @@ export interface Desk {
   readonly isHalted: Uint8Array;
   readonly assets: Map<string, BrokerAsset | null>;
   readonly assetsAsked: Set<string>;
+  /** When orders left in the last minute, for the rate limit. */
+  sent: number[];
   /** Instruments to be looked at before this message is done. */
   readonly dirty: Set<number>;
   /** Instruments that wait for others' orders to come to rest. */
@@ -147,16 +153,18 @@ export function openDesk(terms: Terms): Desk {
   const numbers = (): Float64Array => new Float64Array(count).fill(NaN);
   return {
     terms, calendar: calendar(name), instrumentOf: new Map(symbols.map((symbol, i) => [symbol, i])),
-    said: [], now: 0, stage: "recovering",
-    trading: { state: "ACTIVE", reason: "start", by: "execution" }, isJournalBroken: false,
+    said: [], now: 0, early: [], stage: "recovering",
+    trading: { state: "ACTIVE", reason: "start", by: "execution" }, isJournalBroken: false, saveTicket: 0,
     isProven: false, isReconciled: false, errand: "none", errandAt: 0, wantsFlat: false, books: openBooks(count),
     buyingPower: 0, isBlocked: false, fills: 0, orders: new Map(), open: new Set(),
     idOf: new Map(),
-    goals: Array.from({ length: count }, () => null), targetAt: -Infinity, isSettled: true, targetOrders: 0,
+    goals: Array.from({ length: count }, () => null), targetAt: -Infinity, isSettled: true,
+    targetOrders: 0,
     price: numbers(), priceAt: numbers(), bid: numbers(), ask: numbers(), isHalted: new Uint8Array(count),
-    assets: new Map(), assetsAsked: new Set(), dirty: new Set(), waiting: new Set(), intents: [], ticket: 0, wakes: new Map(),
+    assets: new Map(), assetsAsked: new Set(), sent: [], dirty: new Set(), waiting: new Set(), intents: [], ticket: 0, wakes: new Map(),
     writes: new Map(), reconcile: { ticket: 0, fillsBefore: 0, isSoon: false },
-    strikes: new Uint8Array(count), lastTruthAt: -Infinity, records: 0, alarmed: new Set(), isAccountDue: false,
+    strikes: new Uint8Array(count), lastTruthAt: -Infinity, records: 0, alarmed: new Set(),
+    isAccountDue: false,
   };
 }
 
@@ -175,7 +183,8 @@ export function takeSaid(desk: Desk): Said<ExecutionEffect> {
 }
 
 /** Says it; with `once`, only the first time that this text is said. */
-export function alarm(desk: Desk, severity: AlertFact["severity"], code: string, text: string, once = false): void {
+export function alarm(desk: Desk, severity: AlertFact["severity"], code: string, text: string,
+  once = false): void {
   if (once) {
     if (desk.alarmed.has(text)) return;
     if (desk.alarmed.size >= ALARMS_MAX) desk.alarmed.clear();
@@ -216,6 +225,9 @@ export function keepOrder(desk: Desk, order: Order): void {
   desk.orders.set(order.id, order);
   if (isOpen(order)) desk.open.add(order);
   if (order.brokerId !== null) desk.idOf.set(order.brokerId, order.id);
+  // A number that was given once, even before a restart, is not given again.
+  const goal = desk.goals[order.instrument] ?? null;
+  if (goal !== null && goal.decidedAt === order.decidedAt) goal.legs = Math.max(goal.legs, order.leg + 1);
   if (desk.orders.size <= ORDERS_MAX) return;
   for (const old of desk.orders.values()) {
     if (isOpen(old)) continue;

@@ -5,8 +5,8 @@
  *     delta ──window──price──self-cross──buying power──risk gate──> order | rest(why) | wait
  */
 import type { BrokerAsset, OrderRequest } from "../brokers/broker.ts";
-import { symbolOf, type Desk, type Goal } from "./desk.ts";
-import { isOpen } from "./order.ts";
+import { openOf, symbolOf, type Desk, type Goal } from "./desk.ts";
+import { remaining } from "./order.ts";
 import { orderId } from "./order-id.ts";
 import { keptPart, roundPrice, roundUnits, truncateUnits, UNIT_EPSILON } from "./quantity.ts";
 import { nextSession, windowAt } from "./window.ts";
@@ -26,13 +26,15 @@ const rest = (why: string): Leg => ({ do: "rest", why });
 const LEGS_MAX = 12;
 /** Orders of less are refused by brokers, dollars. */
 const NOTIONAL_MIN = 1;
+const RATE_WAIT_MS = 1_000;
 /** By which a short's value is taken higher than the ask. */
 const SHORT_MARGIN = 1.03;
 
 export function nextLeg(desk: Desk, instrument: number, goal: Goal): Leg {
   const { session, permits } = desk.terms;
   const held = desk.books.units[instrument], symbol = symbolOf(desk, instrument);
-  let wanted = goal.slices === 1 ? goal.units : goal.from + (goal.units - goal.from) * goal.slice / goal.slices;
+  const share = goal.slice / goal.slices;
+  let wanted = share === 1 ? goal.units : goal.from + (goal.units - goal.from) * share;
   if (desk.trading.state === "REDUCING") wanted = keptPart(wanted, held);
   if (Math.abs(wanted - held) < UNIT_EPSILON) return REACHED;
   if (!permits.flips && wanted * held < 0) wanted = 0;
@@ -51,12 +53,12 @@ export function nextLeg(desk: Desk, instrument: number, goal: Goal): Leg {
   return orderOf(desk, instrument, goal, { quantity, held, wanted, symbol, ...time });
 }
 
-/** Fractions are for long positions of fractionable assets, in the session only; closing takes all there is. */
+/** Fractions are for long positions of fractionable assets, in the session only; closing takes it all. */
 function roundWanted(desk: Desk, wanted: number, held: number, asset: BrokerAsset | undefined,
   timeInForce: OrderRequest["timeInForce"]): number {
   const { session, permits } = desk.terms;
-  const isFractional = session.sizing.isFractional && timeInForce === "day" && asset?.isFractionable === true
-    && (wanted >= 0 || permits.fractionalShorts);
+  const isFractional = session.sizing.isFractional && timeInForce === "day"
+    && asset?.isFractionable === true && (wanted >= 0 || permits.fractionalShorts);
   const rounded = truncateUnits(wanted, isFractional);
   // Whole shares: a position that already holds the whole part is not trimmed of its fraction by rounding.
   return !isFractional && wanted !== 0 && Math.trunc(held) === rounded ? held : rounded;
@@ -72,7 +74,7 @@ interface Ticket {
 }
 
 function orderOf(desk: Desk, instrument: number, goal: Goal, ticket: Ticket): Leg {
-  const { session, permits, limits } = desk.terms;
+  const { session, permits } = desk.terms;
   const { quantity, symbol } = ticket, isBuy = quantity > 0;
   const last = desk.price[instrument];
   if (!(last > 0)) return rest("stale-data");
@@ -84,17 +86,15 @@ function orderOf(desk: Desk, instrument: number, goal: Goal, ticket: Ticket): Le
   const limitPrice = isLimit ? roundPrice(touch > 0 ? touch : last, isBuy) : null;
   const price = limitPrice ?? (far > 0 ? far : last);
   if (!permits.dust && Math.abs(quantity) * price < NOTIONAL_MIN && Math.abs(quantity) < 1) return REACHED;
-  const opposite = [...desk.open].find((order) => order.instrument === instrument
-    && isOpen(order) && order.quantity > 0 !== isBuy);
-  if (opposite !== undefined) return opposite.isOurs ? WAIT : rest("self-cross");
-  const refusal = desk.terms.gate({ quantity, price },
-    { lastPrice: last, lastTimeMs: desk.priceAt[instrument], nowMs: desk.now, isHalted: desk.isHalted[instrument] === 1 },
-    { ...limits, staleMs: desk.terms.staleMs });
+  const refusal = desk.terms.gate({ quantity, price }, viewOf(desk, instrument, limitPrice), desk.terms.limits);
+  // Too many orders in this minute: later is soon enough.
+  if (refusal?.reason === "order-rate") return { do: "wait", afterMs: RATE_WAIT_MS, ask: null };
   if (refusal !== null) return rest(refusal.reason);
   const opened = Math.abs(ticket.wanted - keptPart(ticket.wanted, ticket.held));
-  const notional = opened * (isBuy ? price : Math.max(price, (far > 0 ? desk.ask[instrument] : last) * SHORT_MARGIN));
+  const ask = desk.ask[instrument] > 0 ? desk.ask[instrument] : last;
+  const notional = opened * (isBuy ? price : Math.max(price, ask * SHORT_MARGIN));
   if (!permits.anyBuyingPower && notional > desk.buyingPower) {
-    // What others of this target give back counts when they are through; then the account itself is asked.
+    // What others of this target give back counts when they are through; then the account is asked.
     if ([...desk.open].some((order) => order.isOurs)) return WAIT;
     return goal.powerAsked === 0 ? { do: "wait", afterMs: null, ask: "account" } : rest("buying-power");
   }
@@ -103,6 +103,18 @@ function orderOf(desk: Desk, instrument: number, goal: Goal, ticket: Ticket): Le
     id, symbol, quantity, type: isLimit ? "limit" : "market", limitPrice, timeInForce: ticket.timeInForce,
     isExtendedHours: ticket.isExtendedHours,
   } };
+}
+
+/** What the risk gate is told. Orders of ours are never open here; those of others may be. */
+function viewOf(desk: Desk, instrument: number, limitPrice: number | null): Parameters<Desk["terms"]["gate"]>[1] {
+  const open = openOf(desk, instrument)
+    .map((order) => ({ quantity: remaining(order), limitPrice: order.request.limitPrice ?? NaN }));
+  return {
+    lastPrice: desk.price[instrument], lastTimeMs: desk.priceAt[instrument], nowMs: desk.now,
+    isHalted: desk.isHalted[instrument] === 1, tradingState: desk.trading.state,
+    held: desk.books.units[instrument], limitPrice: limitPrice ?? NaN, open,
+    sentLastMinute: desk.sent.length + desk.intents.length, buyingPower: desk.buyingPower,
+  };
 }
 
 /** How an order may be sent now; a number: wait so long, ms; "closed": not for this decision. */
@@ -114,7 +126,8 @@ function windowOf(desk: Desk, goal: Goal): Pick<Ticket, "timeInForce" | "isExten
   const now = session.clock.kind === "market" ? Math.min(desk.now, goal.decidedAt) : desk.now;
   const window = windowAt(desk.calendar, now);
   if (window.kind === "open") return inSession;
-  if (desk.terms.isExtendedHours && window.kind === "extended") return { timeInForce: "day", isExtendedHours: true };
+  const isExtended = desk.terms.isExtendedHours && window.kind === "extended";
+  if (isExtended) return { timeInForce: "day", isExtendedHours: true };
   if (session.timeframe !== "1d") return "closed";
   // Daily decisions are made after the close and traded at the next opening auction; fractions at the open.
   const next = window.kind === "closed" ? window : null;

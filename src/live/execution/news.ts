@@ -18,7 +18,8 @@ export function takeUpdate(desk: Desk, update: BrokerUpdate): void {
   const order = find(desk, update.order) ?? adopt(desk, update.order);
   if (order === null) return;
   if (update.event === "other") {
-    alarm(desk, "warning", "order-word", `the broker says "${update.word}" of an order, which we do not know`, true);
+    alarm(desk, "warning", "order-word",
+      `the broker says "${update.word}" of an order, which we do not know`, true);
     watch(desk, order);
   }
   take(desk, order, hearUpdate(order, update));
@@ -37,7 +38,7 @@ function find(desk: Desk, told: BrokerOrder): Order | null {
   return desk.orders.get(told.id) ?? desk.orders.get(desk.idOf.get(told.brokerId) ?? "") ?? null;
 }
 
-/** An order that we have no record of: ours from before a lost journal, one that replaced ours, or EXTERNAL. */
+/** An order without a record: ours of a lost journal, one that replaced ours, or EXTERNAL. */
 function adopt(desk: Desk, told: BrokerOrder): Order | null {
   const instrument = desk.instrumentOf.get(told.symbol) ?? -1;
   const parts = readOrderId(told.id, desk.terms.session.strategyName, told.symbol);
@@ -78,8 +79,8 @@ function book(desk: Desk, order: Order, change: Change): void {
   if (instrument < 0) return;
   const price = change.price > 0 ? change.price : desk.price[instrument];
   if (!(price > 0)) {
-    alarm(desk, "warning", "fill-price", `a fill of ${order.id} came without a price; cash is wrong until the `
-      + "next look at the account", true);
+    alarm(desk, "warning", "fill-price", `a fill of ${order.id} came without a price; cash is wrong until `
+      + "the next look at the account", true);
   }
   desk.fills++;
   bookFill(desk.books, instrument, change.quantity, price > 0 ? price : 0, 0);
@@ -153,7 +154,8 @@ export function takeSubmitted(desk: Desk, id: string, outcome: SubmitOutcome): v
       order.state = "unknown";
       order.reason = outcome.reason;
       sayOrder(desk, order);
-      alarm(desk, "warning", "order-unknown", `nobody knows what became of ${id} (${outcome.reason}); looking it up`);
+      alarm(desk, "warning", "order-unknown",
+        `nobody knows what became of ${id} (${outcome.reason}); looking it up`);
       order.isWatched = true;
       wake(desk, desk.terms.lookUpMs, { what: "look-up", id });
   }
@@ -179,8 +181,8 @@ export function takeLookedUp(desk: Desk, outcome: ExecutionOutcome & { kind: "lo
     return;
   }
   order.isLost = true;
-  alarm(desk, "critical", "order-lost", `the broker has no order ${order.id} after ${lookUpsMax} look-ups: it is `
-    + "given up; nothing is ordered in its place until the next target");
+  alarm(desk, "critical", "order-lost", `the broker has no order ${order.id} after ${lookUpsMax} look-ups: `
+    + "it is given up; nothing is ordered in its place until the next target");
   end(desk, order, "it never reached the broker");
 }
 
@@ -242,5 +244,6 @@ export function submit(desk: Desk, order: Order): void {
     order.state = "submitted";
     sayOrder(desk, order);
   }
+  if (Number.isFinite(desk.terms.limits.ordersPerMinuteMax)) desk.sent.push(desk.now);
   say(desk, { kind: "submit", order: order.request });
 }

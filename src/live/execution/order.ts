@@ -2,7 +2,7 @@
  * One order, from intent to rest. What a broker says may be late, twice, out of order or in words that
  * we do not know; nothing of it throws, and nothing goes backwards:
  *
- *     intended ─> submitted ─> accepted ─> partially-filled ─> filled | cancelled | rejected | expired | replaced
+ *     intended ─> submitted ─> accepted ─> partially-filled ─> filled | cancelled | rejected | ...
  *                     \─> unknown ─(look-up)─┘   \─> pending-cancel ─┘
  *
  * Fills are counted in two ways, the sum of the executions heard and the broker's own total; the larger
@@ -109,7 +109,7 @@ function hear(order: Order, told: BrokerOrder, update: BrokerUpdate | null): Cha
   if (wasRefused) order.isCancelling = false;
   order.state = nextState(order, told.state, wasRefused);
   if (isTerminal(order.state)) order.isCancelling = false;
-  if (order.state === "rejected" && before !== "rejected") order.reason ??= told.word === "" ? "rejected" : told.word;
+  if (order.state === "rejected") order.reason ??= told.word === "" ? "rejected" : told.word;
   const oddity = told.state === "unknown" ? told.word : null;
   const isChanged = order.state !== before || fill.quantity !== 0 || !hadBrokerId && order.brokerId !== null;
   return { ...fill, isChanged, oddity };
@@ -156,7 +156,8 @@ Pick<Change, "quantity" | "price" | "executionId"> {
 }
 
 /** Of fills that were not heard one by one: what the broker's average says of them. */
-function priceOf(order: Order, told: BrokerOrder, now: number, quantity: number, update: BrokerUpdate | null): number {
+function priceOf(order: Order, told: BrokerOrder, now: number, quantity: number,
+  update: BrokerUpdate | null): number {
   const before = order.filled === 0 ? 0 : order.averagePrice * order.filled;
   const implied = (told.averagePrice * now - before) / quantity;
   if (implied > 0 && Number.isFinite(implied) && Math.abs(now - told.filled) < UNIT_EPSILON) return implied;

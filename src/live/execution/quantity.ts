@@ -4,7 +4,7 @@
 export const UNIT_EPSILON = 5e-10;
 const DECIMALS = 1e9;
 
-/** Nine decimals, so that sums of fills meet what was asked for. Beyond 4e6 units a float64 rounds by itself. */
+/** Nine decimals, so that sums of fills meet what was asked for. Beyond 4e6 a float64 rounds by itself. */
 export const roundUnits = (units: number): number =>
   Math.abs(units) < 4e6 ? Math.round(units * DECIMALS) / DECIMALS + 0 : units;
 
@@ -21,7 +21,7 @@ export function keptPart(wanted: number, held: number): number {
   return held < 0 ? Math.max(wanted, held) : 0;
 }
 
-/** A limit price as exchanges take it: cents from 1 dollar on, else 1/100 of a cent; never worse than asked. */
+/** A limit price as exchanges take it: cents, below a dollar 1/100 of a cent; never worse than asked. */
 export function roundPrice(price: number, isBuy: boolean): number {
   const steps = price >= 1 ? 100 : 10_000;
   const scaled = Number((price * steps).toFixed(6));

@@ -26,7 +26,8 @@ const RECORDS_MAX = 4_096;
 /** Reads the journal: the trading state, what was meant, what came of it. */
 export function recover(desk: Desk, records: readonly JournalRecord[], tornBytes: number): void {
   if (tornBytes > 0) {
-    alarm(desk, "warning", "journal-torn", `the last write to the journal was torn (${tornBytes} bytes); it never counted`);
+    alarm(desk, "warning", "journal-torn",
+      `the last write to the journal was torn (${tornBytes} bytes); it never counted`);
   }
   for (const record of records) {
     switch (record.t) {
@@ -76,7 +77,7 @@ export function takeTruth(desk: Desk, outcome: ExecutionOutcome & { kind: "truth
     return;
   }
   const { truth } = outcome;
-  if (desk.stage === "reconciling" && !truth.isSteady) { wake(desk, SOON_MS, { what: "reconcile" }); return; }
+  if (desk.stage === "reconciling" && !truth.isSteady) return wake(desk, SOON_MS, { what: "reconcile" });
   const isStill = truth.isSteady && desk.fills === fillsBefore;
   for (const oddity of truth.account.oddities) {
     alarm(desk, "warning", "broker-oddity", `the broker's account: ${oddity}`, true);
@@ -107,8 +108,8 @@ function adoptAll(desk: Desk, truth: Truth): void {
   }
   for (let i = 0; i < units.length; i++) {
     if (Math.abs(found[i] - units[i]) <= UNITS_TOLERANCE) continue;
-    alarm(desk, "warning", "external-position", `${symbolOf(desk, i)}: the broker holds ${found[i]}, our journal says `
-      + `${units[i]}: adopted as EXTERNAL`);
+    alarm(desk, "warning", "external-position", `${symbolOf(desk, i)}: the broker holds ${found[i]}, `
+      + `our journal says ${units[i]}: adopted as EXTERNAL`);
   }
   units.set(found);
   desk.stage = "running";
@@ -119,8 +120,8 @@ function compare(desk: Desk, truth: Truth, isStill: boolean): void {
   const fills = desk.fills;
   for (const told of truth.orders) takeOrder(desk, told);
   if (desk.fills > fills) {
-    alarm(desk, "warning", "fill-missed", `${desk.fills - fills} fills were never heard on the update stream; `
-      + "booked from the broker's orders");
+    alarm(desk, "warning", "fill-missed", `${desk.fills - fills} fills were never heard on the update `
+      + "stream; booked from the broker's orders");
   }
   const found = new Float64Array(desk.books.units.length);
   for (const position of truth.positions) {
@@ -133,8 +134,8 @@ function compare(desk: Desk, truth: Truth, isStill: boolean): void {
     // A fill came while the broker was being asked: the answer proves nothing about this moment.
     if (!isStill) continue;
     if (++desk.strikes[i] < STRIKES) continue;
-    alarm(desk, "critical", "books-mismatch", `${symbolOf(desk, i)}: the broker holds ${found[i]}, our books say `
-      + `${desk.books.units[i]}, and no order explains it; halted, the broker's number is taken`);
+    alarm(desk, "critical", "books-mismatch", `${symbolOf(desk, i)}: the broker holds ${found[i]}, our books `
+      + `say ${desk.books.units[i]}, and no order explains it; halted, the broker's number is taken`);
     desk.books.units[i] = found[i];
     desk.strikes[i] = 0;
     changeTrading(desk, "HALTED", "the books do not match the broker's", "execution");
@@ -142,7 +143,8 @@ function compare(desk: Desk, truth: Truth, isStill: boolean): void {
 }
 
 function sayForeign(desk: Desk, symbol: string, units: number): void {
-  alarm(desk, "info", "external-position", `the account holds ${units} ${symbol}, which this session does not trade`, true);
+  alarm(desk, "info", "external-position",
+    `the account holds ${units} ${symbol}, which this session does not trade`, true);
 }
 
 function takeAccount(desk: Desk, truth: Truth, isStill: boolean): void {
@@ -151,7 +153,9 @@ function takeAccount(desk: Desk, truth: Truth, isStill: boolean): void {
   if (Number.isFinite(account.buyingPower)) desk.buyingPower = account.buyingPower;
   if (account.isTradingBlocked !== desk.isBlocked) {
     desk.isBlocked = account.isTradingBlocked;
-    if (desk.isBlocked) alarm(desk, "critical", "account-blocked", "the broker has blocked trading on this account");
+    if (desk.isBlocked) {
+      alarm(desk, "critical", "account-blocked", "the broker has blocked trading on this account");
+    }
   }
 }
 
@@ -172,7 +176,9 @@ function compact(desk: Desk): void {
   const { symbols } = desk.terms.session, records: JournalRecord[] = [
     { t: "state", at: desk.now, ...desk.trading }, { t: "decided", at: desk.targetAt },
   ];
-  desk.books.units.forEach((units, i) => { if (units !== 0) records.push({ t: "position", symbol: symbols[i], units }); });
+  desk.books.units.forEach((units, i) => {
+    if (units !== 0) records.push({ t: "position", symbol: symbols[i], units });
+  });
   // Orders of the newest decision stay, at rest or not: their numbers must not be given again.
   for (const order of desk.orders.values()) {
     if (!order.isOurs || !(isOpen(order) || order.decidedAt >= desk.targetAt)) continue;
@@ -196,6 +202,6 @@ export function takeStream(desk: Desk, isProven: boolean, reason: string): void 
   if (isProven) askTruth(desk);
   else {
     say(desk, { kind: "withdraw" });
-    alarm(desk, "warning", "stream-unproven", `no orders: the broker's update stream is not there (${reason})`);
+    alarm(desk, "warning", "stream-unproven", `no orders: the broker's update stream is gone (${reason})`);
   }
 }

@@ -7,6 +7,7 @@
  *     cancel, submit, look-up, reconcile ──> CallQueue ──> broker ──> outcome
  *     broker's stream ──> update, stream
  */
+import { unreachable } from "../../base/assert.ts";
 import type { Clock } from "../../base/clock.ts";
 import { messageOf } from "../../base/error.ts";
 import type { Log } from "../../base/log.ts";
@@ -173,6 +174,7 @@ class LiveRim implements ExecutionRim {
         return { kind: "asset", symbol: effect.symbol, asset: await broker.asset(effect.symbol), trouble: null };
       case "reconcile":
         return { kind: "truth", ticket: effect.ticket, truth: await this.#read(effect.since), trouble: null };
+      default: return unreachable(effect);
     }
   }
 
@@ -224,6 +226,7 @@ function refusalOf(effect: Calling, reason: string): ExecutionOutcome {
     case "look-up": return { kind: "looked-up", id: effect.id, order: null, trouble: reason };
     case "ask-asset": return { kind: "asset", symbol: effect.symbol, asset: null, trouble: reason };
     case "reconcile": return { kind: "truth", ticket: effect.ticket, truth: null, trouble: reason };
+    default: return unreachable(effect);
   }
 }
 

@@ -11,8 +11,9 @@ import type { Calendar, Session } from "../../market/calendar.ts";
 
 export type Window =
   | { readonly kind: "open" | "extended" }
-  /** `opensAt`: of the next session; `auctionFrom`, `auctionTo`: when orders for its opening auction are taken. */
-  | { readonly kind: "closed"; readonly opensAt: number; readonly auctionFrom: number; readonly auctionTo: number };
+  /** `opensAt`: of the next session; orders for its opening auction are taken between the other two. */
+  | { readonly kind: "closed"; readonly opensAt: number; readonly auctionFrom: number;
+    readonly auctionTo: number };
 
 /** Longest run of days without a session that is looked across. */
 const DAYS_AHEAD = 12;
