@@ -16,7 +16,7 @@
 import { ASSET_CLASSES, type AssetClass } from "../market/instrument.ts";
 import type { RiskAction, RiskLimits, RiskReason } from "./risk-table.ts";
 import { ReturnWindow } from "./risk-window.ts";
-import { valueAtRiskOf, type ValueAtRisk } from "./value-at-risk.ts";
+import { RiskScreen, valueAtRiskOf, type ValueAtRisk } from "./value-at-risk.ts";
 
 export { gateLiveOrder, gateOrder, type AccountView, type GatedOrder, type MarketView, type OpenOrder,
   type Refusal } from "./risk-order.ts";
@@ -45,6 +45,7 @@ export interface RiskState {
   buyingPower: number;
   /** Latest returns of one period. */
   readonly window: ReturnWindow;
+  readonly screen: RiskScreen;
 }
 
 /** With fewer returns there is no estimate of the value at risk, and no limit. */
@@ -54,10 +55,11 @@ const SLACK = 1 + 1e-12;
 const PASSES_MAX = 8;
 
 export function startRisk(classes: readonly AssetClass[], equity: number): RiskState {
+  const window = new ReturnWindow(classes.length);
   return {
     mode: "NORMAL", classOf: Uint8Array.from(classes, (name) => ASSET_CLASSES.indexOf(name)),
     equity, peak: equity, dayStart: equity, day: -Infinity, isReduceOnly: false, buyingPower: Infinity,
-    window: new ReturnWindow(classes.length),
+    window, screen: new RiskScreen(window),
   };
 }
 
@@ -177,9 +179,12 @@ function limitPositions(weights: Float64Array, most: number, actions: RiskAction
   }
 }
 
+/** Of each class; scratch of the next function. */
+const exposure = new Float64Array(ASSET_CLASSES.length);
+
 function limitClasses(weights: Float64Array, classOf: Uint8Array, most: number,
   actions: RiskAction[]): void {
-  const exposure = new Float64Array(ASSET_CLASSES.length);
+  exposure.fill(0);
   for (let i = 0; i < weights.length; i++) exposure[classOf[i]] += Math.abs(weights[i]);
   for (let name = 0; name < exposure.length; name++) {
     if (exposure[name] <= most * SLACK) continue;
@@ -202,7 +207,7 @@ function limitGross(weights: Float64Array, limits: RiskLimits, actions: RiskActi
 function limitNet(weights: Float64Array, limits: RiskLimits, actions: RiskAction[]): void {
   if (limits.netMax === Infinity) return;
   let long = 0, short = 0;
-  for (const weight of weights) if (weight > 0) long += weight; else short -= weight;
+  for (let i = 0; i < weights.length; i++) if (weights[i] > 0) long += weights[i]; else short -= weights[i];
   const net = long - short;
   // Rounding is relative to the sides, not to their small difference.
   if (Math.abs(net) <= limits.netMax + (long + short) * 1e-12) return;
@@ -214,7 +219,8 @@ function limitNet(weights: Float64Array, limits: RiskLimits, actions: RiskAction
 function limitValueAtRisk(weights: Float64Array, state: RiskState, limits: RiskLimits,
   actions: RiskAction[]): void {
   if (!needsReturns(limits) || state.window.rows < VAR_ROWS_MIN) return;
-  const risk = valueAtRiskOf(weights, state.window, found);
+  const risk = state.screen.excess(weights, limits.varHistoricalMax * SLACK, limits.varParametricMax * SLACK);
+  if (risk === null) return;
   if (risk.historical > limits.varHistoricalMax * SLACK) {
     const factor = limits.varHistoricalMax / risk.historical;
     scaleAll(weights, factor);
@@ -227,12 +233,9 @@ function limitValueAtRisk(weights: Float64Array, state: RiskState, limits: RiskL
   }
 }
 
-/** What the last question found. */
-const found: ValueAtRisk = { historical: 0, parametric: 0 };
-
 /** Of these weights over the returns observed so far. */
 export function valueAtRisk(weights: Float64Array, state: RiskState): ValueAtRisk {
-  return valueAtRiskOf(weights, state.window, { historical: 0, parametric: 0 });
+  return valueAtRiskOf(weights, state.window);
 }
 
 /** What grows shares what the reductions leave of the cap. */
@@ -285,6 +288,6 @@ function scaleAll(weights: Float64Array, factor: number): void {
 
 function grossOf(weights: Float64Array): number {
   let gross = 0;
-  for (const weight of weights) gross += Math.abs(weight);
+  for (let i = 0; i < weights.length; i++) gross += Math.abs(weights[i]);
   return gross;
 }

@@ -3,13 +3,17 @@
  *
  *     window (rows, N) x weights (N) -> scenario returns (rows) -> the loss that 5 % of them exceed
  *
- * Asked at every change of weights, so it allocates nothing: one book at a time, in shared scratch arrays.
+ * Asked at every change of weights: nothing is allocated (one book at a time, in shared scratch), and whether
+ * limits hold is often known without the scenarios: none of them can have moved further from those of the last
+ * book measured than the change of weight times the largest return, summed over instruments.
  */
-import { WINDOW_STRIDE, type ReturnWindow } from "./risk-window.ts";
+import { BLOCK_ROWS, WINDOW_ROWS_PADDED, type ReturnWindow } from "./risk-window.ts";
 
 const TAIL = 0.05;
 /** 95 % quantile of the standard normal. */
 const Z = 1.6448536269514722;
+/** More than rounding can add up to. */
+const SLACK = 1e-9;
 
 export interface ValueAtRisk {
   /** Minus the 5 % quantile of the scenarios, linear between order statistics; at least 0. */
@@ -18,23 +22,74 @@ export interface ValueAtRisk {
   parametric: number;
 }
 
-const scenarios = new Float64Array(WINDOW_STRIDE);
-const worst = new Float64Array(WINDOW_STRIDE);
+const scenarios = new Float64Array(WINDOW_ROWS_PADDED);
+const worst = new Float64Array(WINDOW_ROWS_PADDED);
 
-/** The window has at least 2 rows of weights.length returns. Results are fractions of equity, in `into`. */
-export function valueAtRiskOf(weights: Float64Array, window: ReturnWindow, into: ValueAtRisk): ValueAtRisk {
-  const { rows } = window;
-  multiply(weights, window.values, rows);
-  into.historical = Math.max(0, -tailQuantile(rows));
-  into.parametric = Z * Math.sqrt(momentOf(rows) / (rows - 1));
-  return into;
+/** The window has at least 2 rows of weights.length returns. Results are fractions of equity. */
+export function valueAtRiskOf(weights: Float64Array, window: ReturnWindow): ValueAtRisk {
+  play(weights, window);
+  return { historical: Math.max(0, -tailQuantile(window.rows)), parametric: parametricOf(window.rows) };
 }
 
-/** Scenario t = sum of weight x return; eight rows at a time, so that eight sums wait for nobody. */
-function multiply(weights: Float64Array, values: Float64Array, rows: number): void {
-  for (let t = 0; t < rows; t += 8) {
+/** Finds books that break a limit, remembering the last one measured. One of these belongs to one window. */
+export class RiskScreen {
+  readonly #window: ReturnWindow;
+  /** Rows observed when the numbers below were made. */
+  #observed = 0;
+  /** (N) largest |return| and deviation x 1.645 of each instrument. */
+  readonly #largest: Float64Array;
+  readonly #deviation: Float64Array;
+  /** (N) the last book measured, and its risk. */
+  readonly #weights: Float64Array;
+  #risk: ValueAtRisk | null = null;
+
+  constructor(window: ReturnWindow) {
+    this.#window = window;
+    [this.#largest, this.#deviation, this.#weights] =
+      Array.from({ length: 3 }, () => new Float64Array(window.count));
+  }
+
+  /** The value at risk where one of the limits is broken; null where both hold. */
+  excess(weights: Float64Array, historicalMax: number, parametricMax: number): ValueAtRisk | null {
+    if (this.#observed === this.#window.observed) {
+      if (this.#mustHold(weights, historicalMax, parametricMax)) return null;
+    } else this.#measureInstruments();
+    const risk = valueAtRiskOf(weights, this.#window);
+    this.#weights.set(weights);
+    this.#risk = risk;
+    return risk.historical <= historicalMax && risk.parametric <= parametricMax ? null : { ...risk };
+  }
+
+  #mustHold(weights: Float64Array, historicalMax: number, parametricMax: number): boolean {
+    if (this.#risk === null) return false;
+    let historical = 0, parametric = 0;
+    for (let i = 0; i < weights.length; i++) {
+      const change = Math.abs(weights[i] - this.#weights[i]);
+      historical += change * this.#largest[i];
+      parametric += change * this.#deviation[i];
+    }
+    return (this.#risk.historical + historical) * (1 + SLACK) <= historicalMax
+      && (this.#risk.parametric + parametric) * (1 + SLACK) <= parametricMax;
+  }
+
+  #measureInstruments(): void {
+    const { rows, count, observed } = this.#window;
+    for (let i = 0; i < count; i++) {
+      const column = this.#window.column(i);
+      scenarios.set(column);
+      this.#largest[i] = column.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+      this.#deviation[i] = parametricOf(rows);
+    }
+    this.#observed = observed;
+  }
+}
+
+/** Scenario t = sum of weight x return; eight rows at a time, so that no sum waits for the last one. */
+function play(weights: Float64Array, { values, rows }: ReturnWindow): void {
+  const count = weights.length;
+  for (let t = 0, at = 0; t < rows; t += BLOCK_ROWS) {
     let a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
-    for (let i = 0, at = t; i < weights.length; i++, at += WINDOW_STRIDE) {
+    for (let i = 0; i < count; i++, at += BLOCK_ROWS) {
       const weight = weights[i];
       a += weight * values[at];
       b += weight * values[at + 1];
@@ -72,11 +127,10 @@ function tailQuantile(rows: number): number {
   return worst[low] + (at - low) * (worst[last] - worst[low]);
 }
 
-/** Sum of squared deviations from the mean. */
-function momentOf(rows: number): number {
+function parametricOf(rows: number): number {
   let sum = 0, moment = 0;
   for (let t = 0; t < rows; t++) sum += scenarios[t];
   const mean = sum / rows;
-  for (let t = 0; t < rows; t++) moment += (scenarios[t] - mean) ** 2;
-  return moment;
+  for (let t = 0; t < rows; t++) { const off = scenarios[t] - mean; moment += off * off; }
+  return Z * Math.sqrt(moment / (rows - 1));
 }
