@@ -16,7 +16,7 @@ export const CURVE_MAX = 2000;
 
 export const SECTIONS = ["session", "trading", "account", "curve", "points", "positions", "orders", "fills",
   "risk",
-  "models", "hops", "processes", "alerts"] as const;
+  "models", "hops", "processes", "alerts", "now"] as const;
 export type Section = (typeof SECTIONS)[number];
 
 export interface ListedOrder { readonly at: number; readonly order: OrderFacts }
@@ -31,6 +31,7 @@ export interface Voice { readonly at: number; readonly version: string; readonly
 export interface Board {
   readonly session: Session;
   readonly changed: Set<Section>;
+  now: number;
   trading: TradingStateFact | null;
   account: AccountFact | null;
   performance: PerformanceFact | null;
@@ -58,7 +59,7 @@ export interface Board {
 export function startBoard(session: Session): Board {
   const count = session.symbols.length;
   return {
-    session, changed: new Set(SECTIONS), trading: null, account: null, performance: null, target: null,
+    session, changed: new Set(SECTIONS), now: NaN, trading: null, account: null, performance: null, target: null,
     startEquity: NaN, dayEquity: NaN,
     curve: { at: [], equity: [], spacingMs: Math.min(Math.max(TIMEFRAMES[session.timeframe], 1000), 60_000) },
     pending: [], price: new Float64Array(count).fill(NaN), units: new Float64Array(count),
@@ -68,8 +69,10 @@ export function startBoard(session: Session): Board {
   };
 }
 
-/** Takes one message in; kinds that nothing is shown of change nothing. */
-export function showOn(board: Board, message: Spoken): void {
+/** Takes one message in, heard at `now` by the session's clock; kinds that nothing is shown of change nothing. */
+export function showOn(board: Board, message: Spoken, now: number): void {
+  board.now = now;
+  mark(board, "now");
   switch (message.kind) {
     case "market": showMarket(board, message); break;
     case "account": showAccount(board, message); break;

@@ -83,7 +83,7 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
   const server = createServer({ requestTimeout: 10_000, headersTimeout: 10_000, maxHeaderSize: 8192 });
   const port = await listenOn(server, options.port);
   const guard: Guard = { port, token: options.token };
-  const page = pageOf(session, proofOf(guard));
+  const page = pageOf(proofOf(guard));
   server.on("request", (request, response) => {
     answer(request, response).catch((error: unknown) => {
       log.warn({ reason: messageOf(error) }, "the dashboard could not answer");
@@ -127,12 +127,12 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
   }
 
   const timers = [setInterval(flush, FLUSH_MS), setInterval(() => {
-    for (const client of clients) send(client, ": alive\n\n");
+    for (const client of clients) send(client, "event: beat\ndata: {}\n\n");
   }, BEAT_MS)];
   return {
     address: `http://127.0.0.1:${port}/?token=${options.token}`,
     actor: { name: "dashboard", hears: HEARS,
-      handle(message) { if (message.kind !== "tick") showOn(board, message); return []; } },
+      handle(message, now) { if (message.kind !== "tick") showOn(board, message, now); return []; } },
     clients: () => ({ listening: clients.size, cutOff }),
     async [Symbol.asyncDispose]() {
       for (const timer of timers) clearInterval(timer);

@@ -55,7 +55,8 @@ export interface View { readonly session: SessionView; readonly trading: Trading
   readonly curve: CurveView; readonly points: readonly (readonly [number, number])[];
   readonly positions: PositionsView; readonly orders: readonly OrderRow[]; readonly fills: readonly FillRow[];
   readonly risk: RiskView; readonly models: readonly ModelRow[]; readonly hops: readonly Hop[];
-  readonly processes: readonly ProcessRow[]; readonly alerts: readonly AlertRow[] }
+  readonly processes: readonly ProcessRow[]; readonly alerts: readonly AlertRow[];
+  readonly now: Number }
 
 const VIEWS: { readonly [S in Section]: (board: Board, monitors: Monitors) => View[S] } = {
   session: ({ session }) => ({ id: session.id, venue: session.venue, feed: session.feed,
@@ -92,6 +93,7 @@ const VIEWS: { readonly [S in Section]: (board: Board, monitors: Monitors) => Vi
       ?? null,
     handled: beat?.handled ?? null })),
   alerts: ({ alerts }) => alerts,
+  now: ({ now }) => now,
 };
 
 /** One section, as of now. */
