@@ -52,15 +52,20 @@ export class StepPrices {
     this.#base[i] /= value;
   }
 
-  /** (N) returns of the newest step, once; null when they were given already. Reused: copy to keep. */
+  /**
+   * (N) returns of the newest step, once; null when they were given already, or when it began the prices of all
+   * that have a bar. Reused: copy to keep.
+   */
   settle(): Float64Array | null {
     if (this.#isSettled) return null;
     this.#isSettled = true;
+    let isKnown = false;
     for (let i = 0; i < this.close.length; i++) {
-      const isNew = this.at[i] === this.step;
-      this.#returns[i] = isNew && this.#base[i] > 0 ? this.close[i] / this.#base[i] - 1 : 0;
+      const isNew = this.at[i] === this.step, hasBase = isNew && this.#base[i] > 0;
+      this.#returns[i] = hasBase ? this.close[i] / this.#base[i] - 1 : 0;
       if (isNew) this.#base[i] = this.close[i];
+      isKnown ||= hasBase;
     }
-    return this.#returns;
+    return isKnown ? this.#returns : null;
   }
 }
