@@ -1,7 +1,8 @@
 /** What goes wrong in a session, drawn from a seed: a little of everything, then a calm in which all must heal. */
 import { random, type Random } from "../../base/random.ts";
 import type { BrokerFaults } from "./memory-broker.ts";
-import type { FaultPlan, Mischief, SpoiltStep } from "./simulation.ts";
+import type { SpoiltStep } from "./memory-feed.ts";
+import type { FaultPlan, Mischief } from "./simulation.ts";
 
 export interface PlanShape {
   readonly processes: readonly string[];
@@ -39,7 +40,7 @@ function brokerFaults(draw: Random): BrokerFaults {
 }
 
 const KINDS = ["kill", "kill", "kill", "kill-all", "freeze", "freeze", "step-clock", "disk-full", "slow-disk",
-  "break-stream", "mute-stream", "trade", "halt", "control"] as const;
+  "break-stream", "mute-stream", "break-feed", "mute-feed", "trade", "halt", "control"] as const;
 
 function mischief(draw: Random, shape: PlanShape, calmFromMs: number): Mischief {
   const { stepMs, processes, instruments } = shape;
@@ -62,9 +63,9 @@ function mischief(draw: Random, shape: PlanShape, calmFromMs: number): Mischief 
 }
 
 function spoilt(draw: Random, { live, steps, calmSteps, instruments }: PlanShape): SpoiltStep {
-  const step = live + draw.below(steps - calmSteps), what = pick(draw, ["late", "missing", "revised", "scaled"] as const);
+  const step = live + draw.below(steps - calmSteps), what = pick(draw, ["late", "missing", "revised"] as const);
   return { step, what, instrument: draw.below(instruments),
-    ...what === "scaled" ? { factor: pick(draw, [10, 0.1, 0, -1, NaN]) } : {} };
+    ...what === "revised" ? { factor: pick(draw, [1.001, 10, 0.1, 0, -1, NaN]) } : {} };
 }
 
 function pick<T>(draw: Random, choices: readonly T[]): T { return choices[draw.below(choices.length)]; }

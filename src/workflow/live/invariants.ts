@@ -121,7 +121,10 @@ export const RULES = {
   "only a person's word ends HALTED, also over a restart": (record) => {
     const faults: string[] = [];
     let isHalted = false, haltedMs = 0;
-    for (const { message, what, elapsedMs } of record.entries) {
+    for (const { message, what, elapsedMs, process } of record.entries) {
+      // What no disk would take cannot outlive its process.
+      if (what === "started" && process === "execution" && !record.journal.some((line) => line.record.t === "state"
+        && line.record.state === "HALTED" && line.elapsedMs >= haltedMs && line.elapsedMs <= elapsedMs)) isHalted = false;
       if (what !== "said" || message?.kind !== "trading-state") continue;
       const { state } = message as TradingStateFact;
       const isAsked = record.commands.some(({ command, elapsedMs: asked }) =>
@@ -146,6 +149,20 @@ export const RULES = {
         const ageMs = record.start + elapsedMs - lastAt[index.get(order.symbol)!];
         if (ageMs > limit) faults.push(`${order.id} on a price ${ageMs} ms old`);
       }
+    }
+    return faults;
+  },
+
+  /** Prices that cannot be, or leap, are left out by the feed: this market moves by less than a tenth in a bar. */
+  "no bar that cannot be is told": (record) => {
+    const last = new Map<number, number>(), faults: string[] = [];
+    for (const { message, elapsedMs } of said(record, "market")) {
+      const { bars, instrument } = message as MarketFact, width = bars.length / instrument.length;
+      instrument.forEach((i, k) => {
+        const close = bars[k * width + 3], before = last.get(i) ?? close;
+        if (!(Math.abs(Math.log(close / before)) < 0.1)) faults.push(`${close} after ${before} at ${when(record, elapsedMs)}`);
+        last.set(i, close);
+      });
     }
     return faults;
   },
@@ -243,7 +260,8 @@ function wantedBy(record: SimulationRecord, targets: Map<number, TargetCommand[]
   return entry.quantity > 0 ? Math.max(...wanted) : Math.min(...wanted);
 }
 
-/** Asked for by a person, not by a target. */
-const isFlattening = (record: SimulationRecord, entry: VenueEntry): boolean => record.commands.some(
-  ({ command, elapsedMs }) => elapsedMs <= entry.elapsedMs && (command.action === "flatten"
+/** Asked for by a person or by risk, not by a target. */
+const isFlattening = (record: SimulationRecord, entry: VenueEntry): boolean => [...record.commands,
+  ...said(record, "control").map(({ elapsedMs, message }) => ({ elapsedMs, command: message as ControlCommand }))]
+  .some(({ command, elapsedMs }) => elapsedMs <= entry.elapsedMs && (command.action === "flatten"
     || (command.action === "emergency-stop" && command.value === "flatten")));

@@ -120,7 +120,8 @@ export class MemoryVenue {
     if (!isMute) for (const stream of this.#streams) this.#prove(stream, false, "connection lost");
     this.#time.after(durationMs, () => {
       this.#isUp = true;
-      if (!isMute) for (const stream of this.#streams) this.#prove(stream, true, "connected again");
+      // Who connected in the meantime has had no answer so far.
+      for (const stream of this.#streams) if (!stream.isProven) this.#prove(stream, true, "connected again");
     });
   }
 
@@ -214,8 +215,8 @@ export class MemoryVenue {
   }
 
   #prove(stream: Stream, isProven: boolean, reason: string): void {
+    stream.isProven = isProven;
     stream.host.after(this.#delay(), () => {
-      stream.isProven = isProven;
       this.#log(stream.host.name, isProven ? "stream-up" : "stream-down", "", "", 0, reason);
       stream.listener.stream(isProven, reason);
     });

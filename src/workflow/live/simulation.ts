@@ -9,8 +9,8 @@
 import { assert } from "../../base/assert.ts";
 import { random } from "../../base/random.ts";
 import type { Panel } from "../../features/panel.ts";
-import { BAR_FIELDS, BAR_FLAGS, type ControlCommand, type MarketFact, type NoticeFact, type Spoken }
-  from "../../live/message.ts";
+import { feedActor } from "../../live/actors/feed.ts";
+import { BAR_FIELDS, type ControlCommand } from "../../live/message.ts";
 import { PORTS, type Session } from "../../live/session.ts";
 import { TIMEFRAMES } from "../../market/bars.ts";
 import type { Instrument } from "../../market/instrument.ts";
@@ -18,42 +18,23 @@ import { Exchange, REALISTIC, type Terms } from "../../simulator/exchange.ts";
 import type { RiskLimits } from "../../strategy/risk.ts";
 import type { SimulationRecord } from "./invariants.ts";
 import { HONEST, MemoryVenue, type BrokerFaults } from "./memory-broker.ts";
-import { CALM, MemoryBus, type Entry, type Host, type Kinded, type MemoryProcess, type Weather }
-  from "./memory-bus.ts";
+import { CALM, MemoryBus, type Entry, type MemoryProcess, type Weather } from "./memory-bus.ts";
+import { barOf, MemoryVendor, type SimulatedMarket, type SpoiltStep } from "./memory-feed.ts";
 import { featuresProcess, memoryGraph, type GraphOptions } from "./memory-graph.ts";
 import { MemoryDisk } from "./memory-rims.ts";
 import { VirtualTime } from "./virtual-time.ts";
-
-/** Bars of N instruments at S common closes; the first `live` are history. */
-export interface SimulatedMarket {
-  readonly symbols: readonly string[];
-  /** (S) closes, UTC ms, ascending. */
-  readonly time: Float64Array;
-  /** (S, N, BAR_FIELDS.length); a NaN close: no bar in that period. */
-  readonly bars: Float64Array;
-  /** The first step that is decided on. */
-  readonly live: number;
-}
 
 /** Something that happens once, at a moment after the first live bar's. */
 export type Mischief = { readonly atMs: number } & (
   | { readonly what: "kill" | "kill-for-good"; readonly process: string }
   | { readonly what: "kill-all" }
   | { readonly what: "freeze" | "step-clock"; readonly process: string; readonly ms: number }
-  | { readonly what: "disk-full" | "break-stream" | "mute-stream"; readonly ms: number }
+  | { readonly what: "disk-full" | "break-stream" | "mute-stream" | "break-feed" | "mute-feed"; readonly ms: number }
   | { readonly what: "slow-disk"; readonly delayMs: number; readonly ms: number }
   | { readonly what: "trade"; readonly instrument: number; readonly quantity: number }
   | { readonly what: "halt" | "resume"; readonly instrument: number }
   | { readonly what: "control"; readonly action: ControlCommand["action"]; readonly subject?: string;
     readonly value?: string });
-
-/** Something that the feed gets wrong about one step: it is told `factor` x the prices, late, or not at all. */
-export interface SpoiltStep {
-  readonly step: number;
-  readonly what: "late" | "missing" | "revised" | "scaled";
-  readonly instrument: number;
-  readonly factor?: number;
-}
 
 export interface FaultPlan {
   readonly weather: Weather;
@@ -83,8 +64,6 @@ export interface SimulationOptions {
 }
 
 const TICK_MS = 500, RESTART_MS = 400;
-/** From the close of a bar to its arrival at the feed. */
-const FEED_DELAY_MS = 20;
 
 /** Runs one session to the end of its market and a little longer, so that what is in the air can land. */
 export async function simulate(options: SimulationOptions): Promise<SimulationRecord> {
@@ -102,7 +81,7 @@ class Simulation {
   readonly #venue: MemoryVenue;
   readonly #commands: SimulationRecord["commands"][number][] = [];
   readonly #touched = new Set<string>();
-  readonly #source: Source;
+  readonly #vendor: MemoryVendor;
   readonly #firstMs: number;
 
   constructor(options: SimulationOptions) {
@@ -120,7 +99,7 @@ class Simulation {
       () => this.#entries.length);
     this.#bus = new MemoryBus({ time: this.#time, seed, weather: faults.weather, tickMs: TICK_MS,
       isRetaining: true, restartMs: RESTART_MS, onEntry: (entry) => { this.#entries.push(entry); } });
-    this.#source = new Source(options, this.#time, faults.spoilt);
+    this.#vendor = new MemoryVendor(market, session.timeframe, faults.spoilt, () => this.#time.now());
   }
 
   async play(): Promise<SimulationRecord> {
@@ -131,6 +110,7 @@ class Simulation {
     this.#time.at(this.#firstMs + calmFromMs, () => {
       this.#bus.weather = { ...this.#faults.weather, lostShare: 0, twiceShare: 0 };
       this.#venue.faults = { ...HONEST, delayMs: this.#faults.broker.delayMs };
+      this.#vendor.mend();
       this.#disk.isFull = false;
       this.#disk.onDurable = () => {};
     });
@@ -143,8 +123,10 @@ class Simulation {
     const { session, panel, others = [] } = this.#options;
     const graph = memoryGraph({ ...this.#options, time: this.#time, disk: this.#disk,
       connect: (host) => this.#venue.connect(host) });
+    const feed: MemoryProcess = { name: "feed", start: (host) => [{ actor: feedActor({ session }),
+      rim: this.#vendor.connect(host) }] };
     const replaced = new Set(others.map(({ name }) => name));
-    for (const one of [...graph, featuresProcess(session, panel), this.#source.process()]) {
+    for (const one of [...graph, featuresProcess(session, panel), feed]) {
       if (!replaced.has(one.name)) this.#bus.add(one);
     }
     for (const one of others) this.#bus.add(one);
@@ -180,6 +162,10 @@ class Simulation {
         this.#disk.onDurable = () => { bus.freeze("execution", one.delayMs); };
         this.#time.after(one.ms, () => { this.#disk.onDurable = () => {}; });
         return;
+      case "break-feed": case "mute-feed":
+        this.#vendor.fail(one.what === "mute-feed");
+        this.#time.after(one.ms, () => { this.#vendor.mend(); });
+        return;
       case "break-stream": this.#venue.breakStream(one.ms, false); return;
       case "mute-stream": this.#venue.breakStream(one.ms, true); return;
       case "trade": {
@@ -190,7 +176,7 @@ class Simulation {
       }
       case "halt": case "resume":
         this.#venue.halt(market.symbols[one.instrument], one.what === "halt");
-        this.#source.say({ kind: "notice", at: this.#time.now(), instrument: one.instrument, what: one.what, value: 0 });
+        this.#vendor.notice({ kind: "notice", at: this.#time.now(), instrument: one.instrument, what: one.what, value: 0 });
         return;
       case "control": this.#control(one.action, one.subject ?? "", one.value ?? ""); return;
       default:
@@ -223,90 +209,6 @@ class Simulation {
 }
 
 const WIDTH = BAR_FIELDS.length;
-const barOf = ({ bars, symbols }: SimulatedMarket, step: number, i: number): Float64Array =>
-  bars.subarray((step * symbols.length + i) * WIDTH, (step * symbols.length + i + 1) * WIDTH);
-
-type Tell = { readonly kind: "tell"; readonly fact: MarketFact | NoticeFact };
-
-/**
- * The feed's stand-in: tells history when it starts, then each bar as it comes. After a restart it tells all again,
- * and what closed in the meantime as backfilled.
- */
-class Source {
-  readonly #options: SimulationOptions;
-  readonly #time: VirtualTime;
-  readonly #spoilt: readonly SpoiltStep[];
-  #push: ((tell: Tell) => void) | null = null;
-
-  constructor(options: SimulationOptions, time: VirtualTime, spoilt: readonly SpoiltStep[]) {
-    this.#options = options;
-    this.#time = time;
-    this.#spoilt = spoilt;
-  }
-
-  process(): MemoryProcess {
-    return { name: "feed", start: (host) => [{
-      actor: { name: "feed", hears: [], handle: (message: Kinded): Spoken[] =>
-        message.kind === "tell" ? [(message as Tell).fact] : [] },
-      rim: { start: (push) => { this.#begin(host, push); return Promise.resolve(); }, carryOut: () => {},
-        stop: () => Promise.resolve() },
-    }] };
-  }
-
-  say(fact: NoticeFact): void { this.#push?.({ kind: "tell", fact }); }
-
-  #begin(host: Host, push: (tell: Tell) => void): void {
-    const { market } = this.#options, now = this.#time.now();
-    const tell = (step: number, flag: number, only?: number, factor = 1): void => {
-      const fact = factOf(market, step, flag, only, factor);
-      if (fact.instrument.length > 0) push({ kind: "tell", fact });
-    };
-    this.#push = push;
-    market.time.forEach((at, step) => {
-      if (step < market.live) { tell(step, BAR_FLAGS.history); return; }
-      const delayMs = at + FEED_DELAY_MS - now;
-      if (delayMs <= 0) { tell(step, BAR_FLAGS.backfilled); return; }
-      host.after(delayMs, () => { this.#live(step, tell); });
-      for (const one of this.#spoilt) {
-        if (one.step !== step) continue;
-        if (one.what === "late") host.after(delayMs + 5_000, () => { tell(step, BAR_FLAGS.backfilled, one.instrument); });
-        if (one.what === "revised" || one.what === "scaled") {
-          host.after(delayMs + 5_000, () => { tell(step, BAR_FLAGS.revised, one.instrument); });
-        }
-      }
-    });
-  }
-
-  #live(step: number, tell: (step: number, flag: number, only?: number, factor?: number) => void): void {
-    const spoilt = new Map(this.#spoilt.filter((one) => one.step === step).map((one) => [one.instrument, one]));
-    if (spoilt.size === 0) { tell(step, BAR_FLAGS.fresh); return; }
-    const { market } = this.#options;
-    const whole = factOf(market, step, BAR_FLAGS.fresh);
-    const keeps = [...whole.instrument.keys()].filter((k) => {
-      const what = spoilt.get(whole.instrument[k])?.what;
-      return what !== "late" && what !== "missing";
-    });
-    const bars = new Float64Array(keeps.length * WIDTH);
-    keeps.forEach((k, n) => {
-      const factor = spoilt.get(whole.instrument[k])?.factor ?? 1;
-      for (let f = 0; f < WIDTH; f++) bars[n * WIDTH + f] = whole.bars[k * WIDTH + f] * (f < 4 ? factor : 1);
-    });
-    this.#push?.({ kind: "tell", fact: { kind: "market", at: whole.at, bars,
-      instrument: Int32Array.from(keeps, (k) => whole.instrument[k]),
-      flags: new Uint8Array(keeps.length).fill(BAR_FLAGS.fresh) } });
-  }
-}
-
-/** One step as a fact; `only` one instrument of it. */
-export function factOf(market: SimulatedMarket, step: number, flag: number, only?: number, factor = 1): MarketFact {
-  const who = market.symbols.flatMap((_, i) =>
-    (only === undefined || only === i) && barOf(market, step, i)[3] > 0 ? [i] : []);
-  const bars = new Float64Array(who.length * WIDTH);
-  who.forEach((i, k) => { bars.set(barOf(market, step, i), k * WIDTH); });
-  if (factor !== 1) for (let k = 0; k < bars.length; k++) if (k % WIDTH < 4) bars[k] *= factor;
-  return { kind: "market", at: market.time[step], instrument: Int32Array.from(who), bars,
-    flags: new Uint8Array(who.length).fill(flag) };
-}
 
 /** A seeded random walk of N instruments at common closes, `stepMs` apart. */
 export function randomMarket(seed: number, shape: { readonly symbols: readonly string[]; readonly from: number;
