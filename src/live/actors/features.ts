@@ -9,7 +9,7 @@
  *                                 recomputed, "revised"           state saved before it
  *
  * What was taken in already is ignored, so that a hearer may be told the same twice. History that begins
- * again from its first bar with other prices (a split: all of it is rescaled) starts the instrument anew.
+ * again with its first two bars at other prices (a split: all of it is rescaled) starts the instrument anew.
  */
 import { BAR_FIELDS, BAR_FLAGS, type AlertFact, type FeaturesFact, type MarketFact, type Spoken, type Tick }
   from "../message.ts";
@@ -136,9 +136,11 @@ class Track {
   readonly #bars = new Float64Array(BARS_KEPT * WIDTH);
   /** The state before bar number s * STRIDE is at s % STATES_KEPT. */
   readonly #states: Float64Array[] = [];
-  /** Of bar number 0. */
-  #firstTime = NaN;
-  readonly #first = new Float64Array(WIDTH);
+  /** Bars number 0 and 1: the history may begin again. */
+  readonly #beginTime = new Float64Array(2).fill(NaN);
+  readonly #begin = new Float64Array(2 * WIDTH);
+  /** Bar number 0 of a history that may have begun again. */
+  #again: Float64Array | null = null;
 
   constructor(panel: Panel, bar: OneBar) {
     this.#panel = panel;
@@ -149,10 +151,9 @@ class Track {
   /** Takes in bar k of a message and says which rows follow. */
   takeIn({ at, bars, flags }: MarketFact, k: number, say: Say): "taken" | "known" | "too-old" {
     const from = k * WIDTH, flag = flags[k];
-    if (flag === BAR_FLAGS.history && at === this.#firstTime && !isSame(this.#first, 0, bars, from)) this.#reset();
+    if (flag === BAR_FLAGS.history) this.#noticeBeginning(at, bars, from);
     const last = this.#count - 1;
     if (last < 0 || at > this.#timeOf(last)) {
-      if (last < 0) { this.#firstTime = at; this.#first.set(bars.subarray(from, from + WIDTH)); }
       this.#keep(this.#count++, at, bars, from);
       this.#advance(this.#count - 1);
       if (flag !== BAR_FLAGS.history || this.#count > this.#panel.warmup) say(at, this.#bar.row, flag);
@@ -164,8 +165,9 @@ class Track {
     if (this.#timeOf(b) === at) {
       if (isSame(this.#bars, (b % BARS_KEPT) * WIDTH, bars, from)) return "known";
       this.#keep(b, at, bars, from);
-    } else if (b > oldest || at > this.#timeOf(b)) {
-      this.#insert(++b, at, bars, from);
+    } else if (b > oldest || at > this.#timeOf(b) || oldest === 0) {
+      if (at > this.#timeOf(b)) b++;
+      this.#insert(b, at, bars, from);
     } else return flag === BAR_FLAGS.history ? "known" : "too-old";
     this.#recompute(b, flag === BAR_FLAGS.backfilled ? flag : BAR_FLAGS.revised, say);
     return "taken";
@@ -175,6 +177,10 @@ class Track {
 
   #keep(b: number, at: number, bars: Float64Array, from: number): void {
     const place = b % BARS_KEPT;
+    if (b < 2) {
+      this.#beginTime[b] = at;
+      this.#begin.set(bars.subarray(from, from + WIDTH), b * WIDTH);
+    }
     this.#time[place] = at;
     this.#bars.set(bars.subarray(from, from + WIDTH), place * WIDTH);
   }
@@ -204,9 +210,17 @@ class Track {
     }
   }
 
-  #reset(): void {
+  /** Its first bar at another price, then its second: the history begins again. One of them alone is a revision. */
+  #noticeBeginning(at: number, bars: Float64Array, from: number): void {
+    const again = this.#again;
+    this.#again = null;
+    const isOther = (b: number): boolean => at === this.#beginTime[b] && !isSame(this.#begin, b * WIDTH, bars, from);
+    if (isOther(0)) this.#again = bars.slice(from, from + WIDTH);
+    if (again === null || !isOther(1)) return;
     this.#stream.state.set(this.#panel.start().state);
-    this.#count = 0;
+    this.#count = 1;
+    this.#keep(0, this.#beginTime[0], again, 0);
+    this.#advance(0);
   }
 }
 
