@@ -25,6 +25,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   "train-export": { summary: "train networks and write them as ONNX",
     load: () => load(import("./train-export.ts")) },
   backtest: { summary: "tell what a strategy would have earned", load: () => load(import("./backtest.ts")) },
+  live: { summary: "trade: on paper, a simulator, or with real money", load: () => load(import("./live.ts")) },
   graph: { summary: "print what a model is made of", load: () => load(import("./graph.ts")) },
   bench: { summary: "measure speed and memory on this machine", load: () => load(import("./bench.ts")) },
   demo: { summary: "the whole way on a synthetic market, offline", load: () => load(import("./demo.ts")) },

@@ -50,7 +50,7 @@ export const configSchema = z.strictObject({
     ordersPerMinuteMax: limit("orders in any 60 seconds (live)"),
   }).prefault({}),
   live: z.strictObject({
-    isRealMoneyAllowed: z.boolean().default(false)
+    realMoney: z.boolean().default(false)
       .describe("`dmn live --live` may trade real money, after a typed confirmation"),
     portBase: z.int().min(1024).max(65_000).default(5555).describe("first port of the graph"),
     host: z.string().min(1).default("127.0.0.1").describe("interface that the graph's sockets bind"),

@@ -36,12 +36,11 @@ const ANSWER_MS = 2_000;
 
 /** The supervisor of this very process; null when it was started by hand. */
 export function openParent(): Parent | null {
-  const send = process.send?.bind(process);
-  if (send === undefined) return null;
+  if (process.send === undefined) return null;
   const asked = new Map<number, (answer: Answer) => void>();
   let count = 0;
   // Where it has gone, `disconnect` says so.
-  const tell = (note: Note): void => { if (process.connected) send(note, undefined, {}, () => {}); };
+  const tell = (note: Note): void => { if (process.connected) process.send?.(note, undefined, {}, () => {}); };
   return {
     tell,
     ask(command) {
@@ -59,6 +58,6 @@ export function openParent(): Parent | null {
       });
       if (process.connected) process.on("disconnect", gone); else gone();
     },
-    leave() { if (process.connected) process.disconnect(); },
+    leave() { if (process.connected) process.disconnect?.(); },
   };
 }

@@ -20,7 +20,7 @@ import type { Security } from "../wire/security.ts";
 import { Bus, type Heard } from "./bus.ts";
 import { Desk, type Letter } from "./desk.ts";
 import type { Hosted } from "./hosted.ts";
-import { isSpoken, type AlertFact, type ControlCommand, type Kind, type Spoken } from "./message.ts";
+import { BAR_FLAGS, isSpoken, type AlertFact, type ControlCommand, type Kind, type Spoken } from "./message.ts";
 import type { Order, Parent } from "./parent.ts";
 import type { Session } from "./session.ts";
 import { SessionClock } from "./session-clock.ts";
@@ -34,7 +34,7 @@ const REST_MS = 700, CLOSE_MS = 200, POLL_MS = 5;
 const TIMED: ReadonlySet<string> = new Set(["market", "quote", "features", "prediction", "decision", "target"]);
 /** What hops and work are called in meters; others are called after their actors. */
 const HOP_NAMES: Readonly<Record<string, string>> = {
-  "market decision": "", "market features": "market: feed -> features",
+  "market features": "market: feed -> features",
   "features model": "features: features -> model", "prediction decision": "prediction: model -> decision",
   "target execution": "target: decision -> execution",
 };
@@ -55,6 +55,8 @@ export interface ProcessOptions {
   readonly log: Log;
 }
 
+const isHistory = (message: { readonly kind: string; readonly flags?: Uint8Array }): boolean =>
+  message.flags?.[0] === BAR_FLAGS.history;
 const LOCAL = { sentNs: 0, hop: "", bytes: 0, plainBytes: 0 } as const;
 
 export class LiveProcess {
@@ -67,7 +69,7 @@ export class LiveProcess {
   readonly #stopping = new AbortController();
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #delay = monitorEventLoopDelay({ resolution: 10 });
-  readonly #underWay = new Map<string, number>();
+  #inferringNs = 0;
   #bus: Bus | null = null;
   #state: "starting" | "running" | "stopped" = "starting";
   #cpu = process.cpuUsage();
@@ -96,7 +98,7 @@ export class LiveProcess {
     this.#delay.enable();
     this.#every(HEARTBEAT_MS, () => { this.#beat(); });
     try { await this.#start(); } catch (error) { this.fail(error); }
-    if (this.#state === "running") log.info({ process: place.name, pid: process.pid }, "running");
+    if (this.#state === "running") log.info({ pid: process.pid }, `${place.name} is running`);
     return this.#ended.promise;
   }
 
@@ -134,7 +136,7 @@ export class LiveProcess {
         return now;
       },
       end: ({ message }, begunNs) => {
-        if (message.kind !== "tick") work.record((monotonicNs() - begunNs) / 1_000);
+        if (message.kind !== "tick" && !isHistory(message)) work.record((monotonicNs() - begunNs) / 1_000);
       },
       route: (said, letter) => { for (const one of said) this.#route(desk, one as { kind: string }, letter); },
       fail: (error) => { this.fail(error); } });
@@ -143,11 +145,12 @@ export class LiveProcess {
 
   #hear({ message, sentNs, originNs, bytes, plainBytes }: Heard): void | Promise<void> {
     if (TIMED.has(message.kind)) this.#options.clock.hear(message.at);
+    const { role } = this.#options.place, hop = HOP_NAMES[`${message.kind} ${role}`] ?? `${message.kind} -> ${role}`;
+    // History comes as fast as it can be read: how long it queues is no latency of trading.
+    const sent = isHistory(message) ? 0 : sentNs;
     let room: Promise<void> | undefined;
     for (const desk of this.#byKind.get(message.kind) ?? []) {
-      const { role } = this.#options.place;
-      const hop = HOP_NAMES[`${message.kind} ${role}`] || `${message.kind} -> ${role}`;
-      room = desk.push({ message, originNs, sentNs, hop, bytes, plainBytes }) ?? room;
+      room = desk.push({ message, originNs, sentNs: sent, hop, bytes, plainBytes }) ?? room;
     }
     return room;
   }
@@ -164,9 +167,9 @@ export class LiveProcess {
   }
 
   #takeOutcome(desk: Desk, outcome: { readonly kind: string }): void {
-    const now = monotonicNs(), begunNs = this.#underWay.get(outcome.kind);
-    if (begunNs !== undefined) {
-      this.#underWay.delete(outcome.kind);
+    const now = monotonicNs(), begunNs = outcome.kind.endsWith("inferred") ? this.#inferringNs : 0;
+    if (begunNs > 0) {
+      this.#inferringNs = 0;
       this.#options.meters.of("inference").record((now - begunNs) / 1_000);
     }
     const originNs = this.#options.place.role === "feed" ? now : this.#originNs;
@@ -176,7 +179,7 @@ export class LiveProcess {
   #route(desk: Desk, one: { readonly kind: string }, letter: Letter): void {
     if (letter.originNs > 0) this.#originNs = letter.originNs;
     if (isSpoken(one)) { this.#say(one, letter.originNs, desk); return; }
-    if (one.kind === "infer") this.#underWay.set("inferred", monotonicNs());
+    if (one.kind === "infer") this.#inferringNs = monotonicNs();
     if (one.kind === "submit" && this.#originNs > this.#orderedNs) {
       this.#orderedNs = this.#originNs;
       this.#options.meters.of("tick to order").record((monotonicNs() - this.#originNs) / 1_000);
@@ -205,7 +208,7 @@ export class LiveProcess {
     const fact: AlertFact = { kind: "alert", at: clock.now(), code, text, process: place.name,
       severity: isLoss && this.#isVital ? "critical" : "warning" };
     // Peers come and go at start and end, and say so themselves.
-    if (code === "disconnected" || code === "unreachable" || this.#state === "stopped") {
+    if (["disconnected", "unreachable", "handshake"].includes(code) || this.#state === "stopped") {
       this.#options.log.info({ code }, text);
       return;
     }
@@ -257,6 +260,7 @@ export class LiveProcess {
     const closing = [...this.#desks.map(({ hosted }) => hosted.stop()), ...services.map((service) => service.stop())];
     await Promise.race([Promise.allSettled(closing), clock.sleep(CLOSE_MS)]);
     this.#beat();
+    this.#tellMeters();
     for (const timer of this.#timers) clearInterval(timer);
     this.#bus?.close();
     parent?.leave();
@@ -290,9 +294,9 @@ export class LiveProcess {
   }
 
   #tellMeters(): void {
-    const { place, clock, parent, meters } = this.#options, rows = meters.rows();
+    const { place, clock, parent, meters } = this.#options, now = monotonicNs(), rows = meters.rows(now);
     if (rows.length === 0) return;
-    parent?.tell({ note: "meters", rows });
+    parent?.tell({ note: "meters", rows: meters.rows(now, "start") });
     this.#say({ kind: "meter", at: clock.now(), process: place.name, rows }, 0, null);
   }
 }

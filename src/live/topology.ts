@@ -19,7 +19,7 @@ export interface Seat {
   /** Actors, in the order in which they are told what their process hears. */
   readonly hosts: readonly string[];
   readonly says: readonly Heard[];
-  /** The most that its actors may ask to hear from other processes. */
+  /** What its actors ask to hear from other processes, facts only. */
   readonly hears: readonly Heard[];
   /** Where its facts are to be had; null: at inlets only. */
   readonly binds: PortName | null;
@@ -37,9 +37,9 @@ const TRADED = ["order-state", "fill", "account", "settled", "trading-state"] as
 
 export const ROLES = {
   simulator: { hosts: [], says: [], hears: [], binds: null, joins: "last", log: "trading", isVital: true },
-  feed: { hosts: ["feed"], says: ["market", "quote", "notice"], hears: ["settled", "trading-state"],
+  feed: { hosts: ["feed"], says: ["market", "quote", "notice"], hears: ["settled"],
     binds: "data", joins: "last", log: "trading", isVital: true },
-  features: { hosts: ["features"], says: ["features"], hears: ["market", "notice"],
+  features: { hosts: ["features"], says: ["features"], hears: ["market"],
     binds: "features", joins: "history", log: "trading", isVital: true },
   model: { hosts: ["model"], says: ["prediction"], hears: ["features"], binds: null, joins: "history", log: "trading",
     isVital: false },
@@ -47,15 +47,16 @@ export const ROLES = {
     joins: "history", log: "trading", isVital: false },
   // `target` goes to execution as a command; what is broadcast is its copy, for those who keep or show it.
   decision: { hosts: ["aggregator", "portfolio"], says: ["decision", "target", "prediction", "mixture"],
-    hears: ["market", "quote", "notice", "features", "prediction", "mixture", ...TRADED],
+    hears: ["market", "notice", "prediction", "mixture", "account", "fill", "trading-state"],
     binds: "decisions", joins: "history", log: "trading", isVital: true },
-  execution: { hosts: ["execution"], says: TRADED, hears: ["market", "quote", "notice", "decision"],
+  execution: { hosts: ["execution"], says: TRADED, hears: ["market", "quote", "notice"],
     binds: "execution", joins: "last", log: "trading", isVital: true },
   recorder: { hosts: ["recorder"], says: [], hears: ["market", "quote", "notice", "features", "prediction",
     "mixture", "decision", "target", ...TRADED, ...OF_ALL, "performance"], binds: null, joins: "as-said", log: "system",
   isVital: false },
   monitor: { hosts: ["health", "performance", "alerts", "dashboard"], says: ["performance"],
-    hears: ["market", "notice", "features", "prediction", "mixture", "decision", "target", ...TRADED, ...OF_ALL],
+    hears: ["market", "prediction", "mixture", "decision", "target", "order-state", "fill", "account",
+      "trading-state", ...OF_ALL],
     binds: null, joins: "last", log: "performance", isVital: false },
 } as const satisfies Record<Role, Seat>;
 
@@ -123,10 +124,11 @@ export interface Hearing {
   readonly isInlet: boolean;
 }
 
-/** The sockets on which a process hears, for the kinds that its actors want. */
+/** The sockets on which a process hears, for the kinds that its actors want; commands come another way. */
 export function hearingsOf(role: Role, wanted: readonly Kind[]): Hearing[] {
   const seat = seatOf(role);
-  const kinds = wanted.filter((kind): kind is Heard => kind !== "tick" && kind !== "control");
+  const kinds = wanted.filter((kind): kind is Heard => kind !== "tick" && kind !== "control"
+    && !(role === "execution" && kind === "target"));
   const local = kinds.filter((kind) => seat.says.includes(kind) && !isTaken(role, kind));
   for (const kind of kinds) {
     assert(seat.hears.includes(kind) || local.includes(kind), `${role} may hear ${kind}: see ROLES`);

@@ -1,0 +1,45 @@
+/** A run in tables: processes, what was traded, how long each hop took. */
+import { formatCount, formatNumber, formatPercent, formatTable } from "../../base/table.ts";
+import { formatTime } from "../../base/units.ts";
+import { LATENCY_TARGETS } from "../../live/actors/performance.ts";
+import type { LiveReport } from "./live.ts";
+
+const MiB = 1 << 20;
+
+export function liveText(report: LiveReport): string {
+  const { tradingState, reason, decidedAt, decisions, equity, equityStart, orders, openOrders, rejected, fills, held,
+    alerts, restarts, ended, dashboard, processes, hops } = report;
+  const gain = equity === null || equityStart === null ? null : equity / equityStart - 1;
+  const money = (value: number | null): string => value === null ? "unknown" : formatCount(Math.round(value));
+  const facts: readonly (readonly [string, string])[] = [
+    ["session", `${report.session}, ${report.venue}${report.dataset === null ? "" : `, replay of ${report.dataset}`}, `
+      + `${Math.round(report.seconds)} s${ended === null ? "" : `, ended: ${ended}`}`],
+    ["trading", `${tradingState}${reason === "" ? "" : ` (${reason})`}`],
+    ["decisions", `${formatCount(decisions)}${decidedAt === null ? "" : `, last of ${formatTime(decidedAt)}`}`],
+    ["equity", `${money(equity)}${gain === null ? "" : ` (${gain >= 0 ? "+" : ""}${formatPercent(gain)})`}, `
+      + `${held} instruments held${report.isReconciled ? "" : ", NOT reconciled with the broker"}`],
+    ["orders", `${formatCount(orders)}, ${openOrders} open, ${rejected} rejected; ${formatCount(fills)} fills`],
+    ["alerts", `${alerts.critical} critical, ${alerts.warning} warnings; ${restarts} restarts`],
+    ...(ended === null && dashboard !== null ? [["dashboard", dashboard] as const] : []),
+  ];
+  const width = Math.max(...facts.map(([name]) => name.length));
+  return [facts.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n"), "", processTable(processes),
+    ...(hops.length === 0 ? [] : ["", hopTable(hops)])].join("\n");
+}
+
+function processTable(processes: LiveReport["processes"]): string {
+  return formatTable([{ title: "process" }, { title: "state" }, right("pid"), right("restarts"), right("CPU"),
+    right("MiB"), right("loop ms"), right("handled")],
+  processes.map(({ name, state, pid, restarts, cpuShare, memoryBytes, loopDelayMs, handled }) =>
+    [name, state, pid === null ? "-" : String(pid), String(restarts), formatPercent(cpuShare, 0),
+      String(Math.round(memoryBytes / MiB)), formatNumber(loopDelayMs, 1), formatCount(handled)]));
+}
+
+function hopTable(hops: LiveReport["hops"]): string {
+  return formatTable([{ title: "microseconds" }, right("count"), right("p50"), right("p99"), right("p99.9"),
+    right("max")],
+  hops.filter(({ name, count }) => count > 0 && name in LATENCY_TARGETS).map(({ name, count, p50, p99, p999, max }) =>
+    [name, formatCount(count), ...[p50, p99, p999, max].map((one) => formatNumber(one, 0))]));
+}
+
+const right = (title: string): { title: string; align: "right" } => ({ title, align: "right" });

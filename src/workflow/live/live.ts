@@ -1,0 +1,269 @@
+/**
+ * `dmn live`: one run from the first check to the last process's end.
+ *
+ *   lock ─> session ─> checks ─> session.json, access.json ─> supervisor ─> running ─┬─ Ctrl-C, --duration, stop
+ *                                                                                    ├─ the replay is over
+ *                                                                                    └─ a process refuses
+ *   everything ends in order (supervisor.ts), whatever happened; then the summary
+ */
+import { spawn, type ChildProcess } from "node:child_process";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { fileURLToPath } from "node:url";
+import { createInterface } from "node:readline/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Context } from "../../base/context.ts";
+import { places } from "../../base/data-root.ts";
+import { UserError } from "../../base/error.ts";
+import { makeFolder, explainWrite } from "../../base/file.ts";
+import { hopsOf, type Hop } from "../../live/actors/performance.ts";
+import { checkConsent, LIVE_CONFIRMATION, type LiveConsent } from "../../live/brokers/alpaca-hosts.ts";
+import { newToken, openControl, removeAccess, writeAccess, type ControlAnswer } from "../../live/control.ts";
+import { fromContent } from "../../live/frames.ts";
+import type { AlertFact, ControlCommand } from "../../live/message.ts";
+import type { Session } from "../../live/session.ts";
+import { Supervisor, type ProcessStatus } from "../../live/supervisor.ts";
+import { portOf, seatOf, type Place } from "../../live/topology.ts";
+import { takeLock } from "../../market/writer-lock.ts";
+import { isDamage } from "../../wire/codec.ts";
+import { closeWire, openSubscriber } from "../../wire/socket.ts";
+import { checkBroker, checkPorts } from "./checks.ts";
+export { LIVE_DEFAULTS } from "./choose-session.ts";
+import { chooseSession, type LiveOptions } from "./choose-session.ts";
+import { openDisplay, type Display } from "./display.ts";
+import { securityOf } from "./security.ts";
+import { writeSession } from "./session-file.ts";
+import { Tally, type TallyReport } from "./tally.ts";
+
+export interface RunOptions extends LiveOptions {
+  /** Ends by itself after so many seconds; null: not. */
+  readonly durationSeconds: number | null;
+  readonly isHeadless: boolean;
+}
+
+/** What is told of a run, at any time and at its end. */
+export interface LiveReport extends TallyReport {
+  readonly session: string;
+  readonly pid: number;
+  readonly venue: Session["venue"];
+  readonly dataset: string | null;
+  readonly seconds: number;
+  readonly dashboard: string | null;
+  readonly processes: readonly ProcessStatus[];
+  readonly restarts: number;
+  /** Microseconds, since the start. */
+  readonly hops: readonly Hop[];
+  /** Why it ended; null while it runs. */
+  readonly ended: string | null;
+}
+
+const POLL_MS = 500;
+/** After a replay's last bar, for its orders to come to rest, ms. */
+const LAST_ORDERS_MS = 1_500;
+
+/** Runs until somebody or something ends it. UserError for what kept it from starting. */
+export async function runLive(options: RunOptions, context: Context): Promise<LiveReport> {
+  using _lock = lockLive(context.root);
+  const consent = options.isLive ? await askConsent(context) : null;
+  const session = await chooseSession(options, context);
+  await checkPorts(session, options.isHeadless);
+  await checkBroker(session, consent, context);
+  context.progress.stop();
+  context.signal.throwIfAborted();
+  await writeSession(context.root, session);
+  const run = new Run(session, options, context, consent);
+  return run.whole();
+}
+
+/** One run below a root at a time. */
+function lockLive(root: string): Disposable {
+  const place = path.join(places.live(root), "live.lock");
+  try { return takeLock(place, "the live session"); } catch (error) {
+    const pid = /process (\d+)/.exec(error instanceof UserError ? error.problem : "")?.[1];
+    if (pid === undefined) throw error;
+    throw new UserError(`dmn live runs here already (process ${pid})`,
+      "look at it: dmn live status; end it: dmn live stop; or choose another place: --data-dir FOLDER");
+  }
+}
+
+/** Real money needs a flag, a setting, and a sentence typed by a person. */
+async function askConsent({ config }: Context): Promise<LiveConsent> {
+  const isConfigured = config.live.realMoney;
+  if (!isConfigured || !process.stdin.isTTY) {
+    const consent = { isFlagged: true, isConfigured, typed: "" };
+    checkConsent(consent);
+    return consent;
+  }
+  const reader = createInterface({ input: process.stdin, output: process.stderr });
+  const typed = await reader.question(`This trades REAL MONEY. Type "${LIVE_CONFIRMATION}": `);
+  reader.close();
+  const consent = { isFlagged: true, isConfigured, typed: typed.trim() };
+  checkConsent(consent);
+  return consent;
+}
+
+class Run {
+  readonly #session: Session;
+  readonly #options: RunOptions;
+  readonly #context: Context;
+  readonly #supervisor: Supervisor;
+  readonly #display: Display;
+  readonly #tally = new Tally();
+  readonly #tokens = { control: newToken(), dashboard: newToken() };
+  readonly #stop = Promise.withResolvers<string>();
+  readonly #startedMs = performance.now();
+  #isEmergency = false;
+  #ended: string | null = null;
+
+  constructor(session: Session, options: RunOptions, context: Context, consent: LiveConsent | null) {
+    this.#session = session;
+    this.#options = options;
+    this.#context = context;
+    this.#display = openDisplay(process.stderr);
+    const { memoryMaxMiB, restartsMax, cores } = context.config.live;
+    this.#supervisor = new Supervisor({ session, clock: context.clock, restartsMax, memoryMaxBytes: memoryMaxMiB * 2 ** 20,
+      spawn: (place) => spawnNode(context.root, place, { cores, consent }),
+      say: (severity, text) => { this.#say(severity, text); }, asked: (command) => this.#obey(command) });
+  }
+
+  async whole(): Promise<LiveReport> {
+    const { root, clock, signal } = this.#context, session = this.#session;
+    const security = securityOf(root, session), at = (name: "control" | "execution" | "decisions"): string =>
+      `tcp://${session.host}:${portOf(session, name)}`;
+    const control = await openControl({ address: at("control"), token: this.#tokens.control, security,
+      now: () => clock.now(), obey: (command) => this.#obey(command) });
+    const ears = await openSubscriber({ sender: "supervisor", security, addresses: [at("execution"), at("decisions")],
+      topics: ["account.", "fill.", "order-state.", "trading-state.", "decision."],
+      hear: (packet) => {
+        const message = fromContent(packet);
+        if (!isDamage(message)) this.#tally.hear(message);
+      } });
+    await writeAccess(root, { pid: process.pid, address: at("control"), token: this.#tokens.control,
+      dashboard: this.#options.isHeadless ? "" : this.#tokens.dashboard });
+    const drawing = setInterval(() => { this.#display.draw(this.report()); }, POLL_MS);
+    try {
+      await this.#supervisor.start(signal);
+      this.#display.line(`running: ${this.#supervisor.status().length} processes`
+        + `${this.#address() === null ? "" : `, dashboard ${this.#address()}`}`);
+      await tellSimulator(session, "resume");
+      this.#ended = await this.#untilEnd();
+    } finally {
+      clearInterval(drawing);
+      this.#display.clear();
+      if (!this.#isEmergency) await this.#supervisor.stop();
+      ears.close();
+      control.close();
+      removeAccess(root);
+      closeWire();
+    }
+    return this.report();
+  }
+
+  async #untilEnd(): Promise<string> {
+    const { signal } = this.#context, { durationSeconds } = this.#options;
+    const pressed = Promise.withResolvers<string>();
+    const press = (): void => { pressed.resolve("Ctrl-C"); };
+    if (signal.aborted) press();
+    signal.addEventListener("abort", press);
+    const over = new AbortController();
+    try {
+      return await Promise.race([pressed.promise, this.#stop.promise, this.#supervisor.failed,
+        this.#untilReplayed(over.signal),
+        ...(durationSeconds === null ? [] : [delay(durationSeconds * 1_000, "the time is up", over)])]);
+    } finally {
+      over.abort();
+      signal.removeEventListener("abort", press);
+    }
+  }
+
+  /** A replay ends when its last bar has been traded on. */
+  async #untilReplayed(signal: AbortSignal): Promise<string> {
+    for (;;) {
+      await delay(POLL_MS, undefined, { signal });
+      const state = await tellSimulator(this.#session, "state");
+      if (state?.isDone !== true) continue;
+      await delay(LAST_ORDERS_MS, undefined, { signal });
+      return "the replay is over";
+    }
+  }
+
+  /** What people, the dashboard and processes ask of the run. */
+  async #obey(command: ControlCommand): Promise<ControlAnswer> {
+    if (command.action === "status") return { isDone: true, text: "", status: this.report() };
+    if (command.action === "emergency-stop") return this.#emergency(command);
+    void this.#supervisor.order("recorder", command);
+    if (command.action === "stop") {
+      this.#stop.resolve(`asked to by ${command.by}`);
+      return { isDone: true, text: "stopping" };
+    }
+    if (command.action === "swap-model") {
+      const [answer] = await Promise.all([this.#supervisor.order(command.subject, command),
+        this.#supervisor.order("decision", command)]);
+      return answer;
+    }
+    return this.#supervisor.order("execution", command);
+  }
+
+  async #emergency(command: ControlCommand): Promise<ControlAnswer> {
+    if (this.#isEmergency) return { isDone: true, text: "the emergency stop is under way" };
+    this.#isEmergency = true;
+    const begunMs = performance.now();
+    const { isDone, text, cancelMs } = await this.#supervisor.emergencyStop(command);
+    const allMs = Math.round(performance.now() - begunMs);
+    // The answer leaves before the door is closed.
+    setTimeout(() => { this.#stop.resolve(`emergency stop by ${command.by}`); }, 20);
+    return { isDone, text: `${isDone ? "all cancels acknowledged" : `NOT all cancels acknowledged: ${text}`} after `
+      + `${Math.round(cancelMs)} ms, all processes down after ${allMs} ms` };
+  }
+
+  #say(severity: AlertFact["severity"], text: string): void {
+    this.#tally.alert(severity);
+    if (severity !== "info") this.#display.line(`${severity}: ${text}`);
+  }
+
+  #address(): string | null {
+    const { host } = this.#session, port = portOf(this.#session, "dashboard");
+    return this.#options.isHeadless ? null : `http://${host}:${port}/?token=${this.#tokens.dashboard}`;
+  }
+
+  report(): LiveReport {
+    const { id, venue, history } = this.#session, processes = this.#supervisor.status();
+    return { ...this.#tally.report(), session: id, pid: process.pid, venue, dataset: history?.dataset ?? null,
+      seconds: (performance.now() - this.#startedMs) / 1_000, dashboard: this.#address(), processes,
+      restarts: processes.reduce((sum, { restarts }) => sum + restarts, 0),
+      hops: hopsOf(this.#supervisor.meters()), ended: this.#ended };
+  }
+}
+
+/** Null when it does not answer, or there is none. */
+async function tellSimulator(session: Session, what: "state" | "resume"): Promise<{ isDone?: boolean } | null> {
+  if (session.venue !== "simulator") return null;
+  try {
+    const answer = await fetch(`http://${session.host}:${portOf(session, "simulator")}/simulator/${what}`,
+      { method: what === "state" ? "GET" : "POST", signal: AbortSignal.timeout(1_000) });
+    return await answer.json() as { isDone?: boolean };
+  } catch { return null; }
+}
+
+interface SpawnOptions { readonly cores: string | null; readonly consent: LiveConsent | null }
+
+/** A child with its log file; its words to us go over Node's channel. */
+function spawnNode(root: string, place: Place, { cores, consent }: SpawnOptions): ChildProcess {
+  const folder = places.logs(root, seatOf(place.role).log), file = path.join(folder, `${place.name}.log`);
+  let log: number;
+  try { makeFolder(folder); log = fs.openSync(file, "a"); } catch (error) { throw explainWrite(file, error); }
+  const node = fileURLToPath(new URL(`./node${path.extname(import.meta.filename)}`, import.meta.url));
+  const child = spawn(process.execPath, [node, place.name, root], { stdio: ["ignore", log, log, "ipc"],
+    serialization: "advanced", env: { ...process.env, ...(consent === null ? {} : { DMN_LIVE_CONSENT: consent.typed }) } });
+  fs.closeSync(log);
+  const own = coresOf(cores, place.name);
+  if (own !== null && child.pid !== undefined) spawn("taskset", ["-cp", own, String(child.pid)], { stdio: "ignore" })
+    .on("error", () => { /* Only Linux has it, and not everywhere. */ });
+  return child;
+}
+
+/** "execution=1,feed=0-1;2": the list of one process. */
+export function coresOf(text: string | null, name: string): string | null {
+  const rows = (text ?? "").split(",").map((row) => /^([a-z0-9-]+)=([\d\-;]+)$/.exec(row.trim()));
+  return rows.find((row) => row?.[1] === name)?.[2].replaceAll(";", ",") ?? null;
+}

@@ -1,0 +1,50 @@
+/** What people ask of a running graph from another terminal: one question through the control door each. */
+import type { Context } from "../../base/context.ts";
+import { UserError } from "../../base/error.ts";
+import { askGraph } from "../../live/control.ts";
+import type { ControlCommand } from "../../live/message.ts";
+import type { LiveReport } from "./live.ts";
+import { modelsFrom } from "./choose-models.ts";
+import { securityOf } from "./security.ts";
+import { readSession } from "./session-file.ts";
+
+export interface SteerOptions {
+  readonly isEmergency: boolean;
+  readonly isFlattened: boolean;
+  /** swap-model: "worker=strategy". */
+  readonly models: readonly string[];
+}
+type Asked = Pick<ControlCommand, "action" | "subject" | "value">;
+
+/** Every word that needs a running graph. */
+export const STEERING: Readonly<Record<string, (options: SteerOptions) => Asked>> = {
+  status: () => ({ action: "status", subject: "", value: "" }),
+  stop: ({ isEmergency, isFlattened }) => ({ action: isEmergency ? "emergency-stop" : "stop", subject: "",
+    value: isFlattened ? "flatten" : "" }),
+  halt: () => ({ action: "halt", subject: "asked to", value: "" }),
+  reduce: () => ({ action: "reduce", subject: "asked to", value: "" }),
+  resume: () => ({ action: "resume", subject: "asked to", value: "" }),
+  flatten: () => ({ action: "flatten", subject: "asked to", value: "" }),
+  "swap-model": ({ models }) => {
+    const [model] = modelsFrom(models);
+    if (models.length === 1 && models[0].includes("=")) {
+      return { action: "swap-model", subject: model.worker, value: model.strategy };
+    }
+    throw new UserError("which worker gets which model?",
+      "for example: dmn live swap-model --models lstm-1=model:demo-lstm/seed-2");
+  },
+};
+
+export interface Steered { readonly text: string; readonly status: LiveReport | null }
+
+/** UserError when nothing runs here, it does not answer, or it could not do what was asked. */
+export async function steer(word: keyof typeof STEERING, options: SteerOptions, context: Context): Promise<Steered> {
+  const { root } = context, asked = STEERING[word](options);
+  const answer = await askGraph(root, { ...asked, by: "user" }, securityFor(root));
+  if (answer.isDone) return { text: answer.text || "done", status: (answer.status as LiveReport | undefined) ?? null };
+  throw new UserError(`${word}: ${answer.text}`, "look at it: dmn live status");
+}
+
+function securityFor(root: string): ReturnType<typeof securityOf> {
+  try { return securityOf(root, readSession(root)); } catch { return null; }
+}
