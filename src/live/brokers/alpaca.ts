@@ -35,8 +35,8 @@ export interface AlpacaBrokerOptions {
 
 const TIMEOUT_MS = 10_000;
 const PAGE_ORDERS = 500;
-/** Pages of one list of orders at most: 10,000 orders. */
-const PAGES_MAX = 20;
+/** Pages of one list of orders at most. */
+const PAGES_MAX = 100;
 /** "listening" must come so soon after the login, and a stream that gave up is opened again after this. */
 const LISTEN_MS = 5_000;
 const REOPEN_MS = 1_000;
@@ -116,10 +116,11 @@ class AlpacaBroker implements Broker {
         found.set(order.brokerId, order);
         last = order.submittedAt;
       }
-      if (rows.length < PAGE_ORDERS || found.size === before && page > 0 || !(last > 0)) return;
+      if (rows.length < PAGE_ORDERS) return;
+      if (found.size === before && page > 0 || !(last > 0)) break;
       after = last - 1;
     }
-    throw new BrokerTrouble(`more than ${PAGES_MAX * PAGE_ORDERS} orders at once`);
+    throw new BrokerTrouble("the list of orders does not end");
   }
 
   async orderById(id: string): Promise<BrokerOrder | null> {
