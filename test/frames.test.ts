@@ -97,7 +97,7 @@ describe("frames", () => {
   });
 
   test("a content that is no message is a value with a reason", () => {
-    const market = toContent(MAKE.market(new Draw(1, "market"))), fill = toContent(MAKE.fill(new Draw(1, "fill")));
+    const market = toContent(MAKE.market(new Draw(1, "market"))), sold = toContent(MAKE["fill"](new Draw(1, "fill")));
     const tensors = (...values: Content["tensors"][number]["values"][]): Content["tensors"] =>
       values.map((array) => ({ values: array, columns: 1 }));
     const cases: readonly (readonly [Content, string])[] = [
@@ -108,8 +108,8 @@ describe("frames", () => {
         "market: bars has 6 numbers for 1 instruments"],
       [{ ...market, tensors: tensors(Int32Array.of(1), new Float64Array(7), new Uint8Array(2)) },
         "market: flags has 2 numbers for 1 instruments"],
-      [{ ...fill, meta: undefined }, "fill: orderId is no string"],
-      [{ ...fill, meta: { ...fill.meta as object, price: "12" } }, "fill: price is no number"],
+      [{ ...sold, meta: undefined }, "fill: orderId is no string"],
+      [{ ...sold, meta: { ...sold.meta as object, price: "12" } }, "fill: price is no number"],
       [{ ...toContent(MAKE["order-state"](new Draw(1, "o"))), meta: { order: null } }, "order-state: order is no object"],
     ];
     for (const [content, damage] of cases) assert.deepEqual(fromContent(content), { damage });

@@ -48,6 +48,7 @@ export async function openLink<Socket extends zmq.Socket>(
   { sender, security = null, onTrouble = () => undefined }: LinkOptions,
 ): Promise<Link<Socket>> {
   assert(sender.length > 0 && sender.length <= SENDER_MAX, `"${sender}" is no sender's name`);
+  for (const address of addresses) checkPort(address);
   let release = (): void => undefined;
   let options: Record<string, unknown> = { ...profile };
   for (const address of addresses) {
@@ -100,6 +101,13 @@ export async function receive(
 /** 32 bits that differ after a restart and between processes: microseconds of the boot clock, and the process. */
 const newEpoch = (): number => (Math.floor(monotonicNs() / 1_000) ^ process.pid << 16) >>> 0;
 
+/** libzmq takes port 99999 for 34463. */
+function checkPort(address: string): void {
+  const port = /^tcp:.*:(\d+)$/.exec(address)?.[1];
+  if (port === undefined || Number(port) <= 65_535) return;
+  throw new UserError(`there is no port ${port} (${address})`, "ports end at 65535");
+}
+
 /** Binding an ipc path steals it silently from whoever has it (libzmq removes the file): ask first. */
 async function bind(socket: zmq.Socket, address: string): Promise<void> {
   if (address.startsWith("ipc://") && await isAnswered(address.slice(6))) {
@@ -120,12 +128,9 @@ function explain(error: unknown, address: string): unknown {
     return new UserError(`${address} is in use by another process`,
       "end an earlier run (dmn live stop), or choose other ports in the settings (live.ports)", { cause: error });
   }
-  if (code === "EINVAL" || code === "EPROTONOSUPPORT" || code === "EADDRNOTAVAIL" || code === "ENODEV"
-    || code === "ENAMETOOLONG" || code === "EACCES" || code === "ENOENT") {
-    return new UserError(`the wire cannot use the address ${address}: ${messageOf(error)}`,
-      "use tcp://127.0.0.1:PORT with a port above 1023");
-  }
-  return error;
+  if (code === undefined) return error;
+  return new UserError(`the wire cannot use the address ${address}: ${messageOf(error)}`,
+    "use tcp://127.0.0.1:PORT with a port above 1023", { cause: error });
 }
 
 function watch(socket: zmq.Socket, onTrouble: (trouble: Trouble) => void): void {

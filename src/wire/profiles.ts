@@ -8,8 +8,12 @@ const MEBIBYTE = 1 << 20;
 
 const COMMON = {
   tcpKeepalive: 1, tcpKeepaliveIdle: 60, tcpKeepaliveCount: 3, tcpKeepaliveInterval: 10,
-  /** A stopped peer is noticed after interval + timeout, ms. */
-  heartbeatInterval: 500, heartbeatTimeout: 1_500, heartbeatTimeToLive: 2_000,
+  /**
+   * No ZMTP heartbeats. A hearer whose queue is full does not read, so does not hear PONG, and cuts a healthy
+   * connection; libzmq 4.3.5 then ends the process ("Assertion failed: _input_stopped", its issue 3937: the full
+   * queue's wake-up meets the next connection). Frozen peers are found by heartbeat facts, deadlines and "!".
+   */
+  heartbeatInterval: 0,
   ipv6: false,
   /** Last words of an orderly end, ms; libzmq's default is for ever. */
   linger: 500,

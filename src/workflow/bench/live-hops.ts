@@ -74,8 +74,7 @@ const PATIENCE_MS = 20_000;
 export async function measureHops(options: HopOptions): Promise<LoadFigures[]> {
   const { cut, loads, seconds } = options;
   const folder = fs.mkdtempSync(path.join(tmpdir(), "dmn-hops-"));
-  const children = CUTS[cut].map((roles) => fork(CHILD, [JSON.stringify({ ...options, roles, folder })],
-    { execArgv: (process.env["HOPS_ARGV"] ?? "").split(" ").filter(Boolean) }));
+  const children = CUTS[cut].map((roles) => fork(CHILD, [JSON.stringify({ ...options, roles, folder })]));
   try {
     const bound = await Promise.all(children.map((child) => hear(child, "bound")));
     const connected = children.map((child) => hear(child, "connected"));
