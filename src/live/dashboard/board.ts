@@ -59,7 +59,8 @@ export interface Board {
 export function startBoard(session: Session): Board {
   const count = session.symbols.length;
   return {
-    session, changed: new Set(SECTIONS), now: NaN, trading: null, account: null, performance: null, target: null,
+    session, changed: new Set(SECTIONS), now: NaN, trading: null, account: null, performance: null,
+      target: null,
     startEquity: NaN, dayEquity: NaN,
     curve: { at: [], equity: [], spacingMs: Math.min(Math.max(TIMEFRAMES[session.timeframe], 1000), 60_000) },
     pending: [], price: new Float64Array(count).fill(NaN), units: new Float64Array(count),
@@ -69,7 +70,10 @@ export function startBoard(session: Session): Board {
   };
 }
 
-/** Takes one message in, heard at `now` by the session's clock; kinds that nothing is shown of change nothing. */
+/**
+ * Takes one message in, heard at `now` by the session's clock; kinds that nothing is shown of change
+ * nothing.
+ */
 export function showOn(board: Board, message: Spoken, now: number): void {
   board.now = now;
   mark(board, "now");

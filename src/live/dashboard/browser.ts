@@ -1,6 +1,6 @@
 /**
- * As much of the browser as the page's script uses, as types: the compiler's "dom" library would put hundreds of
- * names in scope of every file of this project.
+ * As much of the browser as the page's script uses, as types: the compiler's "dom" library would put
+ * hundreds of names in scope of every file of this project.
  */
 export interface PageElement {
   readonly style: { setProperty(name: string, value: string): void };

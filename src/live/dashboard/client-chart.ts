@@ -10,7 +10,8 @@ import { moment, money, percent, signedMoney } from "./client-format.ts";
 
 declare const document: PageDocument;
 
-export function svg(name: string, attributes: Record<string, string | number>, ...children: PageElement[]): PageElement {
+export function svg(name: string, attributes: Record<string, string | number>,
+  ...children: PageElement[]): PageElement {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
   for (const key of Object.keys(attributes)) element.setAttribute(key, String(attributes[key]));
   element.append(...children);
@@ -38,13 +39,15 @@ export function ticksOf(low: number, high: number, count: number): number[] {
   const rough = (high - low) / count || 1, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((one) => one >= rough) ?? rough;
   const ticks: number[] = [];
-  for (let k = Math.ceil(low / step); k * step <= high + step * 1e-9 && ticks.length < 20; k++) ticks.push(k * step);
+  for (let k = Math.ceil(low / step); k * step <= high + step * 1e-9 && ticks.length < 20;
+    k++) ticks.push(k * step);
   return ticks;
 }
 
 /** Steps of time that people read: as many as have room. */
 export function timeTicks(from: number, to: number, count: number): number[] {
-  const seconds = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400,
+  const seconds = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200,
+    86_400,
     172_800, 604_800, 2_592_000, 7_776_000, 31_536_000];
   const step = 1000 * (seconds.find((one) => (to - from) / 1000 / one <= count) ?? 31_536_000);
   const ticks: number[] = [];
@@ -63,7 +66,8 @@ export function drawCurve(desk: Desk): void {
   const gap = 26, deep = isNarrow ? 52 : 64, height = top + high + gap + deep + 26;
   const from = at[0], to = Math.max(at[at.length - 1], from + 1), start = desk.curve.equity[0];
   const low = Math.min(...equity, start), most = Math.max(...equity, start);
-  const room = Math.max((most - low) * 0.08, Math.abs(start) * 2e-4, 1e-9), worst = Math.min(...fall, -1e-4) * 1.08;
+  const room = Math.max((most - low) * 0.08, Math.abs(start) * 2e-4, 1e-9),
+    worst = Math.min(...fall, -1e-4) * 1.08;
   const x = (time: number): number => left + (time - from) / (to - from) * (width - left - right);
   const y = (value: number): number => top + (most + room - value) / (most - low + 2 * room) * high;
   const base = top + high + gap, z = (value: number): number => base + value / worst * deep;
@@ -82,7 +86,8 @@ export function drawCurve(desk: Desk): void {
   }
   for (const tick of [0, worst / 1.08]) {
     parts.push(svg("line", { class: "rule", x1: left, x2: width - right, y1: z(tick), y2: z(tick) }));
-    text(percent(tick, Math.abs(worst) < 0.01 ? 2 : 1), { x: left - 8, y: z(tick) + 4, "text-anchor": "end" });
+    text(percent(tick, Math.abs(worst) < 0.01 ? 2 : 1),
+      { x: left - 8, y: z(tick) + 4, "text-anchor": "end" });
   }
   const isLong = to - from > 2 * 86_400_000, isShort = to - from < 600_000;
   for (const tick of timeTicks(from, to, isNarrow ? 4 : 8)) {
@@ -107,7 +112,8 @@ export function drawCurve(desk: Desk): void {
   }
   desk.toTime = (offset) => from + (offset - left) / (width - left - right) * (to - from);
   desk.shown = at;
-  box.replaceChildren(svg("svg", { width, height, viewBox: "0 0 " + width + " " + height, "aria-hidden": "true" },
+  box.replaceChildren(svg("svg", { width, height, viewBox: "0 0 " + width + " " + height,
+    "aria-hidden": "true" },
     ...parts));
   readOut(desk, at, equity, fall, k < 0 ? at.length - 1 : k);
 }
@@ -125,9 +131,10 @@ export function readOut(desk: Desk, at: number[], equity: number[], fall: number
   put("read-at", moment(at[k], desk.now) + " UTC");
   put("read-equity", money(equity[k]));
   put("read-gain", signedMoney(gain));
-  put("read-fall", percent(fall[k]));
+  put("read-fall", percent(-fall[k]));
   document.getElementById("plot")!.setAttribute("aria-label", "Equity " + money(equity[k]) + ", "
-    + signedMoney(gain) + " since the start, drawdown " + percent(fall[k]) + ", at " + moment(at[k], desk.now)
+    + signedMoney(gain) + " since the start, drawdown " + percent(-fall[k]) + ", at "
+      + moment(at[k], desk.now)
     + " UTC. Arrow keys read earlier and later points.");
 }
 

@@ -1,13 +1,14 @@
 /**
- * How numbers read on the page. Sent to the browser as text (client.ts), so each function stands alone or uses only
- * others that are sent. A number that there is none of is "–".
+ * How numbers read on the page. Sent to the browser as text (client.ts), so each function stands alone or
+ * uses only others that are sent. A number that there is none of is "–".
  */
 
 /** 100512.5 -> "100,512.50"; from a hundred thousand on without cents. */
 export function money(value: number | null): string {
   if (value === null) return "–";
   const digits = Math.abs(value) >= 99999.995 ? 0 : 2;
-  const text = Math.abs(value).toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const text = Math.abs(value).toLocaleString("en-US",
+    { minimumFractionDigits: digits, maximumFractionDigits: digits });
   return value < 0 && Number(text.replaceAll(",", "")) !== 0 ? "−" + text : text;
 }
 

@@ -1,7 +1,11 @@
-/** The page's script: tables and lists, one function per section. Sent as text (client.ts). Only text is ever put in. */
+/**
+ * The page's script: tables and lists, one function per section. Sent as text (client.ts). Only text is
+ * ever put in.
+ */
 import type { PageDocument, PageElement } from "./browser.ts";
 import { svg } from "./client-chart.ts";
-import { micros, moment, money, percent, price, short, signedMoney, signedPercent, tone, units } from "./client-format.ts";
+import { micros, moment, money, percent, price, short, signedMoney, signedPercent, tone,
+  units } from "./client-format.ts";
 import type { Desk } from "./client.ts";
 import type { View } from "./view.ts";
 
@@ -16,7 +20,8 @@ export function make(name: string, className: string, ...content: (PageElement |
 }
 
 /** A row: its first cell is its head. A cell is text, text with a class, or an element. */
-export function rowOf(head: string | PageElement, ...cells: (string | [string, string] | PageElement)[]): PageElement {
+export function rowOf(head: string | PageElement,
+  ...cells: (string | [string, string] | PageElement)[]): PageElement {
   const first = make("th", "", head);
   first.setAttribute("scope", "row");
   const rest = cells.map((cell) => {
@@ -28,7 +33,8 @@ export function rowOf(head: string | PageElement, ...cells: (string | [string, s
 
 /** Fills the table's body, or says why there is nothing. */
 export function fillTable(id: string, rows: PageElement[], nothing: string): void {
-  const body = document.querySelector("#" + id + " tbody"), empty = document.querySelector("#" + id + " .nothing");
+  const body = document.querySelector("#" + id + " tbody"),
+    empty = document.querySelector("#" + id + " .nothing");
   body?.replaceChildren(...rows);
   if (empty === null) return;
   empty.hidden = rows.length > 0;
@@ -42,7 +48,8 @@ export function showPositions(view: View["positions"]): void {
   money(row.value), percent(row.weight, 1), [percent(row.targetWeight, 1), "quiet"],
   [signedMoney(row.gain), tone(row.gain)])), "Nothing is held and nothing is wanted.");
   document.getElementById("positions-note")!.textContent = view.held + " held"
-    + (view.total > view.rows.length ? ", the largest " + view.rows.length + " of " + view.total + " shown" : "");
+    + (view.total > view.rows.length ? ", the largest " + view.rows.length + " of " + view.total + " shown"
+      : "");
 }
 
 export function showOrders(desk: Desk, rows: View["orders"]): void {
@@ -53,7 +60,8 @@ export function showOrders(desk: Desk, rows: View["orders"]): void {
 }
 
 export function stateCell(row: View["orders"][number]): PageElement {
-  const kind = row.isOpen ? "open" : row.state === "filled" ? "done" : row.state === "rejected" ? "bad" : "quiet";
+  const kind = row.isOpen ? "open" : row.state === "filled" ? "done" : row.state === "rejected" ? "bad"
+    : "quiet";
   const label = make("span", "state " + kind, row.state.replaceAll("-", " "));
   if (row.reason !== null) label.setAttribute("title", row.reason);
   return label;
@@ -61,7 +69,8 @@ export function stateCell(row: View["orders"][number]): PageElement {
 
 export function showFills(desk: Desk, rows: View["fills"]): void {
   fillTable("fills", rows.map((row) => rowOf(moment(row.at, desk.now), [row.symbol, "text strong"],
-    [units(row.quantity), tone(row.quantity)], price(row.price), money(row.fee), units(row.position))), "No fill yet.");
+    [units(row.quantity), tone(row.quantity)], price(row.price), money(row.fee), units(row.position))),
+      "No fill yet.");
 }
 
 /** Limits that are set, each with how much of it is used; those that are off in one line. */
@@ -69,19 +78,22 @@ export function showRisk(desk: Desk, view: View["risk"]): void {
   const words: Record<string, string> = { positionMax: "Largest position", grossMax: "Gross exposure",
     netMax: "Net exposure", leverageMax: "Leverage", classMax: "One asset class", drawdownMax: "Drawdown",
     dailyLossMax: "Loss today", varHistoricalMax: "Value at risk, historical",
-    varParametricMax: "Value at risk, parametric", turnoverMax: "Turnover of a decision", collarBps: "Price collar",
+    varParametricMax: "Value at risk, parametric", turnoverMax: "Turnover of a decision",
+      collarBps: "Price collar",
     orderNotionalMax: "One order", staleMs: "Age of a price" };
   const form = (name: string, value: number | null): string => name === "collarBps" ? units(value) + " bp"
     : name === "orderNotionalMax" ? money(value) : name === "staleMs" ? units(value) + " ms"
       : /PerMinute$|Count$/.test(name) ? units(value) : percent(value, 1);
-  const set = view.limits.filter((row) => row.limit !== null), off = view.limits.filter((row) => row.limit === null);
+  const set = view.limits.filter((row) => row.limit !== null),
+    off = view.limits.filter((row) => row.limit === null);
   fillTable("risk", set.map((row) => {
     const share = row.now === null || row.limit === null ? null : row.now / row.limit;
     return rowOf(words[row.name] ?? row.name, row.now === null ? ["–", "quiet"] : form(row.name, row.now),
       form(row.name, row.limit), share === null ? ["", ""] : gauge(share));
   }), "No limit is set.");
   const names = off.map((row) => (words[row.name] ?? row.name).toLowerCase());
-  document.getElementById("risk-off")!.textContent = names.length === 0 ? "" : "Off: " + names.join(", ") + ".";
+  document.getElementById("risk-off")!.textContent = names.length === 0 ? "" : "Off: " + names.join(", ")
+    + ".";
   document.getElementById("risk-actions")!.replaceChildren(...view.actions.slice(0, 6).map((one) =>
     make("li", "", make("b", "", one.reason.replaceAll("-", " ")), " ×" + one.count + ", last "
       + moment(one.at, desk.now))));
@@ -89,14 +101,16 @@ export function showRisk(desk: Desk, view: View["risk"]): void {
 
 /** A bar from 0 to 1 with a word for a reader who does not see it. */
 export function gauge(share: number): PageElement {
-  const width = Math.min(Math.max(share, 0), 1) * 100, kind = share >= 1 ? "full" : share >= 0.8 ? "near" : "free";
+  const width = Math.min(Math.max(share, 0), 1) * 100,
+    kind = share >= 1 ? "full" : share >= 0.8 ? "near" : "free";
   return svg("svg", { class: "gauge " + kind, role: "img", "aria-label": percent(share, 0) + " used" },
     svg("rect", { class: "ground", width: "100%", height: "100%", rx: 3 }),
     svg("rect", { class: "used", width: width.toFixed(1) + "%", height: "100%", rx: 3 }));
 }
 
 export function showModels(desk: Desk, rows: View["models"]): void {
-  fillTable("models", rows.map((row) => rowOf(row.model, row.weight === null ? ["–", "quiet"] : percent(row.weight, 0),
+  fillTable("models", rows.map((row) => rowOf(row.model,
+    row.weight === null ? ["–", "quiet"] : percent(row.weight, 0),
     row.weight === null ? ["", ""] : gauge(Math.min(row.weight, 0.799)), percent(row.confidence, 0),
     row.hitRate === null ? ["–", "quiet"] : percent(row.hitRate, 1), short(row.scored),
     row.meanReturn === null ? ["–", "quiet"] : [signedPercent(row.meanReturn * 100, 2).replace("%", " bp"),
@@ -106,7 +120,7 @@ export function showModels(desk: Desk, rows: View["models"]): void {
 
 /** A range p50 to p99 on a scale of equal ratios, with marks at the target and at the maximum. */
 export function bullet(row: View["hops"][number], most: number): PageElement {
-  const place = (value: number): number => Math.log10(Math.max(value, 1)) / Math.log10(most) * 100;
+  const place = (value: number): number => Math.log10(Math.max(value, 10) / 10) / Math.log10(most / 10) * 100;
   const mark = (value: number | null, kind: string): PageElement[] => value === null ? []
     : [svg("line", { class: kind, x1: place(value) + "%", x2: place(value) + "%", y1: 0, y2: 16 })];
   const verdict = row.verdict.replaceAll(" ", "-");
@@ -121,9 +135,11 @@ export function showHops(rows: View["hops"]): void {
   const most = Math.max(20_000, ...rows.map((row) => Math.max(row.p99 ?? 0, row.maximumUs ?? 0))) * 1.3;
   fillTable("hops", rows.map((row) => {
     const verdict = row.verdict === "no target" ? "" : row.verdict;
-    return rowOf(row.name, micros(row.p50), micros(row.p99), [micros(row.p999), "quiet"],
-      bullet(row, most), [row.targetUs === null ? "–" : micros(row.targetUs) + " / " + micros(row.maximumUs), "quiet"],
-      make("span", "state " + (verdict === "within" ? "done" : verdict === "" ? "quiet" : "bad"), verdict || "–"),
+    return rowOf(row.name.replace("->", "→"), micros(row.p50), micros(row.p99), [micros(row.p999), "quiet"],
+      bullet(row, most), [row.targetUs === null ? "–" : micros(row.targetUs) + " / " + micros(row.maximumUs),
+        "quiet"],
+      make("span", "state " + (verdict === "within" ? "done" : verdict === "" ? "quiet" : "bad"), verdict
+        || "–"),
       short(row.perSecond), [short(row.errors), row.errors > 0 ? "loss" : "quiet"]);
   }), "No process has reported yet.");
 }
@@ -132,11 +148,14 @@ export function showProcesses(rows: View["processes"]): void {
   const list = document.getElementById("process-list");
   list?.replaceChildren(...rows.map((row) => {
     const word = row.health === "healthy" ? row.state : row.health;
-    const facts = row.pid === null ? "not heard yet" : percent(row.cpuShare, 0) + " core · "
-      + ((row.memoryBytes ?? 0) / 2 ** 20).toFixed(0) + " MiB · loop " + (row.loopDelayMs ?? 0).toFixed(0) + " ms · "
-      + short(row.handled) + " handled";
-    return make("li", row.health, make("b", "", row.process), make("span", "state " + row.health, word),
+    const facts = row.pid === null ? "not heard yet" : percent(row.cpuShare, 0) + " of a core · "
+      + ((row.memoryBytes ?? 0) / 2 ** 20).toFixed(0) + " MiB · loop " + (row.loopDelayMs ?? 0)
+        .toFixed(0) + " ms";
+    const item = make("li", row.health, make("b", "", row.process), make("span", "state " + row.health, word),
       make("span", "facts", facts + (row.restarts > 0 ? " · restarted ×" + row.restarts : "")));
+    item.setAttribute("title", "process " + (row.pid ?? "–") + ", " + short(row.handled)
+      + " messages handled");
+    return item;
   }));
   const sick = rows.filter((row) => row.health === "late" || row.health === "lost").length;
   document.getElementById("processes-note")!.textContent = rows.length === 0 ? "none heard yet"
@@ -147,7 +166,7 @@ export function showAlerts(desk: Desk, rows: View["alerts"]): void {
   const list = document.getElementById("alert-list");
   list?.replaceChildren(...rows.map((row) => make("li", row.severity,
     make("span", "when", moment(row.at, desk.now)), make("span", "state " + row.severity, row.severity),
-    make("span", "what", row.text + (row.count > 1 ? " (×" + row.count + ")" : "")),
-    make("span", "who", row.process + " · " + row.code))));
+    make("span", "who", row.process + " · " + row.code),
+    make("span", "what", row.text + (row.count > 1 ? " (×" + row.count + ")" : "")))));
   document.querySelector("#alerts .nothing")!.hidden = rows.length > 0;
 }

@@ -1,10 +1,12 @@
 /**
- * The page's script: connection, header, buttons; and how typed functions become a script: each is sent as its own text
- * (`Function.prototype.toString`), as in the backtest's report, so what runs in the browser is what the compiler
- * checked, without a bundler. The price: a function may use only what is in FUNCTIONS, and no constants of its file.
+ * The page's script: connection, header, buttons; and how typed functions become a script: each is sent as
+ * its own text (`Function.prototype.toString`), as in the backtest's report, so what runs in the browser is
+ * what the compiler checked, without a bundler. The price: a function may use only what is in FUNCTIONS,
+ * and no constants of its file.
  */
 import type { PageDocument, PageSource, PageWindow } from "./browser.ts";
-import { drawCurve, nearest, readOut, startPointer, svg, ticksOf, timeTicks, visible } from "./client-chart.ts";
+import { drawCurve, nearest, readOut, startPointer, svg, ticksOf, timeTicks,
+  visible } from "./client-chart.ts";
 import { micros, moment, money, percent, price, short, signedMoney, signedPercent, tone,
   units } from "./client-format.ts";
 import { bullet, fillTable, gauge, make, rowOf, showAlerts, showFills, showHops, showModels, showOrders,
@@ -80,7 +82,8 @@ function showTrading(desk: Desk, trading: View["trading"]): void {
   desk.state = trading.state;
   put("state", trading.state, "pill " + trading.state.toLowerCase());
   put("reason", trading.reason + (trading.by === "" ? "" : " (by " + trading.by + ")"));
-  for (const [id, isOff] of [["halt", trading.state === "HALTED"], ["resume", trading.state === "ACTIVE"]] as const) {
+  for (const [id, isOff] of [["halt", trading.state === "HALTED"],
+    ["resume", trading.state === "ACTIVE"]] as const) {
     const button = document.getElementById(id);
     if (button !== null) button.disabled = isOff || !desk.isLive;
   }
@@ -93,7 +96,9 @@ function showAccount(desk: Desk, account: View["account"]): void {
   put("day", signedMoney(account.dayGain), tone(account.dayGain));
   put("day-share", signedPercent(account.dayShare));
   put("drawdown", percent(account.drawdown));
-  put("sharpe", account.sharpe === null ? "–" : account.sharpe.toFixed(2));
+  put("drawdown-note", account.peak === null ? "" : "from " + money(account.peak));
+  put("sharpe", account.sharpe === null ? "–" : account.sharpe.toFixed(2).replace("-", "−"));
+  put("sharpe-note", account.sharpe === null ? "from 21 bars on" : "annualised");
   put("gross", percent(account.gross, 0));
   put("net", "net " + signedPercent(account.net, 0));
   put("cash", money(account.cash));
@@ -146,7 +151,8 @@ function lose(desk: Desk, why: string): void {
   desk.source?.close();
   desk.source = null;
   const since = desk.heardAt.toLocaleTimeString("en-GB");
-  setLive(desk, false, why + " The numbers below are from " + since + ". Trading may be going on without this page: "
+  setLive(desk, false, why + " The numbers below are from " + since
+    + ". Trading may be going on without this page: "
     + "`dmn live status` tells. Trying again …");
 }
 
@@ -179,10 +185,11 @@ async function reconnect(desk: Desk): Promise<void> {
 /** What each button asks for, and what the person is told first. */
 function startButtons(desk: Desk): void {
   const words: Record<string, [string, string, string]> = {
-    "halt": ["Halt trading?", "No new orders are sent. Positions stay as they are, open orders may still be cancelled. "
-      + "Trading stays halted, also over a restart, until somebody resumes it.", "Halt trading"],
+    "halt": ["Halt trading?", "No new orders are sent. Positions stay as they are, open orders may still be "
+      + "cancelled. Trading stays halted, also over a restart, until somebody resumes it.", "Halt trading"],
     "resume": ["Resume trading?", "Orders are sent again from the next decision on.", "Resume trading"],
-    "emergency-stop": ["Emergency stop?", "All open orders are cancelled, new ones refused, and all processes end. "
+    "emergency-stop": ["Emergency stop?",
+      "All open orders are cancelled, new ones refused, and all processes end. "
       + "This page goes with them.", "Stop everything"],
   };
   const dialog = document.getElementById("confirm")!, yes = document.getElementById("yes")!;
@@ -193,7 +200,8 @@ function startButtons(desk: Desk): void {
       action = button.dataset["action"] ?? "";
       const [title, text, verb] = words[action];
       put("confirm-title", title);
-      put("confirm-text", text + (action === "resume" && desk.venue === "alpaca-live" ? " This is real money." : ""));
+      put("confirm-text", text + (action === "resume"
+        && desk.venue === "alpaca-live" ? " This is real money." : ""));
       put("yes", verb, action === "emergency-stop" ? "danger" : "primary");
       document.getElementById("flatten-label")!.hidden = action !== "emergency-stop";
       flatten.checked = false;
@@ -266,10 +274,14 @@ function start(): void {
   connect(desk);
 }
 
-const FUNCTIONS = [money, signedMoney, percent, signedPercent, units, price, micros, short, moment, tone, svg, visible,
-  ticksOf, timeTicks, drawCurve, nearest, readOut, startPointer, make, rowOf, fillTable, showPositions, showOrders,
-  stateCell, showFills, showRisk, gauge, showModels, bullet, showHops, showProcesses, showAlerts, put, show, showSession,
-  showTrading, showAccount, setLive, connect, lose, startWatch, reconnect, startButtons, order, startRanges, startTheme,
+const FUNCTIONS = [money, signedMoney, percent, signedPercent, units, price, micros, short, moment, tone, svg,
+  visible,
+  ticksOf, timeTicks, drawCurve, nearest, readOut, startPointer, make, rowOf, fillTable, showPositions,
+    showOrders,
+  stateCell, showFills, showRisk, gauge, showModels, bullet, showHops, showProcesses, showAlerts, put, show,
+    showSession,
+  showTrading, showAccount, setLive, connect, lose, startWatch, reconnect, startButtons, order, startRanges,
+    startTheme,
   start];
 
 /** The two scripts of the page: before the first paint, and after the body. */

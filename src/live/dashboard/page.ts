@@ -1,6 +1,6 @@
 /**
- * The page: made once, complete in itself, with nothing of a session in it; the script fills it. It forbids itself
- * everything but its own scripts and style (by their hashes) and asking its own server.
+ * The page: made once, complete in itself, with nothing of a session in it; the script fills it. It forbids
+ * itself everything but its own scripts and style (by their hashes) and asking its own server.
  */
 import { createHash } from "node:crypto";
 import { SCRIPTS } from "./client.ts";
@@ -8,18 +8,20 @@ import { styleSheet } from "./theme.ts";
 
 interface Column { readonly name: string; readonly className?: string }
 const columns = (text: string): Column[] => text.split("|").map((part) => {
-  const [name, className] = part.split("/");
+  const [name, className] = part.split(":");
   return className === undefined ? { name } : { name, className };
 });
 
 /** Head of a table; the script makes the rows. */
 const table = (caption: string, names: string): string => `<div class="scroll" tabindex="0" role="region"
 aria-label="${caption}"><table><thead><tr>${columns(names).map(({ name, className }) =>
-  `<th scope="col"${className === undefined ? "" : ` class="${className}"`}>${name}</th>`).join("")}</tr></thead>
+  `<th scope="col"${className === undefined ? "" : ` class="${className}"`}>${name}</th>`)
+    .join("")}</tr></thead>
 <tbody></tbody></table></div><p class="nothing" hidden></p>`;
 
 const section = (id: string, title: string, note: string, body: string): string =>
-  `<section id="${id}" aria-labelledby="${id}-title"><div class="head"><h2 id="${id}-title">${title}</h2>${note}</div>
+  `<section id="${id}" aria-labelledby="${id}-title"><div class="head"><h2
+id="${id}-title">${title}</h2>${note}</div>
 ${body}</section>`;
 const noteOf = (id: string): string => `<span class="note" id="${id}-note"></span>`;
 
@@ -30,10 +32,11 @@ const CURVE = `<section id="performance" aria-labelledby="performance-title">
 <h2 id="performance-title" class="skip">Performance</h2>
 <dl class="tiles">${tile("Equity", "equity", "reconciled")}${tile("Since the start", "gain", "gain-share")}
 ${tile("Today", "day", "day-share")}${tile("Drawdown", "drawdown", "drawdown-note")}
-${tile("Exposure", "gross", "net")}${tile("Cash", "cash", "buying-power")}</dl>
-<div class="head"><div class="legend"><output id="read-at"></output><span>equity <b id="read-equity">–</b></span>
-<span>gain <b id="read-gain">–</b></span><span>drawdown <b id="read-fall">–</b></span>
-<span>Sharpe <b id="sharpe">–</b></span></div>
+${tile("Sharpe ratio", "sharpe", "sharpe-note")}${tile("Exposure", "gross", "net")}
+${tile("Cash", "cash", "buying-power")}</dl>
+<div class="head"><div class="legend"><output id="read-at"></output><span>equity <b
+id="read-equity">–</b></span>
+<span>gain <b id="read-gain">–</b></span><span>drawdown <b id="read-fall">–</b></span></div>
 <div class="choices-range" role="group" aria-label="Range of the chart">
 <button type="button" data-range="15" aria-pressed="false">15 min</button>
 <button type="button" data-range="60" aria-pressed="false">1 h</button>
@@ -48,7 +51,8 @@ const BODY = `<a class="skip" href="#performance">Skip to the numbers</a>
 <span id="clock"></span><span class="link off" id="link">connecting</span>
 <span class="actions"><button type="button" id="halt" data-action="halt">Halt</button>
 <button type="button" id="resume" data-action="resume">Resume</button>
-<button type="button" id="emergency" class="danger" data-action="emergency-stop">Emergency stop</button></span>
+<button type="button" id="emergency" class="danger" data-action="emergency-stop">Emergency
+stop</button></span>
 <button type="button" class="theme" id="theme" aria-pressed="false">Dark</button></div></div>
 <div id="gone" role="alert" hidden></div>
 <main><p class="told" id="told" role="status" aria-live="polite"></p>
@@ -58,10 +62,11 @@ ${CURVE}
 ${section("risk", "Risk limits", "", `${table("Risk limits", "Limit|Now|Limit|Used")}
 <p id="risk-off"></p><ul class="plain" id="risk-actions"></ul>`)}</div>
 <div class="two">${section("orders", "Orders", noteOf("orders"),
-  table("Orders", "Time|Instrument/text|Wanted|Filled|Price|State"))}
-${section("fills", "Fills", noteOf("fills"), table("Fills", "Time|Instrument/text|Quantity|Price|Fee|Held after"))}</div>
-${section("hops", "Latency", `<span class="note">p50 to p99; marks: target and maximum; equal ratios from 1 µs</span>`,
-  table("Latency", "Path|p50|p99|p99.9|1 µs to maximum|Target / maximum|Verdict|Per second|Errors"))}
+  table("Orders", "Time|Instrument:text|Wanted|Filled|Price|State"))}
+${section("fills", "Fills", noteOf("fills"),
+  table("Fills", "Time|Instrument:text|Quantity|Price|Fee|Held after"))}</div>
+${section("hops", "Latency", `<span class="note">p50 to p99; marks: target and maximum; equal ratios</span>`,
+  table("Latency", "Path|p50|p99|p99.9|10 µs to maximum|Target / maximum|Verdict|Per second|Errors"))}
 <div class="two wide">${section("models", "Models", noteOf("models"),
   table("Models", "Model|Weight|Share|Confidence|Hits|Scored|Mean|Version|Last"))}
 ${section("alerts", "Alerts", noteOf("alerts"), `<ul class="plain" id="alert-list" tabindex="0"
@@ -70,17 +75,20 @@ ${section("processes", "Processes", noteOf("processes"), `<ul class="plain" id="
 </main>
 <footer>Session <span id="session-id" class="mono">–</span>. Times are UTC by the session's clock.
 This page only shows and asks: the truth is with the execution process and the broker.</footer>
-<dialog id="confirm" aria-labelledby="confirm-title" aria-describedby="confirm-text"><h2 id="confirm-title"></h2>
+<dialog id="confirm" aria-labelledby="confirm-title" aria-describedby="confirm-text"><h2
+id="confirm-title"></h2>
 <p id="confirm-text"></p><label id="flatten-label" hidden><input type="checkbox" id="flatten">
 <span>Close all positions at the market as well</span></label>
-<div class="choices"><button type="button" id="no">Cancel</button><button type="button" id="yes">Yes</button></div>
+<div class="choices"><button type="button" id="no">Cancel</button><button type="button"
+id="yes">Yes</button></div>
 </dialog>`;
 
 /** `proof` is a word of base64url; the policy goes into a header. */
 export function pageOf(proof: string): { readonly text: string; readonly policy: string } {
   const style = styleSheet();
   const text = `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,
+initial-scale=1">
 <meta name="dmn-proof" content="${proof}"><title>dmn live</title><link rel="icon" href="data:,">
 <script>${SCRIPTS.head}</script><style>${style}</style></head>
 <body>${BODY}

@@ -92,7 +92,7 @@ const VIEWS: { readonly [S in Section]: (board: Board, monitors: Monitors) => Vi
     cpuShare: beat?.cpuShare ?? null, memoryBytes: beat?.memoryBytes ?? null, loopDelayMs: beat?.loopDelayMs
       ?? null,
     handled: beat?.handled ?? null })),
-  alerts: ({ alerts }) => alerts,
+  alerts: ({ alerts }) => alerts.toSorted((a, b) => b.at - a.at),
   now: ({ now }) => now,
 };
 

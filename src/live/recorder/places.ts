@@ -5,10 +5,10 @@ import type { DatabaseName } from "./schema.ts";
 
 export const livePlaces = {
   database: (root: string, name: DatabaseName): string => path.join(places.storage(root), `${name}.db`),
-  live: (root: string): string => path.join(places.storage(root), "live"),
-  journal: (root: string): string => path.join(places.storage(root), "live", "journal"),
-  journalDay: (root: string, day: string): string => path.join(places.storage(root), "live", "journal", day),
-  lock: (root: string): string => path.join(places.storage(root), "live", "recorder.lock"),
+  live: places.live,
+  journal: (root: string): string => path.join(places.live(root), "journal"),
+  journalDay: (root: string, day: string): string => path.join(places.live(root), "journal", day),
+  lock: (root: string): string => path.join(places.live(root), "recorder.lock"),
   log: (root: string, kind: "trading" | "performance" | "system", day: string): string =>
     path.join(root, "logs", kind, `${day}.log`),
   logs: (root: string): string => path.join(root, "logs"),

@@ -4,6 +4,7 @@ import { assert } from "../../base/assert.ts";
 import { systemClock } from "../../base/clock.ts";
 import { messageOf, UserError } from "../../base/error.ts";
 import { explainWrite } from "../../base/file.ts";
+import { livePlaces } from "./places.ts";
 import { Storage, type Batch } from "./storage.ts";
 import type { WriterOrder, WriterTask, WriterWord } from "./writer.ts";
 
@@ -16,9 +17,13 @@ const say = (word: WriterWord): void => { port.postMessage(word); };
 const queue: WriterOrder[] = [];
 let isRunning = false, isClosing = false;
 
+/** The system's refusals name the file that they are about; SQLite's do not. */
+const explain = (error: unknown): unknown => explainWrite((error as { path?: string }).path
+  ?? livePlaces.database((workerData as WriterTask).root, "trading_history"), error);
+
 function open(task: WriterTask): Storage | null {
   try { return new Storage({ ...task, wallNow: () => systemClock.now() }); } catch (error) {
-    const known = explainWrite(task.root, error);
+    const known = explain(error);
     if (!(known instanceof UserError)) throw error;
     say({ word: "refused", problem: known.problem, hint: known.hint });
     return null;
@@ -28,7 +33,7 @@ function open(task: WriterTask): Storage | null {
 async function write(storage: Storage, batch: Batch): Promise<void> {
   for (let tries = 0; ; tries++) {
     try { storage.write(batch); break; } catch (error) {
-      const known = explainWrite(workerData.root, error);
+      const known = explain(error);
       const reason = known instanceof UserError ? known.problem : messageOf(error);
       if (tries === 0) say({ word: "stuck", reason });
       if (isClosing) return;
