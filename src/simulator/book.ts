@@ -6,7 +6,7 @@
 import type { Random } from "../base/random.ts";
 import { day, dayOf, MS_PER_DAY, MS_PER_HOUR, type Day } from "../base/units.ts";
 import {
-  TIMEFRAMES, type Bars, type ColumnName, type CorporateAction, type Timeframe,
+  firstRowAt, TIMEFRAMES, type Bars, type ColumnName, type CorporateAction, type Timeframe,
 } from "../market/bars.ts";
 import { calendar } from "../market/calendar.ts";
 import { spoil, type FaultName, type Slice } from "./faults.ts";
@@ -43,11 +43,16 @@ const SESSIONS = calendar("us-equity");
 
 export class Book {
   readonly market: Market;
+  readonly #now: () => number;
   readonly #rows = new Map<string, readonly WireRow[]>();
   /** Starts of bars that were sent preliminary and are owed a correction, by series. */
   readonly #owed = new Map<string, Set<number>>();
 
-  constructor(market: Market) { this.market = market; }
+  /** Bars that close after `now()` have not happened yet. */
+  constructor(market: Market, now: () => number = () => Infinity) {
+    this.market = market;
+    this.#now = now;
+  }
 
   /** One page, spoilt if so scheduled. */
   page(request: PageRequest, fault: FaultName | null, draw: Random): Slice<WireRow> {
@@ -74,7 +79,8 @@ export class Book {
     if (listing === undefined || listing.bars.timeframe !== timeframe) return [];
     const known = this.#rows.get(symbol) ?? rowsOf(listing.bars);
     this.#rows.set(symbol, known);
-    return known;
+    const now = this.#now();
+    return now === Infinity ? known : known.slice(0, firstRowAt(listing.bars.time, now + 1));
   }
 }
 

@@ -41,6 +41,8 @@ export interface SimulatorOptions {
   readonly onRequest?: (entry: RequestEntry) => void;
   /** Called when a request has been left hanging. */
   readonly onHang?: () => void;
+  /** Simulated time, UTC ms: later bars are not known yet. */
+  readonly now?: () => number;
 }
 
 export interface RequestEntry {
@@ -70,11 +72,8 @@ export class Simulator implements AsyncDisposable {
   }
 
   static async start(options: SimulatorOptions): Promise<Simulator> {
-    const requests: RequestEntry[] = [];
-    const answer = answerer(options);
-    const server = http.createServer((request, response) => {
-      serve(request, response, { options, requests, answer });
-    });
+    const { requests, serve } = dataDesk(options);
+    const server = http.createServer(serve);
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen(0, "127.0.0.1", resolve);
@@ -88,11 +87,20 @@ export class Simulator implements AsyncDisposable {
   }
 }
 
+/** Answers requests for data, and logs them. */
+export function dataDesk(options: SimulatorOptions): {
+  readonly requests: readonly RequestEntry[];
+  readonly serve: (request: http.IncomingMessage, response: http.ServerResponse) => void;
+} {
+  const requests: RequestEntry[] = [], answer = answerer(options);
+  return { requests, serve: (request, response) => { serveOne(request, response, { options, requests, answer }); } };
+}
+
 type Answer = (question: Question) => Reply;
 
 function answerer(options: SimulatorOptions): Answer {
   const keys = options.keys ?? SIMULATOR_KEYS, pageRows = options.pageRows ?? 50_000;
-  const book = new Book(options.market);
+  const book = new Book(options.market, options.now);
   const wires = [
     new MassiveWire(book, { apiKey: keys.massive, pageRows }),
     new AlpacaWire(book, { ...keys.alpaca, pageRows }),
@@ -112,7 +120,7 @@ interface Desk {
   readonly answer: Answer;
 }
 
-function serve(
+function serveOne(
   request: http.IncomingMessage, response: http.ServerResponse, { options, requests, answer }: Desk,
 ): void {
   const number = requests.length + 1;

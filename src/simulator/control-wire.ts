@@ -1,0 +1,100 @@
+/**
+ * What only a simulator has: /simulator/*, for tests, the feed's stepped clock and curious people. JSON in and out.
+ *
+ *   GET  state                                 POST step {count} · pace {kind, ...} · pause · resume
+ *   POST fault {name, later} · cut {streams}   POST trade {symbol, quantity, price} · halt {symbol, isOn}
+ *   POST split {symbol, ratio} · dividend {symbol, perShare} · rename {symbol, to} · delist {symbol}
+ *   POST margin-call {isOn} · block {isOn}
+ */
+import { isExchangeFault } from "./exchange-faults.ts";
+import type { World } from "./exchange-world.ts";
+import type { Pace, Pacer } from "./pacer.ts";
+import { orderJson } from "./trading-json.ts";
+import type { TradingAnswer } from "./trading-wire.ts";
+
+export interface SimulatorState {
+  /** Simulated time, UTC ms, and that of the next step; null: the market is at its end. */
+  readonly now: number;
+  readonly nextAt: number | null;
+  readonly step: number;
+  readonly isDone: boolean;
+  readonly isPaused: boolean;
+  readonly pace: Pace;
+  readonly openOrders: number;
+  readonly clients: { readonly trading: number; readonly alpaca: number; readonly massive: number };
+  readonly faults: Readonly<Record<string, number>>;
+}
+
+export interface Controls {
+  readonly world: World;
+  readonly pacer: Pacer;
+  state(): SimulatorState;
+  cut(streams: "data" | "updates" | "all"): void;
+}
+
+type Body = Readonly<Record<string, unknown>>;
+const STEPS_MAX = 1_000_000;
+
+const ACTIONS: Readonly<Record<string, (controls: Controls, body: Body) => object | string>> = {
+  step: ({ pacer, state }, { count }) => ({ done: pacer.step(Math.min(STEPS_MAX, Number(count ?? 1))), ...state() }),
+  pace: ({ pacer, state }, body) => {
+    const pace = paceOf(body);
+    if (pace === null) return "a pace is {kind: paced, barsPerSecond} | {kind: recorded, speed} | {kind: fast | stepped}";
+    pacer.set(pace);
+    return state();
+  },
+  pause: ({ pacer, state }) => { pacer.pause(); return state(); },
+  resume: ({ pacer, state }) => { pacer.resume(); return state(); },
+  fault: ({ world, state }, { name, later }) => {
+    if (typeof name !== "string" || !isExchangeFault(name)) return `no such fault: ${String(name)}`;
+    world.faults.ask(name, Number(later ?? 1));
+    return state();
+  },
+  cut: ({ cut, state }, { streams }) => {
+    if (streams !== "data" && streams !== "updates" && streams !== "all") return "streams is data, updates or all";
+    cut(streams);
+    return state();
+  },
+  trade: listed(({ world }, symbol, { quantity, price }) =>
+    orderJson(world.exchange.trade(symbol, Number(quantity), Number(price ?? NaN), world.now()))),
+  halt: listed(({ world, state }, symbol, { isOn }) => { world.halt(symbol, isOn !== false); return state(); }),
+  split: listed(({ world, state }, symbol, { ratio }) => {
+    world.exchange.split(symbol, Number(ratio), world.now());
+    return state();
+  }),
+  dividend: listed(({ world, state }, symbol, { perShare }) => {
+    world.exchange.dividend(symbol, Number(perShare));
+    return state();
+  }),
+  rename: listed(({ world, state }, symbol, { to }) => {
+    world.exchange.rename(symbol, String(to), world.now());
+    return state();
+  }),
+  delist: listed(({ world, state }, symbol) => { world.exchange.delist(symbol, world.now()); return state(); }),
+  "margin-call": ({ world, state }, { isOn }) => { world.exchange.callMargin(isOn !== false); return state(); },
+  block: ({ world, state }, { isOn }) => { world.exchange.blockTrading(isOn !== false); return state(); },
+};
+
+/** Null: no such action. */
+export function answerControl(controls: Controls, method: string, path: string, body: Body): TradingAnswer | null {
+  const name = path.slice("/simulator/".length);
+  if (method === "GET" && name === "state") return { status: 200, body: controls.state() };
+  if (method !== "POST" || !Object.hasOwn(ACTIONS, name)) return null;
+  controls.pacer.catchUp();
+  const answer = ACTIONS[name](controls, body);
+  return typeof answer === "string" ? { status: 400, body: { message: answer } } : { status: 200, body: answer };
+}
+
+function listed(action: (controls: Controls, symbol: string, body: Body) => object) {
+  return (controls: Controls, body: Body): object | string => {
+    const symbol = String(body["symbol"]);
+    return controls.world.exchange.asset(symbol) === null ? `not listed: ${symbol}` : action(controls, symbol, body);
+  };
+}
+
+function paceOf({ kind, barsPerSecond, speed }: Body): Pace | null {
+  const isPositive = (value: unknown): value is number => typeof value === "number" && value > 0;
+  if (kind === "paced") return isPositive(barsPerSecond) ? { kind, barsPerSecond } : null;
+  if (kind === "recorded") return isPositive(speed) ? { kind, speed } : null;
+  return kind === "fast" || kind === "stepped" ? { kind } : null;
+}
