@@ -63,8 +63,9 @@ class Aggregator implements Actor {
   #weights: readonly number[];
   #decidedAt = -Infinity;
   #late = 0;
-  /** Steps without quorum in a row. */
+  /** Steps without quorum, and without a mixture, in a row. */
   #lost = 0;
+  #unweighed = 0;
 
   constructor({ session, constantSteps = 30 }: AggregatorOptions) {
     this.#session = session;
@@ -132,7 +133,8 @@ class Aggregator implements Actor {
     for (;;) {
       const [step] = this.#steps;
       if (step === undefined) return;
-      const isComplete = (this.#session.mixture === "equal" || step.weights !== null)
+      const isWeighed = this.#session.mixture === "equal" || step.weights !== null || this.#unweighed >= MISSES_MAX;
+      const isComplete = isWeighed
         && step.said.every((one, m) => one !== null || this.#members[m].missed >= MISSES_MAX);
       const isOver = now >= step.openedAt + this.#session.deadlineMs || this.#steps.length > STEPS_MAX;
       if (!isComplete && !isOver) return;
@@ -146,6 +148,11 @@ class Aggregator implements Actor {
   #decide(step: Step, now: number, said: Spoken[]): void {
     this.#decidedAt = step.at;
     this.#weights = step.weights ?? this.#weights;
+    this.#unweighed = step.weights === null ? this.#unweighed + 1 : 0;
+    if (this.#session.mixture === "adaptive" && this.#unweighed === MISSES_MAX) {
+      said.push(this.#alert(now, "warning", "mixture-lost",
+        `no mixture for ${MISSES_MAX} steps: the last weights stay and are not waited for`));
+    }
     const answers = step.said.map((one, m) => this.#judge(this.#members[m], one, now, said));
     const sane = answers.filter((one) => one !== null);
     const quorum = Math.min(this.#session.quorum, this.#members.length);
