@@ -36,6 +36,7 @@ export interface DeskOptions {
 
 export class Desk {
   readonly hosted: Hosted;
+  /** Letters so far, ticks apart. */
   handled = 0;
   readonly #options: DeskOptions;
   #letters: Letter[] = [];
@@ -104,7 +105,7 @@ export class Desk {
   }
 
   #settle(letter: Letter): void {
-    this.handled++;
+    if (letter.message.kind !== "tick") this.handled++;
     letter.done?.();
     if (this.#room === null || this.length > LETTERS_MAX / 2) return;
     this.#room.resolve();

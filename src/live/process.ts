@@ -119,7 +119,7 @@ export class LiveProcess {
     if (this.#state !== "starting") return;
     this.#state = "running";
     this.#started.resolve();
-    this.#every(TICK_MS, () => { for (const desk of this.#byKind.get("tick") ?? []) desk.tick(clock.now()); });
+    this.#every(TICK_MS, () => { for (const desk of this.#desks) desk.tick(clock.now()); });
     this.#every(METERS_MS, () => { this.#tellMeters(); });
     this.#beat();
   }

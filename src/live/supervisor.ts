@@ -66,6 +66,8 @@ export interface SupervisorOptions {
   readonly memoryMaxBytes: number;
   /** Told in a sentence. */
   readonly say: (severity: AlertFact["severity"], text: string) => void;
+  /** Of every start, the first and those after a death. */
+  readonly running: (place: Place) => void;
   /** A person, or a process, wants something that concerns the whole run. */
   readonly asked: (command: ControlCommand) => Promise<ControlAnswer>;
 }
@@ -132,7 +134,7 @@ export class Supervisor {
       case "heartbeat":
         child.beatMs = performance.now();
         child.heartbeat = note.fact;
-        if (child.state !== note.fact.state) { child.state = note.fact.state; this.#wakeStart(); }
+        if (child.state !== note.fact.state) this.#turn(child, note.fact.state);
         if (note.fact.memoryBytes > this.#options.memoryMaxBytes) this.#shed(child);
         return;
       case "meters": child.meters = note.rows; return;
@@ -147,6 +149,12 @@ export class Supervisor {
         child.isOver = true;
         this.#failed.reject(new UserError(note.problem, note.hint));
     }
+  }
+
+  #turn(child: Child, state: Child["state"]): void {
+    child.state = state;
+    this.#wakeStart();
+    if (state === "running") this.#options.running(child.place);
   }
 
   #tell(child: Child, order: Order): void {
@@ -206,6 +214,17 @@ export class Supervisor {
   }
 
   #indexOf(child: Child): number { return this.#children.indexOf(child); }
+
+  /** Resolves when nobody has anything left to do: history has been taken in. At most `limitMs`. */
+  async quiet(limitMs: number, signal: AbortSignal): Promise<void> {
+    const handled = (): number => this.#of(["feed", "features", "model", "meta", "decision"])
+      .reduce((sum, { heartbeat }) => sum + (heartbeat?.handled ?? 0), 0);
+    const until = performance.now() + limitMs;
+    for (let before = -1, now = handled(); now !== before && performance.now() < until; now = handled()) {
+      before = now;
+      await delay(2 * HEARTBEAT_MS, undefined, { signal });
+    }
+  }
 
   /** Hands a command to a process; the answer is what came of it there. */
   async order(name: string, command: ControlCommand, isWaiting = false): Promise<ControlAnswer> {

@@ -19,14 +19,14 @@ import { makeFolder, explainWrite } from "../../base/file.ts";
 import { hopsOf, type Hop } from "../../live/actors/performance.ts";
 import { checkConsent, LIVE_CONFIRMATION, type LiveConsent } from "../../live/brokers/alpaca-hosts.ts";
 import { newToken, openControl, removeAccess, writeAccess, type ControlAnswer } from "../../live/control.ts";
-import { fromContent } from "../../live/frames.ts";
+import { openIntentJournal } from "../../live/execution/intent-journal.ts";
+import { Hearing } from "../../live/hearing.ts";
 import type { AlertFact, ControlCommand } from "../../live/message.ts";
-import type { Session } from "../../live/session.ts";
+import type { PortName, Session } from "../../live/session.ts";
 import { Supervisor, type ProcessStatus } from "../../live/supervisor.ts";
 import { portOf, seatOf, type Place } from "../../live/topology.ts";
 import { takeLock } from "../../market/writer-lock.ts";
-import { isDamage } from "../../wire/codec.ts";
-import { closeWire, openSubscriber } from "../../wire/socket.ts";
+import { closeWire } from "../../wire/socket.ts";
 import { checkBroker, checkPorts } from "./checks.ts";
 export { LIVE_DEFAULTS } from "./choose-session.ts";
 import { chooseSession, type LiveOptions } from "./choose-session.ts";
@@ -58,6 +58,8 @@ export interface LiveReport extends TallyReport {
 }
 
 const POLL_MS = 500;
+/** History that takes longer than this to take in is not waited for, ms. */
+const QUIET_MS = 30_000;
 /** After a replay's last bar, for its orders to come to rest, ms. */
 const LAST_ORDERS_MS = 1_500;
 
@@ -70,6 +72,7 @@ export async function runLive(options: RunOptions, context: Context): Promise<Li
   await checkBroker(session, consent, context);
   context.progress.stop();
   context.signal.throwIfAborted();
+  if (session.venue === "simulator") forgetHoldings(context.root);
   await writeSession(context.root, session);
   const run = new Run(session, options, context, consent);
   return run.whole();
@@ -84,6 +87,13 @@ function lockLive(root: string): Disposable {
     throw new UserError(`dmn live runs here already (process ${pid})`,
       "look at it: dmn live status; end it: dmn live stop; or choose another place: --data-dir FOLDER");
   }
+}
+
+/** A simulated account begins anew with each run; whether we may trade does not. UserError for a damaged journal. */
+function forgetHoldings(root: string): void {
+  using journal = openIntentJournal(places.live(root));
+  const state = journal.recovered.findLast(({ t }) => t === "state");
+  if (journal.recovered.length > 0) journal.replace(state === undefined ? [] : [state]);
 }
 
 /** Real money needs a flag, a setting, and a sentence typed by a person. */
@@ -113,6 +123,7 @@ class Run {
   readonly #stop = Promise.withResolvers<string>();
   readonly #startedMs = performance.now();
   #isEmergency = false;
+  #isLaunched = false;
   #ended: string | null = null;
 
   constructor(session: Session, options: RunOptions, context: Context, consent: LiveConsent | null) {
@@ -123,21 +134,21 @@ class Run {
     const { memoryMaxMiB, restartsMax, cores } = context.config.live;
     this.#supervisor = new Supervisor({ session, clock: context.clock, restartsMax, memoryMaxBytes: memoryMaxMiB * 2 ** 20,
       spawn: (place) => spawnNode(context.root, place, { cores, consent }),
-      say: (severity, text) => { this.#say(severity, text); }, asked: (command) => this.#obey(command) });
+      say: (severity, text) => { this.#say(severity, text); },
+      running: ({ role }) => { if (role === "feed" && this.#isLaunched) void this.#advance(); }, asked: (command) => this.#obey(command) });
   }
 
   async whole(): Promise<LiveReport> {
     const { root, clock, signal } = this.#context, session = this.#session;
-    const security = securityOf(root, session), at = (name: "control" | "execution" | "decisions"): string =>
+    const security = securityOf(root, session), at = (name: PortName): string =>
       `tcp://${session.host}:${portOf(session, name)}`;
     const control = await openControl({ address: at("control"), token: this.#tokens.control, security,
       now: () => clock.now(), obey: (command) => this.#obey(command) });
-    const ears = await openSubscriber({ sender: "supervisor", security, addresses: [at("execution"), at("decisions")],
-      topics: ["account.", "fill.", "order-state.", "trading-state.", "decision."],
-      hear: (packet) => {
-        const message = fromContent(packet);
-        if (!isDamage(message)) this.#tally.hear(message);
-      } });
+    const listen = (port: "execution" | "decisions", kinds: readonly string[]): Promise<Hearing> => Hearing.open({
+      sender: "supervisor", address: at(port), questions: at(`${port}Questions`), isInlet: false, kinds, joins: "last",
+      link: { security }, hear: ({ message }) => { this.#tally.hear(message); }, trouble: () => {} });
+    const ears = [await listen("execution", ["account", "fill", "order-state", "trading-state"]),
+      await listen("decisions", ["decision"])];
     await writeAccess(root, { pid: process.pid, address: at("control"), token: this.#tokens.control,
       dashboard: this.#options.isHeadless ? "" : this.#tokens.dashboard });
     const drawing = setInterval(() => { this.#display.draw(this.report()); }, POLL_MS);
@@ -145,18 +156,26 @@ class Run {
       await this.#supervisor.start(signal);
       this.#display.line(`running: ${this.#supervisor.status().length} processes`
         + `${this.#address() === null ? "" : `, dashboard ${this.#address()}`}`);
-      await tellSimulator(session, "resume");
+      await this.#supervisor.quiet(QUIET_MS, signal);
+      this.#isLaunched = true;
+      await this.#advance();
       this.#ended = await this.#untilEnd();
     } finally {
       clearInterval(drawing);
       this.#display.clear();
       if (!this.#isEmergency) await this.#supervisor.stop();
-      ears.close();
+      for (const ear of ears) ear.close();
       control.close();
       removeAccess(root);
       closeWire();
     }
     return this.report();
+  }
+
+  /** Lets a replay begin, or go on after its feed has come back. */
+  async #advance(): Promise<void> {
+    await this.#supervisor.order("feed", { kind: "control", at: this.#context.clock.now(), action: "advance",
+      by: "supervisor", subject: "", value: "" });
   }
 
   async #untilEnd(): Promise<string> {
@@ -180,7 +199,7 @@ class Run {
   async #untilReplayed(signal: AbortSignal): Promise<string> {
     for (;;) {
       await delay(POLL_MS, undefined, { signal });
-      const state = await tellSimulator(this.#session, "state");
+      const state = await simulatorState(this.#session);
       if (state?.isDone !== true) continue;
       await delay(LAST_ORDERS_MS, undefined, { signal });
       return "the replay is over";
@@ -236,11 +255,11 @@ class Run {
 }
 
 /** Null when it does not answer, or there is none. */
-async function tellSimulator(session: Session, what: "state" | "resume"): Promise<{ isDone?: boolean } | null> {
+async function simulatorState(session: Session): Promise<{ isDone?: boolean } | null> {
   if (session.venue !== "simulator") return null;
   try {
-    const answer = await fetch(`http://${session.host}:${portOf(session, "simulator")}/simulator/${what}`,
-      { method: what === "state" ? "GET" : "POST", signal: AbortSignal.timeout(1_000) });
+    const answer = await fetch(`http://${session.host}:${portOf(session, "simulator")}/simulator/state`,
+      { signal: AbortSignal.timeout(1_000) });
     return await answer.json() as { isDone?: boolean };
   } catch { return null; }
 }
