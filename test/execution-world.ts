@@ -51,6 +51,8 @@ export class World {
   cash = 1e6;
   /** Every POST that left, in order. */
   readonly posts: OrderRequest[] = [];
+  /** "life/id" of each: the life of the process that sent it. */
+  readonly sent: string[] = [];
   journal: JournalRecord[] = [];
   /** So many records of it survive any crash. */
   durable = 0;
@@ -212,6 +214,7 @@ export class World {
       this.deliver(afterMs, { kind: "submitted", id: request.id, outcome });
     if (this.#chance(this.faults.limited)) return answer(5, { outcome: "limited", retryAfterMs: 200 });
     this.posts.push(request);
+    this.sent.push(`${this.#epoch}/${request.id}`);
     const byHand = this.onSubmit?.(request) ?? null;
     if (byHand !== null && byHand !== "drop-answer") return answer(5, byHand);
     const isUnknown = byHand === "drop-answer" || this.#chance(this.faults.unknown);

@@ -19,12 +19,12 @@ import type { Actor, Said } from "../actor.ts";
 import type { MarketFact, NoticeFact, QuoteFact, Spoken, Tick } from "../message.ts";
 import type { Session } from "../session.ts";
 import { apply, endErrand, takeAllCancelled, takeControl } from "../execution/command.ts";
-import { askTruth, converge, leave, nextSlice, takeTarget, timeOut } from "../execution/converge.ts";
+import { askTruth, converge, leave, nextSlice, sendRecovered, takeTarget, timeOut } from "../execution/converge.ts";
 import {
   alarm, openDesk, say, sayTrading, STRICT, takeSaid, touchAll, wake, type Desk, type Permits, type Purpose, type Terms,
 } from "../execution/desk.ts";
 import type { ExecutionEffect, ExecutionOutcome } from "../execution/effect.ts";
-import { submit, takeCancelled, takeLookedUp, takeSubmitted, takeUpdate, watchCancel } from "../execution/news.ts";
+import { giveUp, submit, takeCancelled, takeLookedUp, takeSubmitted, takeUpdate, watchCancel } from "../execution/news.ts";
 import { recover, takeStream, takeTruth } from "../execution/reconcile.ts";
 
 export interface ExecutionOptions {
@@ -98,7 +98,11 @@ function hear(desk: Desk, message: Spoken | Tick | ExecutionOutcome): void {
     case "submitted": case "replaced": return takeSubmitted(desk, message.id, message.outcome);
     case "cancelled": return takeCancelled(desk, message.id, message.outcome);
     case "all-cancelled": return takeAllCancelled(desk, message);
-    case "looked-up": return takeLookedUp(desk, message);
+    case "looked-up": {
+      const lost = takeLookedUp(desk, message);
+      if (lost !== null && !sendRecovered(desk, lost)) giveUp(desk, lost);
+      return;
+    }
     case "asset": return takeAsset(desk, message);
     case "truth": return takeTruth(desk, message);
     case "update": return takeUpdate(desk, message.update);

@@ -9,6 +9,7 @@
  */
 import { MS_PER_MINUTE } from "../../base/units.ts";
 import type { TargetCommand } from "../message.ts";
+import type { JournalRecord } from "./effect.ts";
 import { alarm, keepOrder, mayTrade, openOf, say, sayAccount, sayOrder, symbolOf, wake, type Desk, type Goal }
   from "./desk.ts";
 import { nextLeg } from "./leg.ts";
@@ -21,7 +22,8 @@ const QUIET = new Set(["market-closed", "halted"]);
 
 /** A target is taken when it is newer than all before; the same one again changes nothing. */
 export function takeTarget(desk: Desk, target: TargetCommand): void {
-  if (!(target.at > desk.targetAt)) return;
+  if (!(target.at > desk.targetAt || desk.isRepeatable && target.at === desk.targetAt)) return;
+  desk.isRepeatable = false;
   desk.targetAt = target.at;
   desk.isSettled = false;
   desk.targetOrders = 0;
@@ -132,8 +134,35 @@ function writeIntents(desk: Desk): void {
   const ticket = ++desk.ticket;
   desk.writes.set(ticket, { orders: orders.map(({ id }) => id), trading: null });
   desk.records += orders.length;
-  say(desk, { kind: "persist", ticket, records: orders.map(({ decidedAt, leg, request }) =>
-    ({ t: "intent", at: desk.now, decidedAt, leg, request })) });
+  say(desk, { kind: "persist", ticket, records: orders.map((order) => intentOf(desk, order)) });
+}
+
+/** As the journal keeps it. */
+export function intentOf(desk: Desk, order: Order): JournalRecord {
+  const { decidedAt, leg, request, instrument, madeAt } = order, goal = desk.goals[instrument];
+  return { t: "intent", at: madeAt, decidedAt, leg, request, price: desk.price[instrument],
+    goal: goal?.decidedAt === decidedAt ? goal.units : NaN };
+}
+
+/**
+ * An order that a process before us wrote down and that the broker does not know: it never left. While its
+ * decision still wants just this order it leaves now, under the same id, so that even a late twin is refused.
+ */
+export function sendRecovered(desk: Desk, order: Order): boolean {
+  const goal = desk.goals[order.instrument] ?? null;
+  if (!order.isRecovered || goal === null || goal.decidedAt !== order.decidedAt || goal.isAtRest) return false;
+  if (!mayTrade(desk)) return false;
+  desk.open.delete(order);
+  const leg = nextLeg(desk, order.instrument, goal);
+  const { quantity, type, limitPrice } = order.request;
+  const isSame = leg.do === "order" && leg.request.quantity === quantity && leg.request.type === type
+    && leg.request.limitPrice === limitPrice;
+  if (!isSame) return false;
+  desk.open.add(order);
+  order.isRecovered = false;
+  order.lookUps = 0;
+  leave(desk, [order.id], null);
+  return true;
 }
 
 /** The journal has them, or cannot: only then do they leave, or never. */

@@ -114,6 +114,8 @@ export interface Desk {
   readonly idOf: Map<string, string>;
   readonly goals: (Goal | null)[];
   targetAt: number;
+  /** The newest target is known from the journal only: should it come again, it is taken. */
+  isRepeatable: boolean;
   isSettled: boolean;
   /** Orders made for the newest target. */
   targetOrders: number;
@@ -158,7 +160,7 @@ export function openDesk(terms: Terms): Desk {
     isProven: false, isReconciled: false, errand: "none", errandAt: 0, wantsFlat: false, books: openBooks(count),
     buyingPower: 0, isBlocked: false, fills: 0, orders: new Map(), open: new Set(),
     idOf: new Map(),
-    goals: Array.from({ length: count }, () => null), targetAt: -Infinity, isSettled: true,
+    goals: Array.from({ length: count }, () => null), targetAt: -Infinity, isRepeatable: false, isSettled: true,
     targetOrders: 0,
     price: numbers(), priceAt: numbers(), bid: numbers(), ask: numbers(), isHalted: new Uint8Array(count),
     assets: new Map(), assetsAsked: new Set(), sent: [], dirty: new Set(), waiting: new Set(), intents: [], ticket: 0, wakes: new Map(),
@@ -210,6 +212,8 @@ export function sayOrder(desk: Desk, order: Order): void {
 
 export function sayAccount(desk: Desk): void {
   desk.isAccountDue = false;
+  // Before the broker has been asked there is no account to speak of.
+  if (!Number.isFinite(desk.lastTruthAt)) return;
   say(desk, {
     kind: "account", at: desk.now, equity: equityOf(desk.books, desk.price), cash: desk.books.cash,
     buyingPower: desk.buyingPower, units: desk.books.units.slice(), isReconciled: desk.isReconciled,

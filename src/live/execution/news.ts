@@ -161,27 +161,32 @@ export function takeSubmitted(desk: Desk, id: string, outcome: SubmitOutcome): v
   }
 }
 
-/** An answer to "what is the order of this id": nothing known is not the same as no answer. */
-export function takeLookedUp(desk: Desk, outcome: ExecutionOutcome & { kind: "looked-up" }): void {
+/**
+ * An answer to "what is the order of this id": nothing known is not the same as no answer. Returns the order
+ * when it has been looked up in vain often enough to be given up.
+ */
+export function takeLookedUp(desk: Desk, outcome: ExecutionOutcome & { kind: "looked-up" }): Order | null {
   const order = desk.orders.get(outcome.id);
-  if (order === undefined) return;
+  if (order === undefined) return null;
   const { lookUpMs, lookUpsMax } = desk.terms;
   order.isWatched = false;
-  if (outcome.order !== null) {
-    take(desk, order, hearOrder(order, outcome.order));
-    if (isOpen(order)) watch(desk, order);
-    return;
+  if (outcome.order !== null) take(desk, order, hearOrder(order, outcome.order));
+  if (!isOpen(order)) return null;
+  if (outcome.order !== null || order.brokerId !== null) {
+    watch(desk, order);
+    return null;
   }
-  if (!isOpen(order)) return;
-  if (order.brokerId !== null) return watch(desk, order);
   if (outcome.trouble === null) order.lookUps++;
-  if (outcome.trouble !== null || order.lookUps < lookUpsMax) {
-    order.isWatched = true;
-    wake(desk, Math.min(LOOK_UP_MAX_MS, lookUpMs * 2 ** order.lookUps), { what: "look-up", id: order.id });
-    return;
-  }
+  if (outcome.trouble === null && order.lookUps >= lookUpsMax) return order;
+  order.isWatched = true;
+  wake(desk, Math.min(LOOK_UP_MAX_MS, lookUpMs * 2 ** order.lookUps), { what: "look-up", id: order.id });
+  return null;
+}
+
+/** An order that the broker does not have. Should it turn up after all, it is taken back. */
+export function giveUp(desk: Desk, order: Order): void {
   order.isLost = true;
-  alarm(desk, "critical", "order-lost", `the broker has no order ${order.id} after ${lookUpsMax} look-ups: `
+  alarm(desk, "critical", "order-lost", `the broker has no order ${order.id} after ${order.lookUps} look-ups: `
     + "it is given up; nothing is ordered in its place until the next target");
   end(desk, order, "it never reached the broker");
 }

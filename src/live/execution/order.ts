@@ -41,6 +41,8 @@ export interface Order {
   /** How often it was watched, and how often the broker knew nothing of it. */
   watches: number;
   lookUps: number;
+  /** Of a process that is no more, which may not have sent it. */
+  isRecovered: boolean;
   /** It was given up for lost; should it show up after all, it is taken back. */
   isLost: boolean;
   /** Something about it was said to a person already. */
@@ -66,7 +68,8 @@ export function newOrder(request: OrderRequest, instrument: number, decidedAt: n
   return {
     id: request.id, request, decidedAt, leg, instrument, isOurs, madeAt, quantity: request.quantity,
     brokerId: null, state: "intended", filled: 0, averagePrice: NaN, reason: null, heard: 0,
-    executions: new Set(), isCancelling: false, isWatched: false, watches: 0, lookUps: 0, isLost: false, isAlarmed: false,
+    executions: new Set(), isCancelling: false, isWatched: false, watches: 0, lookUps: 0, isRecovered: false,
+    isLost: false, isAlarmed: false,
   };
 }
 

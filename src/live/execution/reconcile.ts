@@ -11,7 +11,7 @@
  */
 import { alarm, keepOrder, say, sayAccount, symbolOf, touchAll, wake, type Desk } from "./desk.ts";
 import type { ExecutionOutcome, JournalRecord, Truth } from "./effect.ts";
-import { askTruth } from "./converge.ts";
+import { askAsset, askTruth, intentOf, setGoal } from "./converge.ts";
 import { changeTrading } from "./command.ts";
 import { takeOrder } from "./news.ts";
 import { isOpen, newOrder } from "./order.ts";
@@ -21,6 +21,8 @@ const STRIKES = 3;
 /** Two quantities are equal within this: brokers round to nine decimals, sums a little more. */
 const UNITS_TOLERANCE = 1e-6;
 const SOON_MS = 500;
+/** What the broker says of so many symbols is asked at once, of others when it matters. */
+const ASSETS_AT_START = 100;
 const RECORDS_MAX = 4_096;
 
 /** Reads the journal: the trading state, what was meant, what came of it. */
@@ -39,8 +41,9 @@ export function recover(desk: Desk, records: readonly JournalRecord[], tornBytes
         const order = newOrder(request, desk.instrumentOf.get(request.symbol) ?? -1, decidedAt, leg, at);
         order.state = "unknown";
         order.reason = "a restart came before it was known to rest";
+        order.isRecovered = true;
         keepOrder(desk, order);
-        desk.targetAt = Math.max(desk.targetAt, decidedAt - 1);
+        desk.targetAt = Math.max(desk.targetAt, decidedAt);
         break;
       }
       case "rest": {
@@ -64,6 +67,22 @@ export function recover(desk: Desk, records: readonly JournalRecord[], tornBytes
   }
   desk.records = records.length;
   desk.stage = "reconciling";
+  desk.isRepeatable = true;
+  for (const record of records) if (record.t === "intent") restoreGoal(desk, record);
+}
+
+/** What the newest decision wanted is gone on with, unless its order ended against our wish. */
+function restoreGoal(desk: Desk, { request, decidedAt, goal, price }: JournalRecord & { t: "intent" }): void {
+  const order = desk.orders.get(request.id);
+  if (order === undefined || order.instrument < 0 || decidedAt !== desk.targetAt) return;
+  desk.price[order.instrument] = price;
+  desk.priceAt[order.instrument] = decidedAt;
+  const isOver = order.state === "rejected" || order.state === "expired" || order.state === "cancelled";
+  if (isOver) { desk.goals[order.instrument] = null; return; }
+  // JSON has no NaN: an intent of an older decision came without its goal.
+  if (!Number.isFinite(goal ?? NaN)) return;
+  desk.isSettled = false;
+  setGoal(desk, order.instrument, decidedAt, goal);
 }
 
 /** The answer to `askTruth`. */
@@ -82,7 +101,8 @@ export function takeTruth(desk: Desk, outcome: ExecutionOutcome & { kind: "truth
   for (const oddity of truth.account.oddities) {
     alarm(desk, "warning", "broker-oddity", `the broker's account: ${oddity}`, true);
   }
-  if (desk.stage === "reconciling") adoptAll(desk, truth);
+  const isFirst = desk.stage === "reconciling";
+  if (isFirst) adoptAll(desk, truth);
   else compare(desk, truth, isStill);
   takeAccount(desk, truth, isStill);
   lookUpTheRest(desk, truth);
@@ -90,6 +110,7 @@ export function takeTruth(desk: Desk, outcome: ExecutionOutcome & { kind: "truth
   const hasStrikes = desk.strikes.some((count) => count > 0);
   wake(desk, isSoon || hasStrikes || !isStill ? SOON_MS : desk.terms.reconcileMs, { what: "reconcile" });
   if (desk.isProven && !hasStrikes) desk.isReconciled = true;
+  if (isFirst) for (const symbol of desk.terms.session.symbols.slice(0, ASSETS_AT_START)) askAsset(desk, symbol);
   compact(desk);
   sayAccount(desk);
   touchAll(desk);
@@ -182,8 +203,8 @@ function compact(desk: Desk): void {
   // Orders of the newest decision stay, at rest or not: their numbers must not be given again.
   for (const order of desk.orders.values()) {
     if (!order.isOurs || !(isOpen(order) || order.decidedAt >= desk.targetAt)) continue;
-    const { decidedAt, leg, request, madeAt, averagePrice } = order;
-    records.push({ t: "intent", at: madeAt, decidedAt, leg, request });
+    const { averagePrice } = order;
+    records.push(intentOf(desk, order));
     if (!isOpen(order)) {
       records.push({ t: "rest", at: desk.now, id: order.id, state: order.state, filled: order.filled,
         averagePrice: Number.isNaN(averagePrice) ? null : averagePrice,
