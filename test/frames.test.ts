@@ -48,18 +48,24 @@ const MAKE: { readonly [K in Spoken["kind"]]: (draw: Draw) => Extract<Spoken, { 
   account: (d) => ({ kind: "account", at: d.one(), equity: d.one(), cash: d.one(), buyingPower: d.one(), units: d.f64(),
     isReconciled: d.yes() }),
   settled: (d) => ({ kind: "settled", at: d.one(), orders: d.whole() }),
-  "trading-state": (d) => ({ kind: "trading-state", at: d.one(), state: d.of(["ACTIVE", "HALTED"]), reason: d.text(), by: d.text() }),
+  "trading-state": (d) => ({ kind: "trading-state", at: d.one(), state: d.of(["ACTIVE", "HALTED"]), reason: d.text(),
+    by: d.text() }),
   heartbeat: (d) => ({ kind: "heartbeat", at: d.one(), process: d.text(), pid: d.whole(), state: d.of(["starting", "running"]),
     cpuShare: d.one(), memoryBytes: d.whole(), loopDelayMs: d.one(), handled: d.whole() }),
   meter: (d) => ({ kind: "meter", at: d.one(), process: d.text(), rows: d.list(() => ({ name: d.text(), count: d.whole(),
-    errors: 0, bytes: 0, mean: d.one(), p50: d.one(), p95: NaN, p99: NaN, p999: NaN, max: NaN, perSecond: 0, compression: 1 })) }),
-  alert: (d) => ({ kind: "alert", at: d.one(), severity: d.of(["info", "critical"]), code: d.text(), text: d.text(), process: d.text() }),
+    errors: 0, bytes: 0, mean: d.one(), p50: d.one(), p95: NaN, p99: NaN, p999: NaN, max: NaN, perSecond: 0,
+      compression: 1 })) }),
+  alert: (d) => ({ kind: "alert", at: d.one(), severity: d.of(["info", "critical"]), code: d.text(), text: d.text(),
+    process: d.text() }),
   target: (d) => ({ kind: "target", at: d.one(), instrument: d.instrument(), weight: d.f64(), units: d.f64(), price: d.f64(),
     equity: d.one(), actions: d.list(() => ({ reason: d.of(["not-finite", "self-cross"]), instrument: d.whole(), before: d.one(),
       after: d.one() })) }),
-  control: (d) => ({ kind: "control", at: d.one(), action: d.of(["halt", "flatten"]), by: d.text(), subject: d.text(), value: d.text() }),
-  performance: (d) => ({ kind: "performance", at: d.one(), equity: d.one(), peak: d.one(), drawdown: d.one(), sharpe: NaN, models: [] }),
+  control: (d) => ({ kind: "control", at: d.one(), action: d.of(["halt", "flatten"]), by: d.text(), subject: d.text(),
+    value: d.text() }),
+  performance: (d) => ({ kind: "performance", at: d.one(), equity: d.one(), peak: d.one(), drawdown: d.one(), sharpe: NaN,
+    models: [] }),
 };
+const one = (kind: Spoken["kind"]): Spoken => MAKE[kind](new Draw(1, kind));
 const KINDS = Object.keys(SPOKEN_CODES) as Spoken["kind"][];
 
 function travel(message: Spoken, isCompressed = false): Spoken {
@@ -97,13 +103,14 @@ describe("frames", () => {
   });
 
   test("a content that is no message is a value with a reason", () => {
-    const market = toContent(MAKE.market(new Draw(1, "market"))), sold = toContent(MAKE["fill"](new Draw(1, "fill")));
+    const market = toContent(MAKE.market(new Draw(1, "market"))), sold = toContent(one("fill"));
     const tensors = (...values: Content["tensors"][number]["values"][]): Content["tensors"] =>
       values.map((array) => ({ values: array, columns: 1 }));
     const cases: readonly (readonly [Content, string])[] = [
       [{ ...market, code: 200 }, "no kind has the code 200"],
       [{ ...market, tensors: [] }, "market: 0 tensors"],
-      [{ ...market, tensors: tensors(Int32Array.of(1), new Float32Array(7), new Uint8Array(1)) }, "market: bars has another dtype"],
+      [{ ...market, tensors: tensors(Int32Array.of(1), new Float32Array(7), new Uint8Array(1)) },
+        "market: bars has another dtype"],
       [{ ...market, tensors: tensors(Int32Array.of(1), new Float64Array(6), new Uint8Array(1)) },
         "market: bars has 6 numbers for 1 instruments"],
       [{ ...market, tensors: tensors(Int32Array.of(1), new Float64Array(7), new Uint8Array(2)) },

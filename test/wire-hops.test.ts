@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { measureHops } from "../src/workflow/bench/live-hops.ts";
 
-test("five processes pass 90 paced and 50 bursting messages on, none lost, and say what it cost", { timeout: 60_000 }, async () => {
+test("five processes pass 90 paced and 50 bursting messages on, none lost, and say what it cost", { timeout: 60_000 },
+  async () => {
   const [paced, burst] = await measureHops({ cut: "five", transport: "tcp", loads: ["900/s", "burst"], seconds: 0.1,
     instruments: 5, columns: 10 });
   assert.deepEqual([paced.messages, burst.messages], [90, 50]);

@@ -24,8 +24,10 @@ function folderOf(t: TestContext): string {
 const refusal = (problem: RegExp) => (error: unknown): boolean => error instanceof UserError && problem.test(error.problem);
 
 /** Opens a hearer with these keys beside one that is allowed; resolves with what came to pass when the latter has heard. */
-async function overhear(t: TestContext, security: Security | null): Promise<{ heard: number; server: Trouble[]; client: Trouble[] }> {
-  const troubles: Trouble[] = [], client: Trouble[] = [], said = Promise.withResolvers<void>(), refused = Promise.withResolvers<void>();
+async function overhear(t: TestContext, security: Security | null): Promise<{ heard: number; server: Trouble[];
+  client: Trouble[] }> {
+  const troubles: Trouble[] = [], client: Trouble[] = [], said = Promise.withResolvers<void>(),
+    refused = Promise.withResolvers<void>();
   const note = (list: Trouble[]) => (trouble: Trouble): void => {
     list.push(trouble);
     if (trouble.code === "refused" || trouble.code === "handshake") refused.resolve();
@@ -86,8 +88,10 @@ describe("what is refused before a socket exists", () => {
       "tcp://127.0.0.1.example.org:5555", "tcp://eth0:5555"]) {
       await assert.rejects(openPublisher({ sender: "feed", address }), refusal(/open to other machines/), address);
       await assert.rejects(openRequester({ sender: "x", address }), refusal(/open to other machines/), address);
-      await assert.rejects(openPublisher({ sender: "feed", address, security: { keys: server } }), refusal(/allow list is empty/), address);
-      await assert.rejects(openRequester({ sender: "x", address, security: { keys: server } }), refusal(/public key .* is not known/));
+      await assert.rejects(openPublisher({ sender: "feed", address, security: { keys: server } }), refusal(/allow list is empty/),
+        address);
+      await assert.rejects(openRequester({ sender: "x", address, security: { keys: server } }),
+        refusal(/public key .* is not known/));
     }
   });
 
@@ -103,7 +107,8 @@ describe("what is refused before a socket exists", () => {
   test("a file that is missing, no JSON, or holds something else is a sentence", (t) => {
     const folder = folderOf(t), place = path.join(folder, "keys.json");
     assert.throws(() => readKeys(place), refusal(/cannot be read/));
-    for (const text of ["", "null", "[]", "{\"publicKey\":\"short\"}", JSON.stringify({ ...server, secretKey: "x".repeat(41) })]) {
+    for (const text of ["", "null", "[]", "{\"publicKey\":\"short\"}",
+      JSON.stringify({ ...server, secretKey: "x".repeat(41) })]) {
       fs.writeFileSync(place, text, { mode: 0o600 });
       assert.throws(() => readKeys(place), refusal(/holds no keys/), text);
     }

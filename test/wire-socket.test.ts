@@ -102,7 +102,8 @@ describe("facts", () => {
 
   test("many publishers connect to one bound subscriber; a restarted one is a restart, not a gap", async (t) => {
     const until = new Until(), heard: string[] = [], gaps: string[] = [];
-    const subscriber = closing(t, await openSubscriber({ sender: "aggregator", addresses: [ANY], isBound: true, topics: ["prediction."],
+    const subscriber = closing(t, await openSubscriber({ sender: "aggregator", addresses: [ANY], isBound: true,
+      topics: ["prediction."],
       hear: ({ sender, at }) => { heard.push(`${sender} ${at}`); until.heard(); },
       onGap: ({ kind, sender }) => { gaps.push(`${kind} ${sender}`); } }));
     const open = async (sender: string) => {
@@ -141,8 +142,10 @@ describe("facts", () => {
       onGap: ({ kind, first, last }) => { gaps.push(`${kind} ${first}..${last}`); },
       onTrouble: ({ code, text }) => { troubles.push(`${code}: ${text}`); } }));
     await raw.receive();
-    const frame = (seq: number): Buffer => encode(content(1), { sender: "feed", epoch: 5, seq, sent: 0, origin: 0, reply: 0, expires: 0 });
-    for (const parts of [[frame(1)], [frame(2)], ["rubbish"], [frame(3).subarray(0, 90)], [], [frame(6)], [frame(6)], [frame(7), "x"],
+    const frame = (seq: number): Buffer => encode(content(1),
+      { sender: "feed", epoch: 5, seq, sent: 0, origin: 0, reply: 0, expires: 0 });
+    for (const parts of [[frame(1)], [frame(2)], ["rubbish"], [frame(3).subarray(0, 90)], [], [frame(6)], [frame(6)],
+      [frame(7), "x"],
       [frame(8)]]) await raw.send(["market.0.", ...parts]);
     await until.is(() => heard.at(-1) === 8, "the last message");
     assert.deepEqual(heard, [1, 2, 6, 8], "a duplicate is heard once");
@@ -191,7 +194,8 @@ describe("questions and commands", () => {
     const requester = closing(t, await openRequester({ sender: "decision", address }));
     assert.deepEqual(await requester.ask(content(1), { deadlineMs: 80 }), { outcome: "late" });
     const asked = requester.ask(content(2), { deadlineMs: PATIENCE_MS });
-    const responder = closing(t, await openResponder({ sender: "execution", address, answer: (question) => content(question.at) }));
+    const responder = closing(t, await openResponder({ sender: "execution", address,
+      answer: (question) => content(question.at) }));
     const answer = await asked;
     assert.equal(answer.outcome === "answered" && answer.packet.at, 2);
     assert.equal(responder.answered, 1, "the one that was late never came: nothing waits for a peer that is not there");
@@ -227,7 +231,8 @@ describe("questions and commands", () => {
     while (heard.length < 4) heard.push(await raw.receive());
     assert.ok(heard.every(([, frame]) => frame.equals(heard[0][1])));
     await raw.send([heard[0][0], "rubbish"]);
-    await raw.send([heard[0][0], encode(content(6), { sender: "e", epoch: 1, seq: 1, sent: 0, origin: 0, reply: 1, expires: 0 })]);
+    await raw.send([heard[0][0], encode(content(6), { sender: "e", epoch: 1, seq: 1, sent: 0, origin: 0, reply: 1,
+      expires: 0 })]);
     const answer = await asked;
     assert.equal(answer.outcome === "answered" && answer.packet.at, 6);
   });

@@ -8,7 +8,8 @@ import { Histogram, Meters } from "../src/wire/meter.ts";
 import { encodeZ85 } from "../src/wire/security.ts";
 import { missedOf, Sequences } from "../src/wire/sequence.ts";
 
-const STAMP: Stamp = { sender: "features-2", epoch: 0xfedcba98, seq: 7, sent: 1_234_567_890_123, origin: 17, reply: 3, expires: 0 };
+const STAMP: Stamp = { sender: "features-2", epoch: 0xfedcba98, seq: 7, sent: 1_234_567_890_123, origin: 17, reply: 3,
+  expires: 0 };
 const content = (over: Partial<Content> = {}): Content =>
   ({ code: 4, at: 1_700_000_000_123, version: "0a1b2c3d", tensors: [], meta: undefined, ...over });
 function opened(frame: Uint8Array): Packet {
@@ -55,7 +56,8 @@ describe("codec", () => {
   test("zstd with shuffled bytes comes back bit for bit, NaN payloads too, and small messages stay plain", () => {
     const stream = random(1, "wire", "zstd"), values = Float32Array.from({ length: 3_000 }, () => 100 + stream.normal());
     values[5] = NaN; values[6] = -0; values[7] = Infinity;
-    const said = content({ meta: { text: "x" }, tensors: [{ values, columns: 3 }, { values: Float64Array.from(values), columns: 1 },
+    const said = content({ meta: { text: "x" }, tensors: [{ values, columns: 3 },
+      { values: Float64Array.from(values), columns: 1 },
       { values: Uint8Array.of(1, 2, 3), columns: 1 }] });
     const frame = encode(said, STAMP, true), packet = opened(frame);
     assert.deepEqual(packet.tensors, said.tensors);

@@ -1,34 +1,38 @@
 /**
- * How each kind travels: one row per kind, total. Arrays go as tensors, raw; the rest as JSON, or, for what is said
- * for every bar (market, quote, features, prediction), not as JSON at all.
+ * How each kind travels: one row per kind, total. Arrays go as tensors, raw; the rest as JSON, or, for what
+ * is said for every bar (market, quote, features, prediction), not as JSON at all.
  *
- *   toContent(message) -> wire/codec.ts encode -> frame -> decode -> fromContent -> the same message, bit for bit
+ *   message -> toContent -> encode -> frame -> decode -> fromContent -> the same message, bit for bit
  *
  * NaN and infinities are no JSON: such a number travels as {"#": "NaN"}.
  */
 import type { Content, Damage, Tensor, TensorArray } from "../wire/codec.ts";
 import { BAR_FIELDS, SPOKEN_CODES, type Spoken } from "./message.ts";
 
-type ArrayType<A> = A extends Float64Array ? typeof Float64Array : A extends Float32Array ? typeof Float32Array
-  : A extends Int32Array ? typeof Int32Array : typeof Uint8Array;
+type ArrayType<A> = A extends Float64Array ? typeof Float64Array
+  : A extends Float32Array ? typeof Float32Array : A extends Int32Array ? typeof Int32Array : typeof Uint8Array;
 /** `version` rides in the header, `text` is a tensor of UTF-8; the others are JSON of that type. */
 type Form = "string" | "number" | "boolean" | "object" | "version" | "text";
+type Columns = number | "any" | "free";
 interface Row {
   /** Columns of a row per instrument; "any": as many as there are; "free": not per instrument. */
-  readonly tensors: Readonly<Record<string, readonly [new (length: number) => TensorArray, number | "any" | "free"]>>;
+  readonly tensors: Readonly<Record<string, readonly [new (length: number) => TensorArray, Columns]>>;
   readonly rest: Readonly<Record<string, Form>>;
 }
 type RowOf<M> = {
   readonly tensors: { readonly [P in keyof M as M[P] extends TensorArray ? P : never]:
-    readonly [ArrayType<M[P]>, number | "any" | "free"] };
-  readonly rest: { readonly [P in keyof M as P extends "kind" | "at" ? never : M[P] extends TensorArray ? never : P]:
-    Form };
+    readonly [ArrayType<M[P]>, Columns] };
+  readonly rest: {
+    readonly [P in keyof M as P extends "kind" | "at" ? never : M[P] extends TensorArray ? never : P]: Form };
 };
 
 const perInstrument = { instrument: [Int32Array, 1] } as const;
-const said = { position: [Float32Array, 1], volatility: [Float32Array, 1], confidence: [Float32Array, 1] } as const;
+const said = {
+  position: [Float32Array, 1], volatility: [Float32Array, 1], confidence: [Float32Array, 1],
+} as const;
 const ROWS = {
-  market: { tensors: { ...perInstrument, bars: [Float64Array, BAR_FIELDS.length], flags: [Uint8Array, 1] }, rest: {} },
+  market: { tensors: { ...perInstrument, bars: [Float64Array, BAR_FIELDS.length], flags: [Uint8Array, 1] },
+    rest: {} },
   quote: { tensors: { ...perInstrument, quotes: [Float64Array, 4] }, rest: {} },
   notice: { tensors: {}, rest: { instrument: "number", what: "string", value: "number" } },
   features: { tensors: { ...perInstrument, rows: [Float32Array, "any"], flags: [Uint8Array, 1] }, rest: {} },
@@ -36,8 +40,8 @@ const ROWS = {
   mixture: { tensors: {}, rest: { models: "object", weights: "object" } },
   decision: { tensors: { ...perInstrument, ...said }, rest: { members: "object", hasQuorum: "boolean" } },
   "order-state": { tensors: {}, rest: { order: "object" } },
-  fill: { tensors: {}, rest: { orderId: "string", executionId: "string", instrument: "number", quantity: "number",
-    price: "number", fee: "number", position: "number" } },
+  fill: { tensors: {}, rest: { orderId: "string", executionId: "string", instrument: "number",
+    quantity: "number", price: "number", fee: "number", position: "number" } },
   account: { tensors: { units: [Float64Array, "free"] },
     rest: { equity: "number", cash: "number", buyingPower: "number", isReconciled: "boolean" } },
   settled: { tensors: {}, rest: { orders: "number" } },
@@ -46,7 +50,8 @@ const ROWS = {
     memoryBytes: "number", loopDelayMs: "number", handled: "number" } },
   meter: { tensors: {}, rest: { process: "string", rows: "object" } },
   alert: { tensors: {}, rest: { severity: "string", code: "string", text: "string", process: "string" } },
-  target: { tensors: { ...perInstrument, weight: [Float64Array, 1], units: [Float64Array, 1], price: [Float64Array, 1] },
+  target: { tensors: { ...perInstrument, weight: [Float64Array, 1], units: [Float64Array, 1],
+    price: [Float64Array, 1] },
     rest: { equity: "number", actions: "object" } },
   performance: { tensors: {},
     rest: { equity: "number", peak: "number", drawdown: "number", sharpe: "number", models: "object" } },
@@ -56,7 +61,7 @@ const ROWS = {
 /** What a row is for the code below, names resolved once. */
 interface Plan extends Row {
   readonly kind: Spoken["kind"];
-  readonly arrays: readonly (readonly [string, new (length: number) => TensorArray, number | "any" | "free"])[];
+  readonly arrays: readonly (readonly [string, new (length: number) => TensorArray, Columns])[];
   readonly texts: readonly string[];
   readonly json: readonly (readonly [string, Form])[];
   readonly hasVersion: boolean;
@@ -111,7 +116,7 @@ export function fromContent(content: Content): Spoken | Damage {
     if (!isWhole) return damaged(`${name} has ${values.length} numbers for ${rows} instruments`);
     message[name] = values;
   }
-  for (let k = 0; k < texts.length; k++) message[texts[k]] = decoder.decode(tensors[arrays.length + k].values);
+  for (const [k, name] of texts.entries()) message[name] = decoder.decode(tensors[arrays.length + k].values);
   if (plan.hasVersion) message["version"] = content.version;
   if (json.length === 0) return message as unknown as Spoken;
   const meta = (content.meta ?? {}) as Readonly<Record<string, unknown>>;
@@ -124,8 +129,8 @@ export function fromContent(content: Content): Spoken | Damage {
 }
 
 /**
- * What subscribers choose by: `kind.`, and behind it the shard of what is split by instrument, or the model that
- * speaks. All of a kind is "features."; shard 1 alone is "features.1.".
+ * What subscribers choose by: `kind.`, and behind it the shard of what is split by instrument, or the model
+ * that speaks. All of a kind is "features."; shard 1 alone is "features.1.".
  */
 export function topicOf(message: Spoken, shard = 0): string {
   switch (message.kind) {
@@ -137,7 +142,9 @@ export function topicOf(message: Spoken, shard = 0): string {
 
 const isJsonNumber = (value: number): boolean => Number.isFinite(value) && !Object.is(value, -0);
 function withoutNaN(value: unknown): unknown {
-  if (typeof value === "number") return isJsonNumber(value) ? value : { "#": Object.is(value, -0) ? "-0" : String(value) };
+  if (typeof value === "number") {
+    return isJsonNumber(value) ? value : { "#": Object.is(value, -0) ? "-0" : String(value) };
+  }
   if (typeof value !== "object" || value === null) return value;
   return Array.isArray(value) ? value.map(withoutNaN) : mapValues(value, withoutNaN);
 }

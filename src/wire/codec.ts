@@ -64,7 +64,7 @@ export const ACK: Content = { code: 0, at: NaN, version: "", tensors: [], meta: 
 export interface Damage { readonly damage: string }
 export const isDamage = (heard: object): heard is Damage => "damage" in heard;
 
-/** Of this host: the same clock in all its processes (CLOCK_MONOTONIC), never stepped. ns; exact for 104 days. */
+/** ns; the same clock in all processes of a host (CLOCK_MONOTONIC), never stepped; exact for 104 days. */
 export const monotonicNs = (): number => Number(process.hrtime.bigint());
 
 const MAGIC = 0x774e4d44, SCHEMA = 1, HEADER = 88, ENTRY = 8;
@@ -93,7 +93,8 @@ export function encode(content: Content, stamp: Stamp, isCompressed = false): Bu
   const entries = tensors.length + (json === null ? 0 : 1);
   let size = HEADER + entries * ENTRY + (json === null ? 0 : padded(json.length));
   for (const tensor of tensors) size += padded(tensor.values.byteLength);
-  assert(entries < 256 && size <= PLAIN_MAX, `a message of ${entries} tensors and ${size} bytes is too large`);
+  assert(entries < 256 && size <= PLAIN_MAX,
+    `a message of ${entries} tensors and ${size} bytes is too large`);
   const packet = Buffer.allocUnsafe(size);
   const isShuffled = isCompressed && size >= COMPRESS_MIN;
   let entry = HEADER, at = HEADER + entries * ENTRY;
@@ -107,7 +108,8 @@ export function encode(content: Content, stamp: Stamp, isCompressed = false): Bu
     entry += ENTRY; at = end;
   };
   for (const { values, columns } of tensors) {
-    assert(columns >= 1 && columns <= COLUMNS_MAX && values.length % columns === 0, "tensors are rectangular");
+    assert(columns >= 1 && columns <= COLUMNS_MAX && values.length % columns === 0,
+      "tensors are rectangular");
     put(typeOf(values), columns, values.length, bytesOf(values));
   }
   if (json !== null) put(JSON_TYPE, 1, json.length, json);
@@ -134,7 +136,9 @@ function writeHeader(
 }
 
 /** Level 1: each further level costs more than it saves. A changed byte would else open to other numbers. */
-const ZSTD = { params: { [constants.ZSTD_c_compressionLevel]: 1, [constants.ZSTD_c_checksumFlag]: 1 } } as const;
+const ZSTD = {
+  params: { [constants.ZSTD_c_compressionLevel]: 1, [constants.ZSTD_c_checksumFlag]: 1 },
+} as const;
 
 /** Null where it would not get smaller. */
 function compress(body: Uint8Array): Buffer | null {
@@ -145,7 +149,7 @@ function compress(body: Uint8Array): Buffer | null {
 /** Was this frame's body compressed? Its topic says so. */
 export const isCompressedFrame = (frame: Uint8Array): boolean => (frame[6] & COMPRESSED) !== 0;
 
-/** The message in a frame, its tensors as views of it. Never throws: damage is a value that says what is wrong. */
+/** The message in a frame, its tensors as views of it. Never throws: damage is a value. */
 export function decode(frame: Uint8Array): Packet | Damage {
   if (frame.length < HEADER) return { damage: `truncated: ${frame.length} bytes are no header` };
   scratch.set(frame.length === HEADER ? frame : frame.subarray(0, HEADER));
@@ -172,7 +176,8 @@ function readText(frame: Buffer, start: number, limit: number): string {
 }
 
 function inflate(frame: Uint8Array, plainBytes: number): Uint8Array | Damage {
-  if (plainBytes > PLAIN_MAX || plainBytes < HEADER) return { damage: `${plainBytes} bytes are not believed` };
+  const isSane = plainBytes <= PLAIN_MAX && plainBytes >= HEADER;
+  if (!isSane) return { damage: `${plainBytes} bytes are not believed` };
   try {
     const body = zstdDecompressSync(frame.subarray(HEADER), { maxOutputLength: plainBytes - HEADER + 1 });
     return body.byteOffset % 8 === 0 ? body : Uint8Array.from(body);
@@ -194,10 +199,12 @@ function readEntries(
   const tensors: Tensor[] = [];
   let meta: unknown;
   for (let k = 0; k < entries; k++) {
-    const type = directory[2 * k] >>> 24, columns = directory[2 * k] & COLUMNS_MAX, elements = directory[2 * k + 1];
+    const word = directory[2 * k], type = word >>> 24, columns = word & COLUMNS_MAX;
+    const elements = directory[2 * k + 1];
     const TypedArray = ARRAYS[type];
     if (TypedArray === undefined || TypedArray === null) return { damage: `dtype ${type} is unknown` };
-    if (columns === 0 || elements % columns !== 0) return { damage: `${elements} elements in ${columns} columns` };
+    const isWhole = columns > 0 && elements % columns === 0;
+    if (!isWhole) return { damage: `${elements} elements in ${columns} columns` };
     const size = elements * TypedArray.BYTES_PER_ELEMENT;
     if (at + padded(size) > body.length) return { damage: "truncated: a tensor is not whole" };
     let place = body.byteOffset + at, buffer = body.buffer;
@@ -220,9 +227,13 @@ function readEntries(
 /** Byte k of every element, then byte k + 1 of every element. */
 function shuffle(plain: Uint8Array, out: Uint8Array, itemBytes: number): void {
   const count = plain.length / itemBytes;
-  for (let k = 0, at = 0; k < itemBytes; k++) for (let i = 0; i < count; i++) out[at++] = plain[i * itemBytes + k];
+  for (let k = 0, at = 0; k < itemBytes; k++) {
+    for (let i = 0; i < count; i++) out[at++] = plain[i * itemBytes + k];
+  }
 }
 function unshuffle(shuffled: Uint8Array, out: Uint8Array, itemBytes: number): void {
   const count = shuffled.length / itemBytes;
-  for (let k = 0, at = 0; k < itemBytes; k++) for (let i = 0; i < count; i++) out[i * itemBytes + k] = shuffled[at++];
+  for (let k = 0, at = 0; k < itemBytes; k++) {
+    for (let i = 0; i < count; i++) out[i * itemBytes + k] = shuffled[at++];
+  }
 }

@@ -1,6 +1,6 @@
 /**
- * One socket of one role: made, protected, bound or connected, watched, closed. What goes wrong with it while it
- * works is a Trouble that is told, never thrown.
+ * One socket of one role: made, protected, bound or connected, watched, closed. What goes wrong with it while
+ * it works is a Trouble that is told, never thrown.
  */
 import * as net from "node:net";
 import * as zmq from "zeromq";
@@ -42,9 +42,10 @@ export function closeWire(): void { for (const link of open) link.close(0); }
 
 type Made<Socket> = new (options: Record<string, unknown>) => Socket;
 
-/** Opens a socket; throws UserError for a port in use, an address that is none, or one that must be protected. */
+/** Throws UserError for a port in use, an address that is none, or one that must be protected. */
 export async function openLink<Socket extends zmq.Socket>(
-  Made: Made<Socket>, profile: Readonly<Record<string, unknown>>, addresses: readonly string[], isBound: boolean,
+  Made: Made<Socket>, profile: Readonly<Record<string, unknown>>,
+  addresses: readonly string[], isBound: boolean,
   { sender, security = null, onTrouble = () => undefined }: LinkOptions,
 ): Promise<Link<Socket>> {
   assert(sender.length > 0 && sender.length <= SENDER_MAX, `"${sender}" is no sender's name`);
@@ -98,7 +99,7 @@ export async function receive(
   }
 }
 
-/** 32 bits that differ after a restart and between processes: microseconds of the boot clock, and the process. */
+/** 32 bits that differ after a restart and between processes: boot clock in microseconds, and process. */
 const newEpoch = (): number => (Math.floor(monotonicNs() / 1_000) ^ process.pid << 16) >>> 0;
 
 /** libzmq takes port 99999 for 34463. */
@@ -126,7 +127,8 @@ function explain(error: unknown, address: string): unknown {
   const { code } = error as NodeJS.ErrnoException;
   if (code === "EADDRINUSE") {
     return new UserError(`${address} is in use by another process`,
-      "end an earlier run (dmn live stop), or choose other ports in the settings (live.ports)", { cause: error });
+      "end an earlier run (dmn live stop), or choose other ports in the settings (live.ports)",
+      { cause: error });
   }
   if (code === undefined) return error;
   return new UserError(`the wire cannot use the address ${address}: ${messageOf(error)}`,
@@ -148,7 +150,8 @@ function watch(socket: zmq.Socket, onTrouble: (trouble: Trouble) => void): void 
     onTrouble({ code: "disconnected", text: `the connection with ${address} was lost` });
   });
   const handshake = (event: { address: string; error: Error }): void => {
-    onTrouble({ code: "handshake", text: `${event.address} could not prove itself: ${messageOf(event.error)}` });
+    onTrouble({ code: "handshake",
+      text: `${event.address} could not prove itself: ${messageOf(event.error)}` });
   };
   events.on("handshake:error:protocol", handshake);
   events.on("handshake:error:auth", handshake);

@@ -1,12 +1,13 @@
 /**
- * How long things take, without keeping them: log-linear histograms in the manner of HdrHistogram (G. Tene). 64
- * buckets an octave, so a quantile is at most 0.8 % off, from 0.1 us to 7 minutes, in 15 KiB; recording allocates
- * nothing and costs some nanoseconds (`createHistogram` of node:perf_hooks costs a call into C++ each time).
+ * How long things take, without keeping them: log-linear histograms in the manner of HdrHistogram (G. Tene).
+ * 64 buckets an octave, so a quantile is at most 0.8 % off, from 0.1 us to 7 minutes, in 15 KiB; recording
+ * allocates nothing and costs some nanoseconds (`createHistogram` of node:perf_hooks costs a call into C++
+ * each time).
  *
  *   0 .. 63 | 64 65 .. 127 | 128 130 .. 254 | 256 260 .. 508 | ...      tenths of a microsecond
  *
- * Coordinated omission: measure from the time at which something *should* have been sent (packet.sent is taken
- * before queueing), or give `recordPaced` the interval at which a closed loop should have asked.
+ * Coordinated omission: measure from the time at which something *should* have been sent (packet.sent is
+ * taken before queueing), or give `recordPaced` the interval at which a closed loop should have asked.
  */
 const PER_OCTAVE = 64, LINEAR_BITS = 6;
 const BUCKETS = (32 - LINEAR_BITS + 1) * PER_OCTAVE;
@@ -31,7 +32,7 @@ export class Histogram {
     if (us > this.max) this.max = us;
   }
 
-  /** Of a closed loop that asks each `intervalUs`: a long answer also delayed the questions that were not asked. */
+  /** Of a closed loop that asks each `intervalUs`: a long answer also delayed questions that were not asked. */
   recordPaced(us: number, intervalUs: number): void {
     this.record(us);
     let left = PACED_MAX;
@@ -75,7 +76,8 @@ export interface Reading {
   readonly name: string;
   readonly count: number; readonly errors: number; readonly bytes: number;
   /** Microseconds; NaN of nothing. */
-  readonly mean: number; readonly p50: number; readonly p95: number; readonly p99: number; readonly p999: number;
+  readonly mean: number;
+  readonly p50: number; readonly p95: number; readonly p99: number; readonly p999: number;
   readonly max: number;
   readonly perSecond: number;
   readonly compression: number;
@@ -130,7 +132,7 @@ export class Meters {
     return meter;
   }
 
-  /** Of the last one to two windows, or since the start. `now`: monotonic ns; call it more often than a window. */
+  /** Of the last one to two windows, or since the start. `now`: monotonic ns; to be called each second. */
   rows(now: number, since: "window" | "start" = "window"): Reading[] {
     if (now - this.#turned >= this.#windowNs) this.#turn(now);
     const from = since === "window" ? this.#turnedBefore : this.#start;

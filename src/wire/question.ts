@@ -1,7 +1,8 @@
 /**
- * Questions and commands with a deadline. A requester numbers them and sends the same bytes again until the answer
- * or the deadline; a responder carries out each number once and gives the same answer again. So a command that
- * was acknowledged was taken exactly once, and one that was not may have been: ask about it, do not invent.
+ * Questions and commands with a deadline. A requester numbers them and sends the same bytes again until the
+ * answer or the deadline; a responder carries out each number once and gives the same answer again. So a
+ * command that was acknowledged was taken exactly once, and one that was not may have been: ask about it, do
+ * not invent.
  *
  *   ask 7 ──> (lost)
  *   ask 7 ──────────> answer(7) once ──> answer lost
@@ -95,9 +96,9 @@ export interface Responder {
   close(lingerMs?: number): void;
 }
 
-/** Answers that are remembered: a requester has at most OPEN_MAX under way, so this is enough for 16 of them. */
+/** Answers that are remembered: enough for 16 requesters, each with OPEN_MAX under way. */
 const REMEMBERED = 1_024;
-/** A larger answer, bytes, is to a question that may be answered anew; what a command is answered is short. */
+/** A larger answer, bytes, is to a question that may be answered anew; to a command it is short. */
 const REMEMBERED_BYTES = 1 << 16;
 
 export async function openResponder(options: LinkOptions & {

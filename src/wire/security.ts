@@ -1,7 +1,7 @@
 /**
- * Who may hear and speak beyond this machine: CURVE (each side proves a key, everything is encrypted) and an allow
- * list of public keys, asked through ZAP (rfc.zeromq.org/spec/27). Loopback and ipc need neither; any other
- * interface without both is refused.
+ * Who may hear and speak beyond this machine: CURVE (each side proves a key, everything is encrypted) and an
+ * allow list of public keys, asked through ZAP (rfc.zeromq.org/spec/27). Loopback and ipc need neither; any
+ * other interface without both is refused.
  *
  *   hearer --hello, its public key--> socket --key?--> inproc://zeromq.zap.01 --200 or 400--> socket
  */
@@ -115,7 +115,8 @@ async function keepDoors(socket: zmq.Reply): Promise<void> {
     const door = doors.get(domain.toString());
     const key = credentials?.length === 32 ? encodeZ85(credentials) : "";
     const isAllowed = door !== undefined && mechanism.toString() === "CURVE" && door.allowed.has(key);
-    await socket.send([version, id, isAllowed ? "200" : "400", isAllowed ? "OK" : "not on the allow list", "", ""]);
+    const verdict = isAllowed ? ["200", "OK"] : ["400", "not on the allow list"];
+    await socket.send([version, id, ...verdict, "", ""]);
     if (!isAllowed) door?.refused(`${address.toString()} came with the key ${key}, which is not on the allow list`);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What is missing from a stream of facts. Publishers number each topic from 1; facts may be lost (a full queue,
- * a late join, a reconnect), so hearers count, and ask for what they missed.
+ * What is missing from a stream of facts. Publishers number each topic from 1; facts may be lost (a full
+ * queue, a late join, a reconnect), so hearers count, and ask for what they missed.
  *
  *   1 2 3 . . 6 7      gap: 4..5 of this epoch are missing
  *   1 2 3 | 1 2        restart: another epoch of the same sender; what it said before 1 is not missing

@@ -6,12 +6,14 @@
  *   Requester   questions and commands: asked again under the same id until the answer or the deadline.
  *   Responder   answers; carries out an id once, however often it is asked.
  *
- *   "!"  presence: every subscriber subscribes to it last, so a publisher knows how many are really there; each
- *        second a publisher says on it the last number of each topic, so that the loss of a last message is seen
+ * "!"  presence. Every subscriber subscribes to it last, so a publisher knows how many are really there; each
+ *      second a publisher says on it the last number of each topic, so the loss of a last message is seen.
  */
 import * as zmq from "zeromq";
 import { messageOf } from "../base/error.ts";
-import { ACK, decode, encode, isCompressedFrame, isDamage, monotonicNs, type Content, type Packet } from "./codec.ts";
+import {
+  ACK, decode, encode, isCompressedFrame, isDamage, monotonicNs, type Content, type Packet, type Stamp,
+} from "./codec.ts";
 import { openLink, receive, type LinkOptions } from "./link.ts";
 import { PROFILES } from "./profiles.ts";
 import { missedOf, Sequences, type Gap } from "./sequence.ts";
@@ -49,6 +51,8 @@ export async function openPublisher(
   const failed = (error: unknown): void => {
     if (!link.isClosed()) onTrouble({ code: "dropped", text: messageOf(error) });
   };
+  const stampOf = (seq: number, origin: number): Stamp =>
+    ({ sender, epoch: publisher.epoch, seq, sent: monotonicNs(), origin, reply: 0, expires: 0 });
   const publisher = {
     address: link.address, epoch: link.epoch, subscribers: 0, said: 0, bytes: 0, plainBytes: 0,
     say(topic: string, content: Content, origin = 0): number {
@@ -56,8 +60,7 @@ export async function openPublisher(
       if (seqs.get(topic) === SEQ_MAX) { seqs.clear(); publisher.epoch++; }
       const seq = (seqs.get(topic) ?? 0) + 1;
       seqs.set(topic, seq);
-      const stamp = { sender, epoch: publisher.epoch, seq, sent: monotonicNs(), origin, reply: 0, expires: 0 };
-      const frame = encode(content, stamp, isCompressed);
+      const frame = encode(content, stampOf(seq, origin), isCompressed);
       publisher.said++;
       publisher.bytes += frame.length;
       publisher.plainBytes += frame.readUInt32LE(20);
@@ -78,8 +81,7 @@ export async function openPublisher(
   };
   const tail = setInterval(() => {
     const meta = Object.fromEntries(seqs);
-    const stamp = { sender, epoch: publisher.epoch, seq: 0, sent: monotonicNs(), origin: 0, reply: 0, expires: 0 };
-    if (seqs.size > 0) link.socket.send([PRESENCE, encode({ ...ACK, meta }, stamp)]).catch(failed);
+    if (seqs.size > 0) link.socket.send([PRESENCE, encode({ ...ACK, meta }, stampOf(0, 0))]).catch(failed);
   }, TAIL_MS);
   tail.unref();
   void receive(link, ([word]) => {
@@ -108,7 +110,8 @@ export interface SubscriberOptions extends LinkOptions {
 }
 
 export async function openSubscriber(options: SubscriberOptions): Promise<Subscriber> {
-  const { addresses, isBound = false, topics, hear, onGap = () => undefined, onTrouble = () => undefined } = options;
+  const { addresses, isBound = false, topics, hear } = options;
+  const { onGap = () => undefined, onTrouble = () => undefined } = options;
   const link = await openLink(zmq.Subscriber, PROFILES.subscriber, addresses, isBound, options);
   const sequences = new Sequences();
   const subscriber = {

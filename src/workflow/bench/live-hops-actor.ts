@@ -1,11 +1,10 @@
 /** One process of the empty graph of live-hops.ts: hears, decodes, says the next kind, and measures. */
-import { monotonicNs } from "../../wire/codec.ts";
 import { Histogram } from "../../wire/meter.ts";
 import { openPublisher, openRequester, openResponder, openSubscriber, type Publisher, type Requester,
 } from "../../wire/socket.ts";
 import { fromContent, toContent, topicOf } from "../../live/frames.ts";
 import { BAR_FIELDS, type Spoken } from "../../live/message.ts";
-import { ACK, isDamage, type Packet } from "../../wire/codec.ts";
+import { ACK, isDamage, monotonicNs, type Packet } from "../../wire/codec.ts";
 import { assert } from "../../base/assert.ts";
 import { LOADS, type Figures, type LoadName, type Order, type Part, type Said } from "./live-hops.ts";
 
@@ -85,23 +84,30 @@ async function drive(load: LoadName, seconds: number): Promise<void> {
 }
 
 function figures(): Figures {
-  const of = (histogram: Histogram): Figures["hop"] => ({ count: histogram.count, mean: histogram.sum / histogram.count,
-    p50: histogram.quantile(0.5), p99: histogram.quantile(0.99), p999: histogram.quantile(0.999), max: histogram.max });
+  const of = (histogram: Histogram): Figures["hop"] => ({
+    count: histogram.count, mean: histogram.sum / histogram.count, max: histogram.max,
+    p50: histogram.quantile(0.5), p99: histogram.quantile(0.99), p999: histogram.quantile(0.999),
+  });
   const { user, system } = process.cpuUsage();
-  return { role: roles.join("+"), heard, missed, hop: of(hop), work: of(work), end: of(end), cpuMs: (user + system) / 1_000 };
+  return { role: roles.join("+"), heard, missed, hop: of(hop), work: of(work), end: of(end),
+    cpuMs: (user + system) / 1_000 };
 }
 
 process.on("message", (order: Order) => {
   if (order.what === "connect") void connect(order);
   else if (order.what === "drive") void drive(order.load, order.seconds);
-  else if (order.what === "forget") { hop.clear(); work.clear(); end.clear(); heard = 0; missed = 0; tell({ what: "forgotten" }); }
-  else if (order.what === "tell") tell({ what: "figures", figures: figures() });
+  else if (order.what === "forget") {
+    for (const histogram of [hop, work, end]) histogram.clear();
+    heard = 0; missed = 0;
+    tell({ what: "forgotten" });
+  } else if (order.what === "tell") tell({ what: "figures", figures: figures() });
   else process.exit(0);
 });
 process.on("disconnect", () => { process.exit(0); });
 
 if (first === "execution") {
-  const responder = await openResponder({ sender: "execution", address, answer: (packet) => { hear(packet); return ACK; } });
+  const responder = await openResponder({ sender: "execution", address,
+    answer: (packet) => { hear(packet); return ACK; } });
   tell({ what: "bound", address: responder.address });
 } else {
   if (last !== "portfolio") publisher = await openPublisher({ sender: first, address });

@@ -41,16 +41,18 @@ export interface Part extends Pick<HopOptions, "transport" | "instruments" | "co
   readonly roles: readonly string[];
   readonly folder: string;
 }
-export type Order = { readonly what: "connect"; readonly upstream: string | null; readonly downstream: string | null }
+export type Order =
+  | { readonly what: "connect"; readonly upstream: string | null; readonly downstream: string | null }
   | { readonly what: "drive"; readonly load: LoadName; readonly seconds: number }
   | { readonly what: "forget" } | { readonly what: "tell" } | { readonly what: "stop" };
-export type Said = { readonly what: "bound"; readonly address: string | null } | { readonly what: "connected" }
+export type Said =
+  | { readonly what: "bound"; readonly address: string | null } | { readonly what: "connected" }
   | { readonly what: "driven"; readonly messages: number } | { readonly what: "forgotten" }
   | { readonly what: "figures"; readonly figures: Figures };
 /** Microseconds. */
 interface Quantiles {
-  readonly count: number; readonly mean: number; readonly p50: number; readonly p99: number; readonly p999: number;
-  readonly max: number;
+  readonly count: number; readonly mean: number; readonly max: number;
+  readonly p50: number; readonly p99: number; readonly p999: number;
 }
 export interface Figures {
   readonly role: string;
@@ -64,9 +66,14 @@ export interface Figures {
   readonly end: Quantiles;
   readonly cpuMs: number;
 }
-export interface LoadFigures { readonly load: LoadName; readonly messages: number; readonly parts: readonly Figures[] }
+export interface LoadFigures {
+  readonly load: LoadName;
+  readonly messages: number;
+  readonly parts: readonly Figures[];
+}
 
-const CHILD = fileURLToPath(new URL(`./live-hops-actor${path.extname(import.meta.filename)}`, import.meta.url));
+const SUFFIX = path.extname(import.meta.filename);
+const CHILD = fileURLToPath(new URL(`./live-hops-actor${SUFFIX}`, import.meta.url));
 /** Nothing here takes longer than its load and this, ms. */
 const PATIENCE_MS = 20_000;
 
@@ -79,7 +86,8 @@ export async function measureHops(options: HopOptions): Promise<LoadFigures[]> {
     const bound = await Promise.all(children.map((child) => hear(child, "bound")));
     const connected = children.map((child) => hear(child, "connected"));
     children.forEach((child, k) => {
-      order(child, { what: "connect", upstream: bound[k - 1]?.address ?? null, downstream: bound[k + 1]?.address ?? null });
+      const upstream = bound[k - 1]?.address ?? null, downstream = bound[k + 1]?.address ?? null;
+      order(child, { what: "connect", upstream, downstream });
     });
     await Promise.all(connected);
     await driveThrough(children, "900/s", 1);
@@ -92,7 +100,9 @@ export async function measureHops(options: HopOptions): Promise<LoadFigures[]> {
   }
 }
 
-async function driveThrough(children: readonly ChildProcess[], load: LoadName, seconds: number): Promise<LoadFigures> {
+async function driveThrough(
+  children: readonly ChildProcess[], load: LoadName, seconds: number,
+): Promise<LoadFigures> {
   await askAll(children, { what: "forget" }, "forgotten");
   const driven = hear(children[0], "driven", seconds * 1_000);
   order(children[0], { what: "drive", load, seconds });
@@ -122,8 +132,10 @@ async function hear<W extends Said["what"]>(
   child: ChildProcess, what: W, extraMs = 0,
 ): Promise<Extract<Said, { what: W }>> {
   const { promise, resolve, reject } = Promise.withResolvers<Extract<Said, { what: W }>>();
-  const listen = (said: Said): void => { if (said.what === what) resolve(said as Extract<Said, { what: W }>); };
-  const ended = (code: number | null): void => { reject(new Error(`a process of the graph ended with ${code}`)); };
+  const listen = (said: Said): void => {
+    if (said.what === what) resolve(said as Extract<Said, { what: W }>);
+  };
+  const ended = (code: number | null): void => { reject(new Error(`a process ended with ${code}`)); };
   const patience = setTimeout(() => { reject(new Error(`no word "${what}"`)); }, PATIENCE_MS + extraMs);
   child.on("message", listen).on("exit", ended);
   try { return await promise; } finally {
