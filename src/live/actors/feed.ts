@@ -12,7 +12,7 @@
  * instrument's history is said again as adjusted by it.
  */
 import { messageOf } from "../../base/error.ts";
-import { MS_PER_HOUR, MS_PER_MINUTE } from "../../base/units.ts";
+import { formatTime, MS_PER_HOUR, MS_PER_MINUTE } from "../../base/units.ts";
 import { TIMEFRAMES } from "../../market/bars.ts";
 import { calendar } from "../../market/calendar.ts";
 import type { Actor, Said } from "../actor.ts";
@@ -161,7 +161,7 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
       }
     }
     if (isWhole && newest > this.#saidAt) this.#steps.complete(newest);
-    else if (this.#steps.last > this.#wokenFor) {
+    else if (this.#steps.last > this.#wokenFor && this.#steps.open().at(-1)?.isWhole === false) {
       this.#wokenFor = this.#steps.last;
       out.push({ kind: "wake", afterMs: this.#assemblyMs });
     }
@@ -233,8 +233,9 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
 
   #watch(now: number, out: Out): void {
     if (this.#isReady && !this.#isLost && !this.#isEnded && now > this.#overdueAt) {
+      const last = Math.max(this.#newest, this.#saidAt);
       const reason = `no bar of ${this.#session.symbols.length} symbols since `
-        + `${new Date(this.#newest > 0 ? this.#newest : this.#saidAt).toISOString()}, inside the session`;
+        + `${last > 0 ? formatTime(last) : "the stream began"}, inside the session`;
       if (!this.#isStale) {
         this.#isStale = true;
         for (const i of this.#session.symbols.keys()) out.push(this.#staleness(i, now, "stale"));
