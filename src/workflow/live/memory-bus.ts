@@ -176,6 +176,9 @@ export class MemoryBus {
   /** Its clock jumps. */
   stepClock(name: string, byMs: number): void { this.#of(name).skewMs += byMs; }
 
+  /** All clocks show so much more than the time that has passed. */
+  setClocks(skewMs: number): void { for (const process of this.#processes.values()) process.skewMs = skewMs; }
+
   /** A message from outside the graph (a person's command), handed over as any command is. */
   hand(message: Spoken, from = "user"): void { this.#command(from, message); }
 

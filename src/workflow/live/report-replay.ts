@@ -1,0 +1,204 @@
+/**
+ * A recorded session lived again: the same actors over memory hear the prices, notices, fills and commands that were
+ * recorded, at their moments, and say what they make of them.
+ *
+ *     recorded market, quote, notice ──> features ─> models ─> decision ─> execution ──order──┐
+ *     recorded fills of that order    <──────────────────────────────────── RecordedBroker <──┘
+ *
+ * An order that was not recorded is never filled: it is a difference, and so is what follows from it.
+ */
+import type { Panel } from "../../features/panel.ts";
+import { BrokerTrouble, type Broker, type BrokerListener, type BrokerOrder, type BrokerUpdate, type OrderRequest,
+  type SubmitOutcome } from "../../live/brokers/broker.ts";
+import { FREE, STRICT } from "../../live/execution/desk.ts";
+import { isTerminal, type AccountFact, type ControlCommand, type FillFact, type MarketFact, type OrderFacts, type Spoken,
+  type TradingStateFact } from "../../live/message.ts";
+import type { Recorded } from "../../live/recorder/journal.ts";
+import type { Session } from "../../live/session.ts";
+import type { Instrument } from "../../market/instrument.ts";
+import type { RiskLimits } from "../../strategy/risk.ts";
+import type { Strategy } from "../../strategy/strategy.ts";
+import { CALM, MemoryBus, type MemoryProcess } from "./memory-bus.ts";
+import { featuresProcess, memoryGraph } from "./memory-graph.ts";
+import { MemoryDisk } from "./memory-rims.ts";
+import { VirtualTime } from "./virtual-time.ts";
+
+export interface ReplayOptions {
+  readonly session: Session;
+  /** Of this session alone, in the order heard. */
+  readonly recorded: readonly Pick<Recorded, "heardAt" | "message">[];
+  readonly panel: Panel;
+  readonly instruments: readonly Instrument[];
+  readonly periodsPerYear: number;
+  readonly limits: RiskLimits;
+  /** By worker. */
+  readonly strategies: ReadonlyMap<string, Strategy>;
+}
+
+const TICK_MS = 500;
+/** On a market's clock time leaps from bar to bar; what waits for a while waits for less than this between two. */
+const LEAP_MS = 1;
+/** After the last message, for what is still on its way. */
+const REST_MS = 5_000;
+
+/** Everything that the actors say when they hear what was recorded. */
+export async function replayRecorded(options: ReplayOptions): Promise<Spoken[]> {
+  const { session, recorded } = options, said: Spoken[] = [];
+  const time = new VirtualTime(recorded[0].heardAt), broker = new RecordedBroker(options);
+  const bus = new MemoryBus({ time, seed: session.seed, weather: CALM, tickMs: TICK_MS, isRetaining: false,
+    restartMs: 0, onEntry: ({ what, message, process, text }) => {
+      if (what === "crashed") throw new Error(`${process} ended in the replay: ${text}`);
+      if (what === "said") said.push(message as Spoken);
+    } });
+  for (const process of processesOf(options, time, broker)) bus.add(process);
+  let atMs = 0, heardAt = recorded[0].heardAt, step = -Infinity;
+  for (const one of recorded) {
+    const { message } = one, isStep = message.kind === "market" && message.at > step;
+    if (isStep) step = message.at;
+    const passedMs = Math.max(0, one.heardAt - heardAt);
+    heardAt = Math.max(heardAt, one.heardAt);
+    atMs += isStep && session.clock.kind === "market" ? Math.min(passedMs, LEAP_MS) : passedMs;
+    await time.run(atMs);
+    bus.setClocks(heardAt - time.now());
+    await relive(message, bus, broker);
+    await time.run(atMs);
+  }
+  await time.run(atMs + REST_MS);
+  return said;
+}
+
+function processesOf({ session, panel, instruments, periodsPerYear, limits, strategies }: ReplayOptions,
+  time: VirtualTime, broker: RecordedBroker): MemoryProcess[] {
+  return [...memoryGraph({ session, panel, instruments, periodsPerYear, limits, time,
+    strategies: new Map([...strategies].map(([worker, strategy]) => [worker, () => strategy])),
+    disk: new MemoryDisk(time), connect: () => broker,
+    execution: { permits: session.timeframe === "1d" ? FREE : STRICT } }), featuresProcess(session, panel)];
+}
+
+/** Hands on what came from outside the graph. */
+async function relive(message: Spoken, bus: MemoryBus, broker: RecordedBroker): Promise<void> {
+  switch (message.kind) {
+    case "market": broker.mark(message); await bus.tell(message); return;
+    case "quote": case "notice": await bus.tell(message); return;
+    case "account": broker.correct(message); return;
+    case "fill": broker.fill(message); return;
+    case "order-state": broker.rest(message.order, message.at); return;
+    case "trading-state": {
+      const command = commandOf(message);
+      if (command !== null) bus.hand(command);
+      return;
+    }
+    default:
+  }
+}
+
+/** The command that a person must have given for this state. */
+function commandOf({ at, state, by, reason }: TradingStateFact): ControlCommand | null {
+  if (by !== "user" && by !== "supervisor") return null;
+  const action = ({ ACTIVE: "resume", REDUCING: "reduce", HALTED: "halt" } as const)[state];
+  return { kind: "control", at, action, by, subject: "", value: reason };
+}
+
+/** A broker that knows what became of each order, and nothing else. */
+class RecordedBroker implements Broker {
+  readonly name = "recorded";
+  readonly isPaper = true;
+  readonly #symbols: readonly string[];
+  readonly #first: AccountFact | null;
+  /** Last word on each order that was recorded. */
+  readonly #known = new Map<string, OrderFacts>();
+  readonly #orders = new Map<string, BrokerOrder>();
+  readonly #units: Float64Array;
+  readonly #mark: Float64Array;
+  #cash: number;
+  #buyingPower: number;
+  #listener: BrokerListener | null = null;
+
+  constructor({ session, recorded }: ReplayOptions) {
+    this.#symbols = session.symbols;
+    const account = recorded.find(({ message }) => message.kind === "account" && message.isReconciled)?.message;
+    this.#first = (account as AccountFact | undefined) ?? null;
+    this.#units = this.#first?.units.slice() ?? new Float64Array(session.symbols.length);
+    this.#mark = new Float64Array(session.symbols.length);
+    this.#cash = this.#first?.cash ?? NaN;
+    this.#buyingPower = this.#first?.buyingPower ?? NaN;
+    for (const { message } of recorded) if (message.kind === "order-state") this.#known.set(message.order.id, message.order);
+  }
+
+  mark({ instrument, bars }: MarketFact): void {
+    const width = bars.length / instrument.length;
+    instrument.forEach((i, k) => { this.#mark[i] = bars[k * width + 3]; });
+  }
+
+  /** Interest, dividends and fees are known by what they leave behind. */
+  correct({ cash, buyingPower, isReconciled }: AccountFact): void {
+    if (!isReconciled) return;
+    this.#cash = cash;
+    this.#buyingPower = buyingPower;
+  }
+
+  fill({ orderId, executionId, quantity, price, fee, at }: FillFact): void {
+    const order = this.#orders.get(orderId);
+    if (order === undefined) return;
+    const filled = order.filled + quantity, isFilled = Math.abs(filled) >= Math.abs(order.quantity) - 1e-9;
+    const averagePrice = ((order.filled === 0 ? 0 : order.averagePrice * order.filled) + price * quantity) / filled;
+    const now: BrokerOrder = { ...order, filled, averagePrice, state: isFilled ? "filled" : "partially-filled",
+      word: isFilled ? "filled" : "partially_filled" };
+    this.#units[this.#symbols.indexOf(order.symbol)] += quantity;
+    this.#cash -= quantity * price + fee;
+    this.#tell(now, { at, event: isFilled ? "fill" : "partial-fill", executionId, quantity, price });
+  }
+
+  /** An order came to rest otherwise than by fills. */
+  rest({ id, state, reason }: OrderFacts, at: number): void {
+    const order = this.#orders.get(id);
+    if (order === undefined || isTerminal(order.state)) return;
+    if (state !== "cancelled" && state !== "expired" && state !== "rejected") return;
+    this.#tell({ ...order, state, word: reason ?? state }, { at, event: state, executionId: null, quantity: NaN,
+      price: NaN });
+  }
+
+  #tell(order: BrokerOrder, update: Omit<BrokerUpdate, "order" | "word">): void {
+    this.#orders.set(order.id, order);
+    this.#listener?.update({ ...update, word: order.word, order });
+  }
+
+  account() {
+    if (this.#first === null) return Promise.reject(new BrokerTrouble("no account was recorded"));
+    const equity = this.#units.reduce((sum, units, i) => sum + units * this.#mark[i], this.#cash);
+    return Promise.resolve({ equity, cash: this.#cash, buyingPower: this.#buyingPower, isTradingBlocked: false,
+      oddities: [] });
+  }
+  positions() {
+    return Promise.resolve([...this.#symbols].flatMap((symbol, i) =>
+      this.#units[i] === 0 ? [] : [{ symbol, units: this.#units[i], averagePrice: NaN }]));
+  }
+  orders() { return Promise.resolve([...this.#orders.values()]); }
+  orderById(id: string) { return Promise.resolve(this.#orders.get(id) ?? null); }
+  asset(symbol: string) {
+    return Promise.resolve({ symbol, isTradable: true, isShortable: true, isFractionable: true });
+  }
+  clock() { return Promise.resolve({ at: NaN, isOpen: true, nextOpen: NaN, nextClose: NaN }); }
+
+  submit({ id, symbol, quantity, type, limitPrice }: OrderRequest): Promise<SubmitOutcome> {
+    const known = this.#known.get(id);
+    if (known?.state === "rejected" && known.filled === 0) {
+      return Promise.resolve({ outcome: "rejected", code: "recorded", reason: known.reason ?? "rejected" });
+    }
+    const order: BrokerOrder = { id, brokerId: known?.brokerId ?? id, symbol, quantity, filled: 0, averagePrice: NaN,
+      type, limitPrice: limitPrice ?? NaN, state: "accepted", word: "accepted", submittedAt: NaN, replacedBy: null,
+      replaces: null };
+    this.#orders.set(id, order);
+    return Promise.resolve({ outcome: "accepted", order });
+  }
+  cancel() { return Promise.resolve({ outcome: "accepted" } as const); }
+  cancelAll() { return Promise.resolve([]); }
+  replace(_brokerId: string, order: Pick<OrderRequest, "id">): Promise<SubmitOutcome> {
+    return Promise.resolve({ outcome: "rejected", code: "recorded", reason: `${order.id} replaces nothing` });
+  }
+  listen(listener: BrokerListener): void {
+    this.#listener = listener;
+    listener.stream(true, "recorded");
+  }
+  [Symbol.asyncDispose]() { return Promise.resolve(); }
+}
