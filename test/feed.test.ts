@@ -206,8 +206,22 @@ describe("silence", () => {
 describe("a stepped replay", () => {
   const stepped = { clock: { kind: "market", isStepped: true, barsPerSecond: null } } as const;
   const asks = (said: readonly Said[]): number => said.filter(({ kind }) => kind === "step").length;
+  const advance = { kind: "control", at: 0, action: "advance", by: "supervisor", subject: "", value: "" } as const;
+  test("it begins when it is told to, and is ready: in whichever order", () => {
+    const [first, second, paced] = [feed(stepped), feed(stepped), feed({ clock: { ...stepped.clock, isStepped: false } })];
+    assert.equal(asks(first({ kind: "ready" }, at(0))), 0);
+    assert.equal(asks(first(advance, at(0))), 1);
+    assert.equal(asks(first(advance, at(0))), 0);
+    assert.equal(asks(second(advance, at(0))), 0);
+    assert.equal(asks(second({ kind: "ready" }, at(0))), 1);
+    paced({ kind: "ready" }, at(0));
+    assert.deepEqual(paced(advance, at(0)), [{ kind: "resume" }]);
+    assert.deepEqual(feed({ feed: "alpaca" })({ kind: "ready" }, at(0)), []);
+  });
+
   test("the next step is asked for when all has come to rest, again after 10 s of nothing, and not after the end", () => {
     const handle = feed(stepped), [first, second] = steps(walk(1, 3, 2));
+    handle(advance, at(0));
     assert.equal(asks(handle({ kind: "ready" }, at(0))), 1);
     assert.equal(asks(handle(heard(first, "fresh", true), at(1))), 0);
     assert.equal(asks(handle({ kind: "settled", at: at(0), orders: 0 }, at(1))), 0);

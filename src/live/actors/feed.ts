@@ -42,7 +42,7 @@ type Out = (Spoken | FeedEffect)[];
 
 class Feed implements Actor<FeedEffect, FeedOutcome> {
   readonly name = "feed";
-  readonly hears = ["settled"] as const;
+  readonly hears = ["settled", "control"] as const;
   readonly #session: Session;
   readonly #assemblyMs: number;
   /** A market clock knows no other time than that of the bars. */
@@ -63,12 +63,16 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
   /** Stepped: when the next step was asked for, NaN while one is under way. */
   #steppedAt = NaN;
   #isEnded = false;
+  /** A replay begins when everybody has taken in the history: told by "advance". */
+  #isReleased: boolean;
+  #isResumed = false;
 
   constructor({ session, assemblyMs = 500 }: FeedOptions) {
     const N = session.symbols.length;
     this.#session = session;
     this.#assemblyMs = assemblyMs;
     this.#isWall = session.clock.kind === "wall";
+    this.#isReleased = session.feed !== "simulator";
     const rowsMax = Math.max(ROWS_EACH_LEAST, Math.min(ROWS_EACH_MAX, Math.floor(ROWS_MAX / N)));
     this.#stores = session.symbols.map((symbol) => new BarStore({ symbol, rowsMax,
       timeframe: session.timeframe, calendar: calendar(session.calendar) }));
@@ -99,6 +103,9 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
       case "trouble": out.push(this.#alert(now, message.severity, message.code, message.text)); break;
       case "settled":
         if (message.at >= this.#saidAt) this.#step(now, out);
+        break;
+      case "control":
+        if (message.action === "advance") this.#release(now, out);
         break;
       case "tick": this.#watch(now, out); break;
       default:
@@ -251,9 +258,20 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
     }
   }
 
-  /** Stepped clock: the next step, please. */
+  #release(now: number, out: Out): void {
+    const isNew = !this.#isReleased;
+    this.#isReleased = true;
+    if (isNew && this.#isReady) this.#step(now, out);
+  }
+
+  /** The next step, please; a paced replay goes on by itself once it was let go. */
   #step(now: number, out: Out): void {
-    if (!this.#session.clock.isStepped || !this.#isReady || this.#isLost || this.#isEnded) return;
+    if (this.#session.feed !== "simulator" || !this.#isReady || !this.#isReleased || this.#isLost || this.#isEnded) return;
+    if (!this.#session.clock.isStepped) {
+      if (!this.#isResumed) out.push({ kind: "resume" });
+      this.#isResumed = true;
+      return;
+    }
     this.#steppedAt = now;
     out.push({ kind: "step" });
   }

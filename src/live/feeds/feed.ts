@@ -13,6 +13,8 @@ import type { AlertFact, BAR_FLAGS, NoticeFact } from "../message.ts";
 export type FeedEffect =
   /** Let the simulator play the next step (stepped clock). */
   | { readonly kind: "step" }
+  /** Let the simulator go on by itself, at its pace. */
+  | { readonly kind: "resume" }
   /** Call `wake` in so many ms: a step may have waited long enough then. */
   | { readonly kind: "wake"; readonly afterMs: number }
   /** The stream is mute: connect anew. */

@@ -112,7 +112,7 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
           .then(() => { this.#push({ kind: "woken" }); }, () => {});
         return;
       case "reconnect": this.stream.drop(effect.reason); return;
-      case "step": void this.#control("step"); return;
+      case "step": case "resume": void this.#control(effect.kind); return;
       default: effect satisfies never;
     }
   }
@@ -169,7 +169,6 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
         else {
           this.#isReady = true;
           this.#push({ kind: "ready" });
-          if (this.#options.session.feed === "simulator") await this.#control("resume");
         }
         return;
       } catch (error) {
@@ -202,7 +201,6 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
   /** The simulator's own door: it plays a step, or goes on by itself. */
   async #control(what: "step" | "resume"): Promise<void> {
     const { session, log } = this.#options;
-    if (session.feed !== "simulator" || (what === "resume" && session.clock.isStepped)) return;
     try {
       const answer = await fetch(`${simulatorUrl(session)}/simulator/${what}`, { method: "POST", redirect: "error",
         signal: AbortSignal.any([this.#stop.signal, AbortSignal.timeout(STEP_TIMEOUT_MS)]) });
