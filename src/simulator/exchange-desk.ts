@@ -300,7 +300,7 @@ export class Desk {
     if (isWhole(order.quantity)) quantity = Math.floor(quantity);
     if (order.timeInForce === "fok" && quantity < left) return;
     if (this.#mishaps.get(order.id) === "partial-fill" && quantity > 1) {
-      quantity = isWhole(quantity) ? Math.floor(quantity / 2) : quantity / 2;
+      quantity = isWhole(quantity) ? Math.floor(quantity / 2) : Math.floor(quantity / 2 * 1e9) / 1e9;
       this.#mishaps.delete(order.id);
     }
     if (!(quantity > 0)) return;

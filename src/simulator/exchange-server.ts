@@ -81,7 +81,7 @@ export async function startExchangeServer(options: ExchangeServerOptions): Promi
     cut: (which) => { cut(all, which); } };
   const trading = new TradingDesk({ world, pacer, keys: keys.alpaca, clock: options.clock ?? systemClock,
     callsPerMinute: options.callsPerMinute ?? 200, onRequest: options.onRequest ?? (() => undefined) });
-  const data = dataDesk({ market: markets[0] ?? new Map(), keys, now: () => world.now(), seed: options.seed ?? 0,
+  const data = dataDesk({ market: markets[0] ?? new Map(), keys, knownUntil: () => world.now(), seed: options.seed ?? 0,
     ...options.dataFaults && { faults: options.dataFaults }, ...options.pageRows && { pageRows: options.pageRows } });
   const server = http.createServer((request, response) => {
     const path = (request.url ?? "/").split("?")[0];

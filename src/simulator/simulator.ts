@@ -42,7 +42,7 @@ export interface SimulatorOptions {
   /** Called when a request has been left hanging. */
   readonly onHang?: () => void;
   /** Simulated time, UTC ms: later bars are not known yet. */
-  readonly now?: () => number;
+  readonly knownUntil?: () => number;
 }
 
 export interface RequestEntry {
@@ -100,7 +100,7 @@ type Answer = (question: Question) => Reply;
 
 function answerer(options: SimulatorOptions): Answer {
   const keys = options.keys ?? SIMULATOR_KEYS, pageRows = options.pageRows ?? 50_000;
-  const book = new Book(options.market, options.now);
+  const book = new Book(options.market, options.knownUntil);
   const wires = [
     new MassiveWire(book, { apiKey: keys.massive, pageRows }),
     new AlpacaWire(book, { ...keys.alpaca, pageRows }),
