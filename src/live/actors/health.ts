@@ -16,7 +16,7 @@ export interface HealthLimits {
   readonly memoryMaxBytes: number;
   readonly loopDelayMaxMs: number;
 }
-export const HEALTH_LIMITS: HealthLimits = { memoryMaxBytes: 2 * 2 ** 30, loopDelayMaxMs: 100 };
+export const HEALTH_LIMITS: HealthLimits = { memoryMaxBytes: 2 * 2 ** 30, loopDelayMaxMs: 500 };
 /** A breached limit is said again after this long, ms. */
 const QUIET_MS = 300_000;
 
@@ -73,7 +73,8 @@ export function healthActor({ expected, elapsedMs, limits = HEALTH_LIMITS }: Hea
     breach("memory-high", beat.memoryBytes > limits.memoryMaxBytes, () =>
       `${beat.process} holds ${mebibytes(beat.memoryBytes)} of memory, `
       + `above ${mebibytes(limits.memoryMaxBytes)}`);
-    breach("loop-blocked", beat.loopDelayMs > limits.loopDelayMaxMs, () =>
+    // A process that starts takes in its history and may be busy.
+    breach("loop-blocked", beat.state === "running" && beat.loopDelayMs > limits.loopDelayMaxMs, () =>
       `the event loop of ${beat.process} was blocked for ${Math.round(beat.loopDelayMs)} ms, `
       + `above ${limits.loopDelayMaxMs} ms`);
     return said;

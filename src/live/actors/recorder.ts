@@ -8,6 +8,7 @@ import type { Actor } from "../actor.ts";
 import { SPOKEN_CODES, type AlertFact, type Kind, type Spoken } from "../message.ts";
 import type { Session } from "../session.ts";
 import { dayOf } from "../recorder/journal.ts";
+import { repeatFilter } from "../recorder/repeats.ts";
 import { rowsOf, startRows } from "../recorder/rows.ts";
 import type { Row } from "../recorder/schema.ts";
 
@@ -43,10 +44,11 @@ export type RecorderOutcome =
 const HEARS = Object.keys(SPOKEN_CODES) as Kind[];
 
 export function recorderActor({ session }: { readonly session: Session }): Actor<Persist, RecorderOutcome> {
-  const state = startRows(session), saidAt = new Map<string, number>();
+  const state = startRows(session), isRepeat = repeatFilter(), saidAt = new Map<string, number>();
   let heard: Heard[] = [], rows: Row[] = [], since = NaN, batch = 0, dropped = 0, refused = 0;
 
   function take(message: Spoken, now: number): Persist[] {
+    if (isRepeat(message)) return [];
     const flushed = heard.length > 0 && dayOf(heard[0].heardAt) !== dayOf(now) ? flush() : [];
     if (heard.length === 0) since = now;
     const made = rowsOf(state, message);

@@ -23,7 +23,8 @@ export interface Sender {
   readonly channel: Channel;
   /** Not to be seen in any log: replaced in whatever a failure says. */
   readonly secrets: readonly string[];
-  send(notice: Notice, session: Session): Promise<void>;
+  /** Rejects when it was not sent, `stopped` included. */
+  send(notice: Notice, session: Session, stopped: AbortSignal): Promise<void>;
   close(): void;
 }
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -45,13 +46,14 @@ function openWebhook(environment: Environment): Sender | null {
   return {
     channel: "webhook", secrets: [address, url.pathname + url.search].filter((text) => text.length > 1),
     close() {},
-    async send(notice, session) {
+    async send(notice, session, stopped) {
       const text = `${notice.severity.toUpperCase()} ${sentenceOf(notice)}`;
       // `text` and `content` are the words that the common chat services read.
       const body = JSON.stringify({ ...notice, text, content: text, at: new Date(notice.at).toISOString(),
         session: session.id, venue: session.venue });
       const response = await fetch(url, { method: "POST", body, redirect: "error",
-        headers: { "content-type": "application/json" }, signal: AbortSignal.timeout(SEND_MS) });
+        headers: { "content-type": "application/json" }, 
+        signal: AbortSignal.any([stopped, AbortSignal.timeout(SEND_MS)]) });
       await response.body?.cancel();
       if (!response.ok) throw new Error(`the webhook answered ${response.status}`);
     },

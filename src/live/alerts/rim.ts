@@ -36,9 +36,11 @@ export function openAlertsRim(options: AlertsRimOptions): Rim<Notify, AlertsOutc
     carryOut({ channel, notice }) {
       if (channel === "log") tell(log, notice); else lines.get(channel)?.add(notice);
     },
-    async stop() {
+    // What waits is not sent any more: a stop does not wait for a mail server.
+    stop() {
       stopped.abort();
-      await Promise.all([...lines.values()].map((line) => line.close()));
+      for (const line of lines.values()) line.close();
+      return Promise.resolve();
     },
   };
 }
@@ -59,34 +61,36 @@ interface Surroundings {
 /** One channel's queue. */
 function openLine(sender: Sender, { session, clock, stopped, push }: Surroundings) {
   const queue: Notice[] = [];
-  let running: Promise<void> | null = null, dropped = 0;
+  let isRunning = false, dropped = 0;
 
   /** Sends what waits; a failed notice stays at the head. */
   async function run(): Promise<void> {
+    isRunning = true;
     for (let failures = 0; queue.length > 0 && !stopped.aborted;) {
       const notice = queue[0];
       try {
-        await sender.send(notice, session);
+        await sender.send(notice, session, stopped);
         if (queue[0] === notice) queue.shift();
         if (failures > 0) push({ kind: "channel-up", channel: sender.channel, dropped });
         failures = dropped = 0;
       } catch (error) {
+        if (stopped.aborted) break;
         if (failures === 0) {
           const reason = redact(messageOf(error), sender.secrets);
           push({ kind: "channel-down", channel: sender.channel, reason });
         }
         const waitMs = Math.min(RETRY_MS * 2 ** Math.min(failures++, 10), RETRY_MS_MAX);
-        await clock.sleep(waitMs, stopped).catch(() => {});
+        try { await clock.sleep(waitMs, stopped); } catch { break; }
       }
     }
-    running = null;
+    isRunning = false;
   }
   return {
     add(notice: Notice): void {
       if (queue.length >= QUEUE_MAX) { queue.shift(); dropped++; }
       queue.push(notice);
-      running ??= run();
+      if (!isRunning) void run();
     },
-    async close(): Promise<void> { sender.close(); await running; },
+    close(): void { sender.close(); },
   };
 }

@@ -1,8 +1,8 @@
 /**
  * A copy of everything that a session has written, and back.
  *
- *   FOLDER/manifest.json       { version, madeAt, files: [{ path, bytes, sha256 }] }, written last: no manifest, no backup
- *   FOLDER/storage/...         as below the data root: databases (copied by SQLite while in use), journals, live/
+ *   FOLDER/manifest.json   { version, madeAt, files: [{ path, bytes, sha256 }] }, written last
+ *   FOLDER/storage/...     as below the data root: databases (copied by SQLite while in use), storage/live
  *
  * A restore verifies every hash before it touches anything, refuses while a recorder writes, and moves what
  * is in the way aside instead of overwriting it.

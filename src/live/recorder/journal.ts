@@ -15,6 +15,7 @@ import * as path from "node:path";
 import { crc32, zstdDecompressSync } from "node:zlib";
 import { messageOf, UserError } from "../../base/error.ts";
 import { flush, makeFolder } from "../../base/file.ts";
+import { repeatFilter } from "./repeats.ts";
 import { decodeSpoken } from "./packet.ts";
 import type { Spoken } from "../message.ts";
 import { sessionSchema, type Session } from "../session.ts";
@@ -147,10 +148,14 @@ export function* readDay(root: string, day: string, sessionId?: string): Generat
       days.length === 0 ? "start a session first: dmn live --paper"
         : `recorded days: ${days.slice(-5).join(", ")}`);
   }
+  const filters = new Map<string, ReturnType<typeof repeatFilter>>();
   let row = 0;
   for (const name of names) {
     for (const entry of readJournalFile(path.join(folder, name))) {
-      if (sessionId === undefined || entry.session.id === sessionId) yield { ...entry, row };
+      const { id } = entry.session, isRepeat = filters.get(id) ?? repeatFilter();
+      filters.set(id, isRepeat);
+      if (isRepeat(entry.message)) continue;
+      if (sessionId === undefined || id === sessionId) yield { ...entry, row };
       row++;
     }
   }
