@@ -237,15 +237,15 @@ export class Comparison {
   readonly #differing = zeros();
   readonly #differences: Difference[] = [];
 
-  /** `isTwoSided`: what only the replay has is a difference, too. */
+  /** `isTwoSided`: what only the replay has is a difference, too. In order of time: the first one tells most. */
   compare(what: Compared, live: Numbers, replay: Numbers, slack: number, isTwoSided = what !== "features"): void {
-    for (const [key, one] of live) {
-      this.#compared[what]++;
-      const other = replay.get(key)?.value ?? null;
-      if (other === null || !isEqual(one.value, other, slack)) this.#differ(what, one, one.value, other);
+    const extra = isTwoSided ? [...replay].filter(([key]) => !live.has(key)) : [];
+    this.#compared[what] += live.size;
+    const all = extra.length === 0 ? live : [...live, ...extra].sort(([, a], [, b]) => a.at - b.at);
+    for (const [key, place] of all) {
+      const one = live.get(key)?.value ?? null, other = replay.get(key)?.value ?? null;
+      if (one === null || other === null || !isEqual(one, other, slack)) this.#differ(what, place, one, other);
     }
-    if (!isTwoSided) return;
-    for (const [key, one] of replay) if (!live.has(key)) this.#differ(what, one, null, one.value);
   }
 
   #differ(what: Compared, { at, instrument: i, of }: Place, live: number | null, replay: number | null): void {
