@@ -248,6 +248,25 @@ describe("questions and commands", () => {
     assert.deepEqual([responder.expired, responder.answered], [1, 1]);
   });
 
+  test("a cancel that meets a flood waits for two turns of 64 messages at most, not for the flood", async (t) => {
+    const until = new Until();
+    let heard = 0, heardBefore = -1;
+    const { publisher } = await pair(t, ["market."], () => {
+      // Meanwhile everything comes into the queues.
+      if (heard++ === 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+      until.heard();
+    });
+    const responder = closing(t, await openResponder({ sender: "execution", address: ANY,
+      answer: () => { heardBefore = heard; return ACK; } }));
+    const requester = closing(t, await openRequester({ sender: "decision", address: responder.address }));
+    await requester.ask(ACK);
+    for (let k = 0; k < 5_000; k++) publisher.say("market.0.", ACK);
+    const asked = requester.ask(ACK);
+    assert.equal((await asked).outcome, "answered");
+    await until.is(() => heard === 5_000, "the flood");
+    assert.ok(heardBefore <= 130, `${heardBefore} messages were handled first`);
+  });
+
   test("a closed requester's open questions are late, not for ever", async (t) => {
     const responder = closing(t, await openResponder({ sender: "x", address: ANY, answer: () => new Promise(() => undefined) }));
     const requester = await openRequester({ sender: "y", address: responder.address });
@@ -293,6 +312,22 @@ describe("addresses", () => {
       await assert.rejects(openPublisher({ sender: "feed", address }), refusal(/./), address);
     }
   });
+});
+
+// Ten tries take about 8 s: begun here, so that they pass while the other tests run.
+const lonely = Promise.withResolvers<Trouble>();
+const lonelyPort = net.createServer().listen(0, "127.0.0.1");
+const hermit = once(lonelyPort, "listening").then(async () => {
+  const { port } = lonelyPort.address() as net.AddressInfo;
+  await new Promise((resolve) => { lonelyPort.close(resolve); });
+  return await openRequester({ sender: "hermit", address: `tcp://127.0.0.1:${port}`, onTrouble: lonely.resolve });
+});
+
+test("a peer that does not answer ten times is a trouble that names it; trying goes on", { timeout: 30_000 }, async () => {
+  const { code, text } = await lonely.promise;
+  (await hermit).close(0);
+  assert.equal(code, "unreachable");
+  assert.match(text, /^tcp:\/\/127\.0\.0\.1:\d+ did not answer 10 times; trying on$/);
 });
 
 test("a process with unsent messages and a deaf peer ends by itself", { timeout: 20_000 }, async () => {

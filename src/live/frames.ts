@@ -10,7 +10,8 @@ import type { Content, Damage, Tensor, TensorArray } from "../wire/codec.ts";
 import { BAR_FIELDS, SPOKEN_CODES, type Spoken } from "./message.ts";
 
 type ArrayType<A> = A extends Float64Array ? typeof Float64Array
-  : A extends Float32Array ? typeof Float32Array : A extends Int32Array ? typeof Int32Array : typeof Uint8Array;
+  : A extends Float32Array ? typeof Float32Array
+  : A extends Int32Array ? typeof Int32Array : typeof Uint8Array;
 /** `version` rides in the header, `text` is a tensor of UTF-8; the others are JSON of that type. */
 type Form = "string" | "number" | "boolean" | "object" | "version" | "text";
 type Columns = number | "any" | "free";

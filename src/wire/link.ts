@@ -84,11 +84,18 @@ export async function openLink<Socket extends zmq.Socket>(
   return link;
 }
 
+/** Messages that one socket may have handled before others and timers get their turn: a cancel in a flood. */
+const TURN = 64;
+
 /** Reads until the socket is closed. What `handle` throws is a bug of ours and ends the process. */
 export async function receive(
   link: Link<zmq.Socket & zmq.Readable>, handle: (parts: Buffer[]) => void | Promise<void>,
 ): Promise<void> {
-  while (!link.isClosed()) {
+  for (let left = TURN; !link.isClosed(); left--) {
+    if (left === 0) {
+      left = TURN;
+      await new Promise((resolve) => { setImmediate(resolve); });
+    }
     let parts: Buffer[];
     try { parts = await link.socket.receive(); } catch (error) {
       if (link.isClosed()) return;

@@ -32,7 +32,7 @@ export class Histogram {
     if (us > this.max) this.max = us;
   }
 
-  /** Of a closed loop that asks each `intervalUs`: a long answer also delayed questions that were not asked. */
+  /** Of a closed loop, asking each `intervalUs`: a long answer also delayed questions that were not asked. */
   recordPaced(us: number, intervalUs: number): void {
     this.record(us);
     let left = PACED_MAX;

@@ -117,7 +117,8 @@ async function keepDoors(socket: zmq.Reply): Promise<void> {
     const isAllowed = door !== undefined && mechanism.toString() === "CURVE" && door.allowed.has(key);
     const verdict = isAllowed ? ["200", "OK"] : ["400", "not on the allow list"];
     await socket.send([version, id, ...verdict, "", ""]);
-    if (!isAllowed) door?.refused(`${address.toString()} came with the key ${key}, which is not on the allow list`);
+    if (isAllowed) continue;
+    door?.refused(`${address.toString()} came with the key ${key}, which is not on the allow list`);
   }
 }
 
