@@ -98,6 +98,8 @@ export const FLAGS = {
   portfolioTarget: { syntax: "--portfolio-target <fraction>",
     help: "scale the whole portfolio to this annual volatility too",
     parse: realNumber(0.001, 10) },
+  portfolio: { syntax: "--portfolio <method>", help: "how risk is spread over instruments",
+    choices: ["volatility", "erc", "hrp", "min-variance", "mean-variance", "cvar"] },
   benchmark: { syntax: "--benchmark <strategy>", help: "strategy of the benchmark column" },
   capital: { syntax: "--capital <amount>", help: "event engine: equity at the start",
     parse: realNumber(1, 1e15) },

@@ -202,7 +202,7 @@ test("in 3,000 random books every limit holds afterwards, no weight grows or fli
   }
   // The draws reach every reason there is for weights.
   const orderReasons = ["not-finite", "halted-symbol", "stale-data", "price-collar", "order-notional", "order-rate",
-    "duplicate-order", "self-cross", "kill-switch", "quorum-lost"];
+    "duplicate-order", "self-cross", "kill-switch", "quorum-lost", "short-history", "no-solution"];
   const missing = Object.keys(RISK_REASONS).filter((reason) => !orderReasons.includes(reason) && !used.has(reason));
   assert.deepEqual(missing, []);
 });
@@ -287,7 +287,7 @@ describe("the gates of a live order", () => {
   });
 });
 
-test("each of the 24 reasons is one sentence for people", () => {
-  assert.equal(Object.keys(RISK_REASONS).length, 24);
+test("each of the 26 reasons is one sentence for people", () => {
+  assert.equal(Object.keys(RISK_REASONS).length, 26);
   for (const sentence of Object.values(RISK_REASONS)) assert.match(sentence, /^[a-z].{15,}[^.]$/);
 });

@@ -13,6 +13,8 @@ export const CHUNK_VALUES = 1 << 24;
 export interface Weights {
   /** Per instrument (T): weight decided at the row, 0 where nothing is decided. */
   readonly weight: readonly Float64Array[];
+  /** The same of the volatility it was sized by; null unless asked for. */
+  readonly volatility: readonly Float32Array[] | null;
   /** Rows whose weight was clipped by the leverage cap. */
   clipped: number;
   /** Rows without a volatility to scale by: their weight is 0. */
@@ -20,7 +22,8 @@ export interface Weights {
 }
 
 export async function decideWeights(instruments: readonly InstrumentInput[], strategy: Strategy,
-  alignment: Alignment, sizing: Sizing, signal?: AbortSignal): Promise<Weights> {
+  alignment: Alignment, sizing: Sizing, { signal, keepsVolatility = false }:
+  { signal?: AbortSignal | undefined; keepsVolatility?: boolean } = {}): Promise<Weights> {
   const source: WindowSource = {
     names: strategy.features, symbols: instruments.map((one) => one.instrument.symbol),
     panels: instruments.map((one) => one.features), lookback: strategy.lookback,
@@ -29,7 +32,9 @@ export async function decideWeights(instruments: readonly InstrumentInput[], str
   const perRow = strategy.lookback * strategy.features.length;
   const rowsMax = Math.max(1, Math.min(CHUNK_ROWS, Math.floor(CHUNK_VALUES / perRow)));
   const weights: Weights = {
-    weight: alignment.eligible.map((flags) => new Float64Array(flags.length)), clipped: 0, unscaled: 0,
+    weight: alignment.eligible.map((flags) => new Float64Array(flags.length)),
+    volatility: keepsVolatility ? alignment.eligible.map((flags) => new Float32Array(flags.length)) : null,
+    clipped: 0, unscaled: 0,
   };
   const cursor = new Int32Array(instruments.length);
   const D = alignment.time.length;
@@ -43,6 +48,7 @@ export async function decideWeights(instruments: readonly InstrumentInput[], str
         const position = decision.position[b], volatility = decision.volatility[b];
         const weight = weightOf(position, volatility, sizing);
         weights.weight[instrument[b]][row[b]] = weight;
+        if (weights.volatility !== null) weights.volatility[instrument[b]][row[b]] = volatility;
         if (weight === 0 && position !== 0) weights.unscaled++;
         else if (Math.abs(weight) === sizing.weightMax
           && sizingReason(position, volatility, sizing) === "leverage-cap") weights.clipped++;

@@ -10,7 +10,7 @@ const number = (count: number): string => count.toLocaleString("en-US");
 export function eventNotes(stage: Stage, performance: Performance, windows: readonly WindowResult[],
   instruments: number): string[] {
   const { alignment, stretches, clipped, unscaled } = stage;
-  const limited = new Map<string, number>();
+  const limited = new Map<string, number>(stage.unshaped);
   for (const run of performance.runs) {
     for (const [reason, count] of run.reasons) limited.set(reason, (limited.get(reason) ?? 0) + count);
   }

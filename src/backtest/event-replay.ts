@@ -92,7 +92,8 @@ export class Replay {
       gates: terms.isGated ? scene.rules.limits : null,
     };
     this.#closing = { ...this.#execution, gates: null };
-    this.#targets = new TargetMaker(scene.rules, scene.instruments.map((one) => one.assetClass), scene.capital);
+    this.#targets = new TargetMaker(scene.rules, scene.instruments.map((one) => one.assetClass),
+      scene.capital);
     this.#wanted = new Float64Array(count);
     this.#isWaiting = new Uint8Array(count);
     this.#reference = new Float64Array(count);

@@ -26,6 +26,7 @@ export interface Stage {
   readonly plans: readonly RunPlan[];
   readonly clipped: number;
   readonly unscaled: number;
+  readonly unshaped: Answers["unshaped"];
 }
 
 /**
@@ -37,7 +38,7 @@ export function tradesRaw(input: BacktestInput): boolean {
 
 export function setStage(input: BacktestInput, answers: Answers): Stage {
   const { instruments, settings } = input;
-  const { alignment, stretches, weight, clipped, unscaled } = answers;
+  const { alignment, stretches, weight, clipped, unscaled, unshaped } = answers;
   const times = instruments.map((one) => one.bars.time);
   const timeline = buildTimeline(times);
   const scene: Scene = {
@@ -48,7 +49,7 @@ export function setStage(input: BacktestInput, answers: Answers): Stage {
       isLimited: hasLimits(settings), lag: settings.lag },
   };
   const plans = runsOf(stretches).map((run) => planRun(timeline, alignment, times, run, settings.lag));
-  return { input, alignment, stretches, scene, plans, clipped, unscaled };
+  return { input, alignment, stretches, scene, plans, clipped, unscaled, unshaped };
 }
 
 /**

@@ -16,6 +16,7 @@ import type { CalendarName } from "../market/calendar.ts";
 import type { Instrument } from "../market/instrument.ts";
 import type { Adjustment } from "../market/sources/source.ts";
 import type { Costs } from "../strategy/costs.ts";
+import type { PortfolioMethod } from "../strategy/optimise/shaper.ts";
 import type { Sizing } from "../strategy/portfolio.ts";
 import type { RiskLimits } from "../strategy/risk.ts";
 import type { Strategy } from "../strategy/strategy.ts";
@@ -66,6 +67,8 @@ export interface BacktestSettings {
   readonly volatilityTarget: number;
   /** Annual volatility of the whole portfolio, fraction; null: no second scaling. */
   readonly portfolioTarget: number | null;
+  /** How risk is spread over instruments before the second scaling. Absent: "volatility", each the same. */
+  readonly method?: PortfolioMethod;
   /** Largest |weight| of one instrument before the division by N; Infinity: no cap. */
   readonly weightMax: number;
   /** 0: trade at the close decided on. 1: at the next bar. */

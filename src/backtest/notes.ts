@@ -58,6 +58,11 @@ export function vectorNotes(input: BacktestInput, facts: Facts): string[] {
   if (facts.unscaled > 0) {
     notes.push(`${plural(facts.unscaled, "decision")} had no volatility to scale by and got weight 0.`);
   }
+  const { method = "volatility" } = settings;
+  if (method !== "volatility") {
+    notes.push(`The weights of a date are optimised together (${method}), at the risk they had before, with the `
+      + "correlations of the 250 bars up to it.");
+  }
   for (const [reason, dates] of facts.limited) {
     notes.push(`On ${plural(dates, "date")}: ${RISK_REASONS[reason as RiskReason]}.`);
   }

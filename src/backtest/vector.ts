@@ -11,6 +11,7 @@
 import { UserError } from "../base/error.ts";
 import { BPS, formatDay, MS_PER_DAY } from "../base/units.ts";
 import { calendar } from "../market/calendar.ts";
+import type { RiskReason } from "../strategy/risk.ts";
 import type { Strategy } from "../strategy/strategy.ts";
 import { align, type Alignment, type TimeRange } from "./align.ts";
 import { decideWeights, type Weights } from "./decide.ts";
@@ -18,6 +19,7 @@ import { Groups } from "./groups.ts";
 import { sizingOf, type BacktestInput, type Window } from "./input.ts";
 import { vectorNotes } from "./notes.ts";
 import type { BacktestResult, Curve, WindowResult } from "./result.ts";
+import { shapeWeights } from "./shape.ts";
 import { hasLimits, limitWeights, scalePortfolio } from "./scale.ts";
 import { simulate, type Book, type Stretch } from "./simulate.ts";
 import { averageOf, costLadder, riskNumbers, summarize, type Piece } from "./summary.ts";
@@ -79,6 +81,8 @@ export interface RunFacts {
 export interface Answers extends Weights {
   readonly alignment: Alignment;
   readonly stretches: readonly Stretch[];
+  /** Dates on which weights were not optimised though it was asked for, by reason. */
+  readonly unshaped: ReadonlyMap<RiskReason, number>;
 }
 
 /** `dates`: decide on these instead of finding them. */
@@ -88,9 +92,11 @@ export async function askAll(input: BacktestInput, strategy: Strategy,
   const ranges = rangesOf(settings.windows, settings.bookFrom);
   const alignment = align(instruments, strategy, settings.lag, ranges, dates);
   const stretches = stretchesOf(settings.windows, alignment, settings.bookFrom !== undefined);
-  const weights =
-    await decideWeights(instruments, strategy, alignment, sizingOf(settings), input.signal);
-  return { ...weights, alignment, stretches };
+  const { method = "volatility" } = settings;
+  const weights = await decideWeights(instruments, strategy, alignment, sizingOf(settings),
+    { signal: input.signal, keepsVolatility: method !== "volatility" });
+  const unshaped = await shapeWeights(instruments, weights, alignment, method, settings, input.signal);
+  return { ...weights, unshaped, alignment, stretches };
 }
 
 interface Run {
@@ -105,14 +111,15 @@ function runBook(input: BacktestInput, answers: Answers): Run {
   const weight = isChanged ? answers.weight.map((own) => own.slice()) : answers.weight;
   if (settings.portfolioTarget !== null) scalePortfolio(instruments, weight, alignment, stretches, settings);
   const limited = hasLimits(settings) ? limitWeights(instruments, weight, alignment, stretches, settings,
-    calendar(input.dataset.calendar)) : new Map<string, number>();
+    calendar(input.dataset.calendar)) : [];
   const groups = new Groups(input, alignment.time.length);
   const traded = new Set<number>();
   const book = simulate(instruments, weight, alignment, stretches, settings, (part) => {
     groups.add(part);
     traded.add(part.instrument);
   });
-  return { book, groups, facts: { instruments: traded.size, clipped, unscaled, limited } };
+  return { book, groups, facts: { instruments: traded.size, clipped, unscaled,
+    limited: new Map([...answers.unshaped, ...limited]) } };
 }
 
 /** The benchmark on the strategy's own dates: an instrument it cannot decide on yet earns nothing. */

@@ -57,6 +57,8 @@ export const RISK_REASONS = {
   "var-parametric": "the parametric value at risk was above its limit",
   "turnover-cap": "more would have been traded than the turnover cap allows; openings were reduced",
   "intraday-margin": "what would be opened costs more than the buying power allows; openings were reduced",
+  "short-history": "there are too few returns to take correlations from; weights were not optimised",
+  "no-solution": "the optimiser found no portfolio; weights were not optimised",
   "limits-conflict": "the limits pull against each other: nothing may grow at this decision",
   "quorum-lost": "too few models answered: everything is closed",
   "kill-switch": "trading is halted",

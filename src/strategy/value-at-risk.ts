@@ -4,8 +4,8 @@
  *     window (rows, N) x weights (N) -> scenario returns (rows) -> the loss that 5 % of them exceed
  *
  * Asked at every change of weights: nothing is allocated (one book at a time, in shared scratch), and whether
- * limits hold is often known without the scenarios: none of them can have moved further from those of the last
- * book measured than the change of weight times the largest return, summed over instruments.
+ * limits hold is often known without the scenarios: none of them can have moved further from those of the
+ * last book measured than the change of weight times the largest return, summed over instruments.
  */
 import { BLOCK_ROWS, WINDOW_ROWS_PADDED, type ReturnWindow } from "./risk-window.ts";
 

@@ -21,6 +21,7 @@ import { calendar } from "../market/calendar.ts";
 import { readBars, readManifest, type Manifest } from "../market/store.ts";
 import { findStrategy } from "../strategy/find.ts";
 import type { GpuNetworks } from "../strategy/gpu.ts";
+import type { PortfolioMethod } from "../strategy/optimise/shaper.ts";
 import { NO_LIMITS, type RiskLimits } from "../strategy/risk.ts";
 import type { Strategy } from "../strategy/strategy.ts";
 import { countTrials, findStrategies, isLearned, medianBySharpe, withSeeds } from "./backtest-seeds.ts";
@@ -50,6 +51,7 @@ export interface BacktestOptions {
   readonly weightMax: number;
   readonly volatilityTarget: number;
   readonly portfolioTarget: number | null;
+  readonly portfolio: PortfolioMethod;
   readonly capital: number;
   readonly isFractional: boolean;
   readonly slippageBps: number;
@@ -68,7 +70,7 @@ export interface BacktestOptions {
 export const BACKTEST_DEFAULTS = {
   benchmark: null, engine: "vector", from: null, to: null, windows: [], windowYears: null, costBps: 0,
   borrowBps: 0, financingBps: 0, lag: 0, weightMax: Infinity, volatilityTarget: 0.15, portfolioTarget: null,
-  capital: 1_000_000, isFractional: false, slippageBps: 0, isHalfSpreadCharged: false,
+  portfolio: "volatility", capital: 1_000_000, isFractional: false, slippageBps: 0, isHalfSpreadCharged: false,
   /** All of a bar's volume, and no more. */
   participationMax: 1, report: null, isInSample: false,
   device: "cpu",
@@ -175,6 +177,7 @@ function settingsOf(options: BacktestOptions, manifest: Manifest, asked: readonl
     ...(options.windows.length > 0 ? { bookFrom: day(Math.max(from ?? first, first, earliest)) } : {}),
     calendarPeriodsPerYear: calendar(manifest.calendar).periodsPerYear(manifest.timeframe),
     volatilityTarget: options.volatilityTarget, portfolioTarget: options.portfolioTarget,
+    method: options.portfolio,
     weightMax: options.weightMax, lag: options.lag, limits,
     costs: { costBps: options.costBps, isHalfSpreadCharged: options.isHalfSpreadCharged,
       borrowBps: options.borrowBps, financingBps: options.financingBps },

@@ -53,8 +53,8 @@ export class StepPrices {
   }
 
   /**
-   * (N) returns of the newest step, once; null when they were given already, or when it began the prices of all
-   * that have a bar. Reused: copy to keep.
+   * (N) returns of the newest step, once; null when they were given already, or when all that have a bar had
+   * none before. Reused: copy to keep.
    */
   settle(): Float64Array | null {
     if (this.#isSettled) return null;

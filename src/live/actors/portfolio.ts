@@ -4,7 +4,7 @@
  *     market ───> prices ──returns──> ┌─────────────┐
  *     account ─┐                      │ TargetMaker │ ──> target (units wanted)
  *     fill ────┴> units, cash, equity │  (strategy/ │ ──> control flatten, alert    drawdown limit reached
- *     decision ─> weights ──shape───> │  target.ts) │ ──> keep (effect)             what a restart needs
+ *     decision ─> weights ──shaper──> │  target.ts) │ ──> keep (effect)             what a restart needs
  *                                     └─────────────┘
  *
  * The arithmetic is the event engine's. Every decision is answered by one target, an empty one when nothing
@@ -14,6 +14,7 @@
 import { assert } from "../../base/assert.ts";
 import { calendar, type Calendar } from "../../market/calendar.ts";
 import type { Instrument } from "../../market/instrument.ts";
+import type { Shaper } from "../../strategy/optimise/shaper.ts";
 import { weightOf } from "../../strategy/portfolio.ts";
 import { act, isDrawnDown, RISK_REASONS, type RiskAction, type RiskLimits, type RiskReason }
   from "../../strategy/risk.ts";
@@ -33,6 +34,8 @@ export interface PortfolioOptions {
   readonly limits: RiskLimits;
   /** Bars from a decision to its trade, for the second scaling. Live trades at once: 0 (default). */
   readonly lag?: 0 | 1;
+  /** Opened for session.sizing.method; null (default) for "volatility". */
+  readonly shaper?: Shaper | null;
   /** Says `keep` after each decision: for a process with a rim. Default false. */
   readonly isKept?: boolean;
 }
@@ -77,12 +80,14 @@ class Portfolio {
   readonly #sessions: Calendar;
   readonly #maker: TargetMaker;
   readonly #prices: StepPrices;
+  readonly #shaper: Shaper | null;
   readonly #isKept: boolean;
   /** (N) signed units held, by execution's books. */
   readonly #units: Float64Array;
   readonly #cannotTrade: Uint8Array;
-  /** (N) marks that a decision made: who is decided on. */
+  /** (N) of the decision; 0 where there is none. */
   readonly #weight: Float64Array;
+  readonly #volatility: Float64Array;
   #cash = NaN;
   #isReconciled = false;
   /** Added to cash + units x close, where the broker's equity says that a price or split is missing. */
@@ -95,9 +100,12 @@ class Portfolio {
   #decidedAt = -Infinity;
   #told: ReadonlySet<RiskReason> = new Set();
 
-  constructor({ session, instruments, periodsPerYear, limits, lag = 0, isKept = false }: PortfolioOptions) {
+  constructor(options: PortfolioOptions) {
+    const { session, instruments, periodsPerYear, limits, lag = 0, shaper = null, isKept = false } = options;
     const count = session.symbols.length, { sizing } = session;
     assert(instruments.length === count, `${instruments.length} instruments for ${count} symbols`);
+    assert((sizing.method === "volatility") === (shaper === null), `${sizing.method} needs its own shaper`);
+    this.#shaper = shaper;
     this.#session = session;
     this.#limits = limits;
     this.#rules = { portfolioTarget: sizing.portfolioTarget, limits, isLimited: true, lag,
@@ -110,6 +118,7 @@ class Portfolio {
     this.#units = new Float64Array(count);
     this.#cannotTrade = new Uint8Array(count);
     this.#weight = new Float64Array(count);
+    this.#volatility = new Float64Array(count);
   }
 
   market(fact: MarketFact): readonly Said[] {
@@ -128,7 +137,9 @@ class Portfolio {
   /** The last step's returns go where they are needed. */
   #settle(): void {
     const returns = this.#prices.settle();
-    if (returns !== null) this.#maker.observe(returns);
+    if (returns === null) return;
+    this.#maker.observe(returns);
+    this.#shaper?.observe(returns);
   }
 
   notice(fact: NoticeFact): readonly Said[] {
@@ -218,8 +229,11 @@ class Portfolio {
     if (hasQuorum) {
       for (let k = 0; k < instrument.length; k++) {
         this.#weight[instrument[k]] = weightOf(position[k], volatility[k], sizing);
+        this.#volatility[instrument[k]] = volatility[k];
       }
     }
+    const reason = this.#shaper?.shape(this.#weight, this.#volatility) ?? null;
+    if (reason !== null) act(actions, reason, NaN, NaN);
     for (let i = 0; i < N; i++) {
       const hasBar = this.#prices.at[i] === at;
       if (!hasBar && !(isClosing && this.#units[i] !== 0)) continue;
