@@ -55,19 +55,26 @@ const ACTIONS: Readonly<Record<string, (controls: Controls, body: Body) => objec
     cut(streams);
     return state();
   },
-  trade: listed(({ world }, symbol, { quantity, price }) =>
-    orderJson(world.exchange.trade(symbol, Number(quantity), Number(price ?? NaN), world.now()))),
+  trade: listed(({ world }, symbol, { quantity, price }) => {
+    const isShown = Number(price) > 0 || (world.exchange.market(symbol)?.last ?? NaN) > 0;
+    return Number.isFinite(quantity) && quantity !== 0 && isShown
+      ? orderJson(world.exchange.trade(symbol, Number(quantity), Number(price ?? NaN), world.now()))
+      : "a trade has a signed quantity, and a price unless the market has shown one";
+  }),
   halt: listed(({ world, state }, symbol, { isOn }) => { world.halt(symbol, isOn !== false); return state(); }),
   split: listed(({ world, state }, symbol, { ratio }) => {
+    if (!(Number(ratio) > 0)) return "ratio is new shares per old share";
     world.exchange.split(symbol, Number(ratio), world.now());
     return state();
   }),
   dividend: listed(({ world, state }, symbol, { perShare }) => {
+    if (!Number.isFinite(perShare)) return "perShare is money";
     world.exchange.dividend(symbol, Number(perShare));
     return state();
   }),
   rename: listed(({ world, state }, symbol, { to }) => {
-    world.exchange.rename(symbol, String(to), world.now());
+    if (typeof to !== "string" || to === "" || world.exchange.asset(to) !== null) return "to is a new symbol";
+    world.exchange.rename(symbol, to, world.now());
     return state();
   }),
   delist: listed(({ world, state }, symbol) => { world.exchange.delist(symbol, world.now()); return state(); }),
@@ -85,7 +92,7 @@ export function answerControl(controls: Controls, method: string, path: string, 
   return typeof answer === "string" ? { status: 400, body: { message: answer } } : { status: 200, body: answer };
 }
 
-function listed(action: (controls: Controls, symbol: string, body: Body) => object) {
+function listed(action: (controls: Controls, symbol: string, body: Body) => object | string) {
   return (controls: Controls, body: Body): object | string => {
     const symbol = String(body["symbol"]);
     return controls.world.exchange.asset(symbol) === null ? `not listed: ${symbol}` : action(controls, symbol, body);

@@ -297,15 +297,22 @@ export class Desk {
     const behind = Math.max(0, match.touched - order.queueAhead);
     order.queueAhead = Math.max(0, order.queueAhead - match.touched);
     let quantity = Math.min(left, market[side], behind);
-    if (isWhole(order.quantity)) quantity = Math.floor(quantity);
+    quantity = this.#lots(quantity, order);
     if (order.timeInForce === "fok" && quantity < left) return;
     if (this.#mishaps.get(order.id) === "partial-fill" && quantity > 1) {
-      quantity = isWhole(quantity) ? Math.floor(quantity / 2) : Math.floor(quantity / 2 * 1e9) / 1e9;
+      quantity = this.#lots(quantity / 2, order);
       this.#mishaps.delete(order.id);
     }
     if (!(quantity > 0)) return;
     market[side] -= quantity;
     this.fill(order, quantity, match.price, at);
+  }
+
+  /** Of whole orders whole shares are filled; of others as many decimals as there are. */
+  #lots(quantity: number, order: LiveOrder): number {
+    if (isWhole(order.quantity)) return Math.floor(quantity);
+    const parts = 10 ** this.#terms.quantityDecimals;
+    return quantity === leftOf(order) || parts === Infinity ? quantity : Math.floor(quantity * parts) / parts;
   }
 
   /** A replacement arrives. False: too late, it is refused. */

@@ -85,6 +85,7 @@ export async function startExchangeServer(options: ExchangeServerOptions): Promi
     ...options.dataFaults && { faults: options.dataFaults }, ...options.pageRows && { pageRows: options.pageRows } });
   const server = http.createServer((request, response) => {
     const path = (request.url ?? "/").split("?")[0];
+    if (!isAddress(request.url)) { send(response, 400, { message: "no such address" }); return; }
     if (!isTradingPath(path) && !path.startsWith("/simulator/")) {
       pacer.catchUp();
       data.serve(request, response);
@@ -177,6 +178,12 @@ async function listen(server: http.Server, port: number): Promise<void> {
     server.once("error", reject);
     server.listen(port, "127.0.0.1", () => { server.off("error", reject); resolve(); });
   });
+}
+
+/** Can it be taken apart? */
+function isAddress(address = ""): boolean {
+  try { decodeURIComponent(address); } catch { return false; }
+  return URL.canParse(address, "http://simulated");
 }
 
 /** Null: too long, or broken off. */
