@@ -21,7 +21,9 @@ import { placesOf, seatOf, type Place, type Role } from "./topology.ts";
 
 /** Heartbeats that may be missed. */
 const MISSED_MAX = 3;
-const CHECK_MS = 200, START_MS = 30_000;
+/** A heartbeat's allowance for our own timer's lateness, and how much of that is remembered at each check. */
+const LATE_FACTOR = 8, LATE_KEPT = 0.8;
+const CHECK_MS = 200, START_MS = 60_000;
 /** A process that has run this long has its restarts forgiven, ms. */
 const STEADY_MS = 60_000;
 const BACKOFF_MS = 100, BACKOFF_FACTOR = 1.5;
@@ -80,6 +82,8 @@ export class Supervisor {
   #orders = 0;
   #checks: NodeJS.Timeout | undefined;
   #checkedMs = performance.now();
+  /** By how much our own timer was late, of late. */
+  #lateMs = 0;
   #isStopping = false;
   #wakeStart: () => void = () => {};
 
@@ -189,12 +193,14 @@ export class Supervisor {
 
   /** Frozen processes are ended: what holds stale positions must not wake up. */
   #check(): void {
-    const now = performance.now(), isLate = now - this.#checkedMs > 2 * CHECK_MS;
+    const now = performance.now(), lateMs = Math.max(0, now - this.#checkedMs - CHECK_MS), isLate = lateMs > CHECK_MS;
     this.#checkedMs = now;
+    this.#lateMs = Math.max(lateMs, this.#lateMs * LATE_KEPT);
     for (const child of this.#children) {
       // Who was frozen ourselves cannot tell who else was.
       if (isLate) { child.beatMs = Math.max(child.beatMs, now - HEARTBEAT_MS); continue; }
-      const limitMs = child.state === "running" ? MISSED_MAX * HEARTBEAT_MS : START_MS;
+      // On a machine that is itself late, others may be later.
+      const limitMs = child.state === "running" ? MISSED_MAX * HEARTBEAT_MS + LATE_FACTOR * this.#lateMs : START_MS;
       if (child.process === null || child.state === "stopped" || now - child.beatMs <= limitMs) continue;
       this.#options.say("warning", `${child.place.name} has been silent for ${Math.round(now - child.beatMs)} ms; `
         + "it is ended");

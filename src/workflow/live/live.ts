@@ -75,7 +75,7 @@ export async function runLive(options: RunOptions, context: Context): Promise<Li
   if (session.venue === "simulator") forgetHoldings(context.root);
   await writeSession(context.root, session);
   const run = new Run(session, options, context, consent);
-  return run.whole();
+  return await run.whole();
 }
 
 /** One run below a root at a time. */
