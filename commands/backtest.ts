@@ -6,8 +6,8 @@ import { command } from "./command.ts";
 export default command({
   summary: "tell what a strategy would have earned, after costs and without looking ahead",
   flags: ["dataset", "strategy", "benchmark", "from", "to", "windows", "windowYears", "costBps", "borrowBps",
-    "financingBps", "lag", "volatilityTarget", "portfolio", "portfolioTarget", "weightMax", "engine", "capital",
-    "fractional", "slippageBps", "halfSpread", "participationMax", "inSample", "device", "json", "report",
+    "financingBps", "lag", "volatilityTarget", "portfolio", "portfolioTarget", "weightMax", "engine",
+    "capital", "fractional", "slippageBps", "halfSpread", "participationMax", "inSample", "device", "json", "report",
     "formulas"],
   required: [],
   examples: [

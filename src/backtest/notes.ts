@@ -60,8 +60,8 @@ export function vectorNotes(input: BacktestInput, facts: Facts): string[] {
   }
   const { method = "volatility" } = settings;
   if (method !== "volatility") {
-    notes.push(`The weights of a date are optimised together (${method}), at the risk they had before, with the `
-      + "correlations of the 250 bars up to it.");
+    notes.push(`The weights of a date are optimised together (${method}), at the risk they had before, with `
+      + "the correlations of the 250 bars up to it.");
   }
   for (const [reason, dates] of facts.limited) {
     notes.push(`On ${plural(dates, "date")}: ${RISK_REASONS[reason as RiskReason]}.`);

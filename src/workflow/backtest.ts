@@ -70,7 +70,8 @@ export interface BacktestOptions {
 export const BACKTEST_DEFAULTS = {
   benchmark: null, engine: "vector", from: null, to: null, windows: [], windowYears: null, costBps: 0,
   borrowBps: 0, financingBps: 0, lag: 0, weightMax: Infinity, volatilityTarget: 0.15, portfolioTarget: null,
-  portfolio: "volatility", capital: 1_000_000, isFractional: false, slippageBps: 0, isHalfSpreadCharged: false,
+  portfolio: "volatility", capital: 1_000_000, isFractional: false, slippageBps: 0,
+  isHalfSpreadCharged: false,
   /** All of a bar's volume, and no more. */
   participationMax: 1, report: null, isInSample: false,
   device: "cpu",
