@@ -29,8 +29,10 @@ export interface Link<Socket extends zmq.Socket> {
   readonly address: string;
   readonly epoch: number;
   /** 500 ms for last words; 0 for none. Closing twice is fine. */
-  close(lingerMs?: number): void;
+  readonly close: (lingerMs?: number) => void;
   readonly isClosed: () => boolean;
+  /** Told once, whoever closed it. */
+  readonly whenClosed: Set<() => void>;
 }
 
 // A process must be able to end with messages unsent; to be said before the first socket.
@@ -50,24 +52,21 @@ export async function openLink<Socket extends zmq.Socket>(
 ): Promise<Link<Socket>> {
   assert(sender.length > 0 && sender.length <= SENDER_MAX, `"${sender}" is no sender's name`);
   for (const address of addresses) checkPort(address);
-  let release = (): void => undefined;
-  let options: Record<string, unknown> = { ...profile };
-  for (const address of addresses) {
-    const shield = protect(address, isBound, security, (text) => { onTrouble({ code: "refused", text }); });
-    options = { ...options, ...shield.options };
-    ({ release } = shield);
-  }
-  const socket = new Made(options);
+  const { options, release } = protect(addresses, isBound, security,
+    (text) => { onTrouble({ code: "refused", text }); });
+  const socket = new Made({ ...profile, ...options });
   let isClosed = false;
   const link = {
     socket, address: addresses.at(-1) ?? "", epoch: newEpoch(), isClosed: () => isClosed,
-    close(lingerMs?: number): void {
+    whenClosed: new Set<() => void>(),
+    close: (lingerMs?: number): void => {
       if (isClosed) return;
       isClosed = true;
       open.delete(link);
       if (lingerMs !== undefined) socket.linger = lingerMs;
       socket.close();
       release();
+      for (const tell of link.whenClosed) tell();
     },
   };
   open.add(link);

@@ -45,6 +45,7 @@ export async function openRequester(
   const link = await openLink(zmq.Dealer, PROFILES.requester, [address], false, options);
   const asked = new Map<number, Asked>();
   let seq = 0;
+  link.whenClosed.add(() => { for (const { settle } of asked.values()) settle({ outcome: "late" }); });
   void receive(link, (parts) => {
     const packet = parts.length === 1 ? decode(parts[0]) : { damage: `${parts.length} frames instead of 1` };
     if (isDamage(packet)) { onTrouble({ code: "damage", text: packet.damage }); return; }
@@ -82,10 +83,7 @@ export async function openRequester(
       send();
       return promise;
     },
-    close(lingerMs) {
-      link.close(lingerMs);
-      for (const { settle } of asked.values()) settle({ outcome: "late" });
-    },
+    close: link.close,
   };
 }
 
@@ -111,7 +109,7 @@ export async function openResponder(options: LinkOptions & {
   const known = new Map<string, Buffer | null>();
   const responder = {
     address: link.address, answered: 0, repeated: 0, expired: 0,
-    close: (lingerMs?: number) => { link.close(lingerMs); },
+    close: link.close,
   };
   const reply = (identity: Buffer, frame: Buffer): void => {
     if (link.isClosed()) return;

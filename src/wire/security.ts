@@ -61,8 +61,9 @@ export const isLocal = (address: string): boolean =>
 
 /** Options of a socket; throws UserError where an address leaves the machine unprotected. */
 export function protect(
-  address: string, isBound: boolean, security: Security | null, refused: (text: string) => void,
+  addresses: readonly string[], isBound: boolean, security: Security | null, refused: (text: string) => void,
 ): { options: Readonly<Record<string, unknown>>; release: () => void } {
+  const address = addresses.find((place) => !isLocal(place)) ?? addresses[0];
   if (security === null) {
     if (isLocal(address)) return { options: {}, release: () => undefined };
     throw new UserError(`${address} is open to other machines, and there are no keys to protect it`,

@@ -77,13 +77,14 @@ export async function openPublisher(
         waiting.delete(resolve);
       }
     },
-    close(lingerMs?: number): void { clearInterval(tail); link.close(lingerMs); },
+    close: link.close,
   };
   const tail = setInterval(() => {
     const meta = Object.fromEntries(seqs);
     if (seqs.size > 0) link.socket.send([PRESENCE, encode({ ...ACK, meta }, stampOf(0, 0))]).catch(failed);
   }, TAIL_MS);
   tail.unref();
+  link.whenClosed.add(() => { clearInterval(tail); });
   void receive(link, ([word]) => {
     if (word.length !== 2 || word.toString("latin1", 1) !== PRESENCE) return;
     publisher.subscribers += word[0] === 1 ? 1 : -1;
