@@ -120,25 +120,35 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
     this.#isReady = true;
     const first = this.#steps.open()[0]?.at ?? Infinity;
     const last = Math.max(...this.#stores.map(({ time }) => time));
-    this.#tellHistory([...this.#stores.keys()], Math.min(first - 1, last), now, out);
+    const past = new Steps(this.#stores.length);
+    for (const i of this.#stores.keys()) {
+      this.#readHistory(i, now, out, (at, rows, from) => {
+        if (at < first) past.put(at, i, rows, from, BAR_FLAGS.history, now);
+        else if (!this.#steps.has(at, i)) this.#steps.put(at, i, rows, from, BAR_FLAGS.backfilled, now);
+      });
+    }
+    for (const { at } of past.open()) out.push(past.take(at));
     this.#saidAt = Math.min(first - 1, last);
     this.#goOn(now, out);
   }
 
-  /** Says what these stores hold up to a close. */
-  #tellHistory(instruments: readonly number[], upTo: number, now: number, out: Out): void {
-    const steps = new Steps(this.#stores.length);
-    for (const i of instruments) {
-      try {
-        const { time, rows } = this.#stores[i].history();
-        for (let t = 0; t < time.length && time[t] <= upTo; t++) {
-          steps.put(time[t], i, rows, t * WIDTH, BAR_FLAGS.history, now);
-        }
-      } catch (error) {
-        out.push(this.#alert(now, "critical", "bad-action", messageOf(error).split("\n")[0]));
+  /** Says an instrument's history again: all of it reads otherwise. */
+  #retell(i: number, now: number, out: Out): void {
+    this.#readHistory(i, now, out, (at, rows, from) => {
+      if (at <= this.#saidAt) {
+        out.push({ kind: "market", at, instrument: Int32Array.of(i), bars: rows.slice(from, from + WIDTH),
+          flags: Uint8Array.of(BAR_FLAGS.history) });
       }
+    });
+  }
+
+  #readHistory(i: number, now: number, out: Out, read: (at: number, rows: Float64Array, from: number) => void): void {
+    try {
+      const { time, rows } = this.#stores[i].history();
+      for (let t = 0; t < time.length; t++) read(time[t], rows, t * WIDTH);
+    } catch (error) {
+      out.push(this.#alert(now, "critical", "bad-action", messageOf(error).split("\n")[0]));
     }
-    for (const { at } of steps.open()) out.push(steps.take(at));
   }
 
   /** Of what was held back only the newest step may be decided on. */
@@ -177,9 +187,13 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
   #takeIn(at: number, i: number, rows: Float64Array, from: number, how: Heard["how"], now: number, out: Out): void {
     const store = this.#stores[i];
     // An ex-date has come: all prices before it read otherwise from now on.
-    if (store.applyDue(at)) this.#tellHistory([i], this.#saidAt, now, out);
+    if (store.applyDue(at)) this.#retell(i, now, out);
     const came = store.put(at, rows, from);
-    if (at > this.#saidAt) { this.#steps.put(at, i, rows, from, BAR_FLAGS[how], now); return; }
+    if (at > this.#saidAt) {
+      // What is known and not held is history that will be told.
+      if (came === "added" || this.#steps.has(at, i)) this.#steps.put(at, i, rows, from, BAR_FLAGS[how], now);
+      return;
+    }
     if (came === "known") return;
     const flag = came === "replaced" ? BAR_FLAGS.revised : BAR_FLAGS.backfilled;
     out.push({ kind: "market", at, instrument: Int32Array.of(i), bars: rows.slice(from, from + WIDTH),

@@ -57,14 +57,14 @@ export class BarStore {
     this.applyDue(this.time);
   }
 
-  /** Adds a row, or replaces the one of this close. */
+  /** Adds a row, or replaces the one of this close. What one of the two does not say (NaN) is no difference. */
   put(at: number, rows: Float64Array, from: number): "added" | "known" | "replaced" {
     let place = this.#count;
     while (place > 0 && this.#time[place - 1] > at) place--;
     const values = rows.subarray(from, from + WIDTH);
     if (place > 0 && this.#time[place - 1] === at) {
       const here = this.#rows.subarray((place - 1) * WIDTH, place * WIDTH);
-      if (here.every((value, j) => Object.is(value, values[j]))) return "known";
+      if (here.every((value, j) => value === values[j] || Number.isNaN(value) || Number.isNaN(values[j]))) return "known";
       here.set(values);
       return "replaced";
     }

@@ -160,10 +160,12 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
 
   /** What came before the stream, or while it was away; asked again until all of it is there. */
   async #fill(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#options;
+    const { clock, session } = this.#options;
     for (let failures = 0; !signal.aborted; failures++) {
       try {
-        for (const i of this.#options.session.symbols.keys()) await this.#fillOne(i, signal);
+        // A replay that has not begun has no gap behind its history from the store.
+        const isWhole = !this.#isReady && session.feed === "simulator" && (await this.#control("state"))?.step === 0;
+        if (!isWhole) for (const i of session.symbols.keys()) await this.#fillOne(i, signal);
         if (signal.aborted) return;
         if (this.#isReady) this.#push({ kind: "caught-up" });
         else {
@@ -182,8 +184,6 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
 
   async #fillOne(i: number, signal: AbortSignal): Promise<void> {
     const { session, historyRows = 512 } = this.#options, symbol = session.symbols[i];
-    // A replay that is told from the store has no gap before its first step.
-    if (!this.#isReady && session.feed === "simulator") return;
     const past = await (this.#past ??= this.#openPast());
     if (this.#newest[i] === -Infinity) { this.#list(i, await past.listing(symbol, historyRows, signal)); return; }
     const since = this.#newest[i] - OVERLAP_BARS * TIMEFRAMES[session.timeframe];
@@ -198,19 +198,24 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
       signal: this.#stop.signal }, keys);
   }
 
-  /** The simulator's own door: it plays a step, or goes on by itself. */
-  async #control(what: "step" | "resume"): Promise<void> {
+  /** The simulator's own door: how far it is, that it plays a step, or goes on by itself. Null: no answer. */
+  async #control(what: "state" | "step" | "resume"): Promise<SimulatorState | null> {
     const { session, log } = this.#options;
     try {
-      const answer = await fetch(`${simulatorUrl(session)}/simulator/${what}`, { method: "POST", redirect: "error",
+      const answer = await fetch(`${simulatorUrl(session)}/simulator/${what}`, { redirect: "error",
+        method: what === "state" ? "GET" : "POST",
         signal: AbortSignal.any([this.#stop.signal, AbortSignal.timeout(STEP_TIMEOUT_MS)]) });
-      const state = await answer.json() as { readonly isDone?: unknown };
-      if (state.isDone === true) this.#push({ kind: "ended" });
+      const state = await answer.json() as SimulatorState;
+      if (what === "step" && state.isDone === true) this.#push({ kind: "ended" });
+      return state;
     } catch (error) {
       if (!this.#stop.signal.aborted) log.warn({ what, reason: messageOf(error) }, "the simulator does not answer");
+      return null;
     }
   }
 }
+
+interface SimulatorState { readonly step?: unknown; readonly isDone?: unknown }
 
 /** The simulator is the vendor's address for a session that it plays. */
 function configOf(session: Session, config: Config): Config {

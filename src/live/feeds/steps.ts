@@ -33,6 +33,11 @@ export class Steps {
 
   get size(): number { return this.#open.size; }
 
+  has(at: number, instrument: number): boolean {
+    const step = this.#open.get(at);
+    return step !== undefined && step.flags[instrument] !== ABSENT;
+  }
+
   /** Adds a bar to its close; one that is there already is replaced. */
   put(at: number, instrument: number, rows: Float64Array, from: number, flag: number, now: number): void {
     let step = this.#open.get(at);
