@@ -1,12 +1,13 @@
 /** A recorder to be killed: batches of 50 fills without end, the number of each acknowledged one on stdout. */
-import { systemClock } from "../src/base/clock.ts";
+import { FakeClock, systemClock } from "../src/base/clock.ts";
 import { openLog } from "../src/base/log.ts";
 import { rowsOf, startRows } from "../src/live/recorder/rows.ts";
 import { openRecorderRim } from "../src/live/recorder/rim.ts";
 import { fill, makeSession, OPEN } from "./monitor-facts.ts";
 
 const session = makeSession(), state = startRows(session);
-const rim = openRecorderRim({ root: process.argv[2], session, clock: systemClock, log: openLog("silent") });
+const rim = openRecorderRim({ root: process.argv[2], session, clock: systemClock, log: openLog("silent"),
+  machine: new FakeClock(OPEN) });
 let next = 0;
 function persist(): void {
   const batch = next++;

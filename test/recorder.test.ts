@@ -7,7 +7,7 @@ import { DatabaseSync } from "node:sqlite";
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { after, describe, test } from "node:test";
-import { systemClock } from "../src/base/clock.ts";
+import { FakeClock, systemClock } from "../src/base/clock.ts";
 import { UserError } from "../src/base/error.ts";
 import { openLog } from "../src/base/log.ts";
 import { recorderActor, type Persist, type RecorderOutcome } from "../src/live/actors/recorder.ts";
@@ -23,7 +23,7 @@ const folder = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-recorder-"));
 after(() => { fs.rmSync(folder, { recursive: true }); });
 let roots = 0;
 const newRoot = (): string => path.join(folder, `root-${roots++}`);
-const log = openLog("silent");
+const log = openLog("silent"), machine = new FakeClock(OPEN);
 const session = makeSession();
 
 function rowsIn(root: string, name: "trading_history" | "performance_metrics", sql: string): Record<string, unknown>[] {
@@ -33,7 +33,7 @@ function rowsIn(root: string, name: "trading_history" | "performance_metrics", s
 
 /** The actor and its rim, driven by hand; `outcomes` in the order said. */
 async function record(root: string, said = tradingDay()): Promise<RecorderOutcome[]> {
-  const actor = recorderActor({ session }), rim = openRecorderRim({ root, session, clock: systemClock, log });
+  const actor = recorderActor({ session }), rim = openRecorderRim({ root, session, clock: systemClock, machine, log });
   const outcomes: RecorderOutcome[] = [];
   await rim.start((outcome) => { outcomes.push(outcome); });
   const carry = (effects: readonly unknown[]): void => {
@@ -92,9 +92,9 @@ describe("the recorder", () => {
 
   test("a second recorder is refused while one writes, and a second session continues the day in a file of its own", async () => {
     const root = newRoot();
-    const first = openRecorderRim({ root, session, clock: systemClock, log });
+    const first = openRecorderRim({ root, session, clock: systemClock, machine, log });
     await first.start(() => {});
-    const second = openRecorderRim({ root, session: makeSession({ id: "later" }), clock: systemClock, log });
+    const second = openRecorderRim({ root, session: makeSession({ id: "later" }), clock: systemClock, machine, log });
     await assert.rejects(second.start(() => {}), (error: Error) => error instanceof UserError
       && /already is writing the recordings of live trading/.test(error.problem));
     await first.stop();
@@ -123,7 +123,7 @@ describe("the recorder", () => {
   test("a disk that hangs costs what is above the bound, said once, and everything before it is written later", async () => {
     const actor = recorderActor({ session }), outcomes: RecorderOutcome[] = [], posted: WriterOrder[] = [];
     let hear: (word: WriterWord) => void = () => {};
-    const rim = openRecorderRim({ root: newRoot(), session, clock: systemClock, log, start: (_task, listen) => {
+    const rim = openRecorderRim({ root: newRoot(), session, clock: systemClock, machine, log, start: (_task, listen) => {
       hear = listen;
       listen({ word: "ready", found: [] });
       return { post: (order) => { posted.push(order); if ("close" in order) listen({ word: "closed" }); },
@@ -155,7 +155,7 @@ describe("the recorder", () => {
     fs.mkdirSync(root);
     // In the way of the last of four steps: journal and databases have the batch already.
     fs.writeFileSync(path.join(root, "logs"), "");
-    const rim = openRecorderRim({ root, session, clock: systemClock, log });
+    const rim = openRecorderRim({ root, session, clock: systemClock, machine, log });
     const { promise: resumed, resolve } = Promise.withResolvers<void>();
     await rim.start((outcome) => {
       outcomes.push(outcome);
@@ -204,7 +204,7 @@ describe("the recorder", () => {
   test("a backup of a running session restores bit for bit; a changed byte or a running recorder is refused", async () => {
     const root = newRoot(), copy = newRoot(), other = newRoot();
     await record(root);
-    const rim = openRecorderRim({ root, session, clock: systemClock, log });
+    const rim = openRecorderRim({ root, session, clock: systemClock, machine, log });
     await rim.start(() => {});
     const manifest = await backupLive(root, copy, OPEN);
     assert.deepEqual(manifest.files.map(({ path: file }) => file), [

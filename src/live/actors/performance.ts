@@ -31,6 +31,8 @@ export interface Hop extends MeterRow {
 }
 /** Fewer returns than this make no Sharpe ratio. */
 const RETURNS_MIN = 20;
+/** Time that goes back further was the machine's, told before the market's time was known. */
+const CLOCK_JUMP_MS = 3_600_000;
 /** The decision is scored like a model, under this name. */
 export const ENSEMBLE = "ensemble";
 const CLOSE = BAR_FIELDS.indexOf("close");
@@ -102,7 +104,11 @@ function startEquity(session: Session) {
   return {
     /** False when nothing has changed. */
     observe(account: AccountFact): boolean {
-      if (account.at < at || !Number.isFinite(account.equity)) return false;
+      if (!Number.isFinite(account.equity)) return false;
+      if (account.at < at) {
+        if (at - account.at < CLOCK_JUMP_MS) return false;
+        at = last = settled = NaN;
+      }
       const isNewBar = Math.floor(account.at / lengthMs) !== Math.floor(at / lengthMs);
       if (isNewBar && !Number.isNaN(last)) {
         if (settled > 0) {

@@ -7,7 +7,6 @@
 import type { Actor } from "../actor.ts";
 import { SPOKEN_CODES, type AlertFact, type Kind, type Spoken } from "../message.ts";
 import type { Session } from "../session.ts";
-import { dayOf } from "../recorder/journal.ts";
 import { repeatFilter } from "../recorder/repeats.ts";
 import { rowsOf, startRows } from "../recorder/rows.ts";
 import type { Row } from "../recorder/schema.ts";
@@ -21,7 +20,7 @@ export const FLUSH_MS = 250, ROWS_MAX = 1000;
 const QUIET_MS = 60_000;
 
 export interface Heard { readonly heardAt: number; readonly message: Spoken }
-/** Write these; all of one UTC day. */
+/** Write these, in this order. */
 export interface Persist {
   readonly kind: "persist";
   readonly batch: number;
@@ -49,14 +48,13 @@ export function recorderActor({ session }: { readonly session: Session }): Actor
 
   function take(message: Spoken, now: number): Persist[] {
     if (isRepeat(message)) return [];
-    const flushed = heard.length > 0 && dayOf(heard[0].heardAt) !== dayOf(now) ? flush() : [];
     if (heard.length === 0) since = now;
     const made = rowsOf(state, message);
     // Heartbeats between the samples that are kept would fill the journal with nothing.
-    if (message.kind === "heartbeat" && made.length === 0) return flushed;
+    if (message.kind === "heartbeat" && made.length === 0) return [];
     heard.push({ heardAt: now, message });
     for (const row of made) rows.push(row);
-    return heard.length >= ROWS_MAX || rows.length >= ROWS_MAX ? [...flushed, ...flush()] : flushed;
+    return heard.length >= ROWS_MAX || rows.length >= ROWS_MAX ? flush() : [];
   }
   function flush(): Persist[] {
     if (heard.length === 0) return [];

@@ -14,6 +14,9 @@ export const LISTED_MAX = 100;
 /** Points of the equity curve; at the bound every second one goes, and new ones come half as often. */
 export const CURVE_MAX = 2000;
 
+/** Time that goes back further than this is another clock's. */
+const CLOCK_JUMP_MS = 3_600_000;
+
 export const SECTIONS = ["session", "trading", "account", "curve", "points", "positions", "orders", "fills",
   "risk",
   "models", "hops", "processes", "alerts", "now"] as const;
@@ -134,7 +137,14 @@ function showAccount(board: Board, account: AccountFact): void {
 /** The newest point moves along until it is a spacing away from the one before. */
 function addPoint(board: Board, at: number, equity: number): void {
   const { curve } = board, last = curve.at.length - 1;
-  if (last >= 0 && at < curve.at[last]) return;
+  if (last >= 0 && at < curve.at[last]) {
+    if (curve.at[last] - at < CLOCK_JUMP_MS) return;
+    // Stamped by the machine before the market's time was known: the curve begins with the market's.
+    board.curve = { at: [at], equity: [equity], spacingMs: curve.spacingMs };
+    board.pending = [];
+    mark(board, "curve");
+    return;
+  }
   if (last >= 1 && at - curve.at[last - 1] < curve.spacingMs) {
     curve.at[last] = at;
     curve.equity[last] = equity;

@@ -59,12 +59,13 @@ export function short(value: number | null): string {
   return value < 999_950 ? (value / 1000).toFixed(1) + " k" : (value / 1e6).toFixed(2) + " M";
 }
 
-/** UTC time of day; with its date when that is another than `today`'s. */
+/** UTC time of day, with as much of its date as differs from `today`'s. */
 export function moment(at: number | null, today: number | null): string {
   if (at === null) return "–";
   const text = new Date(at).toISOString(), time = text.slice(11, 19);
-  return today === null || new Date(today).toISOString().slice(0, 10) === text.slice(0, 10) ? time
-    : text.slice(5, 10) + " " + time;
+  const day = today === null ? "" : new Date(today).toISOString().slice(0, 10);
+  if (day === text.slice(0, 10)) return time;
+  return text.slice(day.slice(0, 4) === text.slice(0, 4) ? 5 : 0, 10) + " " + time;
 }
 
 /** "gain" or "loss" for the colour of a number, "" for none and for zero. */

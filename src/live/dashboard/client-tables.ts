@@ -80,10 +80,11 @@ export function showRisk(desk: Desk, view: View["risk"]): void {
     dailyLossMax: "Loss today", varHistoricalMax: "Value at risk, historical",
     varParametricMax: "Value at risk, parametric", turnoverMax: "Turnover of a decision",
       collarBps: "Price collar",
-    orderNotionalMax: "One order", staleMs: "Age of a price" };
+    orderNotionalMax: "One order", staleMs: "Age of a price", marginMax: "Buying power used",
+    ordersPerMinuteMax: "Orders in a minute" };
   const form = (name: string, value: number | null): string => name === "collarBps" ? units(value) + " bp"
     : name === "orderNotionalMax" ? money(value) : name === "staleMs" ? units(value) + " ms"
-      : /PerMinute$|Count$/.test(name) ? units(value) : percent(value, 1);
+      : /PerMinuteMax$/.test(name) ? units(value) : percent(value, 1);
   const set = view.limits.filter((row) => row.limit !== null),
     off = view.limits.filter((row) => row.limit === null);
   fillTable("risk", set.map((row) => {

@@ -22,6 +22,7 @@ export interface Desk {
   curve: { at: number[]; equity: number[] };
   /** Newest time by the session's clock. */
   now: number | null;
+  barMs: number;
   /** Null: the whole session. */
   rangeMs: number | null;
   /** Time that the pointer is at. */
@@ -34,6 +35,8 @@ export interface Desk {
   source: PageSource | null;
   venue: string;
   state: string;
+  /** Since the start, as shown. */
+  gain: string;
 }
 
 function put(id: string, content: string, className?: string): void {
@@ -63,7 +66,9 @@ function show(desk: Desk, view: Partial<View>): void {
   if (view.hops !== undefined) showHops(view.hops);
   if (view.processes !== undefined) showProcesses(view.processes);
   if (view.alerts !== undefined) showAlerts(desk, view.alerts);
-  put("clock", desk.now === null ? "–" : moment(desk.now, null) + " UTC");
+  document.title = desk.gain + " · " + desk.state + " · dmn live";
+  put("clock", desk.now === null ? "–" : new Date(desk.now).toISOString().slice(0, 19)
+    .replace("T", " ") + " UTC");
 }
 
 function showSession(desk: Desk, session: View["session"]): void {
@@ -71,6 +76,7 @@ function showSession(desk: Desk, session: View["session"]): void {
     "alpaca-paper": ["PAPER", "venue"], "alpaca-live": ["REAL MONEY", "venue real"] };
   const [word, className] = venues[session.venue] ?? [session.venue, "venue"];
   desk.venue = session.venue;
+  desk.barMs = session.barMs;
   put("strategy", session.strategy);
   put("venue", word, className);
   put("facts", session.instruments + (session.instruments === 1 ? " instrument · " : " instruments · ")
@@ -102,12 +108,10 @@ function showAccount(desk: Desk, account: View["account"]): void {
   put("gross", percent(account.gross, 0));
   put("net", "net " + signedPercent(account.net, 0));
   put("cash", money(account.cash));
-  put("buying-power", "buying power " + money(account.buyingPower));
+  put("buying-power", "buying power " + short(account.buyingPower));
   put("reconciled", account.at === null ? "not heard yet" : account.isReconciled ? "books equal the broker's"
     : "books not reconciled", account.at === null || account.isReconciled ? "versus" : "versus loss");
-  if (account.gainShare !== null) {
-    document.title = signedPercent(account.gainShare) + " · " + desk.state + " · dmn live";
-  }
+  desk.gain = signedPercent(account.gainShare);
 }
 
 /** Says whether the numbers are live; without a server no button works. */
@@ -233,8 +237,8 @@ function startRanges(desk: Desk): void {
   const buttons = [...document.querySelectorAll("[data-range]")];
   for (const button of buttons) {
     button.addEventListener("click", () => {
-      const minutes = Number(button.dataset["range"]);
-      desk.rangeMs = minutes > 0 ? minutes * 60_000 : null;
+      const bars = Number(button.dataset["range"]);
+      desk.rangeMs = bars > 0 ? bars * desk.barMs : null;
       for (const one of buttons) one.setAttribute("aria-pressed", String(one === button));
       drawCurve(desk);
     });
@@ -263,8 +267,10 @@ function chooseTheme(): void {
 }
 
 function start(): void {
-  const desk: Desk = { curve: { at: [], equity: [] }, now: null, rangeMs: null, pointed: null, shown: [],
-    toTime: () => 0, heardAt: new Date(), isLive: false, source: null, venue: "", state: "UNKNOWN" };
+  const desk: Desk = { curve: { at: [], equity: [] }, now: null, barMs: 60_000, rangeMs: null, pointed: null,
+    shown: [],
+    toTime: () => 0, heardAt: new Date(), isLive: false, source: null, venue: "", state: "UNKNOWN",
+    gain: "–" };
   startTheme();
   startRanges(desk);
   startPointer(desk);

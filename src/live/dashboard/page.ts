@@ -38,8 +38,8 @@ ${tile("Cash", "cash", "buying-power")}</dl>
 id="read-equity">–</b></span>
 <span>gain <b id="read-gain">–</b></span><span>drawdown <b id="read-fall">–</b></span></div>
 <div class="choices-range" role="group" aria-label="Range of the chart">
-<button type="button" data-range="15" aria-pressed="false">15 min</button>
-<button type="button" data-range="60" aria-pressed="false">1 h</button>
+<button type="button" data-range="60" aria-pressed="false">60 bars</button>
+<button type="button" data-range="250" aria-pressed="false">250 bars</button>
 <button type="button" data-range="0" aria-pressed="true">all</button></div></div>
 <div id="plot-empty" class="nothing">The curve begins with the second account update.</div>
 <div id="plot" tabindex="0" role="img" aria-label="Equity and drawdown"></div></section>`;

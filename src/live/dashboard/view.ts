@@ -4,6 +4,7 @@
  */
 import type { Hop } from "../actors/performance.ts";
 import type { ProcessHealth } from "../actors/health.ts";
+import { TIMEFRAMES } from "../../market/bars.ts";
 import { isTerminal } from "../message.ts";
 import { SECTIONS, type Board, type Section } from "./board.ts";
 
@@ -17,7 +18,7 @@ export const POSITIONS_MAX = 200;
 
 type Number = number | null;
 export interface SessionView { readonly id: string; readonly venue: string; readonly feed: string;
-  readonly strategy: string; readonly timeframe: string; readonly instruments: number;
+  readonly strategy: string; readonly timeframe: string; readonly barMs: number; readonly instruments: number;
     readonly clock: string }
 export interface TradingView { readonly state: string; readonly reason: string; readonly by: string;
   readonly at: Number }
@@ -61,7 +62,7 @@ export interface View { readonly session: SessionView; readonly trading: Trading
 const VIEWS: { readonly [S in Section]: (board: Board, monitors: Monitors) => View[S] } = {
   session: ({ session }) => ({ id: session.id, venue: session.venue, feed: session.feed,
     strategy: session.strategyName,
-    timeframe: session.timeframe, instruments: session.symbols.length,
+    timeframe: session.timeframe, barMs: TIMEFRAMES[session.timeframe], instruments: session.symbols.length,
     clock: session.clock.kind === "wall" ? "real time" : "market time" }),
   trading: ({ trading }) => trading === null
     ? { state: "UNKNOWN", reason: "nothing heard yet", by: "", at: null }

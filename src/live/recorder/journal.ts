@@ -7,6 +7,7 @@
  *   record := length u32 | crc32 u32 | payload               little-endian; the crc is of the payload
  *   payload:= heard at f64 (UTC ms by the session's clock) | packet (live/frames.ts)
  *
+ * The day is that of the machine when it was recorded: a replay of 2019 recorded today is today's, whole.
  * One writer at a time (recorder's lock), and each start writes a new file, so a torn tail (a crash in the
  * middle of a write) may end any file and is left alone. Damage before whole records is refused.
  */
@@ -38,7 +39,7 @@ export interface Recorded {
   readonly message: Spoken;
 }
 
-/** UTC day, "2026-11-20". */
+/** UTC day of the machine's clock, "2026-11-20". */
 export const dayOf = (at: number): string => new Date(at).toISOString().slice(0, 10);
 
 /** A record of one heard message, ready to be appended. */

@@ -3,7 +3,7 @@
  * it. At most QUEUE_ROWS rows (or QUEUE_BYTES) wait for the disk; what comes beyond is dropped, counted and
  * said: a slow disk costs history, never trading.
  */
-import type { Clock } from "../../base/clock.ts";
+import { systemClock, type Clock } from "../../base/clock.ts";
 import { UserError } from "../../base/error.ts";
 import { explainWrite } from "../../base/file.ts";
 import type { Log } from "../../base/log.ts";
@@ -26,6 +26,8 @@ export interface RecorderRimOptions {
   readonly session: Session;
   /** The session's. */
   readonly clock: Clock;
+  /** The machine's: journals lie under the day on which they were written. */
+  readonly machine?: Clock;
   readonly log: Log;
   readonly retention?: Retention;
   /** Stands in for writer.ts in tests. */
@@ -35,7 +37,7 @@ interface RecorderRim extends Rim<Persist, RecorderOutcome> { isIdle(): boolean 
 
 /** `start` rejects with UserError when another recorder writes here, or the folder cannot be written. */
 export function openRecorderRim(options: RecorderRimOptions): RecorderRim {
-  const { root, session, clock, log, retention = RETENTION } = options;
+  const { root, session, clock, log, machine = systemClock, retention = RETENTION } = options;
   const waiting: { batch: number; rows: number; bytes: number }[] = [];
   let writer: Writer | null = null, lock: Disposable | null = null;
   let rows = 0, bytes = 0, isStuck = false, idle = (): void => {};
@@ -77,7 +79,8 @@ export function openRecorderRim(options: RecorderRimOptions): RecorderRim {
       push = listen;
       try {
         lock = takeLock(livePlaces.lock(root), "the recordings of live trading");
-        const found = await start({ root, session, startedAt: clock.now(), retention });
+        const found = await start({ root, session, startedAt: clock.now(), day: dayOf(machine.now()),
+          retention });
         for (const text of found) log.warn(text);
         listen({ kind: "recovered", found });
       } catch (error) {
@@ -97,7 +100,7 @@ export function openRecorderRim(options: RecorderRimOptions): RecorderRim {
       rows += size;
       bytes += records.length;
       const own = new Uint8Array(records);
-      writer?.post({ batch: { day: dayOf(heard[0]?.heardAt ?? clock.now()), records: own, rows: made } });
+      writer?.post({ batch: { day: dayOf(machine.now()), records: own, rows: made } });
     },
     isIdle: () => waiting.length === 0,
     async stop() {

@@ -10,7 +10,7 @@ import { MS_PER_DAY } from "../../base/units.ts";
 import * as path from "node:path";
 import type { Session } from "../session.ts";
 import { openDatabase, type Database } from "./database.ts";
-import { dayOf, JournalWriter } from "./journal.ts";
+import { JournalWriter } from "./journal.ts";
 import { livePlaces } from "./places.ts";
 import { rebuild } from "./rebuild.ts";
 import { keepWithin, type Retention } from "./retention.ts";
@@ -22,12 +22,15 @@ export interface StorageOptions {
   readonly session: Session;
   /** UTC ms by the session's clock. */
   readonly startedAt: number;
+  /** UTC day by the machine's clock. */
+  readonly day: string;
   /** The machine's clock, UTC ms: files are stamped by it. */
   readonly wallNow: () => number;
   readonly retention: Retention;
 }
-/** What one flush of the recorder writes. All of it was heard on one day. */
+/** What one flush of the recorder writes. */
 export interface Batch {
+  /** UTC day by the machine's clock: where the journal and the log lines go. */
   readonly day: string;
   /** Records of journal.ts, end to end. */
   readonly records: Uint8Array;
@@ -59,7 +62,7 @@ export class Storage implements Disposable {
       database.write([sessionRow(session, startedAt)]);
       return database;
     });
-    this.#day = dayOf(startedAt);
+    this.#day = options.day;
     found.push(...this.#tidy());
     this.found = found;
   }

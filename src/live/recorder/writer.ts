@@ -12,6 +12,7 @@ export interface WriterTask {
   readonly root: string;
   readonly session: Session;
   readonly startedAt: number;
+  readonly day: string;
   readonly retention: Retention;
 }
 export type WriterOrder = { readonly batch: Batch } | { readonly close: true };
