@@ -11,6 +11,7 @@ import { findStrategy } from "../src/strategy/find.ts";
 import { NO_LIMITS, type RiskLimits } from "../src/strategy/risk.ts";
 import type { Strategy } from "../src/strategy/strategy.ts";
 import type { SimulationRecord } from "../src/workflow/live/invariants.ts";
+import type { SimulatedMarket } from "../src/workflow/live/memory-feed.ts";
 import { randomMarket, simulate, simulatedSession, type SimulationOptions } from "../src/workflow/live/simulation.ts";
 
 export const SYMBOLS = ["AAA", "BBB", "CCC"], HISTORY = 40, LIVE = 24, STEP_MS = 60_000;
@@ -47,9 +48,11 @@ export async function makeToy(given: Partial<Session> = {}): Promise<Toy> {
   return { root, panel, strategies, session: simulatedSession({ symbols: SYMBOLS, models, ...given }, panel) };
 }
 
+export const toyMarket = (seed: number, live = LIVE): SimulatedMarket =>
+  randomMarket(seed, { symbols: SYMBOLS, from: FROM, stepMs: STEP_MS, history: HISTORY, live });
+
 export function play({ session, panel, strategies }: Toy, seed: number, more: Partial<SimulationOptions> = {},
   limits: RiskLimits = NO_LIMITS): Promise<SimulationRecord> {
-  const market = randomMarket(seed, { symbols: SYMBOLS, from: FROM, stepMs: STEP_MS, history: HISTORY, live: LIVE });
-  return simulate({ session, market, panel, instruments: SYMBOLS.map((symbol) => instrument(symbol)), periodsPerYear: PERIODS,
+  return simulate({ session, market: toyMarket(seed), panel, instruments: SYMBOLS.map((symbol) => instrument(symbol)), periodsPerYear: PERIODS,
     limits, strategies: new Map([...strategies].map(([worker, strategy]) => [worker, () => strategy])), seed, ...more });
 }

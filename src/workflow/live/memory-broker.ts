@@ -109,6 +109,19 @@ export class MemoryVenue {
     this.pump();
   }
 
+  /** Somebody else's limit order. */
+  order(symbol: string, quantity: number, limitPrice: number): void {
+    this.exchange.submit({ clientOrderId: null, symbol, side: quantity > 0 ? "buy" : "sell", type: "limit",
+      timeInForce: "day", quantity: Math.abs(quantity), notional: NaN, limitPrice, stopPrice: NaN,
+      isExtendedHours: false }, this.#time.now());
+    this.pump();
+  }
+
+  split(symbol: string, ratio: number): void {
+    this.exchange.split(symbol, ratio, this.#time.now());
+    this.pump();
+  }
+
   halt(symbol: string, isHalted: boolean): void {
     if (isHalted) this.exchange.halt(symbol); else this.exchange.resume(symbol);
     this.pump();

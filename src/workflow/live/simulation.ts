@@ -32,6 +32,10 @@ export type Mischief = { readonly atMs: number } & (
   | { readonly what: "disk-full" | "break-stream" | "mute-stream" | "break-feed" | "mute-feed"; readonly ms: number }
   | { readonly what: "slow-disk"; readonly delayMs: number; readonly ms: number }
   | { readonly what: "trade"; readonly instrument: number; readonly quantity: number }
+  /** An order at the exchange that somebody else placed, at `factor` x the last price. */
+  | { readonly what: "order"; readonly instrument: number; readonly quantity: number; readonly factor: number }
+  /** The exchange splits what is held; the market's bars from then on are at the new price. */
+  | { readonly what: "split"; readonly instrument: number; readonly ratio: number }
   | { readonly what: "halt" | "resume"; readonly instrument: number }
   | { readonly what: "control"; readonly action: ControlCommand["action"]; readonly subject?: string;
     readonly value?: string });
@@ -174,6 +178,18 @@ class Simulation {
         this.#venue.trade(symbol, one.quantity, this.#lastClose(one.instrument));
         return;
       }
+      case "order": {
+        const symbol = session.symbols[one.instrument], price = this.#lastClose(one.instrument) * one.factor;
+        this.#touched.add(symbol);
+        this.#venue.order(symbol, one.quantity, Math.round(price * 100) / 100);
+        return;
+      }
+      case "split":
+        this.#touched.add(session.symbols[one.instrument]);
+        this.#venue.split(session.symbols[one.instrument], one.ratio);
+        this.#vendor.notice({ kind: "notice", at: this.#time.now(), instrument: one.instrument, what: "split",
+          value: one.ratio });
+        return;
       case "halt": case "resume":
         this.#venue.halt(market.symbols[one.instrument], one.what === "halt");
         this.#vendor.notice({ kind: "notice", at: this.#time.now(), instrument: one.instrument, what: one.what, value: 0 });
