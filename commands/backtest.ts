@@ -7,7 +7,8 @@ export default command({
   summary: "tell what a strategy would have earned, after costs and without looking ahead",
   flags: ["dataset", "strategy", "benchmark", "from", "to", "windows", "windowYears", "costBps", "borrowBps",
     "financingBps", "lag", "volatilityTarget", "portfolio", "portfolioTarget", "weightMax", "engine",
-    "capital", "fractional", "slippageBps", "halfSpread", "participationMax", "inSample", "device", "json", "report",
+    "capital", "fractional", "slippageBps", "halfSpread", "participationMax", "inSample", "device", "json",
+    "report",
     "formulas"],
   required: [],
   examples: [
