@@ -1,7 +1,7 @@
 /**
  * The door through which people steer a running graph: questions with a token on a socket of the supervisor.
  *
- *   dmn live halt ─ access.json (0600: pid, address, token) ─ control + token ──> supervisor ──> answer
+ *   dmn live halt ─ access-keys.json (0600: pid, address, token) ─ control + token ──> supervisor ──> answer
  *
  * The token is made anew at each start, compared in constant time, and is in no log.
  */
@@ -23,7 +23,7 @@ const accessSchema = z.strictObject({
 });
 /** How to reach a running graph. */
 export type Access = z.infer<typeof accessSchema>;
-export const accessPlace = (root: string): string => path.join(places.live(root), "access.json");
+export const accessPlace = (root: string): string => path.join(places.live(root), "access-keys.json");
 export const newToken = (): string => randomBytes(24).toString("base64url");
 
 export async function writeAccess(root: string, access: Access): Promise<void> {

@@ -40,7 +40,9 @@ export interface LiveOptions {
   readonly volatilityTarget: number;
   readonly portfolioTarget: number | null;
   readonly weightMax: number | null;
+  readonly portfolio: Session["sizing"]["method"];
   readonly isFractional: boolean;
+  readonly orders: Session["execution"]["style"];
   readonly seed: number;
   readonly faults: string;
   readonly portBase: number | null;
@@ -49,13 +51,14 @@ export interface LiveOptions {
 export const LIVE_DEFAULTS = {
   replay: null, from: null, to: null, pace: null, isLive: false, feed: null, wire: null, symbols: [], timeframe: null,
   models: [], mixture: "adaptive", capital: 1_000_000, volatilityTarget: 0.15, portfolioTarget: null, weightMax: null,
-  isFractional: false, seed: 7, faults: "none", portBase: null,
+  portfolio: "volatility", isFractional: false, orders: "market", seed: 7, faults: "none", portBase: null,
 } as const satisfies LiveOptions;
 
 const DATASET = "synthetic";
 const REPLAY_DEFAULT_BARS = 1_000;
 const PACE_DEFAULT = 4;
 const DEADLINE_MS = 2_000;
+const TWAP_SLICES = 4;
 
 /** UserError for anything that cannot be traded with; nothing has been started then. */
 export async function chooseSession(options: LiveOptions, context: Context): Promise<Session> {
@@ -133,9 +136,9 @@ async function finish(options: LiveOptions, context: Context, chosen: Chosen): P
     quorum: Math.max(1, Math.ceil(said.models.length / 2)), deadlineMs: DEADLINE_MS,
     mixture: said.models.length > 1 ? options.mixture : "equal", isConfidenceWeighted: true,
     sizing: { volatilityTarget: options.volatilityTarget, weightMax: options.weightMax,
-      portfolioTarget: options.portfolioTarget, method: "volatility", isFractional: options.isFractional,
+      portfolioTarget: options.portfolioTarget, method: options.portfolio, isFractional: options.isFractional,
       capital: options.capital },
-    risk, execution: { style: "market", slices: 1, timeoutMs: 10_000,
+    risk, execution: { style: options.orders, slices: options.orders === "twap" ? TWAP_SLICES : 1, timeoutMs: 10_000,
       // Of a broker's real minutes; a replayed day passes in a moment.
       callsPerMinute: said.clock.kind === "market" ? 1_000_000 : 200 },
     ports: portsFrom(options.portBase ?? live.portBase), host: live.host, seed: options.seed,

@@ -16,6 +16,7 @@ import { metaActor } from "../../live/actors/meta.ts";
 import { modelActor } from "../../live/actors/model.ts";
 import { modelRim } from "../../live/actors/model-rim.ts";
 import { performanceActor } from "../../live/actors/performance.ts";
+import { openPortfolioRim } from "../../live/actors/portfolio-rim.ts";
 import { portfolioActor } from "../../live/actors/portfolio.ts";
 import { recorderActor } from "../../live/actors/recorder.ts";
 import { eligibilityOf, type Eligibility } from "../../live/actors/windows.ts";
@@ -44,6 +45,7 @@ import { startExchangeServer } from "../../simulator/exchange-server.ts";
 import { SIMULATOR_KEYS, type Listing } from "../../simulator/simulator.ts";
 import { FRICTIONLESS, REALISTIC } from "../../simulator/exchange.ts";
 import { findStrategy } from "../../strategy/find.ts";
+import { openShaper } from "../../strategy/optimise/shaper.ts";
 import { NO_LIMITS, type RiskLimits } from "../../strategy/risk.ts";
 import type { Strategy } from "../../strategy/strategy.ts";
 import type { Meters } from "../../wire/meter.ts";
@@ -82,10 +84,14 @@ const COMPOSED: Readonly<Record<Role, (all: Surroundings) => Promise<Composed>>>
     const { names, eligibility } = await membersOf(all);
     return actorsOnly(host(metaActor({ session: all.session, names, eligibility })));
   },
-  async decision({ root, session }) {
-    return actorsOnly(host(aggregatorActor({ session })), host(portfolioActor({ session,
-      instruments: instrumentsOf(root, session), limits: limitsOf(session),
-      periodsPerYear: calendar(session.calendar).periodsPerYear(session.timeframe) })));
+  async decision({ root, session, log }) {
+    const { symbols, sizing: { method, weightMax } } = session;
+    const shaper = await openShaper(method, symbols.length, { weightMax: weightMax ?? Infinity });
+    const portfolio = portfolioActor({ session, shaper, instruments: instrumentsOf(root, session),
+      limits: limitsOf(session), isKept: true,
+      periodsPerYear: calendar(session.calendar).periodsPerYear(session.timeframe) });
+    return actorsOnly(host(aggregatorActor({ session })),
+      host(portfolio, openPortfolioRim({ session, folder: places.live(root), log })));
   },
   async execution({ root, session, clock, log, meters }) {
     const broker = await openAlpacaBroker({ clock, log, keys: brokerKeys(root, session),

@@ -1,7 +1,7 @@
 /**
  * `dmn live`: one run from the first check to the last process's end.
  *
- *   lock ─> session ─> checks ─> session.json, access.json ─> supervisor ─> running ─┬─ Ctrl-C, --duration, stop
+ *   lock ─> session ─> checks ─> session.json, access-keys.json ─> supervisor ─> running ─┬─ Ctrl-C, --duration, stop
  *                                                                                    ├─ the replay is over
  *                                                                                    └─ a process refuses
  *   everything ends in order (supervisor.ts), whatever happened; then the summary

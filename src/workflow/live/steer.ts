@@ -4,6 +4,7 @@ import { UserError } from "../../base/error.ts";
 import { askGraph } from "../../live/control.ts";
 import type { ControlCommand } from "../../live/message.ts";
 import type { LiveReport } from "./live.ts";
+import { findStrategy } from "../../strategy/find.ts";
 import { modelsFrom } from "./choose-models.ts";
 import { securityOf } from "./security.ts";
 import { readSession } from "./session-file.ts";
@@ -38,8 +39,9 @@ export const STEERING: Readonly<Record<string, (options: SteerOptions) => Asked>
 export interface Steered { readonly text: string; readonly status: LiveReport | null }
 
 /** UserError when nothing runs here, it does not answer, or it could not do what was asked. */
-export async function steer(word: keyof typeof STEERING, options: SteerOptions, context: Context): Promise<Steered> {
+export async function steer(word: string, options: SteerOptions, context: Context): Promise<Steered> {
   const { root } = context, asked = STEERING[word](options);
+  if (asked.action === "swap-model") await checkModel(root, asked.value);
   const answer = await askGraph(root, { ...asked, by: "user" }, securityFor(root));
   if (answer.isDone) return { text: answer.text || "done", status: (answer.status as LiveReport | undefined) ?? null };
   throw new UserError(`${word}: ${answer.text}`, "look at it: dmn live status");
@@ -47,4 +49,13 @@ export async function steer(word: keyof typeof STEERING, options: SteerOptions, 
 
 function securityFor(root: string): ReturnType<typeof securityOf> {
   try { return securityOf(root, readSession(root)); } catch { return null; }
+}
+
+/** A model that cannot take over is refused before anybody is asked. */
+async function checkModel(root: string, name: string): Promise<void> {
+  const { recipe, recipeHash } = await findStrategy(root, name), session = readSession(root);
+  if (recipe === session.recipe && (recipeHash ?? session.recipeHash) === session.recipeHash) return;
+  throw new UserError(`${name} was trained on other features than this session makes (recipe ${recipe} `
+    + `${recipeHash?.slice(0, 8) ?? ""}, here ${session.recipe} ${session.recipeHash.slice(0, 8)})`,
+  "train it on this recipe, or start a session of its own");
 }
