@@ -62,6 +62,8 @@ export interface SimulationOptions {
   readonly faults?: FaultPlan;
   readonly terms?: Terms;
   readonly inferMs?: number;
+  /** How often actors are told the time, ms; default 500. */
+  readonly tickMs?: number;
   readonly execution?: GraphOptions["execution"];
   /** Instead of the product's own, or besides: for tests of single actors. */
   readonly others?: readonly MemoryProcess[];
@@ -101,7 +103,7 @@ class Simulation {
       calendar: session.calendar });
     this.#venue = new MemoryVenue(exchange, this.#time, seed, faults.broker,
       () => this.#entries.length);
-    this.#bus = new MemoryBus({ time: this.#time, seed, weather: faults.weather, tickMs: TICK_MS,
+    this.#bus = new MemoryBus({ time: this.#time, seed, weather: faults.weather, tickMs: options.tickMs ?? TICK_MS,
       isRetaining: true, restartMs: RESTART_MS, onEntry: (entry) => { this.#entries.push(entry); } });
     this.#vendor = new MemoryVendor(market, session.timeframe, faults.spoilt, () => this.#time.now());
   }
