@@ -19,7 +19,7 @@ import type { Actor, Said } from "../actor.ts";
 import type { MarketFact, NoticeFact, QuoteFact, Spoken, Tick } from "../message.ts";
 import type { Session } from "../session.ts";
 import { apply, endErrand, takeAllCancelled, takeControl } from "../execution/command.ts";
-import { askTruth, converge, leave, nextSlice, sendRecovered, takeTarget, timeOut } from "../execution/converge.ts";
+import { askTruth, converge, leave, lookForQuiet, nextSlice, sendRecovered, takeTarget, timeOut } from "../execution/converge.ts";
 import {
   alarm, openDesk, say, sayTrading, STRICT, takeSaid, touchAll, wake, type Desk, type Permits, type Purpose, type Terms,
 } from "../execution/desk.ts";
@@ -202,6 +202,7 @@ const WAKES: WakeTable = {
   slice: (desk, { instrument, decidedAt }) => nextSlice(desk, instrument, decidedAt),
   reconcile: (desk) => askTruth(desk),
   asset: (desk) => touchAll(desk),
+  quiet: (desk, { at, news }) => lookForQuiet(desk, at, news),
   save: (desk) => {
     if (!desk.isJournalBroken || desk.saveTicket !== 0) return;
     desk.saveTicket = ++desk.ticket;

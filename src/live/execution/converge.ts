@@ -7,7 +7,7 @@
  *                            └── fill, rest, wake, truth                    v
  *                                                                   persisted ─> submit each
  */
-import { MS_PER_MINUTE } from "../../base/units.ts";
+import { MS_PER_DAY, MS_PER_MINUTE } from "../../base/units.ts";
 import type { TargetCommand } from "../message.ts";
 import type { JournalRecord } from "./effect.ts";
 import { alarm, keepOrder, mayTrade, openOf, say, sayAccount, sayOrder, symbolOf, wake, type Desk, type Goal }
@@ -28,6 +28,7 @@ export function takeTarget(desk: Desk, target: TargetCommand): void {
   desk.isSettled = false;
   desk.targetOrders = 0;
   if (desk.stage === "stopping") return;
+  if (desk.terms.session.clock.isStepped) wake(desk, QUIET_MS, { what: "quiet", at: target.at, news: desk.news });
   const { style, slices: wantedSlices } = desk.terms.session.execution;
   const slices = style === "twap" ? wantedSlices : 1;
   for (let k = 0; k < target.instrument.length; k++) {
@@ -43,9 +44,9 @@ export function takeTarget(desk: Desk, target: TargetCommand): void {
 
 export function setGoal(desk: Desk, instrument: number, decidedAt: number, units: number,
   slices = 1): void {
-  // After a restart the orders of this decision that the journal knows keep their numbers.
   let legs = 0;
-  for (const order of desk.orders.values()) {
+  // The orders of this decision that are known already, from before a restart, keep their numbers.
+  if (decidedAt <= desk.orderedAt) for (const order of desk.orders.values()) {
     if (order.instrument === instrument && order.decidedAt === decidedAt) legs = Math.max(legs, order.leg + 1);
   }
   const slice = 1;
@@ -188,11 +189,29 @@ export function timeOut(desk: Desk, id: string): void {
   cancel(desk, order);
 }
 
+/** Between two looks whether a stepped market keeps orders waiting, ms. */
+const QUIET_MS = 250;
+/**
+ * A stepped market stands still until we have settled: an order that it has not filled by now, and that nothing
+ * is heard of, rests until the next step.
+ */
+export function lookForQuiet(desk: Desk, at: number, news: number): void {
+  if (desk.isSettled || desk.targetAt !== at) return;
+  const waits = (order: Order): boolean => order.brokerId !== null && !order.isCancelling;
+  const isQuiet = news === desk.news && desk.open.size > 0 && [...desk.open].every(waits);
+  if (isQuiet && desk.errand === "none" && mayTrade(desk)) return saySettled(desk);
+  wake(desk, QUIET_MS, { what: "quiet", at, news: desk.news });
+}
+
 /** Says once that everything of the newest target has come to rest. */
 function settle(desk: Desk): void {
   if (desk.isSettled || desk.errand === "cancelling") return;
   if (desk.goals.some((goal) => goal !== null && !goal.isAtRest)) return;
   for (const order of desk.open) if (order.isOurs && order.instrument >= 0) return;
+  saySettled(desk);
+}
+
+function saySettled(desk: Desk): void {
   desk.isSettled = true;
   sayAccount(desk);
   say(desk, { kind: "settled", at: desk.targetAt, orders: desk.targetOrders });
@@ -205,12 +224,19 @@ export function askAsset(desk: Desk, symbol: string): void {
   say(desk, { kind: "ask-asset", symbol });
 }
 
+/** Open orders that a look at the broker asks for one by one, at most. */
+const IDS_MAX = 1_000;
 /** Asks for orders, positions and account; one question at a time. */
 export function askTruth(desk: Desk): void {
   if (desk.reconcile.ticket !== 0) { desk.reconcile.isSoon = true; return; }
-  let since = Number.isFinite(desk.lastTruthAt) ? desk.lastTruthAt : desk.now - 24 * 3_600_000;
-  for (const order of desk.open) since = Math.min(since, order.madeAt);
+  let since = Number.isFinite(desk.lastTruthAt) ? desk.lastTruthAt : desk.now - MS_PER_DAY;
+  // A fill of an order that is not in the list would be in the holdings, and be booked once more later.
+  const ids: string[] = [];
+  for (const order of desk.open) {
+    since = Math.min(since, order.madeAt);
+    if (order.isOurs && order.state !== "intended" && ids.length < IDS_MAX) ids.push(order.id);
+  }
   const ticket = ++desk.ticket;
   desk.reconcile = { ticket, fillsBefore: desk.fills, isSoon: false };
-  say(desk, { kind: "reconcile", ticket, since: since - 60_000 });
+  say(desk, { kind: "reconcile", ticket, since: since - MS_PER_MINUTE, ids });
 }

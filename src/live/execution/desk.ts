@@ -74,7 +74,9 @@ export interface Goal {
 export type Purpose =
   | { readonly what: "look-up" | "time-out" | "cancel-watch" | "submit-again"; readonly id: string }
   | { readonly what: "pursue" | "slice"; readonly instrument: number; readonly decidedAt: number }
-  | { readonly what: "reconcile" | "asset" | "save" };
+  | { readonly what: "reconcile" | "asset" | "save" }
+  /** Has anything been heard of orders since `news`? */
+  | { readonly what: "quiet"; readonly at: number; readonly news: number };
 
 /** What a write to the journal is for. */
 export interface Writing {
@@ -106,6 +108,8 @@ export interface Desk {
   readonly books: Books;
   buyingPower: number;
   isBlocked: boolean;
+  /** Pieces of news of orders so far. */
+  news: number;
   /** Applied fills so far: a look at the broker that overlaps one proves nothing. */
   fills: number;
   readonly orders: Map<string, Order>;
@@ -116,6 +120,8 @@ export interface Desk {
   targetAt: number;
   /** The newest target is known from the journal only: should it come again, it is taken. */
   isRepeatable: boolean;
+  /** Of the newest decision that there is an order of. */
+  orderedAt: number;
   isSettled: boolean;
   /** Orders made for the newest target. */
   targetOrders: number;
@@ -158,9 +164,9 @@ export function openDesk(terms: Terms): Desk {
     said: [], now: 0, early: [], stage: "recovering",
     trading: { state: "ACTIVE", reason: "start", by: "execution" }, isJournalBroken: false, saveTicket: 0,
     isProven: false, isReconciled: false, errand: "none", errandAt: 0, wantsFlat: false, books: openBooks(count),
-    buyingPower: 0, isBlocked: false, fills: 0, orders: new Map(), open: new Set(),
+    buyingPower: 0, isBlocked: false, news: 0, fills: 0, orders: new Map(), open: new Set(),
     idOf: new Map(),
-    goals: Array.from({ length: count }, () => null), targetAt: -Infinity, isRepeatable: false, isSettled: true,
+    goals: Array.from({ length: count }, () => null), targetAt: -Infinity, isRepeatable: false, orderedAt: -Infinity, isSettled: true,
     targetOrders: 0,
     price: numbers(), priceAt: numbers(), bid: numbers(), ask: numbers(), isHalted: new Uint8Array(count),
     assets: new Map(), assetsAsked: new Set(), sent: [], dirty: new Set(), waiting: new Set(), intents: [], ticket: 0, wakes: new Map(),
@@ -228,6 +234,7 @@ export function sayTrading(desk: Desk): void {
 export function keepOrder(desk: Desk, order: Order): void {
   desk.orders.set(order.id, order);
   if (isOpen(order)) desk.open.add(order);
+  if (order.decidedAt > desk.orderedAt) desk.orderedAt = order.decidedAt;
   if (order.brokerId !== null) desk.idOf.set(order.brokerId, order.id);
   // A number that was given once, even before a restart, is not given again.
   const goal = desk.goals[order.instrument] ?? null;

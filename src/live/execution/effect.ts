@@ -44,8 +44,9 @@ export type ExecutionEffect =
     readonly order: Pick<OrderRequest, "id" | "quantity" | "limitPrice"> }
   | { readonly kind: "look-up"; readonly id: string }
   | { readonly kind: "ask-asset"; readonly symbol: string }
-  /** Orders since `since`, positions and account of one moment. */
-  | { readonly kind: "reconcile"; readonly ticket: number; readonly since: number }
+  /** Orders since `since` and those of `ids`, positions and account, all of one moment. */
+  | { readonly kind: "reconcile"; readonly ticket: number; readonly since: number;
+    readonly ids: readonly string[] }
   | { readonly kind: "wake"; readonly ticket: number; readonly afterMs: number };
 
 export interface Truth {

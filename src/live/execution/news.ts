@@ -67,6 +67,7 @@ function take(desk: Desk, order: Order, change: Change): void {
   }
   if (change.quantity !== 0) book(desk, order, change);
   if (!change.isChanged) return;
+  desk.news++;
   sayOrder(desk, order);
   if (isOpen(order)) { if (order.instrument >= 0) desk.dirty.add(order.instrument); } else rest(desk, order);
 }
@@ -107,7 +108,7 @@ export function rest(desk: Desk, order: Order): void {
     const isWished = order.state === "filled" || order.state === "replaced"
       || order.reason === BY_US || order.reason === WITHDRAWN;
     if (goal !== null && !isWished && goal.decidedAt === order.decidedAt) goal.isAtRest = true;
-    if (order.state === "rejected" && order.reason !== WITHDRAWN) {
+    if (order.state === "rejected" && order.reason !== WITHDRAWN && !order.isLost) {
       alarm(desk, "warning", "order-rejected",
         `${symbolOf(desk, instrument)}: the broker refused ${order.request.quantity}: ${order.reason}`);
     }

@@ -173,7 +173,7 @@ class LiveRim implements ExecutionRim {
       case "ask-asset":
         return { kind: "asset", symbol: effect.symbol, asset: await broker.asset(effect.symbol), trouble: null };
       case "reconcile":
-        return { kind: "truth", ticket: effect.ticket, truth: await this.#read(effect.since), trouble: null };
+        return { kind: "truth", ticket: effect.ticket, truth: await this.#read(effect), trouble: null };
       default: return unreachable(effect);
     }
   }
@@ -186,16 +186,23 @@ class LiveRim implements ExecutionRim {
   }
 
   /** Orders before and after the rest: when they are the same, all tell of one moment. */
-  async #read(since: number): Promise<Truth> {
+  async #read(effect: ExecutionEffect & { readonly kind: "reconcile" }): Promise<Truth> {
     const { broker } = this.#options;
-    let before = await broker.orders(since);
+    let before = await this.#list(effect);
     for (let turn = 1; ; turn++) {
       const [positions, account] = await Promise.all([broker.positions(), broker.account()]);
-      const orders = await broker.orders(since);
+      const orders = await this.#list(effect);
       const isSteady = sameOrders(before, orders);
       if (isSteady || turn === STEADY_TRIES) return { account, positions, orders, isSteady };
       before = orders;
     }
+  }
+
+  async #list({ since, ids }: ExecutionEffect & { readonly kind: "reconcile" }): Promise<readonly BrokerOrder[]> {
+    const { broker } = this.#options;
+    const orders = await broker.orders(since), listed = new Set(orders.map(({ id }) => id));
+    const others = await Promise.all(ids.filter((id) => !listed.has(id)).map((id) => broker.orderById(id)));
+    return [...orders, ...others.filter((order) => order !== null)];
   }
 }
 
