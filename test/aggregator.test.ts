@@ -29,7 +29,8 @@ function toy(name: string, features: readonly string[], lookback: number, gain: 
 }
 
 const FEATURES = ["norm_1", "norm_21", "macd_8_24", "daily_vol"] as const;
-const TOYS = [toy("a", FEATURES, 10, 0.3), toy("b", [...FEATURES].reverse(), 3, -0.7), toy("c", ["ret_1d", "norm_5"].slice(0, 1), 1, 40)];
+const TOYS = [toy("a", FEATURES, 10, 0.3), toy("b", [...FEATURES].reverse(), 3, -0.7),
+  toy("c", ["ret_1d", "norm_5"].slice(0, 1), 1, 40)];
 const MODELS = TOYS.map(({ name }) => ({ worker: `w-${name}`, strategy: `toy:${name}` }));
 
 /** Windows of all rows that the backtest would decide on from a moment on, by time, then instrument. */
@@ -44,7 +45,8 @@ function windows(panels: readonly ReturnType<typeof computeFeatures>[], from: nu
   });
   found.sort((a, b) => a.at - b.at || a.i - b.i);
   const columns = panels.map(({ names }) => Int32Array.from(strategy.features, (name) => names.indexOf(name)));
-  return cutWindows({ names: strategy.features, symbols: panels.map((_, i) => `S${i}`), panels, columns, lookback: strategy.lookback },
+  return cutWindows({ names: strategy.features, symbols: panels.map((_, i) => `S${i}`), panels, columns,
+    lookback: strategy.lookback },
     Int32Array.from(found, ({ i }) => i), Int32Array.from(found, ({ row }) => row), Int32Array.from(found, (_, k) => k));
 }
 
@@ -81,7 +83,8 @@ describe("live decisions are the backtest's", () => {
 });
 
 const decision = (...rows: readonly (readonly [number, number, number])[]): Decision => ({
-  position: Float32Array.from(rows, ([position]) => position), volatility: Float32Array.from(rows, ([, volatility]) => volatility),
+  position: Float32Array.from(rows, ([position]) => position),
+    volatility: Float32Array.from(rows, ([, volatility]) => volatility),
   confidence: Float32Array.from(rows, ([, , confidence]) => confidence) });
 
 describe("combining", () => {
@@ -111,7 +114,8 @@ function two(given: Parameters<typeof session>[0] = {}, constantSteps = 30) {
   const draw = random(1, "positions");
   const say = (step: number, model: string, change: Partial<PredictionFact> = {}): PredictionFact => ({
     kind: "prediction", at: at(step), model, version: model, instrument: Int32Array.of(0, 2),
-    position: Float32Array.of(draw.uniform(), 0.5), volatility: Float32Array.of(0.01, 0.02), confidence: Float32Array.of(1, 1), ...change });
+    position: Float32Array.of(draw.uniform(), 0.5), volatility: Float32Array.of(0.01, 0.02), confidence: Float32Array.of(1, 1),
+      ...change });
   const handle = (message: Spoken, now: number): Spoken[] => actor.handle(message, now) as Spoken[];
   const open = (step: number, now = at(step)): Spoken[] =>
     handle(market(walk(1, 3, step).filter((row) => row.at === at(step))), now);
@@ -127,9 +131,11 @@ describe("the aggregator", () => {
     assert.deepEqual(open(1), []);
     assert.deepEqual(handle(say(1, "lstm-1"), at(1)), []);
     const said = handle(say(1, "lstm-2", { position: Float32Array.of(0, -0.5) }), at(1));
-    assert.deepEqual([said.length, decisions(said)[0].members, [...decisions(said)[0].instrument]], [1, ["lstm-1", "lstm-2"], [0, 2]]);
+    assert.deepEqual([said.length, decisions(said)[0].members, [...decisions(said)[0].instrument]],
+      [1, ["lstm-1", "lstm-2"], [0, 2]]);
     assert.deepEqual(decisions(said)[0].position[1], 0);
-    assert.deepEqual([...open(1), ...tick(at(1) + 1_000), ...handle(say(1, "lstm-1"), at(1) + 1).filter(({ kind }) => kind === "decision")], []);
+    assert.deepEqual([...open(1), ...tick(at(1) + 1_000),
+      ...handle(say(1, "lstm-1"), at(1) + 1).filter(({ kind }) => kind === "decision")], []);
   });
 
   test("waits deadlineMs for a member and no longer; the late one is counted, after three misses it is not waited for", () => {
@@ -157,7 +163,8 @@ describe("the aggregator", () => {
     open(2);
     handle(say(2, "lstm-1"), at(2));
     const said = tick(at(2) + 100), [flat] = decisions(said);
-    assert.deepEqual([flat.hasQuorum, [...flat.instrument], [...flat.position], codes(said)], [false, [0, 2], [0, 0], ["quorum-lost"]]);
+    assert.deepEqual([flat.hasQuorum, [...flat.instrument], [...flat.position], codes(said)],
+      [false, [0, 2], [0, 0], ["quorum-lost"]]);
     assert.ok(Math.abs(flat.volatility[1] - 0.02) < 1e-7);
     open(3);
     assert.deepEqual(codes(tick(at(3) + 100)), []);
@@ -202,7 +209,8 @@ describe("the aggregator", () => {
 
   test("a network that says the same for 5 steps is not believed until it changes; a sign may stand still", () => {
     for (const strategy of ["model:a", "tsmom"]) {
-      const { say, handle, open, at } = two({ quorum: 1, models: [{ worker: "lstm-1", strategy }, { worker: "lstm-2", strategy: "tsmom" }] }, 5);
+      const { say, handle, open,
+        at } = two({ quorum: 1, models: [{ worker: "lstm-1", strategy }, { worker: "lstm-2", strategy: "tsmom" }] }, 5);
       const members = Array.from({ length: 8 }, (_, step) => {
         open(step + 1);
         handle(say(step + 1, "lstm-1", { position: Float32Array.of(step < 7 ? 0.5 : 0.6, 0.5) }), at(step + 1));
@@ -227,7 +235,8 @@ describe("the aggregator", () => {
     const { say, handle, open, at } = two();
     open(1);
     handle(say(1, "lstm-1"), at(1));
-    const one = { instrument: Int32Array.of(2), position: Float32Array.of(0.5), volatility: Float32Array.of(0.02), confidence: Float32Array.of(1) };
+    const one = { instrument: Int32Array.of(2), position: Float32Array.of(0.5), volatility: Float32Array.of(0.02),
+      confidence: Float32Array.of(1) };
     const [said] = decisions(handle(say(1, "lstm-2", one), at(1)));
     assert.deepEqual([[...said.instrument], [...said.position]], [[2], [0.5]]);
   });

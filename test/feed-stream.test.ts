@@ -24,12 +24,14 @@ import { SIMULATOR_KEYS } from "../src/simulator/simulator.ts";
 import { barsOfRows, MINUTE, OPEN, session, walk, WIDTH, type Row } from "./live-market.ts";
 
 const N = 2, SYMBOLS = ["I0", "I1"], PAST = 30, LIVE = 60;
-const rows = walk(21, N, PAST + LIVE).map((row): Row => ({ ...row, values: row.values.map((value, j) => j < 4 ? Math.round(value * 100) / 100 : value) }));
+const rows = walk(21, N, PAST
+  + LIVE).map((row): Row => ({ ...row, values: row.values.map((value, j) => j < 4 ? Math.round(value * 100) / 100 : value) }));
 const FROM = OPEN + PAST * MINUTE;
 const KEYS = { alpaca: SIMULATOR_KEYS.alpaca, massive: { apiKey: SIMULATOR_KEYS.massive } } as const;
 const DEADLINE_MS = 10_000;
 
-const simulator = (given: Partial<Parameters<typeof startExchangeServer>[0]> = {}): Promise<ExchangeServer> => startExchangeServer({
+const simulator = (given: Partial<Parameters<typeof startExchangeServer>[0]> = {}): Promise<ExchangeServer> =>
+  startExchangeServer({
   market: new Map(SYMBOLS.map((symbol, i) => [symbol, { bars: barsOfRows(rows, i), actions: [] }])),
   from: FROM, pace: { kind: "stepped" }, seed: 1, ...given });
 
@@ -42,9 +44,11 @@ class Process implements AsyncDisposable {
   #waiting: { readonly test: () => boolean; readonly done: () => void }[] = [];
 
   constructor(server: { readonly url: string }, wire: Session["wire"], given: Partial<FeedRimOptions> = {}) {
-    const own = session({ symbols: SYMBOLS, wire, simulatorUrl: server.url, clock: { kind: "market", isStepped: true, barsPerSecond: null } });
+    const own = session({ symbols: SYMBOLS, wire, simulatorUrl: server.url,
+      clock: { kind: "market", isStepped: true, barsPerSecond: null } });
     this.#actor = feedActor({ session: own });
-    this.rim = openFeedRim({ session: own, root: "/nowhere", config: configSchema.parse({}), clock: systemClock, log: openLog("silent"),
+    this.rim = openFeedRim({ session: own, root: "/nowhere", config: configSchema.parse({}), clock: systemClock,
+      log: openLog("silent"),
       keys: KEYS[wire], ...given,
       history: () => Promise.resolve(SYMBOLS.map((_, i) =>
         ({ bars: barsOfRows(rows.filter((row) => row.at <= FROM), i), actions: [], adjustment: "raw" }))) });
@@ -67,7 +71,8 @@ class Process implements AsyncDisposable {
   async until(isDone: () => boolean, what: string): Promise<void> {
     if (isDone()) return;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const timer = setTimeout(() => { reject(new Error(`${what}: not in ${DEADLINE_MS} ms; ${JSON.stringify(this.codes())}`)); }, DEADLINE_MS);
+    const timer = setTimeout(() => { reject(new Error(`${what}: not in ${DEADLINE_MS} ms; ${JSON.stringify(this.codes())}`)); },
+      DEADLINE_MS);
     this.#waiting.push({ test: isDone, done: resolve });
     try { await promise; } finally { clearTimeout(timer); }
   }
@@ -114,12 +119,14 @@ describe("a replay through the vendors' own streams", () => {
       await feed.play(PAST + LIVE);
       assert.deepEqual([...feed.known()].sort(), [...expected(PAST + LIVE, wire === "alpaca")].sort());
       const flags = feed.markets().map((one) => [...one.flags]);
-      assert.deepEqual(flags, Array.from({ length: PAST + LIVE }, (_, k) => Array(N).fill(k < PAST ? BAR_FLAGS.history : BAR_FLAGS.fresh)));
+      assert.deepEqual(flags,
+        Array.from({ length: PAST + LIVE }, (_, k) => Array(N).fill(k < PAST ? BAR_FLAGS.history : BAR_FLAGS.fresh)));
       await feed.until(() => feed.codes().includes("replay-ended"), "the end");
       assert.deepEqual(feed.codes(), ["replay-ended"]);
     });
 
-    test(`${wire}: a cut stream is connected anew, what passed meanwhile is asked for by REST, and only then it goes on`, async () => {
+    test(`${wire}: a cut stream is connected anew, what passed meanwhile is asked for by REST, and only then it goes on`,
+      async () => {
       await using server = await simulator();
       await using feed = await new Process(server, wire).start();
       await feed.ready();
@@ -251,7 +258,8 @@ const shape = { indexOf: new Map([["AAA", 0], ["BBB", 1]]), closeOf: (start: num
 describe("connections", () => {
   const status = (name: string, message = ""): string => JSON.stringify([{ ev: "status", status: name, message }]);
 
-  test("one that is silent before the handshake's end, after it, or once up is ended in time; the wait grows by half each time", async () => {
+  test("one that is silent before the handshake's end, after it, or once up is ended in time; the wait grows by half each time",
+    async () => {
     const waits: number[] = [], reasons: string[] = [];
     let behaviour = 0;
     await using server = await vendor((message, socket) => {
@@ -260,7 +268,8 @@ describe("connections", () => {
       if (behaviour > 1 && message.includes("auth")) socket.send(status("auth_success"));
     });
     const stop = new AbortController(), done = Promise.withResolvers<void>();
-    const stream = new FeedStream({ url: server.url, dialect: massiveDialect(["AAA"], { apiKey: "k" }, "1m", false), makeFrame: () => new Frame(shape),
+    const stream = new FeedStream({ url: server.url, dialect: massiveDialect(["AAA"], { apiKey: "k" }, "1m", false),
+      makeFrame: () => new Frame(shape),
       clock: systemClock, random: random(1, "test"), limits: { answerMs: 60 }, up() {}, heard() {},
       down: ({ reason }, waitMs) => {
         waits.push(waitMs);
@@ -271,7 +280,8 @@ describe("connections", () => {
     await done.promise;
     stop.abort();
     await running;
-    assert.deepEqual(reasons, ["no answer to the connection in 60 ms", "no answer to the key in 60 ms", "no answer to the subscription in 60 ms"]);
+    assert.deepEqual(reasons,
+      ["no answer to the connection in 60 ms", "no answer to the key in 60 ms", "no answer to the subscription in 60 ms"]);
     waits.forEach((wait, n) => { assert.ok(wait >= 50 * 1.5 ** n && wait <= 100 * 1.5 ** n, `wait ${n}: ${wait}`); });
   });
 
@@ -297,8 +307,10 @@ describe("connections", () => {
     assert.deepEqual(into.outcomes(), [
       { kind: "noticed", notice: { kind: "notice", at: OPEN + 6, instrument: 0, what: "halt", value: 0 } },
       { kind: "noticed", notice: { kind: "notice", at: OPEN + 7, instrument: 0, what: "resume", value: 0 } },
-      { kind: "heard", how: "revised", isWhole: false, time: Float64Array.of(OPEN), instrument: Int32Array.of(0), bars: values(2.5) },
-      { kind: "heard", how: "fresh", isWhole: false, time: Float64Array.of(OPEN + MINUTE), instrument: Int32Array.of(0), bars: values(2) },
+      { kind: "heard", how: "revised", isWhole: false, time: Float64Array.of(OPEN), instrument: Int32Array.of(0),
+        bars: values(2.5) },
+      { kind: "heard", how: "fresh", isWhole: false, time: Float64Array.of(OPEN + MINUTE), instrument: Int32Array.of(0),
+        bars: values(2) },
       { kind: "quoted", at: OPEN + 5, instrument: Int32Array.of(1), quotes: Float64Array.of(9, 1, 10, 2) },
     ]);
   });
@@ -306,7 +318,8 @@ describe("connections", () => {
   test("addresses: both generations of each vendor, the simulator on loopback, and no key over plain sockets", () => {
     const of = (given: Partial<Session>, rest: string, said?: string): string => streamUrl(session(given), rest, "sip", said);
     assert.equal(of({ feed: "alpaca" }, "https://data.alpaca.markets"), "wss://stream.data.alpaca.markets/v2/sip");
-    assert.equal(of({ feed: "alpaca" }, "https://data.sandbox.alpaca.markets"), "wss://stream.data.sandbox.alpaca.markets/v2/sip");
+    assert.equal(of({ feed: "alpaca" }, "https://data.sandbox.alpaca.markets"),
+      "wss://stream.data.sandbox.alpaca.markets/v2/sip");
     assert.equal(of({ feed: "massive", wire: "massive" }, "https://api.massive.com"), "wss://socket.massive.com/stocks");
     assert.equal(of({ feed: "massive", wire: "massive" }, "https://api.polygon.io"), "wss://socket.polygon.io/stocks");
     assert.equal(of({ simulatorUrl: "http://127.0.0.1:7000" }, ""), "ws://127.0.0.1:7000/v2/sip");

@@ -7,7 +7,8 @@ import { featuresActor } from "../src/live/actors/features.ts";
 import { feedActor, type FeedOptions } from "../src/live/actors/feed.ts";
 import { overdueAt } from "../src/live/feeds/staleness.ts";
 import type { FeedEffect, FeedOutcome, Heard, Listing } from "../src/live/feeds/feed.ts";
-import { BAR_FLAGS, type AlertFact, type FeaturesFact, type MarketFact, type NoticeFact, type Spoken, type Tick } from "../src/live/message.ts";
+import { BAR_FLAGS, type AlertFact, type FeaturesFact, type MarketFact, type NoticeFact, type Spoken,
+  type Tick } from "../src/live/message.ts";
 import { calendar } from "../src/market/calendar.ts";
 import { computeFeatures } from "../src/features/panel.ts";
 import { barsOfRows, MINUTE, OPEN, panelOf, session, steps, walk, WIDTH, type Row } from "./live-market.ts";
@@ -27,7 +28,8 @@ const listing = (rows: readonly Row[], i: number, given: Partial<Listing> = {}):
 const markets = (said: readonly Said[]): MarketFact[] => said.filter((one): one is MarketFact => one.kind === "market");
 const codes = (said: readonly Said[]): string[] => said.flatMap((one) => one.kind === "alert" ? [one.code] : []);
 /** Closes in minutes from the open, instruments and flags of what was said. */
-const brief = (said: readonly Said[]) => markets(said).map((one) => [(one.at - OPEN) / MINUTE, [...one.instrument], [...one.flags]]);
+const brief = (said: readonly Said[]) =>
+  markets(said).map((one) => [(one.at - OPEN) / MINUTE, [...one.instrument], [...one.flags]]);
 const { fresh, revised, backfilled, history } = BAR_FLAGS;
 
 describe("assembling steps", () => {
@@ -75,12 +77,14 @@ describe("assembling steps", () => {
 
   test("150 seeds of late, doubled and shuffled messages: every bar is said, once, with its last values", () => {
     for (let seed = 1; seed <= 150; seed++) {
-      const draw = random(seed, "shuffle"), rows = walk(seed, 3, 12, 0.2), last = new Map<string, string>(), told = new Map<string, string>();
+      const draw = random(seed, "shuffle"), rows = walk(seed, 3, 12, 0.2), last = new Map<string, string>(),
+        told = new Map<string, string>();
       const handle = feed(), key = (row: { at: number; instrument: number }): string => `${row.at} ${row.instrument}`;
       handle({ kind: "ready" }, at(0));
       const messages = rows.map((row) => ({ row, when: row.at + 50 + draw.below(draw.uniform() < 0.1 ? 150_000 : 400) }));
       for (const { row, when } of [...messages]) {
-        if (draw.uniform() < 0.1) messages.push({ when: when + 1 + draw.below(200_000), row: { ...row, values: row.values.with(4, 1 + draw.below(1e5)) } });
+        if (draw.uniform() < 0.1) messages.push({ when: when + 1 + draw.below(200_000),
+          row: { ...row, values: row.values.with(4, 1 + draw.below(1e5)) } });
         if (draw.uniform() < 0.1) messages.push({ row, when });
       }
       messages.sort((a, b) => a.when - b.when);
@@ -169,8 +173,10 @@ describe("bars that cannot be", () => {
     const handle = feed();
     const said = handle({ kind: "quoted", at: at(1), instrument: Int32Array.of(0, 1, 2),
       quotes: Float64Array.of(10, 1, 10.1, 1, 10.2, 1, 10.1, 1, 0, 0, 10, 5) }, at(1));
-    assert.deepEqual(said.map((one) => one.kind === "quote" && [[...one.instrument], [...one.quotes]]), [[[0, 2], [10, 1, 10.1, 1, 0, 0, 10, 5]]]);
-    assert.deepEqual(handle({ kind: "quoted", at: at(1), instrument: Int32Array.of(0), quotes: Float64Array.of(-1, 1, 2, 1) }, at(1)), []);
+    assert.deepEqual(said.map((one) => one.kind === "quote" && [[...one.instrument], [...one.quotes]]),
+      [[[0, 2], [10, 1, 10.1, 1, 0, 0, 10, 5]]]);
+    assert.deepEqual(handle({ kind: "quoted", at: at(1), instrument: Int32Array.of(0), quotes: Float64Array.of(-1, 1, 2, 1) },
+      at(1)), []);
   });
 });
 
@@ -195,7 +201,8 @@ describe("silence", () => {
     handle(heard(first), at(1));
     assert.deepEqual(handle({ kind: "tick", at: at(2) }, at(2) + 30_000), []);
     const said = handle({ kind: "tick", at: at(2) }, at(2) + 30_001);
-    assert.deepEqual(said.map((one) => one.kind === "notice" ? one.what : one.kind), ["stale", "stale", "stale", "alert", "reconnect"]);
+    assert.deepEqual(said.map((one) => one.kind === "notice" ? one.what : one.kind),
+      ["stale", "stale", "stale", "alert", "reconnect"]);
     assert.deepEqual(handle({ kind: "tick", at: at(3) }, at(3) + 30_000), []);
     assert.deepEqual(handle({ kind: "tick", at: at(3) }, at(3) + 30_002).map(({ kind }) => kind), ["reconnect"]);
     const back = handle(heard(second.map((row) => ({ ...row, at: at(4) }))), at(4));
@@ -242,14 +249,16 @@ describe("a split overnight", () => {
     const rows = walk(9, 1, DAYS * PER_DAY).map((row, t): Row => {
       const own = sessions[Math.floor(t / PER_DAY)], isAfter = t >= 2 * PER_DAY;
       return { ...row, at: own.open + (t % PER_DAY + 1) * MINUTE,
-        values: isAfter ? row.values.map((value, j) => j < 4 || j === 5 ? value / FACTOR : j === 4 ? value * FACTOR : value) : row.values };
+        values: isAfter ? row.values.map((value, j) => j < 4 || j === 5 ? value / FACTOR : j === 4 ? value * FACTOR : value)
+          : row.values };
     });
     return { rows, exTime: sessions[2].open };
   }
 
   test("features are the batch's on adjusted prices, to the bit, before and after; prices are said as traded", async () => {
     const { rows, exTime } = market(), panel = await panelOf("technical"), known = new Map<number, Float32Array>();
-    const actor = featuresActor({ session: session({ symbols: ["A"] }), panel }), handle = feed({ symbols: ["A"] }), closes: number[] = [];
+    const actor = featuresActor({ session: session({ symbols: ["A"] }), panel }), handle = feed({ symbols: ["A"] }),
+      closes: number[] = [];
     const tell = (said: readonly Said[]): void => {
       for (const one of markets(said)) {
         if (one.flags[0] === fresh) closes.push(one.bars[3]);

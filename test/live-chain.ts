@@ -41,7 +41,8 @@ export class Chain {
     if (heard.kind === "alert") { this.alerts.push(heard); return; }
     if (heard.kind === "mixture") this.mixtures.push(heard);
     if (heard.kind === "prediction") this.predictions.push(heard);
-    const hears = (actor: { readonly hears: readonly Kind[] }): boolean => heard.kind === "tick" || actor.hears.includes(heard.kind);
+    const hears = (actor: { readonly hears: readonly Kind[] }): boolean => heard.kind === "tick"
+      || actor.hears.includes(heard.kind);
     for (const actor of this.#actors) {
       if (hears(actor)) for (const said of await actor.handle(heard, now)) await this.tell(said, now);
     }

@@ -6,7 +6,8 @@ import { computeFeatures, type Panel } from "../src/features/panel.ts";
 import { featuresActor } from "../src/live/actors/features.ts";
 import type { Actor } from "../src/live/actor.ts";
 import { BAR_FLAGS, type FeaturesFact, type MarketFact, type Spoken } from "../src/live/message.ts";
-import { barsOfRows, developmentRows, market, MINUTE, OPEN, panelOf, session, steps, walk, WIDTH, type Row } from "./live-market.ts";
+import { barsOfRows, developmentRows, market, MINUTE, OPEN, panelOf, session, steps, walk, WIDTH,
+  type Row } from "./live-market.ts";
 import { NO_SHARED } from "./shared.ts";
 
 /** What a hearer knows: the newest row said of each close. */
@@ -32,7 +33,8 @@ function assertBatch(panel: Panel, known: Known, rows: readonly Row[], instrumen
       const row = known.get(`${i} ${at}`);
       if (row === undefined) { assert.ok(t < panel.warmup || t < most, `instrument ${i} row ${t} was not said`); return; }
       for (const f of inputs) {
-        if (!Object.is(row[f], values[t * F + f])) assert.fail(`${panel.names[f]} of ${i} at row ${t}: ${row[f]}, not ${values[t * F + f]}`);
+        if (!Object.is(row[f],
+          values[t * F + f])) assert.fail(`${panel.names[f]} of ${i} at row ${t}: ${row[f]}, not ${values[t * F + f]}`);
         compared++;
       }
     });
@@ -41,7 +43,8 @@ function assertBatch(panel: Panel, known: Known, rows: readonly Row[], instrumen
 }
 
 /** A changed copy of a row. */
-const revised = (row: Row, factor: number): Row => ({ ...row, values: row.values.map((value, j) => j < 4 ? value * factor : value + 1) });
+const revised = (row: Row, factor: number): Row =>
+  ({ ...row, values: row.values.map((value, j) => j < 4 ? value * factor : value + 1) });
 
 /** A market as it may come: holes, late bars, revisions, duplicates. Returns messages and the rows that count in the end. */
 function unruly(seed: number, N: number, T: number): { messages: MarketFact[]; rows: Row[] } {
@@ -127,7 +130,8 @@ describe("live features", () => {
     }
   });
 
-  test("history that begins again at other prices (a split) starts the instrument anew: as the batch on those prices", async () => {
+  test("history that begins again at other prices (a split) starts the instrument anew: as the batch on those prices",
+    async () => {
     const panel = await panelOf("dmn"), actor = featuresActor({ session: session({ symbols: ["A", "B"] }), panel });
     const known: Known = new Map(), rows = walk(7, 2, 400);
     for (const step of steps(rows)) hear(actor, market(step), known);
@@ -140,7 +144,8 @@ describe("live features", () => {
   });
 
   test("two shards say together what one says, and each says a step without its instruments", async () => {
-    const panel = await panelOf("dmn"), N = 5, symbols = Array.from({ length: N }, (_, i) => `S${i}`), rows = walk(2, N, 300, 0.3);
+    const panel = await panelOf("dmn"), N = 5, symbols = Array.from({ length: N }, (_, i) => `S${i}`),
+      rows = walk(2, N, 300, 0.3);
     const whole: Known = new Map(), parts: Known = new Map(), one = featuresActor({ session: session({ symbols }), panel });
     const two = [0, 1].map((index) => featuresActor({ session: session({ symbols }), panel, shard: { index, count: 2 } }));
     for (const step of steps(rows)) {

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { UserError } from "../src/base/error.ts";
 import { infer, modelRim } from "../src/live/actors/model-rim.ts";
-import { modelActor, type Infer, type ModelActor, type ModelEffect, type ModelOptions, type ModelOutcome } from "../src/live/actors/model.ts";
+import { modelActor, type Infer, type ModelActor, type ModelEffect, type ModelOptions,
+  type ModelOutcome } from "../src/live/actors/model.ts";
 import { WindowRows } from "../src/live/actors/windows.ts";
 import { BAR_FLAGS, type AlertFact, type FeaturesFact, type PredictionFact, type Spoken } from "../src/live/message.ts";
 import type { Batch } from "../src/dataset/batch.ts";
@@ -14,12 +15,15 @@ const NAMES = ["x", "y", "daily_vol"];
 const at = (step: number): number => OPEN + step * MINUTE;
 
 /** Rows of a step: x = 100 step + instrument, y = -x, unless said. */
-function row(step: number, instruments: readonly number[], flag: number = BAR_FLAGS.fresh, x = (i: number) => 100 * step + i): FeaturesFact {
+function row(step: number, instruments: readonly number[], flag: number = BAR_FLAGS.fresh, x = (i: number) => 100 * step
+  + i): FeaturesFact {
   return { kind: "features", at: at(step), instrument: Int32Array.from(instruments),
-    rows: Float32Array.from(instruments.flatMap((i) => [x(i), -x(i), 0.01])), flags: new Uint8Array(instruments.length).fill(flag) };
+    rows: Float32Array.from(instruments.flatMap((i) => [x(i), -x(i), 0.01])),
+      flags: new Uint8Array(instruments.length).fill(flag) };
 }
 
-const toy = (given: Partial<Strategy> = {}): Strategy => ({ name: "toy", description: "toy", recipe: "dmn", features: ["y", "x"], lookback: 3,
+const toy = (given: Partial<Strategy> = {}): Strategy =>
+  ({ name: "toy", description: "toy", recipe: "dmn", features: ["y", "x"], lookback: 3,
   decide: ({ time }) => Promise.resolve({ position: new Float32Array(time.length).fill(0.5),
     volatility: new Float32Array(time.length).fill(0.01), confidence: new Float32Array(time.length).fill(1) }), ...given });
 
@@ -35,7 +39,8 @@ const question = (said: readonly { kind: string }[]): Infer => {
 };
 const texts = (said: readonly { kind: string }[]): string[] =>
   said.filter((one): one is AlertFact => one.kind === "alert").map(({ code, text }) => `${code}: ${text}`);
-const batchOf = ({ batch }: { batch: Batch }) => ({ instrument: [...batch.instrument], time: [...batch.time], features: [...batch.features] });
+const batchOf = ({ batch }: { batch: Batch }) =>
+  ({ instrument: [...batch.instrument], time: [...batch.time], features: [...batch.features] });
 
 describe("a model worker", () => {
   test("asks about instruments of the step with a whole window, in order, columns and rows as the strategy reads them", () => {
@@ -50,7 +55,8 @@ describe("a model worker", () => {
 
   test("a step of which nobody has a whole window is answered with no rows, so that nobody waits", () => {
     const [said] = handle(worker(), row(1, [0, 1])) as PredictionFact[];
-    assert.deepEqual([said.kind, said.at, said.model, said.version, said.instrument.length], ["prediction", at(1), "lstm-1", "11111111", 0]);
+    assert.deepEqual([said.kind, said.at, said.model, said.version, said.instrument.length],
+      ["prediction", at(1), "lstm-1", "11111111", 0]);
   });
 
   test("history, late and revised rows are taken in and never decided on; what they change is in the next window", () => {
@@ -99,14 +105,19 @@ describe("a model worker", () => {
   });
 
   const bad: readonly (readonly [string, Strategy["decide"], RegExp])[] = [
-    ["NaN", async () => ({ position: Float32Array.of(NaN), volatility: Float32Array.of(1), confidence: Float32Array.of(1) }), /gave the position NaN for AAA/],
-    ["2", async () => ({ position: Float32Array.of(2), volatility: Float32Array.of(1), confidence: Float32Array.of(1) }), /gave the position 2 for AAA/],
-    ["too little", async () => ({ position: new Float32Array(0), volatility: Float32Array.of(1), confidence: Float32Array.of(1) }), /gave 0 values of position for 1 rows/],
-    ["a confidence of 3", async () => ({ position: Float32Array.of(0), volatility: Float32Array.of(1), confidence: Float32Array.of(3) }), /gave the confidence 3/],
+    ["NaN", async () => ({ position: Float32Array.of(NaN), volatility: Float32Array.of(1), confidence: Float32Array.of(1) }),
+      /gave the position NaN for AAA/],
+    ["2", async () => ({ position: Float32Array.of(2), volatility: Float32Array.of(1), confidence: Float32Array.of(1) }),
+      /gave the position 2 for AAA/],
+    ["too little", async () => ({ position: new Float32Array(0), volatility: Float32Array.of(1),
+      confidence: Float32Array.of(1) }), /gave 0 values of position for 1 rows/],
+    ["a confidence of 3", async () => ({ position: Float32Array.of(0), volatility: Float32Array.of(1),
+      confidence: Float32Array.of(3) }), /gave the confidence 3/],
     ["nothing, but throws", () => Promise.reject(new Error("no memory")), /strategy toy failed .*: no memory/],
   ];
   for (const [what, decide, expected] of bad) {
-    test(`a model that says ${what} says nothing to others, and an alert says so; it is asked again at the next step`, async () => {
+    test(`a model that says ${what} says nothing to others, and an alert says so; it is asked again at the next step`,
+      async () => {
       const actor = worker({ strategy: toy({ decide }) });
       for (const step of [1, 2]) handle(actor, row(step, [0], BAR_FLAGS.history));
       const said = handle(actor, await infer(question(handle(actor, row(3, [0])))));
@@ -131,10 +142,12 @@ describe("swapping a model", () => {
   test("the new one is loaded beside the old, takes over between two steps, and its answers carry its version", async () => {
     const actor = worker(), other = toy({ name: "other", features: ["x"], lookback: 2 });
     for (const step of [1, 2]) handle(actor, row(step, [0], BAR_FLAGS.history));
-    const [prepare] = handle(actor, { kind: "control", at: 0, action: "swap-model", by: "user", subject: "lstm-1", value: "model:other" });
+    const [prepare] = handle(actor,
+      { kind: "control", at: 0, action: "swap-model", by: "user", subject: "lstm-1", value: "model:other" });
     assert.deepEqual(prepare, { kind: "prepare", name: "model:other" });
     const first = question(handle(actor, row(3, [0])));
-    assert.match(texts(handle(actor, { kind: "prepared", strategy: other, version: "22222222" }))[0], /^model-swapped: lstm-1 goes on with other \(22222222\)/);
+    assert.match(texts(handle(actor, { kind: "prepared", strategy: other, version: "22222222" }))[0],
+      /^model-swapped: lstm-1 goes on with other \(22222222\)/);
     const [said] = handle(actor, await infer(first)) as PredictionFact[];
     assert.equal(said.version, "11111111");
     const next = question(handle(actor, row(4, [0])));
@@ -145,7 +158,8 @@ describe("swapping a model", () => {
   test("a command for another worker is not heeded; a model that cannot be loaded changes nothing", async () => {
     const actor = worker(), control = { kind: "control", at: 0, action: "swap-model", by: "user", value: "model:gone" } as const;
     assert.deepEqual(handle(actor, { ...control, subject: "lstm-2" }), []);
-    const outcomes: ModelOutcome[] = [], rim = modelRim({ find: () => Promise.reject(new UserError('there is no model "gone"', "see: dmn train")) });
+    const outcomes: ModelOutcome[] = [],
+      rim = modelRim({ find: () => Promise.reject(new UserError('there is no model "gone"', "see: dmn train")) });
     const arrived = Promise.withResolvers<void>();
     await rim.start((outcome) => { outcomes.push(outcome); arrived.resolve(); });
     for (const effect of handle(actor, { ...control, subject: "lstm-1" })) rim.carryOut(effect as ModelEffect);
@@ -155,16 +169,19 @@ describe("swapping a model", () => {
 
   const misfits: readonly (readonly [Partial<Strategy>, string])[] = [
     [{ recipe: "mine" }, "new reads recipe mine, the session's is dmn"],
-    [{ recipeHash: "fedcba9876543210" }, "new was trained on another version of recipe dmn (fedcba98, the session's is 01234567)"],
+    [{ recipeHash: "fedcba9876543210" },
+      "new was trained on another version of recipe dmn (fedcba98, the session's is 01234567)"],
     [{ features: ["x", "z"] }, 'new reads the feature "z", which the session does not make'],
     [{ lookback: 400 }, "new looks back 400 rows, 256 are kept"],
   ];
   for (const [given, problem] of misfits) {
     test(`refused: ${problem}`, () => {
       const strategy = toy({ name: "new", ...given }), actor = worker();
-      assert.deepEqual(texts(handle(actor, { kind: "prepared", strategy, version: "2" })), [`swap-refused: lstm-1 keeps its model: ${problem}`]);
+      assert.deepEqual(texts(handle(actor, { kind: "prepared", strategy, version: "2" })),
+        [`swap-refused: lstm-1 keeps its model: ${problem}`]);
       assert.equal(actor.swap(toy({ name: "new", recipeHash: "0123456789abcdef" }), "2"), null);
-      if (given.lookback === undefined) assert.throws(() => worker({ strategy }), (error: UserError) => error.problem === problem);
+      if (given.lookback === undefined) assert.throws(() => worker({ strategy }),
+        (error: UserError) => error.problem === problem);
     });
   }
 });

@@ -34,7 +34,8 @@ export interface CombineOptions {
  * `weightsOf` (M): the mixture at a row, sum 1. A row of which nobody is sure is flat (position 0), with the
  * first member's volatility. At least one member is there.
  */
-export function combineDecisions(said: readonly (Decision | null)[], weightsOf: (b: number) => readonly number[],
+export function combineDecisions(said: readonly (Decision | null)[],
+  weightsOf: (b: number) => readonly number[],
   { isConfidenceWeighted = false }: CombineOptions = {}): Decision {
   const here = said.flatMap((one, m) => one === null ? [] : [{ one, m }]);
   const B = here[0].one.position.length, isWhole = here.length === said.length && !isConfidenceWeighted;

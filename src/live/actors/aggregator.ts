@@ -70,7 +70,8 @@ class Aggregator implements Actor {
   constructor({ session, constantSteps = 30 }: AggregatorOptions) {
     this.#session = session;
     this.#members = session.models.map(({ worker, strategy }) => ({ name: worker, missed: 0, reason: null,
-      sanity: new Sanity(session.symbols.length, strategy.startsWith("model:") ? constantSteps : Infinity) }));
+      sanity: new Sanity(session.symbols.length,
+        strategy.startsWith("model:") ? constantSteps : Infinity) }));
     this.#equal = session.models.map(() => 1 / session.models.length);
     this.#weights = this.#equal;
     this.#seen = new Uint8Array(session.symbols.length);
@@ -133,7 +134,8 @@ class Aggregator implements Actor {
     for (;;) {
       const [step] = this.#steps;
       if (step === undefined) return;
-      const isWeighed = this.#session.mixture === "equal" || step.weights !== null || this.#unweighed >= MISSES_MAX;
+      const isWeighed = this.#session.mixture === "equal" || step.weights !== null
+        || this.#unweighed >= MISSES_MAX;
       const isComplete = isWeighed
         && step.said.every((one, m) => one !== null || this.#members[m].missed >= MISSES_MAX);
       const isOver = now >= step.openedAt + this.#session.deadlineMs || this.#steps.length > STEPS_MAX;
@@ -196,7 +198,8 @@ class Aggregator implements Actor {
     return reason === null ? answer : null;
   }
 
-  #together(at: number, answers: readonly (PredictionFact | null)[], members: readonly string[]): DecisionFact {
+  #together(at: number, answers: readonly (PredictionFact | null)[],
+    members: readonly string[]): DecisionFact {
     const weights = this.#session.mixture === "equal" ? this.#equal : this.#weights;
     const instrument = sharedBy(answers.filter((one) => one !== null));
     const decisions = answers.map((one) => one === null ? null : rowsOf(one, instrument));
@@ -211,7 +214,8 @@ class Aggregator implements Actor {
     const instrument = Int32Array.from(this.#seen.keys()).filter((i) =>
       !Number.isNaN(this.#volatility[i]) || (this.#lost >= MISSES_MAX && this.#seen[i] === 1));
     const zeros = (): Float32Array => new Float32Array(instrument.length);
-    return { kind: "decision", at, instrument, position: zeros(), confidence: zeros(), members, hasQuorum: false,
+    return { kind: "decision", at, instrument, members, hasQuorum: false, position: zeros(),
+      confidence: zeros(),
       volatility: Float32Array.from(instrument, (i) => this.#volatility[i] || 0) };
   }
 
@@ -227,7 +231,8 @@ function sharedBy(answers: readonly PredictionFact[]): Int32Array {
   return first.instrument.filter((i) => others.every(({ instrument }) => placeOf(instrument, i) >= 0));
 }
 
-const isEqual = (a: Int32Array, b: Int32Array): boolean => a.length === b.length && a.every((i, k) => i === b[k]);
+const isEqual = (a: Int32Array, b: Int32Array): boolean =>
+  a.length === b.length && a.every((i, k) => i === b[k]);
 
 /** A member's answers for these instruments. */
 function rowsOf(answer: PredictionFact, instrument: Int32Array): Decision {

@@ -21,7 +21,7 @@ import type { Session } from "../session.ts";
 
 const STRIDE = 16;
 const STATES_KEPT = 5;
-/** Newest bars of each instrument that may still be revised: at least 64. One more, so that one may be put in. */
+/** Newest bars of each instrument that may be revised: at least 64. One more, so that one may be put in. */
 const BARS_KEPT = STRIDE * STATES_KEPT + 1;
 const WIDTH = BAR_FIELDS.length;
 
@@ -68,7 +68,8 @@ const tooOld = (session: Session, process: string, at: number, i: number): Alert
 class Rows {
   readonly #width: number;
   readonly #market: MarketFact;
-  readonly #byTime = new Map<number, { instrument: number[]; flags: number[]; rows: Float32Array; n: number }>();
+  readonly #byTime = new Map<number,
+    { instrument: number[]; flags: number[]; rows: Float32Array; n: number }>();
 
   constructor(width: number, market: MarketFact) { this.#width = width; this.#market = market; }
 
@@ -87,10 +88,12 @@ class Rows {
   /** In order of time. `isAlways`: also a message without rows, by which a hearer counts shards. */
   toFacts(isAlways: boolean): readonly FeaturesFact[] {
     if (this.#byTime.size === 0) {
-      return isAlways && this.#market.flags.includes(BAR_FLAGS.fresh) ? [{ kind: "features", at: this.#market.at,
-        instrument: new Int32Array(0), rows: new Float32Array(0), flags: new Uint8Array(0) }] : [];
+      if (!isAlways || !this.#market.flags.includes(BAR_FLAGS.fresh)) return [];
+      return [{ kind: "features", at: this.#market.at, instrument: new Int32Array(0),
+        rows: new Float32Array(0), flags: new Uint8Array(0) }];
     }
-    const times = this.#byTime.size === 1 ? this.#byTime.keys() : [...this.#byTime.keys()].sort((a, b) => a - b);
+    const times = this.#byTime.size === 1 ? this.#byTime.keys()
+      : [...this.#byTime.keys()].sort((a, b) => a - b);
     return Array.from(times, (at) => {
       const { instrument, rows, flags, n } = this.#byTime.get(at)!;
       return { kind: "features", at, instrument: Int32Array.from(instrument), flags: Uint8Array.from(flags),
@@ -210,11 +213,12 @@ class Track {
     }
   }
 
-  /** Its first bar at another price, then its second: the history begins again. One of them alone is a revision. */
+  /** Its first bar at another price, then its second: history begins again. One alone is a revision. */
   #noticeBeginning(at: number, bars: Float64Array, from: number): void {
     const again = this.#again;
     this.#again = null;
-    const isOther = (b: number): boolean => at === this.#beginTime[b] && !isSame(this.#begin, b * WIDTH, bars, from);
+    const isOther = (b: number): boolean => at === this.#beginTime[b]
+      && !isSame(this.#begin, b * WIDTH, bars, from);
     if (isOther(0)) this.#again = bars.slice(from, from + WIDTH);
     if (again === null || !isOther(1)) return;
     this.#stream.state.set(this.#panel.start().state);

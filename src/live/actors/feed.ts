@@ -1,22 +1,23 @@
 /**
- * What vendors say, as facts that can be traded on: bars of one close together (a *step*), in order, each once.
+ * What vendors say, as facts that can be traded on: bars of one close together (a *step*), in order, once.
  *
  *   heard ──> possible? ──> held until the step is whole ──> market (fresh)
  *               │             (all symbols, a later close, or assemblyMs)
  *               └ no: left out, alert "bad-tick"
- *   after its step was said:  same values: nothing      others: market (revised)      new: market (backfilled)
+ *   after its step was said:  same values: nothing    others: market (revised)    new: market (backfilled)
  *
  * Until `ready`, and from `lost` to `caught-up`, bars are held back; then the newest step is fresh and what
- * came before it is backfilled: nobody trades on a gap. Silence inside the session is announced (`notice` stale,
- * alert "feed-stale") and answered by a new connection. From the first bar of a split's ex-date on, the
- * instrument's history is said again as adjusted by it.
+ * came before it is backfilled: nobody trades on a gap. Silence inside the session is announced (`notice`
+ * stale, alert "feed-stale") and answered by a new connection. With the first bar of a split's ex-date the
+ * instrument's history is said again, as adjusted by it.
  */
 import { messageOf } from "../../base/error.ts";
 import { formatTime, MS_PER_HOUR, MS_PER_MINUTE } from "../../base/units.ts";
 import { TIMEFRAMES } from "../../market/bars.ts";
 import { calendar } from "../../market/calendar.ts";
 import type { Actor, Said } from "../actor.ts";
-import { BAR_FLAGS, type AlertFact, type MarketFact, type NoticeFact, type Spoken, type Tick } from "../message.ts";
+import { BAR_FLAGS, type AlertFact, type MarketFact, type NoticeFact, type Spoken,
+  type Tick } from "../message.ts";
 import type { Session } from "../session.ts";
 import { impossibleQuote } from "../feeds/bad-bar.ts";
 import { BarStore, WIDTH } from "../feeds/bar-store.ts";
@@ -142,7 +143,8 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
     });
   }
 
-  #readHistory(i: number, now: number, out: Out, read: (at: number, rows: Float64Array, from: number) => void): void {
+  #readHistory(i: number, now: number, out: Out,
+    read: (at: number, rows: Float64Array, from: number) => void): void {
     try {
       const { time, rows } = this.#stores[i].history();
       for (let t = 0; t < time.length; t++) read(time[t], rows, t * WIDTH);
@@ -153,7 +155,9 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
 
   /** Of what was held back only the newest step may be decided on. */
   #goOn(now: number, out: Out): void {
-    for (const { at } of this.#steps.open().slice(0, -1)) this.#say(this.#steps.take(at, BAR_FLAGS.backfilled), out);
+    for (const { at } of this.#steps.open().slice(0, -1)) {
+      this.#say(this.#steps.take(at, BAR_FLAGS.backfilled), out);
+    }
     this.#expectAfter(Math.max(this.#isWall ? now : this.#saidAt, this.#newest));
     this.#step(now, out);
   }
@@ -165,7 +169,8 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
       const verdict = this.#suspects.judge(i, at, bars, k * WIDTH, store.closeBefore(at));
       if (verdict.alert !== null) out.push(this.#alert(now, "warning", "bad-tick", verdict.alert));
       if (!verdict.isGood) continue;
-      if (verdict.before !== null) this.#takeIn(verdict.before.at, i, verdict.before.row, 0, "backfilled", now, out);
+      const { before } = verdict;
+      if (before !== null) this.#takeIn(before.at, i, before.row, 0, "backfilled", now, out);
       this.#takeIn(at, i, bars, k * WIDTH, how, now, out);
       newest = Math.max(newest, at);
     }
@@ -184,7 +189,8 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
     }
   }
 
-  #takeIn(at: number, i: number, rows: Float64Array, from: number, how: Heard["how"], now: number, out: Out): void {
+  #takeIn(at: number, i: number, rows: Float64Array, from: number, how: Heard["how"], now: number,
+    out: Out): void {
     const store = this.#stores[i];
     // An ex-date has come: all prices before it read otherwise from now on.
     if (store.applyDue(at)) this.#retell(i, now, out);
@@ -267,7 +273,8 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
       out.push({ kind: "reconnect", reason });
     }
     if (now > this.#steppedAt + STEP_PATIENCE_MS) {
-      out.push(this.#alert(now, "warning", "step-late", "the replay has not played the step that it was asked for"));
+      out.push(this.#alert(now, "warning", "step-late",
+        "the replay has not played the step that it was asked for"));
       this.#step(now, out);
     }
   }
@@ -280,7 +287,8 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
 
   /** The next step, please; a paced replay goes on by itself once it was let go. */
   #step(now: number, out: Out): void {
-    if (this.#session.feed !== "simulator" || !this.#isReady || !this.#isReleased || this.#isLost || this.#isEnded) return;
+    if (this.#session.feed !== "simulator" || !this.#isReady || !this.#isReleased || this.#isLost
+      || this.#isEnded) return;
     if (!this.#session.clock.isStepped) {
       if (!this.#isResumed) out.push({ kind: "resume" });
       this.#isResumed = true;

@@ -14,7 +14,7 @@ export interface ModelRimOptions {
 export async function infer({ at, strategy, batch }: Infer): Promise<ModelOutcome> {
   try {
     const decision = await askStrategy(strategy, batch);
-    const confidence = (decision as Partial<Decision>).confidence ?? new Float32Array(batch.time.length).fill(1);
+    const { confidence = new Float32Array(batch.time.length).fill(1) } = decision as Partial<Decision>;
     const odd = confidence.find((one) => !(one >= 0 && one <= 1));
     if (odd !== undefined) throw new Error(`strategy ${strategy.name} gave the confidence ${odd}`);
     return { kind: "inferred", at, decision: { ...decision, confidence } };
@@ -27,7 +27,7 @@ export async function infer({ at, strategy, batch }: Infer): Promise<ModelOutcom
 export function modelRim({ find }: ModelRimOptions = {}): Rim<ModelEffect, ModelOutcome> {
   let push: (outcome: ModelOutcome) => void = () => {};
   async function prepare(name: string): Promise<ModelOutcome> {
-    if (find === undefined) return { kind: "not-prepared", name, reason: "this worker cannot load another model" };
+    if (find === undefined) return { kind: "not-prepared", name, reason: "this worker loads no other model" };
     try { return { kind: "prepared", ...await find(name) }; } catch (error) {
       return { kind: "not-prepared", name, reason: messageOf(error).split("\n")[0] };
     }
@@ -35,7 +35,8 @@ export function modelRim({ find }: ModelRimOptions = {}): Rim<ModelEffect, Model
   return {
     async start(to) { push = to; },
     carryOut(effect) {
-      void (effect.kind === "infer" ? infer(effect) : prepare(effect.name)).then((outcome) => { push(outcome); });
+      const outcome = effect.kind === "infer" ? infer(effect) : prepare(effect.name);
+      void outcome.then((one) => { push(one); });
     },
     async stop() { push = () => {}; },
   };

@@ -1,9 +1,9 @@
 /**
  * One model worker: feature rows in, predictions out, through the same `askStrategy` as the backtest.
  *
- *   features ──> windows of each instrument ──> the newest complete step ──> infer ─(rim)─> inferred ──> prediction
- *                                                     ^ only one at a time: steps that pass meanwhile
- *                                                       are skipped but for the newest, and counted
+ *   features ──> windows ──> the newest complete step ──> infer ─(rim)─> inferred ──> prediction
+ *                              ^ only one at a time: steps that pass meanwhile are skipped but for
+ *                                the newest, and counted
  *
  * It decides on fresh rows only: history, late and revised rows correct the windows. A model that fails or
  * says what it may not says nothing; the aggregator decides without it. Another model takes over between two
@@ -73,7 +73,8 @@ function misfit(strategy: Strategy, { session, names }: ModelOptions): string | 
       + `(${recipeHash.slice(0, 8)}, the session's is ${session.recipeHash.slice(0, 8)})`;
   }
   const missing = features.find((one) => !names.includes(one));
-  return missing === undefined ? null : `${name} reads the feature "${missing}", which the session does not make`;
+  return missing === undefined ? null
+    : `${name} reads the feature "${missing}", which the session does not make`;
 }
 
 interface Step {
@@ -115,7 +116,8 @@ class Worker implements ModelActor {
     this.#eligibility = options.eligibility ?? eligibilityOf([strategy], false);
     this.#working = this.#workingOf(strategy, options.version);
     this.#longest = Math.max(LONGEST_LEAST, this.#eligibility.lookback, strategy.lookback);
-    const needed = columnsIn(names, [...new Set([...this.#eligibility.features, ...strategy.features])], worker);
+    const needed = columnsIn(names, [...new Set([...this.#eligibility.features, ...strategy.features])],
+      worker);
     this.#freshAt = new Float64Array(session.symbols.length).fill(NaN);
     this.#windows = session.symbols.map(() => new WindowRows(names.length, needed, this.#longest));
   }
@@ -137,7 +139,8 @@ class Worker implements ModelActor {
           : this.#alert(now, "warning", "swap-refused", `${this.name} keeps its model: ${problem}`)];
       }
       case "not-prepared":
-        return [this.#alert(now, "warning", "swap-refused", `${this.name} keeps its model: ${message.reason}`)];
+        return [this.#alert(now, "warning", "swap-refused",
+          `${this.name} keeps its model: ${message.reason}`)];
       default: return [];
     }
   }

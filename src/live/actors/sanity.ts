@@ -43,9 +43,11 @@ export class Sanity {
   }
 }
 
-function shapeOf({ instrument, position, volatility, confidence }: PredictionFact, symbols: number): string | null {
+function shapeOf({ instrument, position, volatility, confidence }: PredictionFact,
+  symbols: number): string | null {
   const n = instrument.length;
-  if ([position, volatility, confidence].some(({ length }) => length !== n)) return `gave not ${n} of each value`;
+  const isComplete = [position, volatility, confidence].every(({ length }) => length === n);
+  if (!isComplete) return `gave not ${n} of each value`;
   for (let k = 0; k < n; k++) {
     if (!(instrument[k] >= 0 && instrument[k] < symbols)) return `named instrument ${instrument[k]}`;
     if (k > 0 && instrument[k] <= instrument[k - 1]) return "named instruments out of order";
@@ -56,10 +58,10 @@ function shapeOf({ instrument, position, volatility, confidence }: PredictionFac
 function valueOf({ instrument, position, volatility, confidence }: PredictionFact,
   symbols: readonly string[]): string | null {
   for (let k = 0; k < instrument.length; k++) {
-    const symbol = symbols[instrument[k]];
-    if (!(Math.abs(position[k]) <= SLACK)) return `gave the position ${position[k]} for ${symbol}`;
-    if (!(volatility[k] >= 0 && volatility[k] < Infinity)) return `gave the volatility ${volatility[k]} for ${symbol}`;
-    if (!(confidence[k] >= 0 && confidence[k] <= 1)) return `gave the confidence ${confidence[k]} for ${symbol}`;
+    const symbol = symbols[instrument[k]], p = position[k], v = volatility[k], c = confidence[k];
+    if (!(Math.abs(p) <= SLACK)) return `gave the position ${p} for ${symbol}`;
+    if (!(v >= 0 && v < Infinity)) return `gave the volatility ${v} for ${symbol}`;
+    if (!(c >= 0 && c <= 1)) return `gave the confidence ${c} for ${symbol}`;
   }
   return null;
 }

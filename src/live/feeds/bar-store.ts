@@ -41,8 +41,10 @@ export class BarStore {
   closeBefore(at: number): number {
     if (!(this.time < at)) return NaN;
     const { calendar } = this.#options, close = this.#rows[(this.#count - 1) * WIDTH + CLOSE];
+    if (this.#owed.length === 0) return close;
+    const today = calendar.sessionDay(at);
     return this.#owed.reduce((price, { kind, exTime, value }) =>
-      kind === "split" && calendar.sessionDay(exTime) <= calendar.sessionDay(at) ? price / value : price, close);
+      kind === "split" && calendar.sessionDay(exTime) <= today ? price / value : price, close);
   }
 
   /** Takes in the history of an instrument, before anything else. */
@@ -57,14 +59,16 @@ export class BarStore {
     this.applyDue(this.time);
   }
 
-  /** Adds a row, or replaces the one of this close. What one of the two does not say (NaN) is no difference. */
+  /** Adds a row, or replaces the one of this close. What one of them does not say (NaN) is no difference. */
   put(at: number, rows: Float64Array, from: number): "added" | "known" | "replaced" {
     let place = this.#count;
     while (place > 0 && this.#time[place - 1] > at) place--;
     const values = rows.subarray(from, from + WIDTH);
     if (place > 0 && this.#time[place - 1] === at) {
       const here = this.#rows.subarray((place - 1) * WIDTH, place * WIDTH);
-      if (here.every((value, j) => value === values[j] || Number.isNaN(value) || Number.isNaN(values[j]))) return "known";
+      const isSame = here.every((value, j) =>
+        value === values[j] || Number.isNaN(value) || Number.isNaN(values[j]));
+      if (isSame) return "known";
       here.set(values);
       return "replaced";
     }
@@ -84,7 +88,7 @@ export class BarStore {
     if (!isKnown) this.#owed.push(action);
   }
 
-  /** Moves those that a row of this close has reached; true when there was one: history reads otherwise now. */
+  /** Moves those that a row of this close has reached; true: there was one, history reads otherwise now. */
   applyDue(at: number): boolean {
     if (this.#owed.length === 0) return false;
     const { calendar } = this.#options, today = calendar.sessionDay(at);

@@ -176,7 +176,8 @@ export class Connection {
           up();
         } else if (this.#missing.size > 0 && meaning.isAll) {
           const some = [...this.#missing].slice(0, 5).join(", ");
-          this.end({ is: "refused", reason: `the vendor does not grant ${this.#missing.size} channels (${some})` });
+          this.end({ is: "refused",
+            reason: `the vendor does not grant ${this.#missing.size} channels (${some})` });
         }
         return;
       }

@@ -1,6 +1,6 @@
 /**
- * What a feed's rim tells its actor, and what the actor asks of it. The rim queues and translates; whatever is
- * decided about a bar is decided by the actor (actors/feed.ts), so that it can be played again by seed.
+ * What a feed's rim tells its actor, and what the actor asks of it. The rim queues and translates; whatever
+ * is decided about a bar is decided by the actor (actors/feed.ts), so that it can be played again by seed.
  *
  *   listing ... listing   ready    heard heard heard   lost   heard   caught-up   heard
  *   └─ history of each ─┘          └── streamed ──┘         (gap filled by REST)
@@ -32,7 +32,8 @@ export type FeedOutcome =
   /** History is complete, the stream is up and subscribed. */
   | { readonly kind: "ready" }
   | Heard
-  | { readonly kind: "quoted"; readonly at: number; readonly instrument: Int32Array; readonly quotes: Float64Array }
+  | { readonly kind: "quoted"; readonly at: number; readonly instrument: Int32Array;
+    readonly quotes: Float64Array }
   | { readonly kind: "noticed"; readonly notice: NoticeFact }
   /** Nothing is traded on until `caught-up`. */
   | { readonly kind: "lost"; readonly reason: string }
@@ -40,7 +41,8 @@ export type FeedOutcome =
   | { readonly kind: "woken" }
   /** A replay is over. */
   | { readonly kind: "ended" }
-  | { readonly kind: "trouble"; readonly severity: AlertFact["severity"]; readonly code: string; readonly text: string };
+  | { readonly kind: "trouble"; readonly severity: AlertFact["severity"]; readonly code: string;
+    readonly text: string };
 
 /** Bars of one message or answer of a vendor, of any closes. */
 export interface Heard {

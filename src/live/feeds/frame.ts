@@ -27,7 +27,8 @@ export class Frame {
 
   /** Bars, quotes and notices. */
   get size(): number {
-    return this.#fresh.time.length + this.#revised.time.length + this.#quotes.instrument.length + this.#notices.length;
+    return this.#fresh.time.length + this.#revised.time.length + this.#quotes.instrument.length
+      + this.#notices.length;
   }
 
   /** `values`: as BAR_FIELDS, NaN where there is none. */
@@ -51,7 +52,8 @@ export class Frame {
 
   notice(what: NoticeFact["what"], symbol: unknown, at: number, value = 0): void {
     const instrument = this.#shape.indexOf.get(String(symbol));
-    if (instrument !== undefined && !Number.isNaN(at)) this.#notices.push({ kind: "notice", at, instrument, what, value });
+    if (instrument === undefined || Number.isNaN(at)) return;
+    this.#notices.push({ kind: "notice", at, instrument, what, value });
   }
 
   /** Corrections first: what is decided on the bars of this frame knows them. */
@@ -61,7 +63,8 @@ export class Frame {
     if (this.#revised.time.length > 0) out.push(this.#heard("revised", this.#revised, false));
     if (this.#fresh.time.length > 0) out.push(this.#heard("fresh", this.#fresh, this.#shape.isWhole));
     if (instrument.length > 0) {
-      out.push({ kind: "quoted", at, instrument: Int32Array.from(instrument), quotes: Float64Array.from(values) });
+      out.push({ kind: "quoted", at, instrument: Int32Array.from(instrument),
+        quotes: Float64Array.from(values) });
     }
     return out;
   }
@@ -70,7 +73,8 @@ export class Frame {
   get newest(): number { return this.#fresh.time.reduce((a, b) => Math.max(a, b), -Infinity); }
 
   #heard(how: Heard["how"], { time, instrument, bars }: Rows, isWhole: boolean): Heard {
-    return { kind: "heard", how, isWhole, time: Float64Array.from(time), instrument: Int32Array.from(instrument),
+    return { kind: "heard", how, isWhole, time: Float64Array.from(time),
+      instrument: Int32Array.from(instrument),
       bars: Float64Array.from(bars) };
   }
 }

@@ -1,19 +1,20 @@
 /**
- * Where vendors are, both generations of each. Addresses are settings: these are what is meant without one. A key
- * travels over TLS only, except to this machine (the simulator).
+ * Where vendors are, both generations of each. Addresses are settings: these are what is meant without one.
+ * A key travels over TLS only, except to this machine (the simulator).
  */
 import { UserError } from "../../base/error.ts";
 import { PORTS, type Session } from "../session.ts";
 
 /** Streams of stocks, real time. `{feed}`: alpaca's iex or sip. */
 export const STREAM_HOSTS = {
-  alpaca: ["wss://stream.data.alpaca.markets/v2/{feed}", "wss://stream.data.sandbox.alpaca.markets/v2/{feed}"],
+  alpaca: ["wss://stream.data.alpaca.markets/v2/{feed}",
+    "wss://stream.data.sandbox.alpaca.markets/v2/{feed}"],
   massive: ["wss://socket.massive.com/stocks", "wss://socket.polygon.io/stocks"],
 } as const satisfies Record<Session["wire"], readonly string[]>;
 
 /**
- * The stream's address: the session's simulator, or the vendor whose REST address is configured (an old domain has
- * the old stream's), or what was said.
+ * The stream's address: the session's simulator, or the vendor whose REST address is configured (an old
+ * domain has the old stream's), or what was said.
  */
 export function streamUrl(session: Session, rest: string, feed: "iex" | "sip", said?: string): string {
   const { wire } = session;

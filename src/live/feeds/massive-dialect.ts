@@ -57,12 +57,16 @@ function statusOf(status: string, said: string): Meaning | null {
     case "auth_success": return { is: "authenticated" };
     case "success": {
       const found = /^subscribed to: (.+)$/.exec(said);
-      return found === null ? null : { is: "subscribed", isAll: false, channels: found[1].split(",").map((one) => one.trim()) };
+      return found === null ? null
+        : { is: "subscribed", isAll: false, channels: found[1].split(",").map((one) => one.trim()) };
     }
-    case "auth_failed": return { is: "refused", reason: `${reason}: set MASSIVE_API_KEY to a key of this account` };
-    case "not_authorized": return { is: "refused", reason: `${reason}: the plan does not include this stream` };
+    case "auth_failed": return { is: "refused",
+      reason: `${reason}: set MASSIVE_API_KEY to a key of this account` };
+    case "not_authorized": return { is: "refused",
+      reason: `${reason}: the plan does not include this stream` };
     case "max_connections":
-      return { is: "limited", reason: `${reason}: another program holds this account's only connection; stop it` };
+      return { is: "limited",
+        reason: `${reason}: another program holds this account's only connection; stop it` };
     case "auth_timeout": case "force_disconnect": case "error": return { is: "failed", reason };
     default: return null;
   }

@@ -1,6 +1,6 @@
 /**
- * Bars that were before the stream: the history that lookbacks need, and gaps. From a dataset of the store, or from
- * the vendor by REST, through the clients of `dmn fetch`, which prove that nothing was cut off.
+ * Bars that were before the stream: the history that lookbacks need, and gaps. From a dataset of the store,
+ * or from the vendor by REST, through the clients of `dmn fetch`, which prove that nothing was cut off.
  */
 import type { Context } from "../../base/context.ts";
 import { random } from "../../base/random.ts";
@@ -23,7 +23,7 @@ import type { Listing } from "./feed.ts";
 export const HISTORY_STEPS_MAX = 20_000;
 const TIMEOUT_MS = 30_000;
 
-/** The session's instruments before its replay begins, newest rows. UserError: no dataset, unknown symbol, damage. */
+/** The session's instruments before its replay begins. UserError: no dataset, unknown symbol, damage. */
 export async function datasetHistory(root: string, session: Session): Promise<Listing[]> {
   const { history, symbols } = session;
   if (history === null) return [];
@@ -32,7 +32,8 @@ export async function datasetHistory(root: string, session: Session): Promise<Li
     const bars = await readBars(root, manifest, symbol, { to: history.from - 1, adjust: "none" });
     const { actions } = manifest.instruments.find((row) => row.symbol === symbol)!;
     const T = bars.time.length;
-    listings.push({ bars: sliceBars(bars, Math.max(0, T - HISTORY_STEPS_MAX), T), adjustment: manifest.adjustment,
+    listings.push({ bars: sliceBars(bars, Math.max(0, T - HISTORY_STEPS_MAX), T),
+      adjustment: manifest.adjustment,
       actions: actions.filter(({ exTime }) => exTime < history.from) });
   }
   return listings;
@@ -49,7 +50,8 @@ export interface Past {
 export async function vendorPast(session: Session, context: Context,
   keys: AlpacaKeys | MassiveKeys): Promise<Past> {
   const { wire: vendor, timeframe, seed } = session, { clock, config } = context;
-  const wire: Wire = "apiKey" in keys ? new MassiveWire(context, keys.apiKey) : await AlpacaWire.open(context, keys);
+  const wire: Wire = "apiKey" in keys ? new MassiveWire(context, keys.apiKey)
+    : await AlpacaWire.open(context, keys);
   const plan = new RatePlan(wire.callsPerMinute, clock), sessions = calendar(session.calendar);
   const askerFor = (signal: AbortSignal): Asker => new Asker({ vendor, wire, plan, calls: 1, pages: noPages,
     context: { ...context, config, signal: AbortSignal.any([context.signal, signal]) },
@@ -59,7 +61,8 @@ export async function vendorPast(session: Session, context: Context,
   return {
     async bars(symbol, since, signal) {
       const isDaily = timeframe === "1d", from = sessions.sessionDay(since);
-      const bars = await askerFor(signal).missed({ symbol, timeframe, from, to: today(), afterMs: isDaily ? null : since });
+      const bars = await askerFor(signal)
+        .missed({ symbol, timeframe, from, to: today(), afterMs: isDaily ? null : since });
       return sliceBars(bars, firstRowAt(bars.time, since + 1), bars.time.length);
     },
     async listing(symbol, rows, signal) {

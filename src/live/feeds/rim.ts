@@ -3,7 +3,7 @@
  *
  *   start    history of each ─┬─> gap between the two, by REST ──> ready
  *            stream up ───────┘
- *   lost     ... stream up again ──> gap of each, by REST ──> caught-up        (asked again until it is whole)
+ *   lost     ... stream up again ──> gap of each, by REST, until it is whole ──> caught-up
  *
  * Whatever the vendor does is an outcome; only what a person must mend before there is anything to trade on
  * (no dataset, no key) is thrown by `start`.
@@ -58,7 +58,9 @@ export interface FeedRimOptions {
   readonly past?: Past;
 }
 
-export function openFeedRim(options: FeedRimOptions): Rim<FeedEffect, FeedOutcome> & { readonly stream: FeedStream } {
+export type OpenFeed = Rim<FeedEffect, FeedOutcome> & { readonly stream: FeedStream };
+
+export function openFeedRim(options: FeedRimOptions): OpenFeed {
   return new FeedRim(options);
 }
 
@@ -85,11 +87,14 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
     this.#past = options.past === undefined ? null : Promise.resolve(options.past);
     this.#random = random(session.seed, "feed", "gaps");
     this.#newest = new Float64Array(session.symbols.length).fill(-Infinity);
-    const { alpaca, massive } = this.#config, rest = session.wire === "alpaca" ? alpaca.dataUrl : massive.baseUrl;
+    const { alpaca, massive } = this.#config;
+    const rest = session.wire === "alpaca" ? alpaca.dataUrl : massive.baseUrl;
     const shape = { indexOf: new Map(session.symbols.map((symbol, i) => [symbol, i])),
-      closeOf: closes(session.timeframe, calendar(session.calendar)), isWhole: session.clock.kind === "market" };
+      closeOf: closes(session.timeframe, calendar(session.calendar)),
+        isWhole: session.clock.kind === "market" };
     this.stream = new FeedStream({
-      url: streamUrl(session, rest, alpaca.feed, url), dialect: dialectOf(session, keys, options.hasQuotes ?? false),
+      url: streamUrl(session, rest, alpaca.feed, url),
+        dialect: dialectOf(session, keys, options.hasQuotes ?? false),
       makeFrame: () => new Frame(shape), clock, random: random(session.seed, "feed", "back-off"),
       ...(limits === undefined ? {} : { limits }),
       up: () => { this.#up(); },
@@ -164,7 +169,8 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
     for (let failures = 0; !signal.aborted; failures++) {
       try {
         // A replay that has not begun has no gap behind its history from the store.
-        const isWhole = !this.#isReady && session.feed === "simulator" && (await this.#control("state"))?.step === 0;
+        const isWhole = !this.#isReady && session.feed === "simulator"
+          && (await this.#control("state"))?.step === 0;
         if (!isWhole) for (const i of session.symbols.keys()) await this.#fillOne(i, signal);
         if (signal.aborted) return;
         if (this.#isReady) this.#push({ kind: "caught-up" });
@@ -185,7 +191,10 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
   async #fillOne(i: number, signal: AbortSignal): Promise<void> {
     const { session, historyRows = 512 } = this.#options, symbol = session.symbols[i];
     const past = await (this.#past ??= this.#openPast());
-    if (this.#newest[i] === -Infinity) { this.#list(i, await past.listing(symbol, historyRows, signal)); return; }
+    if (this.#newest[i] === -Infinity) {
+      this.#list(i, await past.listing(symbol, historyRows, signal));
+      return;
+    }
     const since = this.#newest[i] - OVERLAP_BARS * TIMEFRAMES[session.timeframe];
     const heard = heardOf(i, await past.bars(symbol, since, signal));
     if (heard.time.length > 0 && !signal.aborted) this.#tell(heard);
@@ -209,7 +218,8 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
       if (what === "step" && state.isDone === true) this.#push({ kind: "ended" });
       return state;
     } catch (error) {
-      if (!this.#stop.signal.aborted) log.warn({ what, reason: messageOf(error) }, "the simulator does not answer");
+      const isStopped = this.#stop.signal.aborted;
+      if (!isStopped) log.warn({ what, reason: messageOf(error) }, "the simulator does not answer");
       return null;
     }
   }
@@ -235,5 +245,6 @@ function heardOf(i: number, { time, columns }: Bars): Heard {
   BAR_FIELDS.forEach((name, j) => {
     for (let t = 0; t < time.length; t++) bars[t * width + j] = columns[name]?.[t] ?? NaN;
   });
-  return { kind: "heard", how: "backfilled", isWhole: false, time, instrument: new Int32Array(time.length).fill(i), bars };
+  return { kind: "heard", how: "backfilled", isWhole: false, time,
+    instrument: new Int32Array(time.length).fill(i), bars };
 }

@@ -1,6 +1,6 @@
 /**
- * When silence is suspicious: inside the regular session, once the next bar is overdue. Outside it, and in the
- * first bar of the day, silence is normal.
+ * When silence is suspicious: inside the regular session, once the next bar is overdue. Outside it, and in
+ * the first bar of the day, silence is normal.
  *
  *   newest bar  10:00 ──────── due 10:01 ── + grace ──> stale          (1m)
  *   newest bar  Friday's close ...... due Monday 09:31 ── + grace ──> stale

@@ -63,7 +63,8 @@ export class Steps {
 
   /** Steps not yet taken, ascending. */
   open(): readonly Open[] {
-    return this.#open.size < 2 ? [...this.#open.values()] : [...this.#open.values()].sort((a, b) => a.at - b.at);
+    return this.#open.size < 2 ? [...this.#open.values()]
+      : [...this.#open.values()].sort((a, b) => a.at - b.at);
   }
 
   /** Takes a step out; `flag` replaces the flags of its fresh bars. */
@@ -71,8 +72,10 @@ export class Steps {
     const { rows, flags, count } = this.#open.get(at)!;
     this.#open.delete(at);
     if (flag !== null) flags.forEach((one, i) => { if (one === BAR_FLAGS.fresh) flags[i] = flag; });
-    if (count === this.#instruments) return { kind: "market", at, instrument: this.#everybody, bars: rows, flags };
-    const instrument = this.#everybody.filter((i) => flags[i] !== ABSENT), bars = new Float64Array(count * WIDTH);
+    const isWhole = count === this.#instruments;
+    if (isWhole) return { kind: "market", at, instrument: this.#everybody, bars: rows, flags };
+    const instrument = this.#everybody.filter((i) => flags[i] !== ABSENT),
+      bars = new Float64Array(count * WIDTH);
     instrument.forEach((i, k) => { bars.set(rows.subarray(i * WIDTH, (i + 1) * WIDTH), k * WIDTH); });
     return { kind: "market", at, instrument, bars, flags: Uint8Array.from(instrument, (i) => flags[i]) };
   }

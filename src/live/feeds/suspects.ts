@@ -19,7 +19,7 @@ export class Suspects {
 
   constructor(symbols: readonly string[]) { this.#symbols = symbols; }
 
-  /** `last`: the close before it; NaN when it is older than what is there (a revision): only the impossible counts. */
+  /** `last`: the close before it; NaN for a revision of an older bar: only the impossible counts. */
   judge(instrument: number, at: number, rows: Float64Array, from: number, last: number): Verdict {
     const problem = impossible(rows, from), symbol = this.#symbols[instrument], close = rows[from + CLOSE];
     if (problem !== null) {
