@@ -150,6 +150,17 @@ describe("from target to holdings", () => {
     assert.equal(world.last("settled")?.orders, 4);
   });
 
+  test("TWAP never trades away from its goal: a newer target while an order is on its way", () => {
+    const session = sessionOf(["AAA"], { execution: { style: "twap", slices: 3, timeoutMs: 3_000, callsPerMinute: 200 } });
+    const world = started(["AAA"], 1, CALM, { session });
+    world.hand(world.target([90]));
+    world.run(6);
+    world.hand(world.target([36]));
+    world.run(10_000);
+    // The 30 that were on their way come first; then 36 in three slices of 2.
+    assert.deepEqual(quantities(world), [30, 2, 2, 2]);
+  });
+
   test("limit at touch: buys at the bid; after its time the rest goes to the market", () => {
     const session = sessionOf(["AAA"], { execution: { style: "limit-at-touch", slices: 1, timeoutMs: 2_000, callsPerMinute: 200 } });
     const world = started(["AAA"], 1, CALM, { session });

@@ -50,7 +50,7 @@ export function setGoal(desk: Desk, instrument: number, decidedAt: number, units
     if (order.instrument === instrument && order.decidedAt === decidedAt) legs = Math.max(legs, order.leg + 1);
   }
   const slice = 1;
-  desk.goals[instrument] = { decidedAt, units, from: desk.books.units[instrument], slice, slices,
+  desk.goals[instrument] = { decidedAt, units, from: NaN, slice, slices,
     isUrgent: false, legs, isAtRest: false, powerAsked: 0 };
   desk.dirty.add(instrument);
   if (slices > 1) wakeSlice(desk, instrument, desk.goals[instrument]);
@@ -89,6 +89,7 @@ function pursue(desk: Desk, instrument: number): void {
     for (const order of ours) if (!fits(desk, order, goal)) cancel(desk, order);
     return;
   }
+  if (Number.isNaN(goal.from)) goal.from = desk.books.units[instrument];
   const leg = nextLeg(desk, instrument, goal);
   if (leg.do === "order") return intend(desk, instrument, goal, leg.request, leg.notional);
   if (leg.do === "wait") {

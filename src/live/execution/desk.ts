@@ -57,8 +57,8 @@ export interface Terms {
 export interface Goal {
   readonly decidedAt: number;
   readonly units: number;
-  /** What was held when it was set: TWAP goes from here. */
-  readonly from: number;
+  /** What was held when nothing of older decisions was open any more: TWAP goes from here. NaN before. */
+  from: number;
   /** TWAP slices that may be traded by now, of `slices`. */
   slice: number;
   readonly slices: number;

@@ -35,6 +35,8 @@ export function nextLeg(desk: Desk, instrument: number, goal: Goal): Leg {
   const held = desk.books.units[instrument], symbol = symbolOf(desk, instrument);
   const share = goal.slice / goal.slices;
   let wanted = share === 1 ? goal.units : goal.from + (goal.units - goal.from) * share;
+  // What somebody else traded may have gone past this slice: never away from the goal.
+  if ((wanted - held) * (goal.units - held) < 0) return REACHED;
   if (desk.trading.state === "REDUCING") wanted = keptPart(wanted, held);
   if (Math.abs(wanted - held) < UNIT_EPSILON) return REACHED;
   if (!permits.flips && wanted * held < 0) wanted = 0;
