@@ -63,7 +63,7 @@ export async function traderAt(server: ExchangeServer, isAwaited = true): Promis
   const listening = new Heard<unknown>();
   stream.onTradeUpdate((update) => {
     updates.push({ event: update.event, id: String(update.order.clientOrderId), executionId: String(update.executionId),
-      qty: String(update.qty ?? ""), status: String(update.order.status) });
+      qty: update.qty ?? "", status: String(update.order.status) });
   });
   stream.onStateChange((state) => { states.push(state); });
   stream.on("subscription", (streams: unknown) => { listening.push(streams); });
@@ -76,7 +76,7 @@ export async function traderAt(server: ExchangeServer, isAwaited = true): Promis
 export const market = (trader: { alpaca: Alpaca }, clientOrderId: string, qty = 10, side: "buy" | "sell" = "buy"): Promise<trading.Order> =>
   trader.alpaca.trading.orders.market({ symbol: "AAA", side, qty, timeInForce: "day", clientOrderId });
 
-/** A socket as any client could open it: text, or msgpack when `isPacked`. */
+/** A socket as a client could open it: text, or msgpack when `isPacked`. */
 export interface Line extends AsyncDisposable {
   readonly socket: WebSocket;
   /** Messages, one by one, out of their arrays. */

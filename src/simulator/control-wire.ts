@@ -28,8 +28,8 @@ export interface SimulatorState {
 export interface Controls {
   readonly world: World;
   readonly pacer: Pacer;
-  state(): SimulatorState;
-  cut(streams: "data" | "updates" | "all"): void;
+  readonly state: () => SimulatorState;
+  readonly cut: (streams: "data" | "updates" | "all") => void;
 }
 
 type Body = Readonly<Record<string, unknown>>;

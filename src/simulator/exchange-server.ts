@@ -29,7 +29,7 @@ export interface ExchangeServerOptions extends Omit<WorldOptions, "markets"> {
   readonly market: Market | readonly Market[];
   readonly pace: Pace;
   readonly isPaused?: boolean;
-  /** 0: any that is free. */
+  /** 0: one that is free. */
   readonly port?: number;
   readonly keys?: SimulatorKeys;
   /** Of the trading API; Infinity: no limit. */

@@ -26,7 +26,7 @@ export interface Terms {
   /** One order may turn long into short; fractions may be sold short. */
   readonly isFlipAllowed: boolean;
   readonly isWashRefused: boolean;
-  /** Of a quantity; Infinity: any. */
+  /** Of a quantity; Infinity: unlimited. */
   readonly quantityDecimals: number;
   /** Limit prices of 1 and more are in cents, below in hundredths of a cent. */
   readonly isTickChecked: boolean;

@@ -68,7 +68,7 @@ export class MassiveStream {
   }
 
   #hear(socket: StreamSocket, message: Record<string, unknown> | null): void {
-    const params = String(message?.["params"] ?? "");
+    const given = message?.["params"], params = typeof given === "string" ? given : "";
     switch (message?.["action"]) {
       case "auth": this.#authenticate(socket, params); return;
       case "subscribe": case "unsubscribe":

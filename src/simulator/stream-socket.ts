@@ -25,6 +25,7 @@ export class StreamSocket {
   readonly #socket: WebSocket;
   readonly #waitingMax: number;
   readonly #onSlow: (socket: StreamSocket) => void;
+  #isSlow = false;
   #timer: NodeJS.Timeout | null = null;
 
   constructor(socket: WebSocket, limits: StreamLimits, listener: {
@@ -53,7 +54,9 @@ export class StreamSocket {
   /** False: not sent, because it is gone or slow (and then cut off). */
   send(frame: string | Uint8Array, isBinary = typeof frame !== "string"): boolean {
     if (!this.isOpen) return false;
-    if (this.waitingBytes > this.#waitingMax) {
+    if (this.waitingBytes > this.#waitingMax && !this.#isSlow) {
+      this.#isSlow = true;
+      // Its last words pass.
       this.#onSlow(this);
       this.cut();
       return false;
