@@ -8,6 +8,7 @@
  *
  * A hole that the speaker cannot fill any more is told as trouble "gap-lost", and hearing goes on behind it.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import { decode, isDamage, type Content, type Packet } from "../wire/codec.ts";
 import { missedOf, type Gap } from "../wire/sequence.ts";
 import { openRequester, openSubscriber, type Requester, type Subscriber } from "../wire/socket.ts";
@@ -146,7 +147,8 @@ export class Hearing {
     const held = new Map<string, [Packet, string]>();
     for (let from: number | null = 0; from !== null && !this.#isClosed;) {
       const answer: Packet | null = await this.#ask({ want: "since", from, kinds, isAll });
-      if (answer === null) continue;
+      // Where nobody listens yet, and where our own socket was closed, the answer is "late" at once.
+      if (answer === null) { await delay(ASK.retryMs); continue; }
       for (const [packet, topic] of packetsOf(answer)) {
         const before = held.get(topic);
         if (before !== undefined) await this.#deliver(before[0], topic, joins === "history");

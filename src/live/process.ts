@@ -112,8 +112,11 @@ export class LiveProcess {
         : this.#hear(heard),
       command: async (heard) => { await this.#started.promise; await this.#takeCommand(heard); },
       trouble: (code, text) => { this.#trouble(code, text); } });
+    // Told to stop meanwhile: what has just been opened is nobody's.
+    if (this.#stopping.signal.aborted) { this.#bus.close(); return; }
     await this.#bus.ready(this.#stopping.signal);
     for (const desk of this.#desks) {
+      if (this.#stopping.signal.aborted) return;
       await desk.hosted.start((outcome) => { this.#takeOutcome(desk, outcome); });
     }
     if (this.#state !== "starting") return;
