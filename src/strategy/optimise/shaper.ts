@@ -121,6 +121,7 @@ export class Shaper {
     const wanted = Float64Array.from(active, (i) => Math.abs(weights[i]));
     const sigma = Float64Array.from(active, (i) => volatility[i]);
     const unit = wanted.reduce((sum, weight, k) => sum + weight * sigma[k], 0) / active.length;
+    if (!(unit > 0 && unit < Infinity)) return "no-solution";
     const amount = wanted.map((weight, k) => weight * sigma[k] / unit);
     const scenarios = active.map((i) =>
       standardised(this.#window.column(i).map((value) => value * Math.sign(weights[i]))));

@@ -28,6 +28,9 @@ export interface Program {
   readonly quadratic: { readonly values: Float64Array; readonly size: number } | null;
 }
 
+/** Once for all solvers: it keeps no state between programs. */
+let loaded: Promise<Highs> | null = null;
+
 export class Solver {
   readonly #highs: Highs;
 
@@ -35,8 +38,9 @@ export class Solver {
 
   static async load(): Promise<Solver> {
     // The types are of its CommonJS build; Node imports the ES module, whose default is the loader.
-    const { default: load } = await import("highs") as unknown as { default: () => Promise<Highs> };
-    return new Solver(await load());
+    loaded ??= import("highs").then((module) =>
+      (module as unknown as { default: () => Promise<Highs> }).default());
+    return new Solver(await loaded);
   }
 
   /** (V) the optimum; null when there is none or it was not found in time. */
@@ -71,7 +75,8 @@ function modelOf({ cost, lower, upper, rows, quadratic }: Program): ModelData {
 function hessianOf(values: Float64Array, size: number, columns: number): NonNullable<ModelData["hessian"]> {
   const starts = new Int32Array(columns + 1), indices: number[] = [], entries: number[] = [];
   for (let j = 0; j < columns; j++) {
-    for (let i = j; i < size && j < size; i++) {
+    const last = j < size ? size : j;
+    for (let i = j; i < last; i++) {
       indices.push(i);
       entries.push(values[i * size + j]);
     }
