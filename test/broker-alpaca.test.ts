@@ -12,7 +12,8 @@ import { scriptedExchangeFaults, type ExchangeFault } from "../src/simulator/exc
 import type { TradingEntry } from "../src/simulator/trading-desk.ts";
 import { openClient, startVenue } from "./execution-host.ts";
 
-const order = (id: string, change: Partial<OrderRequest> = {}): OrderRequest => ({ id, symbol: "AAA", quantity: 10, type: "market",
+const order = (id: string, change: Partial<OrderRequest> = {}): OrderRequest => ({ id, symbol: "AAA", quantity: 10,
+  type: "market",
   limitPrice: null, timeInForce: "day", isExtendedHours: false, ...change });
 
 /** Listens; resolves with what the stream said once it is proven, `times` times. */
@@ -38,7 +39,8 @@ describe("which host is money", () => {
 
   test("real money needs flag, setting and the exact words: 7 of the 8 ways are refused", () => {
     let refused = 0;
-    for (const isFlagged of [false, true]) for (const isConfigured of [false, true]) for (const typed of ["yes", LIVE_CONFIRMATION]) {
+    for (const isFlagged of [false, true]) for (const isConfigured of [false, true]) for (const typed of ["yes",
+      LIVE_CONFIRMATION]) {
       try { hostOf("alpaca-live", null, { isFlagged, isConfigured, typed }); } catch (error) {
         assert.ok(error instanceof UserError);
         refused++;
@@ -49,7 +51,8 @@ describe("which host is money", () => {
   });
 
   test("a simulator lives on loopback: addresses that only look like it are refused", () => {
-    for (const url of ["http://127.0.0.1.evil.example/", "https://api.alpaca.markets", "http://paper-api.alpaca.markets", "", "nonsense",
+    for (const url of ["http://127.0.0.1.evil.example/", "https://api.alpaca.markets", "http://paper-api.alpaca.markets", "",
+      "nonsense",
       "http://localhost@evil.example/", "ws://127.0.0.1:1", "http://10.0.0.1:80"]) {
       assert.throws(() => hostOf("simulator", url), UserError, url);
     }
@@ -73,14 +76,16 @@ const address = (server: http.Server): string => `http://127.0.0.1:${(server.add
 
 describe("what became of a POST", () => {
   const cases: readonly (readonly [ExchangeFault, string, boolean])[] = [
-    ["post-hung", "unknown", true], ["post-time-out", "unknown", true], ["post-reset", "unknown", true], ["post-lost", "unknown", false],
+    ["post-hung", "unknown", true], ["post-time-out", "unknown", true], ["post-reset", "unknown", true], ["post-lost", "unknown",
+      false],
     ["post-refused", "unknown", false], ["id-taken", "duplicate", true], ["wash-refused", "rejected", false],
     ["money-refused", "rejected", false],
   ];
   for (const [fault, outcome, isThere] of cases) {
     test(`${fault}: ${outcome}, asked once, and a look-up finds ${isThere ? "it" : "none"}`, async () => {
       const entries: TradingEntry[] = [];
-      await using server = await startVenue(["AAA"], { faults: scriptedExchangeFaults([[fault, 1]]), onRequest: (entry) => entries.push(entry) });
+      await using server = await startVenue(["AAA"], { faults: scriptedExchangeFaults([[fault, 1]]), onRequest: (entry) =>
+        entries.push(entry) });
       await using broker = await openClient(server.url, 300);
       const found = await broker.submit(order("momentum-AAA-1-0"));
       assert.equal(found.outcome, outcome);
@@ -106,7 +111,8 @@ describe("what became of a POST", () => {
 
   test("refused keys: submit is rejected, questions are trouble, and no word names the keys", async () => {
     const lines: string[] = [];
-    await using server = await startVenue(["AAA"], { keys: { massive: "m", alpaca: { keyId: "OTHER", secretKey: "other-secret" } } });
+    await using server = await startVenue(["AAA"],
+      { keys: { massive: "m", alpaca: { keyId: "OTHER", secretKey: "other-secret" } } });
     await using broker = await openClient(server.url, 1_000, (line) => lines.push(line));
     const found = await broker.submit(order("a"));
     assert.equal(found.outcome, "rejected");
@@ -198,7 +204,8 @@ describe("words and numbers", () => {
   test("a sell is negative, decimals are strings, an unknown word is named", () => {
     const told = orderOf({ id: "b", client_order_id: "a", symbol: "AAA", side: "sell", qty: "10.5", filled_qty: "0.25",
       filled_avg_price: "99.125", type: "market", status: "teleported", submitted_at: "2024-01-03T15:00:00Z" });
-    assert.deepEqual([told?.quantity, told?.filled, told?.averagePrice, told?.state, told?.word], [-10.5, -0.25, 99.125, "unknown", "teleported"]);
+    assert.deepEqual([told?.quantity, told?.filled, told?.averagePrice, told?.state, told?.word], [-10.5, -0.25, 99.125,
+      "unknown", "teleported"]);
   });
 
   test("what is missing is NaN or null, nothing is thrown", () => {
@@ -212,6 +219,7 @@ describe("words and numbers", () => {
   });
 
   test("quantities travel as decimals without an exponent", () => {
-    assert.deepEqual([1e-7, 10, 0.1 + 0.2, 1234567.5, 1e-9].map(decimalOf), ["0.0000001", "10", "0.3", "1234567.5", "0.000000001"]);
+    assert.deepEqual([1e-7, 10, 0.1 + 0.2, 1234567.5, 1e-9].map(decimalOf), ["0.0000001", "10", "0.3", "1234567.5",
+      "0.000000001"]);
   });
 });

@@ -65,6 +65,7 @@ describe("by seed", () => {
       unknown += world.alerts("order-unknown").length;
       assert.equal(new Set(world.sent).size, world.sent.length, `seed ${seed}: no process posts an id twice`);
     }
-    assert.ok(crashes > 200 && unknown > 200 && posts > 5_000, `it was wild: ${crashes} crashes, ${unknown} unknown, ${posts} posts`);
+    assert.ok(crashes > 200 && unknown > 200 && posts > 5_000,
+      `it was wild: ${crashes} crashes, ${unknown} unknown, ${posts} posts`);
   });
 });

@@ -26,11 +26,13 @@ export function flatMarket(symbols: readonly string[]): Market {
     instrument: { symbol }, kind: "bars", timeframe: "1m",
     time: Float64Array.from({ length: ROWS }, (_, k) => OPEN + (k + 1) * 60_000),
     columns: { open: column(100), high: column(100), low: column(100), close: column(100), volume: column(1e7) },
-  } as unknown as Bars }])) as unknown as Market;
+  } as unknown as Bars }]));
 }
 
-export async function startVenue(symbols: readonly string[], options: Partial<ExchangeServerOptions> = {}): Promise<ExchangeServer> {
-  const server = await startExchangeServer({ market: flatMarket(symbols), from: OPEN, to: OPEN + ROWS * 60_000, terms: FRICTIONLESS,
+export async function startVenue(symbols: readonly string[],
+  options: Partial<ExchangeServerOptions> = {}): Promise<ExchangeServer> {
+  const server = await startExchangeServer({ market: flatMarket(symbols), from: OPEN, to: OPEN + ROWS * 60_000,
+    terms: FRICTIONLESS,
     capital: 1e9, pace: { kind: "stepped" }, callsPerMinute: Infinity, ...options });
   server.step(1);
   return server;
@@ -38,28 +40,33 @@ export async function startVenue(symbols: readonly string[], options: Partial<Ex
 
 /** `log` gets every line of the product's log. */
 export const openClient = (url: string, timeoutMs = 5_000, log: (line: string) => void = () => {}): Promise<Broker> =>
-  openAlpacaBroker({ host: hostOf("simulator", url), keys: SIMULATOR_KEYS.alpaca, clock: systemClock, log: openLog("warn", log), timeoutMs });
+  openAlpacaBroker({ host: hostOf("simulator", url), keys: SIMULATOR_KEYS.alpaca, clock: systemClock, log: openLog("warn", log),
+    timeoutMs });
 
-export class Host {
+export type HostOptions = Partial<ExecutionOptions> & { readonly timeoutMs?: number; readonly now?: () => number };
+
+export class Host implements AsyncDisposable {
   readonly said: Spoken[] = [];
   readonly micros: number[] = [];
   readonly symbols: readonly string[];
   readonly #rim: ExecutionRim;
   readonly #actor: ReturnType<typeof executionActor>;
+  readonly #now: () => number;
   #waiting: { is: () => boolean; resolve: () => void }[] = [];
   #isStopped = false;
 
-  private constructor(symbols: readonly string[], folder: string, broker: Broker, options: Partial<ExecutionOptions>) {
+  private constructor(symbols: readonly string[], folder: string, broker: Broker, options: HostOptions) {
     this.symbols = symbols;
+    this.#now = options.now ?? Date.now;
     const session = options.session ?? sessionOf(symbols);
     this.#rim = openExecutionRim({ session, folder, broker, clock: systemClock, log: openLog("silent"),
       onSubmitted: (micros) => this.micros.push(micros) });
-    this.#actor = executionActor({ limits: NO_LIMITS, permits: FREE, lookUpMs: 20, watchMs: 100, reconcileMs: 200, ...options, session });
+    this.#actor = executionActor({ limits: NO_LIMITS, permits: FREE, lookUpMs: 20, watchMs: 100, reconcileMs: 200, ...options,
+      session });
   }
 
   /** Resolves once the stream is proven and the books are reconciled. */
-  static async start(symbols: readonly string[], folder: string, url: string, options: Partial<ExecutionOptions> & { timeoutMs?: number } = {}):
-  Promise<Host> {
+  static async start(symbols: readonly string[], folder: string, url: string, options: HostOptions = {}): Promise<Host> {
     const host = new Host(symbols, folder, await openClient(url, options.timeoutMs), options);
     await host.#rim.start((outcome) => host.hand(outcome));
     await host.until(() => host.last("account")?.isReconciled === true);
@@ -68,7 +75,7 @@ export class Host {
 
   hand(message: Spoken | ExecutionOutcome): void {
     if (this.#isStopped) return;
-    for (const one of this.#actor.handle(message, Date.now()) as readonly (Spoken | ExecutionEffect)[]) {
+    for (const one of this.#actor.handle(message, this.#now()) as readonly (Spoken | ExecutionEffect)[]) {
       if (isSpoken(one)) this.said.push(one); else this.#rim.carryOut(one);
     }
     this.#waiting = this.#waiting.filter(({ is, resolve }) => {
@@ -82,12 +89,13 @@ export class Host {
     if (is()) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`never came; said: ${this.said.slice(-12).map((one) =>
-        one.kind === "alert" ? one.text : one.kind === "order-state" ? `${one.order.id} ${one.order.state}` : one.kind).join("; ")}`)), 5_000);
+        one.kind === "alert" ? one.text : one.kind === "order-state" ? `${one.order.id} ${one.order.state}`
+          : one.kind).join("; ")}`)), 5_000);
       this.#waiting.push({ is, resolve: () => { clearTimeout(timer); resolve(); } });
     });
   }
 
-  target(units: readonly number[], at = Date.now()): TargetCommand {
+  target(units: readonly number[], at = this.#now()): TargetCommand {
     return { kind: "target", at, instrument: Int32Array.from(this.symbols.keys()), weight: new Float64Array(units.length),
       units: Float64Array.from(units), price: new Float64Array(units.length).fill(100), equity: 1e9, actions: [] };
   }
@@ -105,8 +113,11 @@ export class Host {
   }
   alerts(code: string): number { return this.said.filter((one) => one.kind === "alert" && one.code === code).length; }
 
+  [Symbol.asyncDispose](): Promise<void> { return this.kill(); }
+
   /** As kill -9 has it: nothing more is heard or sent. */
   async kill(): Promise<void> {
+    if (this.#isStopped) return;
     this.#isStopped = true;
     await this.#rim.stop();
   }

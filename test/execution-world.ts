@@ -23,7 +23,8 @@ export function sessionOf(symbols: readonly string[], change: Partial<Session> =
     timeframe: "1m", calendar: "us-equity", recipe: "dmn", recipeHash: "0", history: null,
     clock: { kind: "wall", isStepped: false, barsPerSecond: null }, models: [{ worker: "lstm-1", strategy: "lstm" }],
     quorum: 1, deadlineMs: 100, mixture: "equal", isConfidenceWeighted: false,
-    sizing: { volatilityTarget: 0.15, weightMax: null, portfolioTarget: null, method: "volatility", isFractional: false, capital: 1e6 },
+    sizing: { volatilityTarget: 0.15, weightMax: null, portfolioTarget: null, method: "volatility", isFractional: false,
+      capital: 1e6 },
     risk: {}, execution: { style: "market", slices: 1, timeoutMs: 2_000, callsPerMinute: 100_000 },
     ports: {}, host: "127.0.0.1", seed: 1, faults: "none", simulatorUrl: null, ...change,
   };
@@ -147,7 +148,8 @@ export class World {
   }
 
   #carryOut(effect: ExecutionEffect): void {
-    if (this.#chance(this.faults.crash)) { const epoch = this.#epoch; this.later(0, () => { if (epoch === this.#epoch) this.crash(); }); }
+    if (this.#chance(this.faults.crash)) { const epoch = this.#epoch;
+      this.later(0, () => { if (epoch === this.#epoch) this.crash(); }); }
     switch (effect.kind) {
       case "persist": {
         // Until it is answered a crash may keep or lose it.
@@ -172,7 +174,8 @@ export class World {
       case "cancel-all": {
         const open = this.open();
         for (const { order } of open) this.#end(order.id, "cancelled");
-        this.deliver(this.#delay(20), { kind: "all-cancelled", outcomes: open.map(() => ({ outcome: "accepted" })), trouble: null });
+        this.deliver(this.#delay(20), { kind: "all-cancelled", outcomes: open.map(() => ({ outcome: "accepted" })),
+          trouble: null });
         return;
       }
       case "look-up": {
@@ -195,7 +198,8 @@ export class World {
         this.later(this.#delay(10), () => {
           const truth = {
             account: { equity: this.cash, cash: this.cash, buyingPower: 2e6, isTradingBlocked: false, oddities: [] },
-            positions: [...this.units].filter(([, units]) => units !== 0).map(([symbol, units]) => ({ symbol, units, averagePrice: 100 })),
+            positions: [...this.units].filter(([, units]) => units !== 0).map(([symbol, units]) =>
+              ({ symbol, units, averagePrice: 100 })),
             orders: [...this.held.values()].map(({ order }) => order), isSteady: true,
           };
           this.later(this.#delay(10), () => {
@@ -260,7 +264,8 @@ export class World {
     const filled = order.filled + quantity;
     const averagePrice = ((order.filled === 0 ? 0 : order.averagePrice * order.filled) + quantity * price) / filled;
     const isWhole = Math.abs(filled - order.quantity) < 1e-9;
-    this.#set(id, { filled, averagePrice, state: isWhole ? "filled" : order.state === "pending-cancel" ? order.state : "partially-filled" });
+    this.#set(id, { filled, averagePrice, state: isWhole ? "filled" : order.state === "pending-cancel" ? order.state
+      : "partially-filled" });
     this.units.set(order.symbol, this.units.get(order.symbol)! + quantity);
     this.cash -= quantity * price;
     this.#tell(isWhole ? "fill" : "partial-fill", this.held.get(id)!.order, `x${++this.#numbers}`, quantity, price);
@@ -278,7 +283,7 @@ export class World {
       type: "market", limitPrice: NaN, state: "filled", word: "filled", submittedAt: this.now, replacedBy: null, replaces: null,
     };
     this.held.set(id, { order, posts: 1 });
-    this.#tell("fill", order, `x${++this.#numbers}`, quantity, this.price.get(symbol)!);
+    this.#tell("fill", order, `x${++this.#numbers}`, quantity, this.price.get(symbol));
   }
 
   #cancel(id: string, brokerId: string): void {
@@ -315,7 +320,8 @@ export class World {
   }
 
   open(): Held[] {
-    return [...this.held.values()].filter(({ order }) => ["accepted", "partially-filled", "pending-cancel"].includes(order.state));
+    return [...this.held.values()].filter(({ order }) => ["accepted", "partially-filled",
+      "pending-cancel"].includes(order.state));
   }
 
   /** Runs all events of the next `durationMs`. */
@@ -326,7 +332,8 @@ export class World {
       for (let k = 0; k < this.#events.length; k++) {
         const event = this.#events[k];
         if (event.at > until) continue;
-        if (next < 0 || event.at < this.#events[next].at || event.at === this.#events[next].at && event.rank < this.#events[next].rank) next = k;
+        if (next < 0 || event.at < this.#events[next].at || event.at === this.#events[next].at
+          && event.rank < this.#events[next].rank) next = k;
       }
       if (next < 0) break;
       const [event] = this.#events.splice(next, 1);
@@ -340,7 +347,8 @@ export class World {
     const { symbols } = this.session;
     return {
       kind: "target", at, instrument: Int32Array.from(symbols.keys()), weight: new Float64Array(symbols.length),
-      units: Float64Array.from(units), price: Float64Array.from(symbols, (symbol) => this.price.get(symbol)!), equity: 1e6, actions: [],
+      units: Float64Array.from(units), price: Float64Array.from(symbols, (symbol) => this.price.get(symbol)!), equity: 1e6,
+        actions: [],
     };
   }
 

@@ -12,7 +12,8 @@ import { roundPrice, roundUnits, truncateUnits } from "../src/live/execution/qua
 import { CALM, sessionOf, START, World } from "./execution-world.ts";
 
 /** A world that has started. */
-function started(symbols: readonly string[] = ["AAA"], ...rest: [number?, typeof CALM?, ConstructorParameters<typeof World>[3]?]): World {
+function started(symbols: readonly string[] = ["AAA"], ...rest: [number?, typeof CALM?,
+  ConstructorParameters<typeof World>[3]?]): World {
   const world = new World(symbols, ...rest);
   world.run(100);
   return world;
@@ -55,7 +56,8 @@ describe("books and quantities", () => {
 
   test("three fills of 0.1 close 0.3; rounding never asks for more than was wanted", () => {
     assert.equal(roundUnits(0.1 + 0.1 + 0.1 - 0.3), 0);
-    assert.deepEqual([truncateUnits(-2.7, false), truncateUnits(1.23456789099, true), truncateUnits(0.3, true)], [-2, 1.23456789, 0.3]);
+    assert.deepEqual([truncateUnits(-2.7, false), truncateUnits(1.23456789099, true), truncateUnits(0.3, true)],
+      [-2, 1.23456789, 0.3]);
     assert.deepEqual([roundPrice(10.019, true), roundPrice(10.011, false), roundPrice(0.12345, true), roundPrice(0.29, false)],
       [10.01, 10.02, 0.1234, 0.29]);
   });
@@ -162,7 +164,8 @@ describe("from target to holdings", () => {
   });
 
   test("limit at touch: buys at the bid; after its time the rest goes to the market", () => {
-    const session = sessionOf(["AAA"], { execution: { style: "limit-at-touch", slices: 1, timeoutMs: 2_000, callsPerMinute: 200 } });
+    const session = sessionOf(["AAA"], { execution: { style: "limit-at-touch", slices: 1, timeoutMs: 2_000,
+      callsPerMinute: 200 } });
     const world = started(["AAA"], 1, CALM, { session });
     world.hand({ kind: "quote", at: world.now, instrument: Int32Array.of(0), quotes: Float64Array.of(99.987, 5, 100.02, 5) });
     world.hand(world.target([10]));
@@ -321,7 +324,8 @@ describe("what the broker says, and does not", () => {
         limitPrice: 101, state: "accepted", word: "new", submittedAt: START, replacedBy: null, replaces: null } } });
     world.hand(world.target([10]));
     world.run(1_000);
-    assert.deepEqual([world.posts.length, world.alerts("external-order").length, world.alerts("order-refused-self-cross").length], [0, 1, 1]);
+    assert.deepEqual([world.posts.length, world.alerts("external-order").length,
+      world.alerts("order-refused-self-cross").length], [0, 1, 1]);
     assert.equal(world.last("settled")?.orders, 0);
   });
 });
@@ -331,7 +335,8 @@ describe("books and the broker", () => {
     const world = started();
     world.tradeOutside("AAA", 7);
     world.run(1_000);
-    assert.deepEqual([world.books()[0], world.alerts("external-order").length, world.last("trading-state")?.state], [7, 1, "ACTIVE"]);
+    assert.deepEqual([world.books()[0], world.alerts("external-order").length, world.last("trading-state")?.state],
+      [7, 1, "ACTIVE"]);
     assert.equal(world.all("order-state").at(-1)?.order.decidedAt, NaN);
     world.hand(world.target([10]));
     world.run(1_000);
@@ -342,14 +347,16 @@ describe("books and the broker", () => {
     const world = started(["AAA"], 1, { ...CALM, lostUpdate: 1 });
     world.tradeOutside("AAA", 7);
     world.run(20_000);
-    assert.deepEqual([world.books()[0], world.alerts("fill-missed").length, world.last("trading-state")?.state], [7, 1, "ACTIVE"]);
+    assert.deepEqual([world.books()[0], world.alerts("fill-missed").length, world.last("trading-state")?.state],
+      [7, 1, "ACTIVE"]);
   });
 
   test("holdings that no order explains: HALTED after three looks, the broker's number taken", () => {
     const world = started();
     world.tradeOutside("AAA", 7, false);
     world.run(20_000);
-    assert.deepEqual([world.last("trading-state")?.state, world.alerts("books-mismatch").length, world.books()[0]], ["HALTED", 1, 7]);
+    assert.deepEqual([world.last("trading-state")?.state, world.alerts("books-mismatch").length, world.books()[0]],
+      ["HALTED", 1, 7]);
     world.hand(world.target([0]));
     world.run(1_000);
     assert.equal(world.posts.length, 0);
@@ -359,7 +366,8 @@ describe("books and the broker", () => {
     const world = new World(["AAA"]);
     world.tradeOutside("AAA", 12, false);
     world.run(1_000);
-    assert.deepEqual([world.books()[0], world.alerts("external-position").length, world.last("trading-state")?.state], [12, 1, "ACTIVE"]);
+    assert.deepEqual([world.books()[0], world.alerts("external-position").length, world.last("trading-state")?.state],
+      [12, 1, "ACTIVE"]);
   });
 
   test("no order while the stream is unproven; all is read anew before one leaves", () => {
@@ -448,7 +456,8 @@ describe("trading states", () => {
     world.journalTrouble = "the disk is full";
     world.hand(world.target([10]));
     world.run(5_000);
-    assert.deepEqual([world.posts.length, world.last("trading-state")?.state, world.alerts("journal-broken").length], [0, "HALTED", 1]);
+    assert.deepEqual([world.posts.length, world.last("trading-state")?.state, world.alerts("journal-broken").length],
+      [0, "HALTED", 1]);
     assert.equal(world.last("settled")?.orders, 1);
     world.journalTrouble = null;
     world.run(2_000);
@@ -463,7 +472,8 @@ describe("gates and hours", () => {
     const world = started();
     world.hand(world.target([10], world.now - 200_000));
     world.run(1_000);
-    assert.deepEqual([world.posts.length, world.alerts("order-refused-stale-data").length, world.last("settled")?.orders], [0, 1, 0]);
+    assert.deepEqual([world.posts.length, world.alerts("order-refused-stale-data").length, world.last("settled")?.orders],
+      [0, 1, 0]);
   });
 
   test("notional, halted symbol, short of what cannot be borrowed, buying power: refused with the reason", () => {
@@ -473,7 +483,8 @@ describe("gates and hours", () => {
     world.hand(world.target([51, 10, 50]));
     world.run(1_000);
     assert.deepEqual(world.posts.map(({ symbol }) => symbol), ["CCC"]);
-    assert.deepEqual([world.alerts("order-refused-order-notional").length, world.alerts("order-refused-halted-symbol").length], [1, 1]);
+    assert.deepEqual([world.alerts("order-refused-order-notional").length, world.alerts("order-refused-halted-symbol").length],
+      [1, 1]);
     const poor = started(["AAA"], 1, CALM, { permits: STRICT });
     poor.hand(poor.target([20_001]));
     poor.run(1_000);
@@ -481,8 +492,10 @@ describe("gates and hours", () => {
   });
 
   test("New York, Wednesday 3 July 2024 (closes at 13:00) and the holiday after it", () => {
-    const nyse = calendar("us-equity"), at = (text: string): string => windowAt(nyse, Date.parse(`2024-07-${text}:00-04:00`)).kind;
-    assert.deepEqual(["03T03:59", "03T04:00", "03T09:29", "03T09:30", "03T13:00", "03T13:01", "03T17:01", "04T10:00", "05T09:30"].map(at),
+    const nyse = calendar("us-equity"), at = (text: string): string => windowAt(nyse,
+      Date.parse(`2024-07-${text}:00-04:00`)).kind;
+    assert.deepEqual(["03T03:59", "03T04:00", "03T09:29", "03T09:30", "03T13:00", "03T13:01", "03T17:01", "04T10:00",
+      "05T09:30"].map(at),
       ["closed", "extended", "extended", "open", "open", "extended", "closed", "closed", "open"]);
     const holiday = windowAt(nyse, Date.parse("2024-07-04T10:00:00-04:00"));
     assert.ok(holiday.kind === "closed");
@@ -498,7 +511,8 @@ describe("gates and hours", () => {
     world.run(2 * 3_600_000);
     assert.equal(world.posts.length, 0);
     world.run(3_600_000);
-    assert.deepEqual(world.posts.map(({ timeInForce, type, quantity }) => [timeInForce, type, quantity]), [["opg", "market", 10]]);
+    assert.deepEqual(world.posts.map(({ timeInForce, type, quantity }) => [timeInForce, type, quantity]),
+      [["opg", "market", 10]]);
   });
 
   test("minute bars: a decision after the close is not traded; in extended hours only as a limit order", () => {
@@ -512,13 +526,15 @@ describe("gates and hours", () => {
     open.run(late - open.now);
     open.hand(open.target([10]));
     open.run(1_000);
-    assert.deepEqual(open.posts.map(({ type, limitPrice, timeInForce, isExtendedHours }) => [type, limitPrice, timeInForce, isExtendedHours]),
+    assert.deepEqual(open.posts.map(({ type, limitPrice, timeInForce, isExtendedHours }) => [type, limitPrice, timeInForce,
+      isExtendedHours]),
       [["limit", 100, "day", true]]);
   });
 });
 
 describe("restarts", () => {
-  for (const [moment, runMs] of [["before the disk has it", 0], ["between intent and POST", 4], ["while it is on its way", 12], ["between fill and news", 45]] as const) {
+  for (const [moment, runMs] of [["before the disk has it", 0], ["between intent and POST", 4], ["while it is on its way", 12],
+    ["between fill and news", 45]] as const) {
     test(`killed ${moment}: one order for the decision, position = broker (fault 2)`, () => {
       for (let seed = 1; seed <= 40; seed++) {
         const world = started(["AAA"], seed), target = world.target([10]);

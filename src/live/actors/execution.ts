@@ -19,12 +19,15 @@ import type { Actor, Said } from "../actor.ts";
 import type { MarketFact, NoticeFact, QuoteFact, Spoken, Tick } from "../message.ts";
 import type { Session } from "../session.ts";
 import { apply, endErrand, takeAllCancelled, takeControl } from "../execution/command.ts";
-import { askTruth, converge, leave, lookForQuiet, nextSlice, sendRecovered, takeTarget, timeOut } from "../execution/converge.ts";
+import { askTruth, converge, leave, lookForQuiet, nextSlice, sendRecovered, takeTarget, timeOut }
+  from "../execution/converge.ts";
 import {
-  alarm, openDesk, say, sayTrading, STRICT, takeSaid, touchAll, wake, type Desk, type Permits, type Purpose, type Terms,
+  alarm, openDesk, say, sayTrading, STRICT, takeSaid, touchAll, wake, type Desk, type Permits,
+  type Purpose, type Terms,
 } from "../execution/desk.ts";
 import type { ExecutionEffect, ExecutionOutcome } from "../execution/effect.ts";
-import { giveUp, submit, takeCancelled, takeLookedUp, takeSubmitted, takeUpdate, watchCancel } from "../execution/news.ts";
+import { giveUp, submit, takeCancelled, takeLookedUp, takeSubmitted, takeUpdate, watchCancel }
+  from "../execution/news.ts";
 import { recover, takeStream, takeTruth } from "../execution/reconcile.ts";
 
 export interface ExecutionOptions {
@@ -69,7 +72,8 @@ function termsOf(options: ExecutionOptions): Terms {
   const usualMs = session.timeframe === "1d" ? 5 * DAY_MS : Math.max(3 * barMs, 120_000);
   const staleMs = Number.isFinite(limits.staleMs) ? limits.staleMs : usualMs;
   return {
-    session, limits: { ...limits, staleMs }, permits: options.permits ?? STRICT, isExtendedHours: options.isExtendedHours ?? false,
+    session, limits: { ...limits, staleMs }, permits: options.permits ?? STRICT,
+    isExtendedHours: options.isExtendedHours ?? false,
     thenMarket: options.thenMarket ?? true, gate: options.gate ?? gateLiveOrder,
     reconcileMs: options.reconcileMs ?? 15_000, watchMs: options.watchMs ?? 2_000,
     lookUpMs: options.lookUpMs ?? 250, lookUpsMax: options.lookUpsMax ?? 6,
@@ -152,7 +156,8 @@ function takePersisted(desk: Desk, ticket: number, trouble: string | null): void
     if (isNew) {
       alarm(desk, "critical", "journal-broken", `no orders: the journal cannot be written (${trouble})`);
       if (desk.trading.state !== "HALTED") {
-        apply(desk, { state: "HALTED", reason: `the journal cannot be written: ${trouble}`, by: "execution" });
+        const reason = `the journal cannot be written: ${trouble}`;
+        apply(desk, { state: "HALTED", reason, by: "execution" });
       }
     }
     // What is in memory only would be forgotten by a restart: try until the disk takes it.
@@ -161,7 +166,8 @@ function takePersisted(desk: Desk, ticket: number, trouble: string | null): void
   } else if (ticket === desk.saveTicket) {
     desk.saveTicket = 0;
     desk.isJournalBroken = false;
-    alarm(desk, "info", "journal-mended", "the journal can be written again; trading stays HALTED until it is resumed");
+    alarm(desk, "info", "journal-mended",
+      "the journal can be written again; trading stays HALTED until it is resumed");
   } else if (writing.trading !== null) apply(desk, writing.trading);
   leave(desk, writing.orders, trouble);
 }
@@ -182,7 +188,8 @@ function takeWoken(desk: Desk, ticket: number): void {
 }
 
 type WakeTable = {
-  readonly [What in Purpose["what"]]: (desk: Desk, purpose: Extract<Purpose, { readonly what: What }>) => void;
+  readonly [What in Purpose["what"]]:
+    (desk: Desk, purpose: Extract<Purpose, { readonly what: What }>) => void;
 };
 const lookUp = (desk: Desk, { id }: { readonly id: string }): void => {
   const order = desk.orders.get(id);
@@ -207,6 +214,7 @@ const WAKES: WakeTable = {
     if (!desk.isJournalBroken || desk.saveTicket !== 0) return;
     desk.saveTicket = ++desk.ticket;
     desk.writes.set(desk.saveTicket, { orders: [], trading: null });
-    say(desk, { kind: "persist", ticket: desk.saveTicket, records: [{ t: "state", at: desk.now, ...desk.trading }] });
+    say(desk, { kind: "persist", ticket: desk.saveTicket,
+      records: [{ t: "state", at: desk.now, ...desk.trading }] });
   },
 };

@@ -33,7 +33,8 @@ export interface LiveConsent {
 /** Throws UserError unless all three were done. */
 export function checkConsent(consent: LiveConsent | null): void {
   if (consent?.isFlagged !== true) {
-    throw new UserError("trading real money needs the flag --live", "leave it out for paper: dmn live --paper");
+    throw new UserError("trading real money needs the flag --live",
+      "leave it out for paper: dmn live --paper");
   }
   if (!consent.isConfigured) {
     throw new UserError("trading real money is not allowed by the settings",

@@ -1,9 +1,10 @@
 /**
- * Alpaca's words and numbers as ours, tolerantly: money and quantities come as decimal strings, fields come and
- * go, enums grow. What is missing is NaN or null; what is not understood is named, never thrown.
+ * Alpaca's words and numbers as ours, tolerantly: money and quantities come as decimal strings, fields come
+ * and go, enums grow. What is missing is NaN or null; what is not understood is named, never thrown.
  */
 import type { OrderState } from "../message.ts";
-import type { BrokerAccount, BrokerAsset, BrokerClock, BrokerOrder, BrokerPosition, BrokerUpdate } from "./broker.ts";
+import type { BrokerAccount, BrokerAsset, BrokerClock, BrokerOrder, BrokerPosition, BrokerUpdate }
+  from "./broker.ts";
 
 export type Fields = Readonly<Record<string, unknown>>;
 
@@ -21,7 +22,8 @@ const timeOf = (value: unknown): number => Date.parse(textOf(value));
 
 const STATES: Readonly<Record<string, OrderState>> = {
   new: "accepted", accepted: "accepted", pending_new: "accepted", accepted_for_bidding: "accepted",
-  held: "accepted", stopped: "accepted", suspended: "accepted", calculated: "accepted", done_for_day: "accepted",
+  held: "accepted", stopped: "accepted", suspended: "accepted", calculated: "accepted",
+  done_for_day: "accepted",
   pending_replace: "accepted", partially_filled: "partially-filled", filled: "filled",
   pending_cancel: "pending-cancel", canceled: "cancelled", expired: "expired", replaced: "replaced",
   rejected: "rejected",
@@ -74,16 +76,21 @@ const NEEDED = ["cash", "buying_power", "equity", "status"] as const;
 const KNOWN = new Set(["id", "account_number", "status", "crypto_status", "currency", "cash", "buying_power",
   "regt_buying_power", "non_marginable_buying_power", "options_buying_power", "options_approved_level",
   "options_trading_level", "accrued_fees", "portfolio_value", "equity", "last_equity", "long_market_value",
-  "short_market_value", "position_market_value", "initial_margin", "maintenance_margin", "last_maintenance_margin",
-  "sma", "multiplier", "balance_asof", "created_at", "account_blocked", "trading_blocked", "transfers_blocked",
+  "short_market_value", "position_market_value", "initial_margin", "maintenance_margin",
+  "last_maintenance_margin",
+  "sma", "multiplier", "balance_asof", "created_at", "account_blocked", "trading_blocked",
+  "transfers_blocked",
   "trade_suspended_by_user", "shorting_enabled", "pending_transfer_in", "pending_transfer_out",
-  "pending_reg_taf_fees", "intraday_adjustments", "bod_dtbp", "effective_buying_power", "admin_configurations",
+  "pending_reg_taf_fees", "intraday_adjustments", "bod_dtbp", "effective_buying_power",
+  "admin_configurations",
   "user_configurations", "crypto_tier", "pattern_day_trader", "daytrade_count", "daytrading_buying_power",
   "pdt_check", "dtbp_check"]);
 
 export function accountOf(value: unknown): BrokerAccount {
   const told = fieldsOf(value), oddities: string[] = [];
-  for (const name of NEEDED) if (told[name] === undefined || told[name] === null) oddities.push(`"${name}" is missing`);
+  for (const name of NEEDED) {
+    if (told[name] === undefined || told[name] === null) oddities.push(`"${name}" is missing`);
+  }
   for (const name of Object.keys(told)) if (!KNOWN.has(name)) oddities.push(`"${name}" is new`);
   const status = textOf(told.status);
   if (status !== "" && status !== "ACTIVE") oddities.push(`its status is ${status}`);
@@ -91,7 +98,8 @@ export function accountOf(value: unknown): BrokerAccount {
   return {
     equity: numberOf(told.equity ?? told.portfolio_value), cash: numberOf(told.cash),
     buyingPower: numberOf(told.buying_power),
-    isTradingBlocked: isTrue("trading_blocked") || isTrue("account_blocked") || isTrue("trade_suspended_by_user"),
+    isTradingBlocked: isTrue("trading_blocked") || isTrue("account_blocked")
+      || isTrue("trade_suspended_by_user"),
     oddities,
   };
 }
@@ -115,8 +123,10 @@ export function assetOf(value: unknown): BrokerAsset {
 
 export function clockOf(value: unknown, now: number): BrokerClock {
   const told = fieldsOf(value), at = timeOf(told.timestamp);
-  return { at: Number.isFinite(at) ? at : now, isOpen: told.is_open === true, nextOpen: timeOf(told.next_open),
-    nextClose: timeOf(told.next_close) };
+  return {
+    at: Number.isFinite(at) ? at : now, isOpen: told.is_open === true,
+    nextOpen: timeOf(told.next_open), nextClose: timeOf(told.next_close),
+  };
 }
 
 /** As it goes on the wire: no exponent, nine decimals at most. */

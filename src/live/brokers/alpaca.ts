@@ -1,12 +1,12 @@
 /**
- * Alpaca as a Broker, through its own SDK: REST by its generated calls, whose answers are read by us; updates by
- * its trading stream.
+ * Alpaca as a Broker, through its own SDK: REST by its generated calls, whose answers are read by us; updates
+ * by its trading stream.
  *
  *     submit  2xx ── accepted     422 "client_order_id must be unique" ── duplicate     429 ── limited
  *             other 4xx ── rejected(code)     no answer, 408, 5xx, an answer that cannot be read ── unknown
  *     stream  authorized, then "listening" to trade_updates ── proven; anything else ── not proven
  *
- * The SDK's own retries and rate limit are off: execution's queue decides who calls when. No call is made twice.
+ * The SDK's own retries and rate limit are off: execution's queue decides who calls when; none is made twice.
  * The SDK swallows what a listener throws and gives up after a refused login; so listeners only push, and a
  * stream that has given up is opened again.
  */
@@ -19,9 +19,10 @@ import type { Log } from "../../base/log.ts";
 import { redact, type AlpacaKeys } from "../../market/sources/keys.ts";
 import { pinnedFetch, type PinnedFetch } from "./alpaca-fetch.ts";
 import type { AlpacaHost } from "./alpaca-hosts.ts";
-import { accountOf, assetOf, clockOf, decimalOf, fieldsOf, numberOf, orderOf, positionOf, updateOf } from "./alpaca-words.ts";
-import { BrokerTrouble, type Broker, type BrokerListener, type BrokerOrder, type CancelOutcome, type OrderRequest,
-  type Quota, type SubmitOutcome } from "./broker.ts";
+import { accountOf, assetOf, clockOf, decimalOf, fieldsOf, numberOf, orderOf, positionOf, updateOf }
+  from "./alpaca-words.ts";
+import { BrokerTrouble, type Broker, type BrokerListener, type BrokerOrder, type CancelOutcome,
+  type OrderRequest, type Quota, type SubmitOutcome } from "./broker.ts";
 
 export interface AlpacaBrokerOptions {
   /** From `hostOf`: the only host that is spoken to. */
@@ -87,7 +88,9 @@ class AlpacaBroker implements Broker {
 
   quota(): Quota | null { return this.#quota; }
 
-  async account(): ReturnType<Broker["account"]> { return accountOf(await this.#ask(() => this.#accounts.getAccountRaw())); }
+  async account(): ReturnType<Broker["account"]> {
+    return accountOf(await this.#ask(() => this.#accounts.getAccountRaw()));
+  }
 
   async positions(): ReturnType<Broker["positions"]> {
     const answer = await this.#ask(() => this.#positions.getAllOpenPositionsRaw());
@@ -102,12 +105,14 @@ class AlpacaBroker implements Broker {
   }
 
   /** All pages, oldest first. Pages overlap by a moment, because several orders may share one. */
-  async #page(query: trading.GetAllOrdersRequest, since: number | null, found: Map<string, BrokerOrder>): Promise<void> {
+  async #page(query: trading.GetAllOrdersRequest, since: number | null,
+    found: Map<string, BrokerOrder>): Promise<void> {
     let after = since;
     for (let page = 0; page < PAGES_MAX; page++) {
       const answer = await this.#ask(() => this.#orders.getAllOrdersRaw({
         ...query, limit: PAGE_ORDERS, direction: "asc",
-        after: after === null || !Number.isFinite(after) ? undefined : new Date(Math.max(0, after)).toISOString(),
+        after: after === null || !Number.isFinite(after) ? undefined
+          : new Date(Math.max(0, after)).toISOString(),
       }));
       const rows = listOf(answer, "orders"), before = found.size;
       let last = NaN;
@@ -139,14 +144,15 @@ class AlpacaBroker implements Broker {
 
   async submit(order: OrderRequest): Promise<SubmitOutcome> {
     return this.#place(() => this.#orders.postOrderRaw({ postOrderRequest: {
-      symbol: order.symbol, qty: decimalOf(Math.abs(order.quantity)), side: order.quantity > 0 ? "buy" : "sell",
-      type: order.type, timeInForce: order.timeInForce, clientOrderId: order.id,
+      symbol: order.symbol, qty: decimalOf(Math.abs(order.quantity)),
+      side: order.quantity > 0 ? "buy" : "sell", type: order.type, timeInForce: order.timeInForce,
+        clientOrderId: order.id,
       limitPrice: order.limitPrice === null ? undefined : decimalOf(order.limitPrice),
       extendedHours: order.isExtendedHours ? true : undefined,
     } }));
   }
 
-  async replace(brokerId: string, order: Pick<OrderRequest, "id" | "quantity" | "limitPrice">): Promise<SubmitOutcome> {
+  async replace(brokerId: string, order: Parameters<Broker["replace"]>[1]): Promise<SubmitOutcome> {
     return this.#place(() => this.#orders.patchOrderByOrderIdRaw({ orderId: brokerId, patchOrderRequest: {
       clientOrderId: order.id, qty: decimalOf(Math.abs(order.quantity)),
       limitPrice: order.limitPrice === null ? undefined : decimalOf(order.limitPrice),
@@ -185,8 +191,8 @@ class AlpacaBroker implements Broker {
     this.#stream = stream;
     stream.onTradeUpdate((told) => {
       // The SDK makes a Date of the time stamp and keeps the other fields as they came.
-      const update = updateOf({ ...told, timestamp: (told as unknown as { timestamp?: Date }).timestamp?.toISOString?.() },
-        clock.now());
+      const { timestamp } = told as unknown as { timestamp?: Date };
+      const update = updateOf({ ...told, timestamp: timestamp?.toISOString?.() }, clock.now());
       if (update !== null) listener.update(update);
       else listener.stream(false, "an update that names no order");
     });
@@ -251,7 +257,8 @@ class AlpacaBroker implements Broker {
       if (status === RATE_STATUS) return { outcome: "limited", retryAfterMs };
       if (status === 422 && /client_order_id must be unique/i.test(message)) return { outcome: "duplicate" };
       const isRefused = status !== null && status >= 400 && status < 500 && status !== 408 && status !== 425;
-      return isRefused ? { outcome: "rejected", code, reason: message } : { outcome: "unknown", reason: message };
+      return isRefused ? { outcome: "rejected", code, reason: message }
+        : { outcome: "unknown", reason: message };
     }
   }
 

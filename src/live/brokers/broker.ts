@@ -1,10 +1,10 @@
 /**
- * A broker as execution sees it: the wire hidden, nothing else. It never retries what is not idempotent, never
- * invents an outcome, and does not throw for what a broker may do: troubles are values.
+ * A broker as execution sees it: the wire hidden, nothing else. It never retries what is not idempotent,
+ * never invents an outcome, and does not throw for what a broker may do: troubles are values.
  *
- *     submit ──> accepted | rejected(reason) | duplicate (the id is taken: adopt) | unknown (nobody knows yet)
+ *     submit ──> accepted | rejected(reason) | duplicate (the id is taken: adopt) | unknown (nobody knows)
  *
- * The promise "exactly once" is execution's (actors/execution.ts); the broker's is to say the truth about each call.
+ * The promise "exactly once" is execution's (actors/execution.ts); the broker's is to say the truth.
  */
 import type { OrderState } from "../message.ts";
 
@@ -56,14 +56,23 @@ export interface BrokerAccount {
   /** Everything that was there and not understood, and what was missed: for a warning, not an error. */
   readonly oddities: readonly string[];
 }
-export interface BrokerPosition { readonly symbol: string; readonly units: number; readonly averagePrice: number }
+export interface BrokerPosition {
+  readonly symbol: string;
+  readonly units: number;
+  readonly averagePrice: number;
+}
 export interface BrokerAsset {
   readonly symbol: string;
   readonly isTradable: boolean;
   readonly isShortable: boolean;
   readonly isFractionable: boolean;
 }
-export interface BrokerClock { readonly at: number; readonly isOpen: boolean; readonly nextOpen: number; readonly nextClose: number }
+export interface BrokerClock {
+  readonly at: number;
+  readonly isOpen: boolean;
+  readonly nextOpen: number;
+  readonly nextClose: number;
+}
 
 export type SubmitOutcome =
   | { readonly outcome: "accepted"; readonly order: BrokerOrder }
@@ -113,6 +122,7 @@ export interface Broker extends AsyncDisposable {
   /** Of all open orders at once: for the emergency stop. Resolves when each is acknowledged. */
   cancelAll(): Promise<readonly CancelOutcome[]>;
   /** Quantity and limit of an open order; the new order has a new id. */
-  replace(brokerId: string, order: Pick<OrderRequest, "id" | "quantity" | "limitPrice">): Promise<SubmitOutcome>;
+  replace(brokerId: string,
+    order: Pick<OrderRequest, "id" | "quantity" | "limitPrice">): Promise<SubmitOutcome>;
   listen(listener: BrokerListener): void;
 }

@@ -48,9 +48,12 @@ export class CallQueue {
     this.#left = new Float64Array(perMinute).fill(-Infinity);
   }
 
-  get isIdle(): boolean { return this.#inFlight === 0 && LANES.every((lane) => this.#lanes[lane].length === 0); }
+  get isIdle(): boolean { return this.#inFlight === 0
+    && LANES.every((lane) => this.#lanes[lane].length === 0); }
 
-  /** False: the lane is full, or the queue closed; nothing will happen. `drop` is called if it is withdrawn. */
+  /**
+   * False: the lane is full, or the queue closed; nothing will happen. `drop` is called if it is withdrawn.
+   */
   add(lane: Lane, cost: number, run: () => Promise<void>, drop: () => void = () => {}): boolean {
     if (this.#isClosed || this.#lanes[lane].length >= WAITING_MAX) return false;
     this.#lanes[lane].push({ cost, run, drop });
@@ -96,7 +99,8 @@ export class CallQueue {
     const now = this.#clock.now();
     if (now < this.#pausedUntil) return this.#pausedUntil - now;
     const reserve = Math.floor(this.#perMinute * RESERVE[lane]);
-    if (now < this.#told.until && this.#told.left < cost + reserve && this.#told.left < this.#perMinute - cost) {
+    if (now < this.#told.until && this.#told.left < cost + reserve
+      && this.#told.left < this.#perMinute - cost) {
       return this.#told.until - now;
     }
     const allowed = Math.max(cost, this.#perMinute - reserve);

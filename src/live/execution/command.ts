@@ -85,7 +85,8 @@ function emergencyStop(desk: Desk, command: ControlCommand): void {
 }
 
 export function takeAllCancelled(desk: Desk, outcome: ExecutionOutcome & { kind: "all-cancelled" }): void {
-  const failed = outcome.outcomes.filter((one) => one.outcome === "unknown" || one.outcome === "limited").length;
+  const failed = outcome.outcomes.filter((one) => one.outcome === "unknown"
+    || one.outcome === "limited").length;
   if (outcome.trouble !== null || failed > 0) {
     alarm(desk, "critical", "cancel-all",
       `not every order is known to be cancelled: ${outcome.trouble ?? `${failed} are not`}`);
@@ -106,7 +107,8 @@ export function endErrand(desk: Desk): void {
   if (desk.errand !== "flattening") return;
   desk.errand = "none";
   const left = desk.terms.session.symbols.filter((_, i) => desk.books.units[i] !== 0);
-  if (left.length > 0) alarm(desk, "critical", "not-flat", `could not be closed: ${left.slice(0, 20).join(" ")}`);
+  if (left.length > 0) alarm(desk, "critical", "not-flat",
+    `could not be closed: ${left.slice(0, 20).join(" ")}`);
   const reason = left.length > 0 ? "flatten ended, not all is closed" : "flattened";
   changeTrading(desk, "HALTED", reason, desk.trading.by);
 }

@@ -28,7 +28,8 @@ export function takeTarget(desk: Desk, target: TargetCommand): void {
   desk.isSettled = false;
   desk.targetOrders = 0;
   if (desk.stage === "stopping") return;
-  if (desk.terms.session.clock.isStepped) wake(desk, QUIET_MS, { what: "quiet", at: target.at, news: desk.news });
+  if (desk.terms.session.clock.isStepped) wake(desk, QUIET_MS, { what: "quiet", at: target.at,
+    news: desk.news });
   const { style, slices: wantedSlices } = desk.terms.session.execution;
   const slices = style === "twap" ? wantedSlices : 1;
   for (let k = 0; k < target.instrument.length; k++) {
@@ -47,7 +48,8 @@ export function setGoal(desk: Desk, instrument: number, decidedAt: number, units
   let legs = 0;
   // The orders of this decision that are known already, from before a restart, keep their numbers.
   if (decidedAt <= desk.orderedAt) for (const order of desk.orders.values()) {
-    if (order.instrument === instrument && order.decidedAt === decidedAt) legs = Math.max(legs, order.leg + 1);
+    if (order.instrument === instrument && order.decidedAt === decidedAt) legs = Math.max(legs,
+      order.leg + 1);
   }
   const slice = 1;
   desk.goals[instrument] = { decidedAt, units, from: NaN, slice, slices,
@@ -103,8 +105,9 @@ function pursue(desk: Desk, instrument: number): void {
   if (leg.why === null && goal.slice < goal.slices) return;
   goal.isAtRest = true;
   if (leg.why !== null && !QUIET.has(leg.why)) {
+    const held = desk.books.units[instrument];
     alarm(desk, "warning", `order-refused-${leg.why}`,
-      `${symbolOf(desk, instrument)}: not traded to ${goal.units} from ${desk.books.units[instrument]}: ${leg.why}`);
+      `${symbolOf(desk, instrument)}: stays at ${held}, wanted ${goal.units}: ${leg.why}`);
   }
 }
 
@@ -152,7 +155,8 @@ export function intentOf(desk: Desk, order: Order): JournalRecord {
  */
 export function sendRecovered(desk: Desk, order: Order): boolean {
   const goal = desk.goals[order.instrument] ?? null;
-  if (!order.isRecovered || goal === null || goal.decidedAt !== order.decidedAt || goal.isAtRest) return false;
+  if (!order.isRecovered || goal === null || goal.decidedAt !== order.decidedAt
+    || goal.isAtRest) return false;
   if (!mayTrade(desk)) return false;
   desk.open.delete(order);
   const leg = nextLeg(desk, order.instrument, goal);
@@ -193,7 +197,8 @@ export function timeOut(desk: Desk, id: string): void {
 /** Between two looks whether a stepped market keeps orders waiting, ms. */
 const QUIET_MS = 250;
 /**
- * A stepped market stands still until we have settled: an order that it has not filled by now, and that nothing
+ * A stepped market stands still until we have settled: an order that it has not filled by now, and that
+ * nothing
  * is heard of, rests until the next step.
  */
 export function lookForQuiet(desk: Desk, at: number, news: number): void {

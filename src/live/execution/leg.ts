@@ -88,7 +88,8 @@ function orderOf(desk: Desk, instrument: number, goal: Goal, ticket: Ticket): Le
   const limitPrice = isLimit ? roundPrice(touch > 0 ? touch : last, isBuy) : null;
   const price = limitPrice ?? (far > 0 ? far : last);
   if (!permits.dust && Math.abs(quantity) * price < NOTIONAL_MIN && Math.abs(quantity) < 1) return REACHED;
-  const refusal = desk.terms.gate({ quantity, price }, viewOf(desk, instrument, limitPrice), desk.terms.limits);
+  const refusal = desk.terms.gate({ quantity, price }, viewOf(desk, instrument, limitPrice),
+    desk.terms.limits);
   // Too many orders in this minute: later is soon enough.
   if (refusal?.reason === "order-rate") return { do: "wait", afterMs: RATE_WAIT_MS, ask: null };
   if (refusal !== null) return rest(refusal.reason);
@@ -108,7 +109,8 @@ function orderOf(desk: Desk, instrument: number, goal: Goal, ticket: Ticket): Le
 }
 
 /** What the risk gate is told. Orders of ours are never open here; those of others may be. */
-function viewOf(desk: Desk, instrument: number, limitPrice: number | null): Parameters<Desk["terms"]["gate"]>[1] {
+function viewOf(desk: Desk, instrument: number,
+  limitPrice: number | null): Parameters<Desk["terms"]["gate"]>[1] {
   const open = openOf(desk, instrument)
     .map((order) => ({ quantity: remaining(order), limitPrice: order.request.limitPrice ?? NaN }));
   return {
@@ -120,7 +122,8 @@ function viewOf(desk: Desk, instrument: number, limitPrice: number | null): Para
 }
 
 /** How an order may be sent now; a number: wait so long, ms; "closed": not for this decision. */
-function windowOf(desk: Desk, goal: Goal): Pick<Ticket, "timeInForce" | "isExtendedHours"> | "closed" | number {
+function windowOf(desk: Desk, goal: Goal): Pick<Ticket,
+  "timeInForce" | "isExtendedHours"> | "closed" | number {
   const { session, permits } = desk.terms;
   const inSession = { timeInForce: "day", isExtendedHours: false } as const;
   if (permits.anyHour) return inSession;

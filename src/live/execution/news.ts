@@ -187,7 +187,7 @@ export function takeLookedUp(desk: Desk, outcome: ExecutionOutcome & { kind: "lo
 /** An order that the broker does not have. Should it turn up after all, it is taken back. */
 export function giveUp(desk: Desk, order: Order): void {
   order.isLost = true;
-  alarm(desk, "critical", "order-lost", `the broker has no order ${order.id} after ${order.lookUps} look-ups: `
+  alarm(desk, "critical", "order-lost", `the broker does not have ${order.id}, asked ${order.lookUps} times: `
     + "it is given up; nothing is ordered in its place until the next target");
   end(desk, order, "it never reached the broker");
 }

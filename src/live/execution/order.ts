@@ -84,7 +84,8 @@ export function externalOrder(order: BrokerOrder, instrument: number, madeAt: nu
 
 export const isOpen = (order: Order): boolean => !isTerminal(order.state);
 /** Signed units that may still fill. */
-export const remaining = (order: Order): number => isOpen(order) ? roundUnits(order.quantity - order.filled) : 0;
+export const remaining = (order: Order): number => isOpen(order) ? roundUnits(order.quantity - order.filled)
+  : 0;
 
 /** How far along a state is; news of an earlier one is old news. */
 const RANK: Readonly<Record<OrderState, number>> = {

@@ -110,7 +110,8 @@ export function takeTruth(desk: Desk, outcome: ExecutionOutcome & { kind: "truth
   const hasStrikes = desk.strikes.some((count) => count > 0);
   wake(desk, isSoon || hasStrikes || !isStill ? SOON_MS : desk.terms.reconcileMs, { what: "reconcile" });
   if (desk.isProven && !hasStrikes) desk.isReconciled = true;
-  if (isFirst) for (const symbol of desk.terms.session.symbols.slice(0, ASSETS_AT_START)) askAsset(desk, symbol);
+  if (isFirst) for (const symbol of desk.terms.session.symbols.slice(0, ASSETS_AT_START)) askAsset(desk,
+    symbol);
   compact(desk);
   sayAccount(desk);
   touchAll(desk);

@@ -43,6 +43,7 @@ const STEADY_TRIES = 3;
 const READ_COST = 6;
 
 type Persist = ExecutionEffect & { readonly kind: "persist" };
+type Reconcile = ExecutionEffect & { readonly kind: "reconcile" };
 
 /** Throws UserError for a damaged journal or a folder that cannot be written: then nothing is traded. */
 export function openExecutionRim(options: ExecutionRimOptions): ExecutionRim {
@@ -144,7 +145,8 @@ class LiveRim implements ExecutionRim {
     const refuse = (reason: string): void => this.#push(refusalOf(effect, reason));
     const isQueued = this.#queue.add(lane, cost, async () => {
       try { this.#push(await this.#ask(effect)); } catch (error) {
-        if (error instanceof BrokerTrouble && error.retryAfterMs !== null) this.#queue.pause(error.retryAfterMs);
+        if (error instanceof BrokerTrouble
+          && error.retryAfterMs !== null) this.#queue.pause(error.retryAfterMs);
         refuse(messageOf(error));
       }
       const quota = this.#options.broker.quota?.() ?? null;
@@ -166,12 +168,14 @@ class LiveRim implements ExecutionRim {
         return { kind: "replaced", id: effect.order.id,
           outcome: this.#heed(await broker.replace(effect.brokerId, effect.order)) };
       case "cancel":
-        return { kind: "cancelled", id: effect.id, outcome: this.#heed(await broker.cancel(effect.brokerId)) };
+        return { kind: "cancelled", id: effect.id,
+          outcome: this.#heed(await broker.cancel(effect.brokerId)) };
       case "cancel-all": return { kind: "all-cancelled", outcomes: await broker.cancelAll(), trouble: null };
       case "look-up":
         return { kind: "looked-up", id: effect.id, order: await broker.orderById(effect.id), trouble: null };
       case "ask-asset":
-        return { kind: "asset", symbol: effect.symbol, asset: await broker.asset(effect.symbol), trouble: null };
+        return { kind: "asset", symbol: effect.symbol, asset: await broker.asset(effect.symbol),
+          trouble: null };
       case "reconcile":
         return { kind: "truth", ticket: effect.ticket, truth: await this.#read(effect), trouble: null };
       default: return unreachable(effect);
@@ -186,7 +190,7 @@ class LiveRim implements ExecutionRim {
   }
 
   /** Orders before and after the rest: when they are the same, all tell of one moment. */
-  async #read(effect: ExecutionEffect & { readonly kind: "reconcile" }): Promise<Truth> {
+  async #read(effect: Reconcile): Promise<Truth> {
     const { broker } = this.#options;
     let before = await this.#list(effect);
     for (let turn = 1; ; turn++) {
@@ -198,7 +202,7 @@ class LiveRim implements ExecutionRim {
     }
   }
 
-  async #list({ since, ids }: ExecutionEffect & { readonly kind: "reconcile" }): Promise<readonly BrokerOrder[]> {
+  async #list({ since, ids }: Reconcile): Promise<readonly BrokerOrder[]> {
     const { broker } = this.#options;
     const orders = await broker.orders(since), listed = new Set(orders.map(({ id }) => id));
     const others = await Promise.all(ids.filter((id) => !listed.has(id)).map((id) => broker.orderById(id)));
@@ -206,7 +210,8 @@ class LiveRim implements ExecutionRim {
   }
 }
 
-type Calling = Exclude<ExecutionEffect, { readonly kind: "persist" | "note" | "compact" | "withdraw" | "wake" }>;
+type Calling = Exclude<ExecutionEffect,
+  { readonly kind: "persist" | "note" | "compact" | "withdraw" | "wake" }>;
 
 const CALLS: Readonly<Record<Calling["kind"], { readonly lane: Lane; readonly cost: number }>> = {
   cancel: { lane: "cancel", cost: 1 }, "cancel-all": { lane: "cancel", cost: 1 },
