@@ -1,4 +1,7 @@
-/** Real clients of the simulated exchange: Alpaca's own package, `ws` and msgpack. Whoever waits waits for an event, with a deadline. */
+/**
+ * Real clients of the simulated exchange: Alpaca's own package, `ws` and msgpack. Whoever waits waits for an event, with a
+ * deadline.
+ */
 import { once } from "node:events";
 import { Alpaca, type trading } from "@alpacahq/alpaca-trade-api";
 import { decode, encode } from "@msgpack/msgpack";
@@ -30,7 +33,8 @@ export class Heard<Thing> {
   async until(isThere: (all: readonly Thing[]) => boolean, what: string): Promise<readonly Thing[]> {
     if (isThere(this.all)) return this.all;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const timer = setTimeout(() => { reject(new Error(`never: ${what}; heard ${JSON.stringify(this.all).slice(0, 500)}`)); }, DEADLINE_MS);
+    const timer = setTimeout(() => { reject(new Error(`never: ${what}; heard ${JSON.stringify(this.all).slice(0, 500)}`)); },
+      DEADLINE_MS);
     const look = (): void => { if (isThere(this.all)) resolve(); };
     this.#waiting.add(look);
     try { await promise; } finally { clearTimeout(timer); this.#waiting.delete(look); }
@@ -59,7 +63,8 @@ export interface Trader extends AsyncDisposable {
 /** The package's client and its stream of updates, listening. */
 export async function traderAt(server: ExchangeServer, isAwaited = true): Promise<Trader> {
   const alpaca = alpacaAt(server), updates = new Heard<Update>(), states = new Heard<string>();
-  const stream = alpaca.trading.stream({ url: server.streams.trading, maxReconnectAttempts: -1, initialReconnectMs: 20, maxReconnectMs: 50 });
+  const stream = alpaca.trading.stream({ url: server.streams.trading, maxReconnectAttempts: -1, initialReconnectMs: 20,
+    maxReconnectMs: 50 });
   const listening = new Heard<unknown>();
   stream.onTradeUpdate((update) => {
     updates.push({ event: update.event, id: String(update.order.clientOrderId), executionId: String(update.executionId),
@@ -73,7 +78,8 @@ export async function traderAt(server: ExchangeServer, isAwaited = true): Promis
   return { alpaca, updates, states, [Symbol.asyncDispose]: () => { stream.disconnect(); return Promise.resolve(); } };
 }
 
-export const market = (trader: { alpaca: Alpaca }, clientOrderId: string, qty = 10, side: "buy" | "sell" = "buy"): Promise<trading.Order> =>
+export const market =
+  (trader: { alpaca: Alpaca }, clientOrderId: string, qty = 10, side: "buy" | "sell" = "buy"): Promise<trading.Order> =>
   trader.alpaca.trading.orders.market({ symbol: "AAA", side, qty, timeInForce: "day", clientOrderId });
 
 /** A socket as a client could open it: text, or msgpack when `isPacked`. */
@@ -97,12 +103,14 @@ export async function line(url: string, isPacked = false): Promise<Line> {
   });
   const closed = once(socket, "close");
   await once(socket, "open");
-  return { socket, heard, frames, closed, say: (message) => { socket.send(isPacked ? encode(message) : JSON.stringify(message)); },
+  return { socket, heard, frames, closed,
+    say: (message) => { socket.send(isPacked ? encode(message) : JSON.stringify(message)); },
     [Symbol.asyncDispose]: async () => { socket.terminate(); if (socket.readyState !== socket.CLOSED) await closed; } };
 }
 
 /** Authenticated at Alpaca's data stream and subscribed. */
-export async function alpacaLine(server: ExchangeServer, channels: Record<string, readonly string[]>, isPacked = false): Promise<Line> {
+export async function alpacaLine(server: ExchangeServer, channels: Record<string, readonly string[]>,
+  isPacked = false): Promise<Line> {
   const one = await line(server.streams.alpaca, isPacked);
   one.say({ action: "auth", key: KEYS.alpaca.keyId, secret: KEYS.alpaca.secretKey });
   await one.heard.until((all) => all.some(({ msg, T }) => msg === "authenticated" || T === "error"), "an answer to the key");
@@ -123,4 +131,5 @@ export async function massiveLine(server: ExchangeServer, params: string, key = 
 }
 
 export const control = async (server: ExchangeServer, name: string, body: object = {}): Promise<Record<string, unknown>> =>
-  await (await fetch(`${server.url}/simulator/${name}`, { method: "POST", body: JSON.stringify(body) })).json() as Record<string, unknown>;
+  await (await fetch(`${server.url}/simulator/${name}`, { method: "POST", body: JSON.stringify(body) })).json() as Record<string,
+    unknown>;

@@ -13,10 +13,12 @@ export const minute = (at: number, [open, high, low, close]: readonly number[], 
 export const flat = (at: number, price: number, volume = 1_000, symbol = "AAA"): ExchangeBar =>
   minute(at, [price, price, price, price], volume, symbol);
 
-export const buy = (quantity: number, more: Partial<ExchangeRequest> = {}): ExchangeRequest => ({ clientOrderId: null, symbol: "AAA",
+export const buy = (quantity: number, more: Partial<ExchangeRequest> = {}): ExchangeRequest =>
+  ({ clientOrderId: null, symbol: "AAA",
   side: "buy", type: "market", timeInForce: "day", quantity, notional: NaN, limitPrice: NaN, stopPrice: NaN,
   isExtendedHours: false, ...more });
-export const sell = (quantity: number, more: Partial<ExchangeRequest> = {}): ExchangeRequest => buy(quantity, { side: "sell", ...more });
+export const sell =
+  (quantity: number, more: Partial<ExchangeRequest> = {}): ExchangeRequest => buy(quantity, { side: "sell", ...more });
 export const limit = (limitPrice: number): Partial<ExchangeRequest> => ({ type: "limit", limitPrice });
 
 /** Open by the calendar, no latency, no costs, no limits, unless said otherwise. */

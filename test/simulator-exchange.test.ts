@@ -28,7 +28,8 @@ describe("exchange: matching", () => {
     assert.equal(exchange.account().cash, 100_000 - 1_001 - 1.001);
   });
 
-  test("a tenth of the volume: 250 shares come as 100 (of 1,000), 80 (of 800) and 70, at 100, 101 and 102: 100.88 on average", () => {
+  test("a tenth of the volume: 250 shares come as 100 (of 1,000), 80 (of 800) and 70, at 100, 101 and 102: 100.88 on average",
+    () => {
     const exchange = open({ participationMax: 0.1 });
     exchange.onBars([flat(TEN, 100)], TEN);
     const order = place(exchange, buy(250), TEN);
@@ -102,7 +103,8 @@ describe("exchange: matching", () => {
 
   test("against quotes: a market buy of 500 takes the 300 that are shown at 100.02, then 200 of the next at 100.03", () => {
     const exchange = open({ participationMax: 0.1 });
-    const quote = (now: number, ask: number) => { exchange.onQuote({ symbol: "AAA", at: now, bid: 100, bidSize: 300, ask, askSize: 300 }, now); };
+    const quote = (now: number, ask: number) =>
+      { exchange.onQuote({ symbol: "AAA", at: now, bid: 100, bidSize: 300, ask, askSize: 300 }, now); };
     quote(TEN, 100.02);
     place(exchange, buy(500), TEN + 1);
     quote(TEN + 2, 100.03);
@@ -188,7 +190,8 @@ describe("exchange: life of an order", () => {
     const reply = exchange.replace(old.id, { quantity: 110 }, TEN + 60);
     exchange.onTrade("AAA", 99, 10_000, TEN + 70);
     exchange.advance(TEN + 200);
-    assert.deepEqual([exchange.order(old.id)?.status, reply.ok && exchange.order(reply.order.id)?.status], ["filled", "rejected"]);
+    assert.deepEqual([exchange.order(old.id)?.status, reply.ok && exchange.order(reply.order.id)?.status],
+      ["filled", "rejected"]);
     assert.equal(exchange.positions()[0].quantity, 100);
   });
 
@@ -214,13 +217,15 @@ describe("exchange: life of an order", () => {
     exchange.onBars([flat(TEN, 100)], TEN);
     for (let k = 0; k < 50; k++) place(exchange, buy(1, limit(90 - k)), TEN);
     const answers = exchange.cancelAll(TEN);
-    assert.deepEqual([answers.length, new Set(answers.map(({ status }) => status)).size, exchange.orders("open").length], [50, 1, 0]);
+    assert.deepEqual([answers.length, new Set(answers.map(({ status }) => status)).size, exchange.orders("open").length],
+      [50, 1, 0]);
   });
 });
 
 describe("exchange: hours", () => {
   test("a day order expires at 16:00 New York: 21:00 UTC in winter, 13:00 on the half day after Thanksgiving", () => {
-    for (const [now, expiry] of [["2024-03-07T15:00:00Z", "2024-03-07T21:00:00Z"], ["2023-11-24T15:00:00Z", "2023-11-24T18:00:00Z"]]) {
+    for (const [now, expiry] of [["2024-03-07T15:00:00Z", "2024-03-07T21:00:00Z"],
+      ["2023-11-24T15:00:00Z", "2023-11-24T18:00:00Z"]]) {
       const exchange = open();
       exchange.onBars([flat(at(now), 100)], at(now));
       const order = place(exchange, buy(10, limit(90)), at(now));
@@ -246,7 +251,8 @@ describe("exchange: hours", () => {
     const exchange = open(), friday = at("2024-03-08T21:00:00Z");
     exchange.onBars([flat(at("2024-03-07T21:00:00Z"), 100)], at("2024-03-07T21:00:00Z"));
     place(exchange, buy(10), at("2024-03-07T21:00:00Z"));
-    exchange.onBars([{ symbol: "AAA", start: at("2024-03-08T14:30:00Z"), at: friday, open: 103, high: 105, low: 101, close: 104, volume: 1e6 }], friday);
+    exchange.onBars([{ symbol: "AAA", start: at("2024-03-08T14:30:00Z"), at: friday, open: 103, high: 105, low: 101, close: 104,
+      volume: 1e6 }], friday);
     assert.deepEqual(words(exchange), ["accepted", "new", "fill 10 @ 103"]);
   });
 
@@ -274,7 +280,8 @@ describe("exchange: hours", () => {
 
   test("windows: no opg from 9:28, no cls from 15:50, both again from 19:00", () => {
     const exchange = open();
-    const said = ["2024-03-07T14:27:00Z", "2024-03-07T14:28:00Z", "2024-03-07T20:49:00Z", "2024-03-07T20:50:00Z", "2024-03-08T00:00:00Z"]
+    const said = ["2024-03-07T14:27:00Z", "2024-03-07T14:28:00Z", "2024-03-07T20:49:00Z", "2024-03-07T20:50:00Z",
+      "2024-03-08T00:00:00Z"]
       .map((time, k) => answer(exchange, buy(10, { timeInForce: k < 2 ? "opg" : "cls" }), at(time)).slice(0, 3));
     assert.deepEqual(said, ["acc", "403", "acc", "403", "acc"]);
   });
@@ -305,7 +312,8 @@ describe("exchange: the door", () => {
     ["ten decimals", buy(0.1234567891), "422 qty must be limited to 9 decimal places"],
     ["nine decimals", buy(0.123456789), "accepted"],
     ["a limit order without a limit", buy(1, { type: "limit" }), "422 limit orders require a limit price"],
-    ["99.995", buy(1, limit(99.995)), "422 invalid limit_price 99.995. sub-penny increment does not fulfill minimum pricing criteria"],
+    ["99.995", buy(1, limit(99.995)),
+      "422 invalid limit_price 99.995. sub-penny increment does not fulfill minimum pricing criteria"],
     ["0.9995", buy(1, limit(0.9995)), "accepted"],
     ["half a share gtc", buy(0.5, { timeInForce: "gtc" }), "422 fractional orders must be DAY orders"],
     ["half a share of what has none", buy(0.5, { symbol: "BBB" }), '403 asset "BBB" is not fractionable'],
@@ -318,7 +326,8 @@ describe("exchange: the door", () => {
     ["1,739 short with a limit of 115", sell(1_740, limit(115)), "403 insufficient buying power"],
   ];
   for (const [what, request, said] of ONE_BY_ONE) {
-    test(`${what}: ${said}`, () => { assert.equal(answer(real({ assets: { BBB: { isFractionable: false } } }), request, TEN), said); });
+    test(`${what}: ${said}`,
+      () => { assert.equal(answer(real({ assets: { BBB: { isFractionable: false } } }), request, TEN), said); });
   }
 
   test("open orders keep buying power: after 1,500 at a limit of 90 there are 65,000, and a cancel gives them back", () => {
@@ -352,7 +361,8 @@ describe("exchange: the door", () => {
     const exchange = real();
     place(exchange, buy(100), TEN);
     exchange.callMargin(true);
-    assert.deepEqual([answer(exchange, buy(1), TEN), answer(exchange, sell(50), TEN)], ["403 insufficient buying power", "accepted"]);
+    assert.deepEqual([answer(exchange, buy(1), TEN), answer(exchange, sell(50), TEN)],
+      ["403 insufficient buying power", "accepted"]);
     exchange.blockTrading(true);
     assert.match(answer(exchange, sell(50), TEN), /^403 account is restricted/);
   });
@@ -429,14 +439,17 @@ describe("exchange: whatever is asked", () => {
       switch (draw.below(6)) {
         case 0: case 1: {
           price *= 1 + 0.01 * draw.normal();
-          exchange.onBars(["AAA", "BBB"].map((symbol) => minute(now, [price, price * 1.01, price * 0.99, price], draw.below(2_000), symbol)), now);
+          exchange.onBars(["AAA", "BBB"]
+            .map((symbol) => minute(now, [price, price * 1.01, price * 0.99, price], draw.below(2_000), symbol)), now);
           break;
         }
         case 2: case 3: exchange.submit((draw.below(2) === 0 ? buy : sell)(1 + draw.below(200), {
-          symbol: draw.below(2) === 0 ? "AAA" : "BBB", ...draw.below(2) === 0 && limit(Math.round(price * (95 + draw.below(10))) / 100),
+          symbol: draw.below(2) === 0 ? "AAA" : "BBB",
+            ...draw.below(2) === 0 && limit(Math.round(price * (95 + draw.below(10))) / 100),
           timeInForce: (["day", "gtc", "ioc", "fok", "cls", "opg"] as const)[draw.below(6)] }), now,
         draw.below(10) === 0 ? (["rejected-later", "partial-fill"] as const)[draw.below(2)] : null); break;
-        case 4: if (chosen) exchange.cancel(chosen.id, now, ([null, null, "stuck-cancel", "fill-beats-cancel"] as const)[draw.below(4)]); break;
+        case 4: if (chosen) exchange.cancel(chosen.id, now,
+          ([null, null, "stuck-cancel", "fill-beats-cancel"] as const)[draw.below(4)]); break;
         default: if (chosen) exchange.replace(chosen.id, { quantity: 1 + draw.below(200) }, now);
       }
       if (k % 97 === 0) exchange.trade("AAA", draw.below(21) - 10 || 1, price, now);
@@ -445,7 +458,8 @@ describe("exchange: whatever is asked", () => {
     return { exchange, events };
   }
 
-  test("200 seeds x 400 calls: cash and positions are the sum of the fills, no order over its quantity, ids once, time forward", () => {
+  test("200 seeds x 400 calls: cash and positions are the sum of the fills, no order over its quantity, ids once, time forward",
+    () => {
     let fills = 0;
     for (let seed = 0; seed < 200; seed++) {
       const { exchange, events } = live(seed);
@@ -466,7 +480,8 @@ describe("exchange: whatever is asked", () => {
         assert.equal(event.positionQuantity, held.get(order.symbol));
       });
       assert.equal(new Set(events.map((event) => event.executionId)).size, events.length);
-      assert.ok(Math.abs(exchange.account().cash - cash) < 1e-6, `seed ${seed}: cash ${exchange.account().cash}, fills say ${cash}`);
+      assert.ok(Math.abs(exchange.account().cash - cash) < 1e-6,
+        `seed ${seed}: cash ${exchange.account().cash}, fills say ${cash}`);
       for (const { symbol, quantity } of exchange.positions()) assert.equal(quantity, held.get(symbol));
       const ids = exchange.orders("all").map((order) => order.id);
       assert.equal(new Set(ids).size, ids.length);

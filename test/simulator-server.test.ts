@@ -30,7 +30,8 @@ describe("simulated broker", () => {
     assert.deepEqual(trader.updates.all.map(({ event, qty }) => [event, qty]), [["new", ""], ["fill", "10"]]);
     const price = server.exchange.market("AAA")?.last ?? NaN;
     const [position] = await trader.alpaca.trading.positions.getAllOpenPositions();
-    assert.deepEqual([position.symbol, position.qty, position.avgEntryPrice, position.side], ["AAA", "10", String(price), "long"]);
+    assert.deepEqual([position.symbol, position.qty, position.avgEntryPrice, position.side],
+      ["AAA", "10", String(price), "long"]);
     const account = await trader.alpaca.trading.account.getAccount();
     assert.equal(Number(account.cash), 50_000 - 10 * price);
     assert.deepEqual([account.status, account.tradingBlocked], ["ACTIVE", false]);
@@ -40,10 +41,13 @@ describe("simulated broker", () => {
     await using server = await serve();
     await using trader = await traderAt(server);
     const { orders } = trader.alpaca.trading;
-    const placed = await orders.limit({ symbol: "AAA", side: "buy", qty: 10, limitPrice: 50, timeInForce: "gtc", clientOrderId: "low" });
+    const placed = await orders.limit({ symbol: "AAA", side: "buy", qty: 10, limitPrice: 50, timeInForce: "gtc",
+      clientOrderId: "low" });
     const found = await orders.getOrderByClientOrderId({ clientOrderId: "low" });
-    assert.deepEqual([found.id, found.limitPrice, found.type, found.timeInForce, found.status], [placed.id, "50", "limit", "gtc", "new"]);
-    const changed = await orders.patchOrderByOrderId({ orderId: String(placed.id), patchOrderRequest: { qty: "12", limitPrice: "51" } });
+    assert.deepEqual([found.id, found.limitPrice, found.type, found.timeInForce, found.status],
+      [placed.id, "50", "limit", "gtc", "new"]);
+    const changed = await orders.patchOrderByOrderId({ orderId: String(placed.id),
+      patchOrderRequest: { qty: "12", limitPrice: "51" } });
     assert.deepEqual([changed.qty, changed.limitPrice, changed.replaces], ["12", "51", placed.id]);
     assert.equal((await orders.getOrderByOrderID({ orderId: String(placed.id) })).replacedBy, changed.id);
     await orders.limit({ symbol: "BRK.B", side: "buy", qty: 1, limitPrice: 5, timeInForce: "day" });
@@ -56,7 +60,8 @@ describe("simulated broker", () => {
     await trader.updates.until((all) => all.filter(({ event }) => event === "canceled").length === 2, "two cancels");
   });
 
-  test("the clock is simulated: Thursday 2024-03-07 10:00 in New York, open, closing at 21:00 UTC, next open on Friday", async () => {
+  test("the clock is simulated: Thursday 2024-03-07 10:00 in New York, open, closing at 21:00 UTC, next open on Friday",
+    async () => {
     await using server = await serve();
     const { clock, calendar, assets } = alpacaAt(server).trading;
     const now = await clock.legacyClock();
@@ -75,7 +80,8 @@ describe("simulated broker", () => {
     await using trader = await traderAt(server);
     for (const id of ["a", "b", "c"]) await market(trader, id, 1);
     const page = async (query: string) =>
-      await (await fetch(`${server.url}/v2/account/activities/FILL?page_size=2${query}`, { headers })).json() as { id: string; order_id: string }[];
+      await (await fetch(`${server.url}/v2/account/activities/FILL?page_size=2${query}`, { headers }))
+        .json() as { id: string; order_id: string }[];
     const first = await page(""), second = await page(`&page_token=${first[1].id}`);
     const byId = (id: string) => server.exchange.orderByClientId(id)?.id;
     assert.deepEqual([...first, ...second].map((fill) => fill.order_id), ["c", "b", "a"].map(byId));
@@ -100,7 +106,8 @@ describe("simulated broker", () => {
     const clock = new FakeClock(1_700_000_000_000);
     await using server = await serve({ callsPerMinute: 5, clock });
     const left: (string | null)[] = [];
-    for (let k = 0; k < 5; k++) left.push((await fetch(`${server.url}/v2/account`, { headers })).headers.get("x-ratelimit-remaining"));
+    for (let k = 0; k < 5; k++) left.push((await fetch(`${server.url}/v2/account`,
+      { headers })).headers.get("x-ratelimit-remaining"));
     assert.deepEqual(left, ["4", "3", "2", "1", "0"]);
     const error = await trouble(alpacaAt(server).trading.account.getAccount()) as RateLimitError;
     assert.ok(error instanceof RateLimitError);
@@ -111,7 +118,8 @@ describe("simulated broker", () => {
 
   test("bad addresses, bodies and controls are answered, and the next call too", async () => {
     await using server = await serve();
-    const post = (path: string, body: string) => fetch(server.url + path, { method: "POST", headers, body }).then(({ status }) => status);
+    const post = (path: string, body: string) => fetch(server.url + path, { method: "POST", headers, body })
+      .then(({ status }) => status);
     assert.deepEqual([await post("/v2/orders", "{"), await post("/v2/orders", "[]"), await post("/v2/orders", '{"symbol":"AAA"}'),
       await post("/v2/orders/%zz", "{}"), await post("/v2/nothing", "{}"), await post("/simulator/pace", '{"kind":"warp"}'),
       await post("/simulator/fault", '{"name":"earthquake"}'), await post("/simulator/trade", '{"symbol":"AAA","quantity":"x"}'),
@@ -168,21 +176,25 @@ describe("faults of orders", () => {
   }
 
   for (const [fault, ask] of [
-    ["post-hung", (server: ExchangeServer, signal: AbortSignal) => fetch(`${server.url}/v2/orders`, { method: "POST", headers, signal,
-      body: JSON.stringify({ symbol: "AAA", side: "buy", type: "market", qty: "1", time_in_force: "day", client_order_id: "x" }) })],
+    ["post-hung", (server: ExchangeServer, signal: AbortSignal) =>
+      fetch(`${server.url}/v2/orders`, { method: "POST", headers, signal,
+      body: JSON.stringify({ symbol: "AAA", side: "buy", type: "market", qty: "1", time_in_force: "day",
+        client_order_id: "x" }) })],
     ["cancel-hung", (server: ExchangeServer, signal: AbortSignal) => fetch(
       `${server.url}/v2/orders/${server.exchange.orderByClientId("low")?.id}`, { method: "DELETE", headers, signal })],
   ] as const) {
     test(`${fault}: ${EXCHANGE_FAULTS[fault].says}`, async () => {
       const done = Promise.withResolvers<TradingEntry>();
-      await using server = await serve({ faults: at(`${fault}@1`), onRequest: (entry) => { if (entry.fault === fault) done.resolve(entry); } });
+      await using server =
+        await serve({ faults: at(`${fault}@1`), onRequest: (entry) => { if (entry.fault === fault) done.resolve(entry); } });
       server.exchange.submit({ clientOrderId: "low", symbol: "AAA", side: "buy", type: "limit", timeInForce: "day", quantity: 1,
         notional: NaN, limitPrice: 1, stopPrice: NaN, isExtendedHours: false }, FROM);
       const abort = new AbortController(), answer = trouble(ask(server, abort.signal));
       assert.equal((await done.promise).status, 0);
       abort.abort();
       assert.equal((await answer).name, "AbortError");
-      assert.equal(fault === "post-hung" ? server.exchange.orderByClientId("x")?.status : server.exchange.orderByClientId("low")?.status,
+      assert.equal(fault === "post-hung"
+        ? server.exchange.orderByClientId("x")?.status : server.exchange.orderByClientId("low")?.status,
         fault === "post-hung" ? "filled" : "canceled");
     });
   }
@@ -208,7 +220,8 @@ describe("faults of orders", () => {
     test(`${fault}: ${EXCHANGE_FAULTS[fault].says}`, async () => {
       await using server = await serve({ faults: at(`${fault}@1`) });
       await using trader = await traderAt(server);
-      const order = await trader.alpaca.trading.orders.limit({ symbol: "AAA", side: "buy", qty: 10, limitPrice: 1, timeInForce: "day" });
+      const order = await trader.alpaca.trading.orders.limit({ symbol: "AAA", side: "buy", qty: 10, limitPrice: 1,
+        timeInForce: "day" });
       await trader.alpaca.trading.orders.deleteOrderByOrderID({ orderId: String(order.id) });
       await trader.updates.until((all) => all.length === events.length, events.join(", "));
       assert.deepEqual(trader.updates.all.map(({ event }) => event), events);
@@ -262,7 +275,8 @@ describe("faults of updates and connections", () => {
   });
 
   test("connection-limit and connection-unanswered at the first key: cut off, authenticated at the next", async () => {
-    await using server = await serve({ faults: at("connection-limit@1,connection-unanswered@2"), limits: { authTimeoutMs: 100 } });
+    await using server =
+      await serve({ faults: at("connection-limit@1,connection-unanswered@2"), limits: { authTimeoutMs: 100 } });
     await using trader = await traderAt(server);
     assert.equal(trader.states.all.filter((state) => state === "authenticated").length, 1);
     assert.ok(trader.states.all.filter((state) => state === "connected").length >= 3);
@@ -347,7 +361,8 @@ describe("the world goes on", () => {
 describe("schedules", () => {
   test("a seed is a reproducer: the same 3,000 draws twice, 2 % of them faults of their own occasion", () => {
     const draw = (seed: number) => (["order", "cancel", "request", "update", "connection", "step"] as const)
-      .flatMap((occasion) => Array.from({ length: 500 }, (_, k) => [occasion, seededExchangeFaults(seed, 0.02)(occasion, k + 1)] as const));
+      .flatMap((occasion) =>
+        Array.from({ length: 500 }, (_, k) => [occasion, seededExchangeFaults(seed, 0.02)(occasion, k + 1)] as const));
     assert.deepEqual(draw(7), draw(7));
     const faults = draw(7).filter(([, fault]) => fault !== null);
     assert.ok(faults.length > 30 && faults.length < 95, `${faults.length} of 3,000`);
@@ -358,7 +373,8 @@ describe("schedules", () => {
     assert.equal(exchangeFaultsOf("none", 1)("order", 1), null);
     assert.equal(exchangeFaultsOf("post-reset@3", 1)("order", 3), "post-reset");
     assert.equal(exchangeFaultsOf("post-reset@3", 1)("order", 2), null);
-    assert.ok(Array.from({ length: 400 }, (_, k) => exchangeFaultsOf("seeded:0.5", 1)("order", k + 1)).filter(Boolean).length > 150);
+    assert.ok(Array.from({ length: 400 }, (_, k) => exchangeFaultsOf("seeded:0.5", 1)("order", k + 1))
+      .filter(Boolean).length > 150);
     assert.throws(() => exchangeFaultsOf("post-rest@3", 1), /"post-rest@3" is no fault of the simulator\nuse none, seeded/);
   });
 });

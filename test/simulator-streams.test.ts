@@ -8,7 +8,8 @@ import type { Market } from "../src/simulator/book.ts";
 import { EXCHANGE_FAULTS, exchangeFaultsOf, faultsOn, type ExchangeFault } from "../src/simulator/exchange-faults.ts";
 import type { ExchangeServer } from "../src/simulator/exchange-server.ts";
 import { dailyMarket } from "./conformance/market.ts";
-import { alpacaAt, alpacaLine, control, FROM, Heard, KEYS, line, MARKET, massiveLine, serve, type Line } from "./exchange-client.ts";
+import { alpacaAt, alpacaLine, control, FROM, Heard, KEYS, line, MARKET, massiveLine, serve,
+  type Line } from "./exchange-client.ts";
 
 const MINUTE = 60_000;
 const headers = { "apca-api-key-id": KEYS.alpaca.keyId, "apca-api-secret-key": KEYS.alpaca.secretKey };
@@ -16,7 +17,7 @@ const subscribed = (one: Line) => one.heard.until((all) => all.some(({ T }) => T
 const bars = (one: Line) => one.heard.all.filter(({ T }) => T === "b");
 /** Rows of a symbol that close after FROM, as [start, close]. */
 const truth = (symbol: string, count: number): [number, number][] => {
-  const { time, columns } = MARKET.get(symbol)?.bars as Bars, first = time.findIndex((at) => at > FROM);
+  const { time, columns } = MARKET.get(symbol)?.bars ?? EMPTY, first = time.findIndex((at) => at > FROM);
   return Array.from({ length: count }, (_, k) => [time[first + k] - MINUTE, columns.close?.[first + k] ?? NaN]);
 };
 
@@ -68,7 +69,8 @@ describe("alpaca's stream", () => {
     [400, (one) => { one.socket.send("{"); }],
     [401, (one) => { one.say({ action: "subscribe", bars: ["AAA"] }); }],
     [402, (one) => { one.say({ action: "auth", key: KEYS.alpaca.keyId, secret: "wrong" }); }],
-    [403, (one) => { const auth = { action: "auth", key: KEYS.alpaca.keyId, secret: KEYS.alpaca.secretKey }; one.say(auth); one.say(auth); }],
+    [403, (one) => { const auth =
+      { action: "auth", key: KEYS.alpaca.keyId, secret: KEYS.alpaca.secretKey }; one.say(auth); one.say(auth); }],
     [404, () => undefined],
   ];
   for (const [code, what] of CODES) {
@@ -93,7 +95,8 @@ describe("alpaca's stream", () => {
   });
 
   test("a client that does not read is cut off at 20,000 waiting bytes; the other one hears on", async () => {
-    const wide: Market = new Map(Array.from({ length: 400 }, (_, k) => [`S${k}`, MARKET.get("AAA") ?? { bars: EMPTY, actions: [] }]));
+    const wide: Market =
+      new Map(Array.from({ length: 400 }, (_, k) => [`S${k}`, MARKET.get("AAA") ?? { bars: EMPTY, actions: [] }]));
     await using server = await serve({ market: wide, limits: { waitingBytesMax: 20_000, connectionsMax: 2 } });
     await using stuck = await alpacaLine(server, { bars: ["*"] });
     await using well = await alpacaLine(server, { bars: ["S7"] });
@@ -117,7 +120,8 @@ describe("massive's stream", () => {
   test("AM events with start, end and the market's numbers, all of a minute in one frame", async () => {
     await using server = await serve();
     await using one = await massiveLine(server, "AM.AAA,AM.BRK.B");
-    assert.deepEqual(one.heard.all.slice(0, 4).map(({ status, message }) => [status, message]), [["connected", "Connected Successfully"],
+    assert.deepEqual(one.heard.all.slice(0, 4).map(({ status, message }) => [status, message]),
+      [["connected", "Connected Successfully"],
       ["auth_success", "authenticated"], ["success", "subscribed to: AM.AAA"], ["success", "subscribed to: AM.BRK.B"]]);
     server.step(5);
     const aaa = () => one.heard.all.filter(({ ev, sym }) => ev === "AM" && sym === "AAA");
@@ -127,7 +131,8 @@ describe("massive's stream", () => {
     assert.ok(one.frames.all.some((frame) => frame.length === 2 && frame.every(({ ev }) => ev === "AM")));
   });
 
-  test("a wrong key is auth_failed, a second connection max_connections, a strange channel an error, all before any bar", async () => {
+  test("a wrong key is auth_failed, a second connection max_connections, a strange channel an error, all before any bar",
+    async () => {
     await using server = await serve();
     await using wrong = await massiveLine(server, "AM.*", "wrong");
     await wrong.closed;
@@ -142,7 +147,8 @@ describe("massive's stream", () => {
   test("quotes and ticks: T and Q events; a tick of one side keeps the other", async () => {
     const ticks: Market = new Map([["AAA", { actions: [], bars: { instrument: instrument("AAA"), kind: "ticks", timeframe: "tick",
       time: Float64Array.of(FROM + 1, FROM + 2, FROM + 2, FROM + 3), columns: { side: Float64Array.of(1, 2, 0, 1),
-        tickPrice: Float64Array.of(99, 101, 100.5, 99.5), size: Float64Array.of(300, 200, 50, 100), exchange: Float64Array.of(78, 78, 78, 78) } } }]]);
+        tickPrice: Float64Array.of(99, 101, 100.5, 99.5), size: Float64Array.of(300, 200, 50, 100),
+          exchange: Float64Array.of(78, 78, 78, 78) } } }]]);
     await using server = await serve({ market: ticks });
     await using one = await massiveLine(server, "T.*,Q.*");
     server.step(3);
@@ -156,25 +162,29 @@ describe("massive's stream", () => {
 
 describe("faults of a step", () => {
   /** What is heard of AAA after each of 3 steps, when the fault meets the first; as [minute, close / true close]. */
-  async function heardUnder(fault: ExchangeFault): Promise<{ b: (readonly [number, number])[]; u: (readonly [number, number])[]; quotes: number }> {
+  async function heardUnder(fault: ExchangeFault): Promise<{ b: (readonly [number, number])[]; u: (readonly [number,
+    number])[]; quotes: number }> {
     const market: Market = new Map([["AAA", every("AAA")]]);
     await using server = await serve({ market, faults: exchangeFaultsOf(`${fault}@1`, 1) });
     await using one = await alpacaLine(server, { bars: ["AAA"], updatedBars: ["AAA"], quotes: ["AAA"], statuses: ["AAA"] });
     await subscribed(one);
     server.step(4);
-    const last = (minutes: number) => one.heard.all.some(({ T, t }) => T === "b" && Date.parse(String(t)) === FROM + minutes * MINUTE);
+    const last = (minutes: number) =>
+      one.heard.all.some(({ T, t }) => T === "b" && Date.parse(String(t)) === FROM + minutes * MINUTE);
     await one.heard.until(() => last(3), "the fourth minute");
     const rows = (word: string) => one.heard.all.filter(({ T }) => T === word).map(({ t, c }) => {
       const minute = (Date.parse(String(t)) - FROM) / MINUTE;
       return [minute, Number(c) / (100 + minute)] as const;
     });
-    return { b: rows("b"), u: rows("u"), quotes: one.heard.all.filter(({ T, bp, ap }) => T === "q" && Number(bp) > Number(ap)).length };
+    return { b: rows("b"), u: rows("u"),
+      quotes: one.heard.all.filter(({ T, bp, ap }) => T === "q" && Number(bp) > Number(ap)).length };
   }
   /** A minute bar each minute, closing at 100, 101, 102, ... */
   function every(symbol: string): { bars: Bars; actions: [] } {
     const closes = Float64Array.from({ length: 30 }, (_, k) => 100 + k);
     return { actions: [], bars: { instrument: instrument(symbol), kind: "bars", timeframe: "1m",
-      time: closes.map((_, k) => FROM + (k + 1) * MINUTE), columns: { open: closes, high: closes, low: closes, close: closes } } };
+      time: closes.map((_, k) => FROM + (k + 1) * MINUTE),
+        columns: { open: closes, high: closes, low: closes, close: closes } } };
   }
 
   const BARS: Partial<Record<ExchangeFault, readonly (readonly [number, number])[]>> = {
@@ -203,7 +213,8 @@ describe("faults of a step", () => {
   });
 
   test("stream-cut and slow-client: closed, the latter with 407 first; what was missed is in REST", async () => {
-    await using server = await serve({ market: new Map([["AAA", every("AAA")]]), faults: exchangeFaultsOf("slow-client@1,stream-cut@2", 1) });
+    await using server =
+      await serve({ market: new Map([["AAA", every("AAA")]]), faults: exchangeFaultsOf("slow-client@1,stream-cut@2", 1) });
     await using first = await alpacaLine(server, { bars: ["*"] });
     await subscribed(first);
     server.step(1);
@@ -218,7 +229,8 @@ describe("faults of a step", () => {
   });
 
   test("stream-mute: silent until it connects again", async () => {
-    await using server = await serve({ market: new Map([["AAA", every("AAA")]]), faults: exchangeFaultsOf("stream-mute@1", 1), limits: { connectionsMax: 2 } });
+    await using server = await serve({ market: new Map([["AAA", every("AAA")]]), faults: exchangeFaultsOf("stream-mute@1", 1),
+      limits: { connectionsMax: 2 } });
     await using muted = await alpacaLine(server, { bars: ["*"] });
     await subscribed(muted);
     server.step(1);
@@ -251,7 +263,8 @@ describe("faults of a step", () => {
 interface RestBar { readonly t: string; readonly c: number }
 async function restBars(server: ExchangeServer): Promise<RestBar[]> {
   const query = "symbols=AAA&timeframe=1Min&start=2024-03-07T15:00:00Z&end=2024-12-31T00:00:00Z&adjustment=raw&sort=asc&feed=iex";
-  const answer = await (await fetch(`${server.url}/v2/stocks/bars?${query}`, { headers })).json() as { bars: Record<string, RestBar[]> };
+  const answer = await (await fetch(`${server.url}/v2/stocks/bars?${query}`, { headers }))
+    .json() as { bars: Record<string, RestBar[]> };
   return answer.bars["AAA"] ?? [];
 }
 
@@ -311,7 +324,8 @@ describe("time", () => {
     // 2024-01-16 is the next session, and AAA's 4:1 split.
     server.step(1);
     await one.heard.until((all) => all.some(({ T }) => T === "d"), "a daily bar");
-    assert.deepEqual(one.heard.all.filter(({ T }) => T === "b" || T === "d").map(({ T, t }) => [T, t]), [["b", "2024-01-16T05:00:00Z"], ["d", "2024-01-16T05:00:00Z"]]);
+    assert.deepEqual(one.heard.all.filter(({ T }) => T === "b" || T === "d").map(({ T, t }) => [T, t]),
+      [["b", "2024-01-16T05:00:00Z"], ["d", "2024-01-16T05:00:00Z"]]);
     assert.equal(server.exchange.positions()[0].quantity, 40);
   });
 });

@@ -1,5 +1,6 @@
 /**
- * Alpaca's market-data stream: arrays of messages, as msgpack when the client's Content-Type says so, else JSON.
+ * Alpaca's market-data stream: arrays of messages, as msgpack when the client's Content-Type says so, else
+ * JSON.
  *
  *   server [{"T":"success","msg":"connected"}]
  *   client {"action":"auth","key","secret"}             server [{"T":"success","msg":"authenticated"}]
@@ -25,7 +26,8 @@ interface Client {
   readonly isPacked: boolean;
   readonly subscribed: Record<Channel, Set<string>>;
 }
-interface Message { readonly channel: Channel; readonly symbol: string; readonly body: Record<string, unknown> }
+interface Message { readonly channel: Channel; readonly symbol: string; readonly body: Record<string,
+  unknown> }
 
 export interface AlpacaStreamOptions {
   readonly keys: SimulatorKeys["alpaca"];
@@ -44,7 +46,8 @@ export class AlpacaStream {
 
   get clients(): number { return this.#clients.size; }
   /** Most bytes that wait for any client. */
-  get waitingBytes(): number { return Math.max(0, ...[...this.#clients.keys()].map((socket) => socket.waitingBytes)); }
+  get waitingBytes(): number { return Math.max(0,
+    ...[...this.#clients.keys()].map((socket) => socket.waitingBytes)); }
 
   /** `isEntitled` false: the account may not have this feed (409). */
   accept(webSocket: WebSocket, isPacked: boolean, isEntitled: boolean): void {
@@ -77,7 +80,8 @@ export class AlpacaStream {
     const encoded = new Map<string, string | Uint8Array>();
     for (const [socket, { isPacked, subscribed }] of this.#clients) {
       if (!socket.isAuthenticated || socket.isMute) continue;
-      const wanted = messages.filter(({ channel, symbol }) => subscribed[channel].has(symbol) || subscribed[channel].has("*"));
+      const wanted = messages.filter(({ channel, symbol }) => subscribed[channel].has(symbol)
+        || subscribed[channel].has("*"));
       if (wanted.length === 0) continue;
       const key = wanted.length === messages.length ? `all ${isPacked}` : "";
       const frame = encoded.get(key) ?? frameOf(wanted.map(({ body }) => body), isPacked);
@@ -106,11 +110,13 @@ export class AlpacaStream {
   #authenticate(socket: StreamSocket, message: Record<string, unknown>, isEntitled: boolean): void {
     const { keys, faults, limits } = this.#options;
     if (socket.isAuthenticated) { this.#fail(socket, 403); return; }
-    if (message["key"] !== keys.keyId || message["secret"] !== keys.secretKey) { this.#refuse(socket, 402); return; }
+    if (message["key"] !== keys.keyId
+      || message["secret"] !== keys.secretKey) { this.#refuse(socket, 402); return; }
     if (!isEntitled) { this.#refuse(socket, 409); return; }
     const { fault } = faults.next("connection");
     const others = [...this.#clients.keys()].filter((other) => other.isAuthenticated).length;
-    if (others >= limits.connectionsMax || fault === "connection-limit") { this.#refuse(socket, 406); return; }
+    if (others >= limits.connectionsMax
+      || fault === "connection-limit") { this.#refuse(socket, 406); return; }
     if (fault === "connection-unanswered") { this.#refuse(socket, 404); return; }
     socket.isMute = fault === "connection-mute";
     socket.isDeaf = fault === "connection-deaf";
@@ -134,7 +140,8 @@ export class AlpacaStream {
       client.subscribed[channel] = after;
     }
     const asked = Object.fromEntries(CHANNELS.map((channel) => [channel, [...client.subscribed[channel]]]));
-    this.#say(socket, [{ T: "subscription", ...asked, corrections: asked["trades"], cancelErrors: asked["trades"] }]);
+    this.#say(socket, [{ T: "subscription", ...asked, corrections: asked["trades"],
+      cancelErrors: asked["trades"] }]);
   }
 
   #refuse(socket: StreamSocket, code: keyof typeof ERRORS): void {
@@ -156,7 +163,8 @@ const frameOf = (messages: readonly object[], isPacked: boolean): string | Uint8
 
 /** Absent numbers are left out; times are msgpack timestamps (dates). */
 function packed(messages: readonly object[]): object[] {
-  return messages.map((message) => Object.fromEntries(Object.entries(message).map(([key, value]: [string, unknown]) =>
+  return messages.map((message) =>
+    Object.fromEntries(Object.entries(message).map(([key, value]: [string, unknown]) =>
     [key, key === "t" && typeof value === "string" ? new Date(value) : value])));
 }
 
@@ -164,20 +172,27 @@ const present = (value: number): number | undefined => Number.isNaN(value) ? und
 const stamp = (time: number): string => new Date(time).toISOString().replace(".000Z", "Z");
 
 function messagesOf(said: Said, isDaily: boolean): Message[] {
-  const bar = (channel: Channel, T: string) => (one: Said["bars"][number]): Message => ({ channel, symbol: one.symbol,
-    body: dropAbsent({ T, S: one.symbol, o: one.open, h: one.high, l: one.low, c: one.close, v: present(one.volume),
+  const bar = (channel: Channel, T: string) => (one: Said["bars"][number]): Message =>
+    ({ channel, symbol: one.symbol,
+    body: dropAbsent({ T, S: one.symbol, o: one.open, h: one.high, l: one.low, c: one.close,
+      v: present(one.volume),
       t: stamp(one.stamp), n: present(one.trades), vw: present(one.vwap) }) });
   return [
-    ...said.statuses.map(({ symbol, at, isHalted }): Message => ({ channel: "statuses", symbol, body: { T: "s", S: symbol,
-      sc: isHalted ? "H" : "T", sm: isHalted ? "Trading Halt" : "Trading Resumption", rc: isHalted ? "T12" : "",
+    ...said.statuses.map(({ symbol, at, isHalted }): Message =>
+      ({ channel: "statuses", symbol, body: { T: "s", S: symbol,
+      sc: isHalted ? "H" : "T", sm: isHalted ? "Trading Halt" : "Trading Resumption",
+        rc: isHalted ? "T12" : "",
       rm: "", t: stamp(at), z: "C" } })),
     ...said.revised.map(bar("updatedBars", "u")),
     ...said.bars.map(bar("bars", "b")),
     ...isDaily ? said.bars.map(bar("dailyBars", "d")) : [],
     ...said.trades.map(({ symbol, at, price, size, exchange }): Message => ({ channel: "trades", symbol,
-      body: { T: "t", S: symbol, i: at % 1e9, x: exchange, p: price, s: size, t: stamp(at), c: ["@"], z: "C" } })),
-    ...said.quotes.map((quote): Message => ({ channel: "quotes", symbol: quote.symbol, body: { T: "q", S: quote.symbol,
-      bx: "V", bp: quote.bid, bs: quote.bidSize, ax: "V", ap: quote.ask, as: quote.askSize, t: stamp(quote.at),
+      body: { T: "t", S: symbol, i: at % 1e9, x: exchange, p: price, s: size, t: stamp(at), c: ["@"],
+        z: "C" } })),
+    ...said.quotes.map((quote): Message =>
+      ({ channel: "quotes", symbol: quote.symbol, body: { T: "q", S: quote.symbol,
+      bx: "V", bp: quote.bid, bs: quote.bidSize, ax: "V", ap: quote.ask, as: quote.askSize,
+        t: stamp(quote.at),
       c: ["R"], z: "C" } })),
   ];
 }

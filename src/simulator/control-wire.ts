@@ -1,5 +1,6 @@
 /**
- * What only a simulator has: /simulator/*, for tests, the feed's stepped clock and curious people. JSON in and out.
+ * What only a simulator has: /simulator/*, for tests, the feed's stepped clock and curious people. JSON in
+ * and out.
  *
  *   GET  state                                 POST step {count} · pace {kind, ...} · pause · resume
  *   POST fault {name, later} · cut {streams}   POST trade {symbol, quantity, price} · halt {symbol, isOn}
@@ -36,7 +37,8 @@ type Body = Readonly<Record<string, unknown>>;
 const STEPS_MAX = 1_000_000;
 
 const ACTIONS: Readonly<Record<string, (controls: Controls, body: Body) => object | string>> = {
-  step: ({ pacer, state }, { count }) => ({ done: pacer.step(Math.min(STEPS_MAX, Number(count ?? 1))), ...state() }),
+  step: ({ pacer, state }, { count }) =>
+    ({ done: pacer.step(Math.min(STEPS_MAX, Number(count ?? 1))), ...state() }),
   pace: ({ pacer, state }, body) => {
     const pace = paceOf(body);
     if (pace === null) return "a pace is {kind: paced, barsPerSecond} | {kind: recorded, speed} | {kind: fast | stepped}";
@@ -51,7 +53,8 @@ const ACTIONS: Readonly<Record<string, (controls: Controls, body: Body) => objec
     return state();
   },
   cut: ({ cut, state }, { streams }) => {
-    if (streams !== "data" && streams !== "updates" && streams !== "all") return "streams is data, updates or all";
+    if (streams !== "data" && streams !== "updates"
+      && streams !== "all") return "streams is data, updates or all";
     cut(streams);
     return state();
   },
@@ -61,7 +64,8 @@ const ACTIONS: Readonly<Record<string, (controls: Controls, body: Body) => objec
       ? orderJson(world.exchange.trade(symbol, Number(quantity), Number(price ?? NaN), world.now()))
       : "a trade has a signed quantity, and a price unless the market has shown one";
   }),
-  halt: listed(({ world, state }, symbol, { isOn }) => { world.halt(symbol, isOn !== false); return state(); }),
+  halt: listed(({ world, state }, symbol, { isOn }) =>
+    { world.halt(symbol, isOn !== false); return state(); }),
   split: listed(({ world, state }, symbol, { ratio }) => {
     if (!(Number(ratio) > 0)) return "ratio is new shares per old share";
     world.exchange.split(symbol, Number(ratio), world.now());
@@ -77,25 +81,30 @@ const ACTIONS: Readonly<Record<string, (controls: Controls, body: Body) => objec
     world.exchange.rename(symbol, to, world.now());
     return state();
   }),
-  delist: listed(({ world, state }, symbol) => { world.exchange.delist(symbol, world.now()); return state(); }),
-  "margin-call": ({ world, state }, { isOn }) => { world.exchange.callMargin(isOn !== false); return state(); },
+  delist: listed(({ world, state }, symbol) =>
+    { world.exchange.delist(symbol, world.now()); return state(); }),
+  "margin-call": ({ world, state }, { isOn }) =>
+    { world.exchange.callMargin(isOn !== false); return state(); },
   block: ({ world, state }, { isOn }) => { world.exchange.blockTrading(isOn !== false); return state(); },
 };
 
 /** Null: no such action. */
-export function answerControl(controls: Controls, method: string, path: string, body: Body): TradingAnswer | null {
+export function answerControl(controls: Controls, method: string, path: string,
+  body: Body): TradingAnswer | null {
   const name = path.slice("/simulator/".length);
   if (method === "GET" && name === "state") return { status: 200, body: controls.state() };
   if (method !== "POST" || !Object.hasOwn(ACTIONS, name)) return null;
   controls.pacer.catchUp();
   const answer = ACTIONS[name](controls, body);
-  return typeof answer === "string" ? { status: 400, body: { message: answer } } : { status: 200, body: answer };
+  return typeof answer === "string" ? { status: 400, body: { message: answer } }
+    : { status: 200, body: answer };
 }
 
 function listed(action: (controls: Controls, symbol: string, body: Body) => object | string) {
   return (controls: Controls, body: Body): object | string => {
     const symbol = String(body["symbol"]);
-    return controls.world.exchange.asset(symbol) === null ? `not listed: ${symbol}` : action(controls, symbol, body);
+    return controls.world.exchange.asset(symbol) === null ? `not listed: ${symbol}`
+      : action(controls, symbol, body);
   };
 }
 

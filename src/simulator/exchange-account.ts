@@ -1,6 +1,6 @@
 /**
- * The account at the exchange: cash, what is held, what it is worth. Flat arrays by instrument, in the order of
- * listing, so that equity is the same sum as in the backtest:
+ * The account at the exchange: cash, what is held, what it is worth. Flat arrays by instrument, in the order
+ * of listing, so that equity is the same sum as in the backtest:
  *
  *     equity = cash + sum of quantity x mark
  */

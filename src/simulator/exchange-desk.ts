@@ -1,6 +1,6 @@
 /**
- * Where orders live and trade. An order is admitted at once, arrives `latency` later, rests until it is filled or
- * somebody or something ends it:
+ * Where orders live and trade. An order is admitted at once, arrives `latency` later, rests until it is
+ * filled or somebody or something ends it:
  *
  *   admit ──latency──> arrive ──> [opens with its session] ──> match: now, at each bar, at each quote
  *                                                               └──> fill ──> account, event
@@ -13,7 +13,8 @@ import type { CalendarName } from "../market/calendar.ts";
 import { DueQueue } from "./due-queue.ts";
 import { ExchangeAccount } from "./exchange-account.ts";
 import { Hours } from "./exchange-hours.ts";
-import { isMarket, matchBar, matchNow, paid, type ExchangeBar, type ExchangeQuote, type MarketState, type Match,
+import { isMarket, matchBar, matchNow, paid, type ExchangeBar, type ExchangeQuote, type MarketState,
+  type Match,
 } from "./exchange-match.ts";
 import { isOpen, isWhole, leftOf, signOf, snapshot, type ExchangeEvent, type ExchangeRequest, type LiveOrder,
   type OrderStatus, type UpdateWord } from "./exchange-order.ts";
@@ -21,8 +22,9 @@ import type { Terms } from "./exchange-terms.ts";
 
 
 /**
- * What goes wrong with one order. rejected-later: accepted, then refused by the venue. partial-fill: its first fill
- * is half of it. stuck-cancel: pending_cancel for ever. fill-beats-cancel: it is filled as the cancel arrives.
+ * What goes wrong with one order. rejected-later: accepted, then refused by the venue. partial-fill: its
+ * first fill is half of it. stuck-cancel: pending_cancel for ever. fill-beats-cancel: it is filled as the
+ * cancel arrives.
  */
 export type Mishap = "rejected-later" | "partial-fill" | "stuck-cancel" | "fill-beats-cancel" | "by-hand";
 
@@ -65,7 +67,8 @@ export class Desk {
     this.#terms = terms;
     this.hours = new Hours(calendar, terms.isAlwaysOpen);
     this.account = new ExchangeAccount(symbols.length, capital, terms.quantityDecimals);
-    this.markets = symbols.map((symbol) => ({ symbol, last: NaN, lastAt: -Infinity, bid: NaN, ask: NaN, toBuy: 0,
+    this.markets = symbols.map((symbol) =>
+      ({ symbol, last: NaN, lastAt: -Infinity, bid: NaN, ask: NaN, toBuy: 0,
       toSell: 0, depth: NaN, isHalted: false, isDelisted: false }));
     this.#open = symbols.map(() => []);
     symbols.forEach((symbol, i) => { this.#index.set(symbol, i); });
@@ -90,11 +93,14 @@ export class Desk {
     const id = this.#newId(), { replaces: old } = more;
     const order: LiveOrder = {
       id, clientOrderId: request.clientOrderId ?? this.#newId(), symbol: request.symbol, side: request.side,
-      type: request.type, timeInForce: request.timeInForce, quantity: request.quantity, notional: request.notional,
+      type: request.type, timeInForce: request.timeInForce, quantity: request.quantity,
+        notional: request.notional,
       limitPrice: request.limitPrice, stopPrice: request.stopPrice, isExtendedHours: request.isExtendedHours,
       status: "pending_new", filled: 0, averagePrice: NaN, createdAt: now, updatedAt: now, filledAt: NaN,
-      canceledAt: NaN, expiredAt: NaN, failedAt: NaN, replacedAt: NaN, expiresAt: this.#expiryOf(request, now),
-      replacedBy: null, replaces: old?.id ?? null, instrument: more.instrument, liveAt: Infinity, queueAhead: NaN,
+      canceledAt: NaN, expiredAt: NaN, failedAt: NaN, replacedAt: NaN,
+        expiresAt: this.#expiryOf(request, now),
+      replacedBy: null, replaces: old?.id ?? null, instrument: more.instrument, liveAt: Infinity,
+        queueAhead: NaN,
       isTriggered: !(request.stopPrice > 0), reserved: more.reserved, restingStatus: "new",
     };
     this.orders.set(id, order);
@@ -191,7 +197,8 @@ export class Desk {
     const before = order.filled;
     order.filled = quantity === leftOf(order) ? order.quantity : before + quantity;
     assert(order.filled <= order.quantity, `${order.id} filled over its quantity`);
-    order.averagePrice = before === 0 ? price : (before * order.averagePrice + quantity * price) / order.filled;
+    order.averagePrice = before === 0 ? price
+      : (before * order.averagePrice + quantity * price) / order.filled;
     order.updatedAt = at;
     const fee = this.#terms.feeBps === 0 ? 0 : quantity * price * this.#terms.feeBps * BPS;
     this.account.fill(instrument, sign * quantity, price, fee);
@@ -208,7 +215,7 @@ export class Desk {
 
   cancelOf(instrument: number, now: number): void {
     this.advance(now);
-    for (const order of [...this.#open[instrument]]) this.#end(order, "canceled", now);
+    for (const order of this.#open[instrument].slice()) this.#end(order, "canceled", now);
   }
 
   split(instrument: number, ratio: number, isFractionable: boolean, now: number): void {
@@ -247,8 +254,10 @@ export class Desk {
     }
     this.#say("new", order, at);
     if (this.#mishaps.get(order.id) === "by-hand") return;
-    if (!(isMarket(order) && this.#terms.marketFillsAt !== "last") && !isForAuction(order)) this.#meetQuote(order, at);
-    if (isOpen(order) && (order.timeInForce === "ioc" || order.timeInForce === "fok")) this.#end(order, "canceled", at);
+    if (!(isMarket(order) && this.#terms.marketFillsAt !== "last")
+      && !isForAuction(order)) this.#meetQuote(order, at);
+    if (isOpen(order) && (order.timeInForce === "ioc" || order.timeInForce === "fok")) this.#end(order,
+      "canceled", at);
   }
 
   #meetQuote(order: LiveOrder, at: number): void {
@@ -392,7 +401,8 @@ export class Desk {
 
   #delay(): number {
     const { latencyMs, latencyJitterMs } = this.#terms;
-    return latencyJitterMs === 0 ? latencyMs : latencyMs + Math.floor(latencyJitterMs * this.#latency.uniform());
+    return latencyJitterMs === 0 ? latencyMs : latencyMs
+      + Math.floor(latencyJitterMs * this.#latency.uniform());
   }
 
   #newId(): string {
@@ -401,7 +411,8 @@ export class Desk {
   }
 }
 
-const ENDED_AT = { canceled: "canceledAt", expired: "expiredAt", rejected: "failedAt", replaced: "replacedAt" } as const;
+const ENDED_AT = { canceled: "canceledAt", expired: "expiredAt", rejected: "failedAt",
+  replaced: "replacedAt" } as const;
 const isForAuction = ({ timeInForce }: LiveOrder): boolean => timeInForce === "opg" || timeInForce === "cls";
 /** The latest moment before this one that a due time in whole ms can be. */
 const lastBefore = (now: number): number => now - 1;

@@ -1,7 +1,7 @@
 /**
- * What goes wrong at a broker and on its streams, by script or by seed. Each kind of event is counted from 1; a
- * fault is a pure function of (kind, number), so that a failing seed is a reproducer. `of` is the number of the
- * fault in the design (live.md, section 6); those of the data REST wire are in faults.ts.
+ * What goes wrong at a broker and on its streams, by script or by seed. Each kind of event is counted from 1;
+ * a fault is a pure function of (kind, number), so that a failing seed is a reproducer. `of` is the number of
+ * the fault in the design (live.md, section 6); those of the data REST wire are in faults.ts.
  *
  *   order       POST /v2/orders and PATCH          request   any call of the trading API
  *   cancel      DELETE /v2/orders/ID               update    a message of trade_updates
@@ -61,11 +61,14 @@ export type ExchangeFault = keyof typeof EXCHANGE_FAULTS;
 export type Occasion = (typeof EXCHANGE_FAULTS)[ExchangeFault]["on"];
 
 const NAMES = Object.keys(EXCHANGE_FAULTS) as ExchangeFault[];
-/** From which a client must recover by itself: not what a person has to mend, nor what ends a symbol for ever. */
+/**
+ * From which a client must recover by itself: not what a person has to mend, nor what ends a symbol for ever.
+ */
 export const EXCHANGE_ACCIDENTS: readonly ExchangeFault[] =
   NAMES.filter((name) => name !== "wrong-account" && name !== "delist");
 
-export const faultsOn = (occasion: Occasion, among: readonly ExchangeFault[] = NAMES): readonly ExchangeFault[] =>
+export const faultsOn =
+  (occasion: Occasion, among: readonly ExchangeFault[] = NAMES): readonly ExchangeFault[] =>
   among.filter((name) => EXCHANGE_FAULTS[name].on === occasion);
 
 /** The fault of the n-th event of a kind (from 1), or null. */
@@ -74,7 +77,8 @@ export type ExchangeSchedule = (occasion: Occasion, number: number) => ExchangeF
 export const noExchangeFaults: ExchangeSchedule = () => null;
 
 /** Exactly these: `[["post-reset", 3], ["update-twice", 1]]`: at the third order, at the first update. */
-export function scriptedExchangeFaults(script: readonly (readonly [ExchangeFault, number])[]): ExchangeSchedule {
+export function scriptedExchangeFaults(script: readonly (readonly [ExchangeFault,
+  number])[]): ExchangeSchedule {
   const at = new Map(script.map(([name, number]) => [`${EXCHANGE_FAULTS[name].on} ${number}`, name]));
   return (occasion, number) => at.get(`${occasion} ${number}`) ?? null;
 }
@@ -91,8 +95,8 @@ export function seededExchangeFaults(seed: number, rate: number,
 }
 
 /**
- * A schedule by name, as sessions and flags have it: "none"; "seeded" or "seeded:0.05" (the rate); or a script,
- * "post-reset@3,update-twice@1". Throws UserError for anything else.
+ * A schedule by name, as sessions and flags have it: "none"; "seeded" or "seeded:0.05" (the rate); or a
+ * script, "post-reset@3,update-twice@1". Throws UserError for anything else.
  */
 export function exchangeFaultsOf(text: string, seed: number): ExchangeSchedule {
   if (text === "none" || text === "") return noExchangeFaults;

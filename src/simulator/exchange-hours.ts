@@ -1,6 +1,6 @@
 /**
- * When the exchange trades. Moments on a boundary belong to what begins, because an order that arrives at the close
- * is late; bars, which are stamped with their close, ask with `phaseOfBar`.
+ * When the exchange trades. Moments on a boundary belong to what begins, because an order that arrives at the
+ * close is late; bars, which are stamped with their close, ask with `phaseOfBar`.
  *
  *      04:00        09:30           16:00         20:00   New York (a half day: 13:00, 17:00)
  *   closed |   pre    |     open      |    after    | closed
@@ -12,7 +12,9 @@ import { calendar, type Calendar, type CalendarName, type Session } from "../mar
 export type Phase = "pre" | "open" | "after" | "closed";
 
 const PRE_MS = 5.5 * MS_PER_HOUR, AFTER_MS = 4 * MS_PER_HOUR;
-/** Orders for the opening auction: up to 2 minutes before it; for the closing one: 10. New ones from 19:00. */
+/**
+ * Orders for the opening auction: up to 2 minutes before it; for the closing one: 10. New ones from 19:00.
+ */
 const OPG_MS = 2 * MS_PER_MINUTE, CLS_MS = 10 * MS_PER_MINUTE, EVENING_MS = 3 * MS_PER_HOUR;
 /** No market is closed for longer, days. */
 const LONGEST_CLOSURE = 30;

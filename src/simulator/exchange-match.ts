@@ -56,8 +56,8 @@ export interface Match {
 }
 
 /**
- * A market order's price, worse than `reference` by the slippage (and, where only bars are known, half a spread), in
- * hundredths of a cent.
+ * A market order's price, worse than `reference` by the slippage (and, where only bars are known, half a
+ * spread), in hundredths of a cent.
  */
 export function paid(reference: number, sign: 1 | -1, bps: number): number {
   return bps === 0 ? reference : Math.round(reference * (1 + sign * bps * BPS) * 1e4) / 1e4;

@@ -1,6 +1,6 @@
 /**
- * An order at the simulated exchange, and what is said of it: Alpaca's words, quantities unsigned beside a side, as
- * on the wire.
+ * An order at the simulated exchange, and what is said of it: Alpaca's words, quantities unsigned beside a
+ * side, as on the wire.
  *
  *   pending_new ──> new ──> partially_filled ──> filled
  *       │  \         │ \──> pending_cancel ────> canceled        rejected: from pending_new only
@@ -86,8 +86,10 @@ export function snapshot(order: LiveOrder): ExchangeOrder {
   return seen;
 }
 
-export const UPDATE_WORDS = ["pending_new", "accepted", "new", "partial_fill", "fill", "pending_cancel", "canceled",
-  "pending_replace", "replaced", "expired", "rejected", "order_cancel_rejected", "order_replace_rejected"] as const;
+export const UPDATE_WORDS =
+  ["pending_new", "accepted", "new", "partial_fill", "fill", "pending_cancel", "canceled",
+  "pending_replace", "replaced", "expired", "rejected", "order_cancel_rejected",
+    "order_replace_rejected"] as const;
 export type UpdateWord = (typeof UPDATE_WORDS)[number];
 
 /** One message of the stream of order updates. */

@@ -1,6 +1,6 @@
 /**
- * The whole outside world on loopback: Alpaca's trading REST and stream of updates, both vendors' data REST and
- * streams, over one simulated world. The product's own clients connect to it unchanged.
+ * The whole outside world on loopback: Alpaca's trading REST and stream of updates, both vendors' data REST
+ * and streams, over one simulated world. The product's own clients connect to it unchanged.
  *
  *   POST /v2/orders ... ─> rate bucket ─> key ─> fault? ─> trading-wire ─┐
  *   GET /v2/stocks/bars, /v2/aggs ... ───────────────────> data wires    ├─ World (exchange, replay, clock)
@@ -39,6 +39,8 @@ export interface ExchangeServerOptions extends Omit<WorldOptions, "markets"> {
   readonly pageRows?: number;
   readonly limits?: Partial<StreamLimits>;
   readonly symbolsMax?: number;
+  /** Alpaca's feeds that the account may have; 409 for others. */
+  readonly feeds?: readonly ("iex" | "sip" | "delayed_sip" | "test")[];
   /** For the rate bucket. */
   readonly clock?: Clock;
   /** Called for each request of the trading API, when what came of it is known. */
@@ -66,7 +68,8 @@ const BODY_BYTES_MAX = 1 << 20;
 
 /** Listens on 127.0.0.1 and no other address. Rejects when the port is taken. */
 export async function startExchangeServer(options: ExchangeServerOptions): Promise<ExchangeServer> {
-  const markets = Array.isArray(options.market) ? options.market as readonly Market[] : [options.market as Market];
+  const markets = Array.isArray(options.market) ? options.market as readonly Market[]
+    : [options.market as Market];
   const keys = options.keys ?? SIMULATOR_KEYS, limits = { ...STREAM_LIMITS, ...options.limits };
   const streams: { all: Streams | null } = { all: null };
   const world = new World({ ...options, markets }, {
@@ -81,8 +84,10 @@ export async function startExchangeServer(options: ExchangeServerOptions): Promi
     cut: (which) => { cut(all, which); } };
   const trading = new TradingDesk({ world, pacer, keys: keys.alpaca, clock: options.clock ?? systemClock,
     callsPerMinute: options.callsPerMinute ?? 200, onRequest: options.onRequest ?? (() => undefined) });
-  const data = dataDesk({ market: markets[0] ?? new Map(), keys, knownUntil: () => world.now(), seed: options.seed ?? 0,
-    ...options.dataFaults && { faults: options.dataFaults }, ...options.pageRows && { pageRows: options.pageRows } });
+  const data = dataDesk({ market: markets[0] ?? new Map(), keys, knownUntil: () => world.now(),
+    seed: options.seed ?? 0,
+    ...options.dataFaults && { faults: options.dataFaults },
+      ...options.pageRows && { pageRows: options.pageRows } });
   const server = http.createServer((request, response) => {
     const path = (request.url ?? "/").split("?")[0];
     if (!isAddress(request.url)) { send(response, 400, { message: "no such address" }); return; }
@@ -93,13 +98,14 @@ export async function startExchangeServer(options: ExchangeServerOptions): Promi
     }
     void bodyOf(request).then((text) => {
       if (isTradingPath(path)) { trading.serve(request, response, text); return; }
-      const answer = text === null ? null : answerControl(controls, request.method ?? "GET", path, objectOf(text) ?? {});
+      const answer = text === null ? null
+        : answerControl(controls, request.method ?? "GET", path, objectOf(text) ?? {});
       world.tell();
       pacer.touched();
       send(response, answer?.status ?? 404, answer?.body ?? { message: "no such control" });
     });
   });
-  const sockets = acceptStreams(server, all);
+  const sockets = acceptStreams(server, all, options.feeds ?? ["iex", "sip", "delayed_sip", "test"]);
   await listen(server, options.port ?? 0);
   pacer.start();
   return handleOf(server, sockets, { world, pacer, controls });
@@ -117,25 +123,28 @@ function openStreams(world: World, keys: SimulatorKeys, limits: StreamLimits, sy
 }
 
 /** Path by path, as the vendors have them. */
-function acceptStreams(server: http.Server, { trading, alpaca, massive }: Streams): WebSocketServer {
-  const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: BODY_BYTES_MAX });
+function acceptStreams(server: http.Server, { trading, alpaca, massive }: Streams,
+  feeds: readonly string[]): WebSocketServer {
+  const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false,
+    maxPayload: BODY_BYTES_MAX });
   server.on("upgrade", (request, socket, head) => {
     const path = (request.url ?? "/").split("?")[0];
-    const isAlpaca = /^\/v2\/(iex|sip|delayed_sip|test)$/.test(path);
-    if (path !== "/stream" && path !== "/stocks" && !isAlpaca) {
+    const feed = /^\/v2\/(iex|sip|delayed_sip|test)$/.exec(path)?.[1];
+    if (path !== "/stream" && path !== "/stocks" && feed === undefined) {
       socket.end("HTTP/1.1 404 Not Found\r\n\r\n");
       return;
     }
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       if (path === "/stream") trading.accept(webSocket);
       else if (path === "/stocks") massive.accept(webSocket);
-      else alpaca.accept(webSocket, /msgpack/.test(request.headers["content-type"] ?? ""), true);
+      else alpaca.accept(webSocket, /msgpack/.test(request.headers["content-type"] ?? ""), feeds.includes(feed ?? ""));
     });
   });
   return sockets;
 }
 
-function befall(streams: Streams | null, fault: "stream-cut" | "stream-mute" | "updates-cut" | "slow-client"): void {
+function befall(streams: Streams | null,
+  fault: "stream-cut" | "stream-mute" | "updates-cut" | "slow-client"): void {
   switch (fault) {
     case "stream-cut": streams?.alpaca.cut(); streams?.massive.cut(); return;
     case "stream-mute": streams?.alpaca.mute(); streams?.massive.mute(); return;

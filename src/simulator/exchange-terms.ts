@@ -1,9 +1,11 @@
 /**
- * Under which terms the exchange trades. REALISTIC is an ordinary broker on an ordinary day; FRICTIONLESS is what
- * a backtest without costs assumes, so that the two can be compared to the bit.
+ * Under which terms the exchange trades. REALISTIC is an ordinary broker on an ordinary day; FRICTIONLESS is
+ * what a backtest without costs assumes, so that the two can be compared to the bit.
  */
 export interface Terms {
-  /** From a request to its effect (new, cancel, replace); `latencyJitterMs` more at most, uniform, by seed. */
+  /**
+   * From a request to its effect (new, cancel, replace); `latencyJitterMs` more at most, uniform, by seed.
+   */
   readonly latencyMs: number;
   readonly latencyJitterMs: number;
   /** Largest share of a bar's (or tick's) volume that all orders together may take. Infinity: no limit. */

@@ -1,7 +1,7 @@
 /**
- * The simulated world as one thing without sockets: a market that passes step by step, an exchange that trades on it,
- * and what is said of both, spoilt where the schedule wants it. Its clock never goes back and never passes the next
- * step before that has happened, so that nobody can look ahead.
+ * The simulated world as one thing without sockets: a market that passes step by step, an exchange that
+ * trades on it, and what is said of both, spoilt where the schedule wants it. Its clock never goes back and
+ * never passes the next step before that has happened, so that nobody can look ahead.
  *
  *   step() ──> actions, bars, quotes, trades ──> exchange ──> updates ──> listener.updates
  *                         └──> StepSpoiler ─────────────────> frames ───> listener.said
@@ -11,7 +11,8 @@ import { MS_PER_HOUR } from "../base/units.ts";
 import type { Timeframe } from "../market/bars.ts";
 import type { CalendarName } from "../market/calendar.ts";
 import type { Market } from "./book.ts";
-import { Exchange, type ExchangeEvent, type ExchangeOptions, type ExchangeQuote, type Terms } from "./exchange.ts";
+import { Exchange, type ExchangeEvent, type ExchangeOptions, type ExchangeQuote,
+  type Terms } from "./exchange.ts";
 import type { ExchangeFault } from "./exchange-faults.ts";
 import { FaultCounter, noExchangeFaults, type ExchangeSchedule } from "./exchange-faults.ts";
 import { Replay, type Step } from "./replay.ts";
@@ -64,7 +65,8 @@ export class World {
     const { markets, from = -Infinity, to = Infinity, capital = 100_000, seed = 0 } = options;
     const symbols = [...new Set(markets.flatMap((market) => [...market.keys()]))];
     this.exchange = new Exchange({ symbols, capital, seed, ...options.terms && { terms: options.terms },
-      ...options.calendar && { calendar: options.calendar }, ...options.assets && { assets: options.assets } });
+      ...options.calendar && { calendar: options.calendar },
+        ...options.assets && { assets: options.assets } });
     this.faults = new FaultCounter(options.faults ?? noExchangeFaults);
     this.#replay = new Replay(markets, from, to);
     this.#seed = seed;
@@ -146,8 +148,10 @@ export class World {
 
   /** Faults of a step that are not merely said on the data streams. */
   #befall(fault: ExchangeFault, step: Step, draw: Random): void {
-    const symbols = this.exchange.assets().map((asset) => asset.symbol), symbol = symbols[draw.below(symbols.length)];
-    const later = (end: () => void): void => { this.#ending.push({ step: this.#step + TROUBLE_STEPS, end }); };
+    const symbols = this.exchange.assets().map((asset) => asset.symbol),
+      symbol = symbols[draw.below(symbols.length)];
+    const later = (end: () => void): void =>
+      { this.#ending.push({ step: this.#step + TROUBLE_STEPS, end }); };
     switch (fault) {
       case "stream-cut": case "stream-mute": case "updates-cut": case "slow-client":
         this.#listener.streams(fault);
@@ -178,7 +182,8 @@ export class World {
     const price = this.#priceOf(symbol);
     if (!(price > 0)) return;
     this.exchange.submit({ clientOrderId: `manual-order-${this.#step}`, symbol, side: "buy", type: "limit",
-      timeInForce: "day", quantity: 1, notional: NaN, limitPrice: Math.max(0.01, Math.floor(price * 50) / 100),
+      timeInForce: "day", quantity: 1, notional: NaN,
+        limitPrice: Math.max(0.01, Math.floor(price * 50) / 100),
       stopPrice: NaN, isExtendedHours: false }, at);
   }
 
@@ -205,7 +210,8 @@ export class World {
 
 /** The last bar of each symbol by `from`, those of one moment together, in order. */
 function lastBars(markets: readonly Market[], from: number) {
-  const shown = new Map<number, { symbol: string; start: number; at: number; open: number; high: number; low: number;
+  const shown = new Map<number,
+    { symbol: string; start: number; at: number; open: number; high: number; low: number;
     close: number; volume: number }[]>();
   for (const [symbol, { bars }] of markets.flatMap((market) => [...market])) {
     const row = bars.kind === "bars" ? bars.time.findLastIndex((time) => time <= from) : -1;

@@ -1,6 +1,6 @@
 /**
- * The exchange and broker of the simulated world: orders in, events out. Pure: time is an argument that never goes
- * back, randomness a seed, so that equal calls give equal bytes.
+ * The exchange and broker of the simulated world: orders in, events out. Pure: time is an argument that never
+ * goes back, randomness a seed, so that equal calls give equal bytes.
  *
  *   submit, cancel, replace ──> door (exchange-admission) ──> due queue: it takes effect `latency` later
  *   onBars, onQuote, onTrade ─> match (exchange-match) ──> fills ──> account
@@ -25,7 +25,8 @@ export type { Asset } from "./exchange-admission.ts";
 export type { ExchangeAccountState, ExchangePosition } from "./exchange-account.ts";
 export type { Mishap } from "./exchange-desk.ts";
 export type { ExchangeBar, ExchangeQuote } from "./exchange-match.ts";
-export type { ExchangeChange, ExchangeEvent, ExchangeOrder, ExchangeRequest, OrderStatus, Refusal, Reply, Side,
+export type { ExchangeChange, ExchangeEvent, ExchangeOrder, ExchangeRequest, OrderStatus, Refusal, Reply,
+  Side,
   UpdateWord } from "./exchange-order.ts";
 
 export interface ExchangeOptions {
@@ -87,7 +88,8 @@ export class Exchange {
     const door = this.#door(request, known, now, null);
     const refusal = refusalOf(door);
     if (refusal !== null) return { ok: false, refusal };
-    const order = this.#desk.admit(request, { instrument: known, reserved: reserveOf(door), replaces: null }, now,
+    const order = this.#desk.admit(request, { instrument: known, reserved: reserveOf(door), replaces: null },
+      now,
       mishap);
     const reply = snapshot(order);
     this.advance(now);
@@ -118,15 +120,16 @@ export class Exchange {
   }
 
   /**
-   * Asks for other terms; the order returned takes the old one's place when the request arrives, if the old one
-   * is still open then. `quantity` counts what the old one has filled: it is the total of the chain.
+   * Asks for other terms; the order returned takes the old one's place when the request arrives, if the old
+   * one is still open then. `quantity` counts what the old one has filled: it is the total of the chain.
    */
   replace(id: string, change: ExchangeChange, now: number): Reply {
     this.advance(now);
     const old = this.#desk.orders.get(id);
     if (old === undefined) return { ok: false, refusal: notFound(id) };
     if (old.status !== "new" && old.status !== "partially_filled") {
-      return { ok: false, refusal: refuse(422, 42210000, `unable to replace order, order isn't sent to exchange ` +
+      return { ok: false,
+        refusal: refuse(422, 42210000, `unable to replace order, order isn't sent to exchange ` +
         `yet or is already in "${old.status}" state`) };
     }
     const request: ExchangeRequest = { ...snapshot(old), clientOrderId: null, ...change };
@@ -141,7 +144,8 @@ export class Exchange {
     const door = this.#door(request, old.instrument, now, old);
     const refusal = refusalOf(door);
     if (refusal !== null) return { ok: false, refusal };
-    const order = this.#desk.admit(request, { instrument: old.instrument, reserved: reserveOf(door), replaces: old },
+    const order = this.#desk.admit(request,
+      { instrument: old.instrument, reserved: reserveOf(door), replaces: old },
       now, null);
     const reply = snapshot(order);
     this.advance(now);
@@ -153,9 +157,12 @@ export class Exchange {
     return seen(this.#desk.orders.get(this.#desk.byClientId.get(clientOrderId) ?? ""));
   }
   /** Oldest first. Closed ones are kept for a while (CLOSED_KEPT of exchange-desk.ts). */
-  orders(which: "open" | "closed" | "all" = "open"): ExchangeOrder[] {
-    const all = which === "open" ? this.#desk.openOrders() : this.#desk.orders.values();
-    return [...all].filter((order) => which === "all" || isOpen(order) === (which === "open")).map(snapshot);
+  orders(which: "open" | "closed" | "all" = "open", isWanted = (_: ExchangeOrder): boolean => true): ExchangeOrder[] {
+    const found: ExchangeOrder[] = [];
+    for (const order of which === "open" ? this.#desk.openOrders() : this.#desk.orders.values()) {
+      if ((which === "all" || isOpen(order) === (which === "open")) && isWanted(order)) found.push(snapshot(order));
+    }
+    return found;
   }
 
   account(): ExchangeAccountState {
@@ -259,5 +266,6 @@ export class Exchange {
   }
 }
 
-const seen = (order: LiveOrder | undefined): ExchangeOrder | null => order === undefined ? null : snapshot(order);
+const seen = (order: LiveOrder | undefined): ExchangeOrder | null => order === undefined ? null
+  : snapshot(order);
 const notFound = (id: string) => refuse(404, 40410000, `order not found for ${id}`);

@@ -2,10 +2,12 @@
  * Massive's stream: arrays of events in JSON text. A revised bar is the same event with the same start again.
  *
  *   server [{"ev":"status","status":"connected", ...}]
- *   client {"action":"auth","params":KEY}                server [{"ev":"status","status":"auth_success", ...}]
+ *   client {"action":"auth","params":KEY}                server [{"ev":"status","status":"auth_success",
+   ...}]
  *   client {"action":"subscribe","params":"AM.AAA,Q.*"}  server [{"ev":"status","status":"success",
  *                                                                 "message":"subscribed to: AM.AAA"}, ...]
- *                                                        server [{"ev":"AM","sym":"AAA","o",...,"s","e"}, ...]
+ *                                                        server [{"ev":"AM","sym":"AAA","o",...,"s","e"},
+   ...]
  */
 import type { WebSocket } from "ws";
 import type { Timeframe } from "../market/bars.ts";
@@ -33,7 +35,8 @@ export class MassiveStream {
   constructor(options: MassiveStreamOptions) { this.#options = options; }
 
   get clients(): number { return this.#clients.size; }
-  get waitingBytes(): number { return Math.max(0, ...[...this.#clients.keys()].map((socket) => socket.waitingBytes)); }
+  get waitingBytes(): number { return Math.max(0,
+    ...[...this.#clients.keys()].map((socket) => socket.waitingBytes)); }
 
   accept(webSocket: WebSocket): void {
     const socket = new StreamSocket(webSocket, this.#options.limits, {
@@ -83,12 +86,14 @@ export class MassiveStream {
     const { apiKey, faults, limits } = this.#options;
     if (key !== apiKey) { refuse(socket, "auth_failed", "authentication failed"); return; }
     const { fault } = faults.next("connection");
-    const others = [...this.#clients.keys()].filter((other) => other !== socket && other.isAuthenticated).length;
+    const others = [...this.#clients.keys()]
+      .filter((other) => other !== socket && other.isAuthenticated).length;
     if (others >= limits.connectionsMax || fault === "connection-limit") {
       refuse(socket, "max_connections", "Maximum number of websocket connections exceeded");
       return;
     }
-    if (fault === "connection-unanswered") { refuse(socket, "auth_timeout", "Authentication timed out"); return; }
+    if (fault === "connection-unanswered") { refuse(socket, "auth_timeout",
+      "Authentication timed out"); return; }
     socket.isMute = fault === "connection-mute";
     socket.isDeaf = fault === "connection-deaf";
     socket.authenticated();
@@ -98,7 +103,8 @@ export class MassiveStream {
   #subscribe(socket: StreamSocket, params: string, action: "subscribe" | "unsubscribe"): void {
     const asked = this.#clients.get(socket);
     const answers = params.split(",").map((part) => part.trim()).filter((part) => part !== "").map((part) => {
-      const isKnown = part === "*" || CHANNELS.some((channel) => part.startsWith(`${channel}.`) && part.length > channel.length + 1);
+      const isKnown = part === "*"
+        || CHANNELS.some((channel) => part.startsWith(`${channel}.`) && part.length > channel.length + 1);
       if (!isKnown) return statusOf("error", `${part}: not authorized or unknown`);
       if (action === "subscribe") asked?.add(part); else asked?.delete(part);
       return statusOf("success", `${action}d to: ${part}`);
@@ -113,9 +119,11 @@ export class MassiveStream {
       h: one.high, l: one.low, a: absent(one.vwap), z: absent(one.trades), s: one.stamp, e: one.at } });
     return [
       ...said.revised.map(bar), ...said.bars.map(bar),
-      ...said.trades.map(({ symbol, at, price, size }): Message => ({ channel: "T", symbol, body: { ev: "T", sym: symbol,
+      ...said.trades.map(({ symbol, at, price, size }): Message =>
+        ({ channel: "T", symbol, body: { ev: "T", sym: symbol,
         x: 4, i: String(++this.#sequence), z: 3, p: price, s: size, c: [0], t: at, q: this.#sequence } })),
-      ...said.quotes.map((quote): Message => ({ channel: "Q", symbol: quote.symbol, body: { ev: "Q", sym: quote.symbol,
+      ...said.quotes.map((quote): Message =>
+        ({ channel: "Q", symbol: quote.symbol, body: { ev: "Q", sym: quote.symbol,
         bx: 4, bp: quote.bid, bs: quote.bidSize, ax: 4, ap: quote.ask, as: quote.askSize, c: 0, t: quote.at,
         q: ++this.#sequence, z: 3 } })),
     ];

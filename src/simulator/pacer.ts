@@ -1,6 +1,6 @@
 /**
- * Who moves the simulated clock. Between two steps simulated time runs evenly from the one to the other, so that
- * latencies and expiries fall where they belong:
+ * Who moves the simulated clock. Between two steps simulated time runs evenly from the one to the other, so
+ * that latencies and expiries fall where they belong:
  *
  *   paced      each step takes 1 / barsPerSecond          recorded   as long as it took, over `speed`
  *   fast       the next step when the last is said        stepped    the next step when somebody asks
@@ -95,7 +95,8 @@ export class Pacer {
   #segmentFrom(wall: number): Segment {
     const fromSim = this.#world.now(), toSim = this.#world.nextAt();
     // After the last step time goes on as it does outside.
-    if (toSim === Infinity) return { fromSim, toSim: fromSim + SLEEP_MAX_MS, fromWall: wall, toWall: wall + SLEEP_MAX_MS };
+    if (toSim === Infinity) return { fromSim, toSim: fromSim + SLEEP_MAX_MS, fromWall: wall,
+      toWall: wall + SLEEP_MAX_MS };
     const length = toSim - fromSim;
     const wallMs = this.#pace.kind === "paced" ? MS_PER_SECOND / this.#pace.barsPerSecond
       : this.#pace.kind === "recorded" ? length > GAP_MS ? GAP_WALL_MS : length / this.#pace.speed : 0;

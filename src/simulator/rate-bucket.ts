@@ -24,7 +24,8 @@ export class RateBucket {
   headers(now: number): Record<string, string> {
     if (this.#perMinute === Infinity) return {};
     const waitMs = (this.#perMinute - this.#left) * 60_000 / this.#perMinute;
-    return { "x-ratelimit-limit": String(this.#perMinute), "x-ratelimit-remaining": String(Math.floor(this.#left)),
+    return { "x-ratelimit-limit": String(this.#perMinute),
+      "x-ratelimit-remaining": String(Math.floor(this.#left)),
       "x-ratelimit-reset": String(Math.ceil((now + waitMs) / 1_000)) };
   }
 }

@@ -72,14 +72,16 @@ export class Replay {
   /** Time of the next step; Infinity at the end. */
   get nextAt(): number {
     let next = Infinity;
-    for (const { bars, row } of this.#cursors) if (row < bars.time.length && bars.time[row] < next) next = bars.time[row];
+    for (const { bars, row } of this.#cursors) if (row < bars.time.length && bars.time[row] < next) next =
+      bars.time[row];
     return next <= this.#to ? next : Infinity;
   }
 
   next(): Step | null {
     const at = this.nextAt;
     if (at === Infinity) return null;
-    const bars: StepBar[] = [], quotes: ExchangeQuote[] = [], trades: StepTrade[] = [], actions: StepAction[] = [];
+    const bars: StepBar[] = [], quotes: ExchangeQuote[] = [], trades: StepTrade[] = [],
+      actions: StepAction[] = [];
     while (this.#nextAction < this.#actions.length && this.#actions[this.#nextAction].exTime <= at) {
       actions.push(this.#actions[this.#nextAction++]);
     }
@@ -104,7 +106,8 @@ function barOf(cursor: Cursor, row: number): StepBar {
     symbol: cursor.symbol, at, stamp: isDaily ? newYorkMidnight(dayOf(at)) : at - length,
     start: isDaily ? SESSIONS.session(day(dayOf(at)))?.open ?? at : at - length,
     open: value(cursor, "open", row), high: value(cursor, "high", row), low: value(cursor, "low", row),
-    close: value(cursor, "close", row), volume: value(cursor, "volume", row), vwap: value(cursor, "vwap", row),
+    close: value(cursor, "close", row), volume: value(cursor, "volume", row),
+      vwap: value(cursor, "vwap", row),
     trades: value(cursor, "trades", row),
   };
 }
@@ -113,7 +116,8 @@ const SESSIONS = calendar("us-equity");
 
 function quoteOf(cursor: Cursor, row: number): ExchangeQuote {
   return { symbol: cursor.symbol, at: cursor.bars.time[row], bid: value(cursor, "bid", row),
-    bidSize: value(cursor, "bidSize", row), ask: value(cursor, "ask", row), askSize: value(cursor, "askSize", row) };
+    bidSize: value(cursor, "bidSize", row), ask: value(cursor, "ask", row),
+      askSize: value(cursor, "askSize", row) };
 }
 
 /** A tick is a trade or one side of a quote; the other side is NaN: unchanged. */

@@ -1,6 +1,6 @@
 /**
- * One websocket as a vendor's server holds it: what it sends is bounded (a slow client is cut off), and who does not
- * authenticate in time is told so and cut off.
+ * One websocket as a vendor's server holds it: what it sends is bounded (a slow client is cut off), and who
+ * does not authenticate in time is told so and cut off.
  *
  *   connected ──auth──> listening ──────────> closed
  *        \── too late, too slow, cut, told off ──┘
@@ -14,7 +14,8 @@ export interface StreamLimits {
   /** Connections at once with one key. */
   readonly connectionsMax: number;
 }
-export const STREAM_LIMITS: StreamLimits = { waitingBytesMax: 16 << 20, authTimeoutMs: 10_000, connectionsMax: 1 };
+export const STREAM_LIMITS: StreamLimits =
+  { waitingBytesMax: 16 << 20, authTimeoutMs: 10_000, connectionsMax: 1 };
 
 export class StreamSocket {
   isAuthenticated = false;
@@ -84,4 +85,5 @@ export function objectOf(text: string): Record<string, unknown> | null {
   try { return asObject(JSON.parse(text)); } catch { return null; }
 }
 export const asObject = (value: unknown): Record<string, unknown> | null =>
-  typeof value === "object" && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : null;
+  typeof value === "object" && value !== null && !Array.isArray(value) ? value as Record<string,
+    unknown> : null;

@@ -1,6 +1,6 @@
 /**
- * A request of the trading API from socket to socket: limit, key, fault, answer. What a fault does is decided by its
- * name alone; whether the order was accepted before things went wrong is the point of most of them.
+ * A request of the trading API from socket to socket: limit, key, fault, answer. What a fault does is decided
+ * by its name alone; whether the order was accepted before things went wrong is the point of most of them.
  */
 import type * as http from "node:http";
 import type { Clock } from "../base/clock.ts";
@@ -31,12 +31,14 @@ export interface TradingDeskOptions {
 }
 
 const MISHAPS: Partial<Record<ExchangeFault, Mishap>> = { "partial-fill": "partial-fill",
-  "rejected-later": "rejected-later", "stuck-cancel": "stuck-cancel", "fill-beats-cancel": "fill-beats-cancel" };
+  "rejected-later": "rejected-later", "stuck-cancel": "stuck-cancel",
+    "fill-beats-cancel": "fill-beats-cancel" };
 
 /** Answers that come instead of asking the exchange. */
 const INSTEAD: Partial<Record<ExchangeFault, TradingAnswer>> = {
   "post-refused": { status: 504, body: { message: "gateway time-out" } },
-  "wash-refused": refusal({ status: 403, code: 40310000, message: "potential wash trade detected. use complex orders",
+  "wash-refused": refusal({ status: 403, code: 40310000,
+    message: "potential wash trade detected. use complex orders",
     facts: { reject_reason: "opposite side market/stop order exists" } }),
   "money-refused": refusal({ status: 403, code: 40310000, message: "insufficient buying power",
     facts: { buying_power: "0" } }),
@@ -73,9 +75,11 @@ export class TradingDesk {
     pacer.catchUp();
     const early = this.#early(request, outer) ?? (inner === null ? null : INSTEAD[inner] ?? null);
     const isLost = fault === "post-lost" && early === null;
-    const answer = early ?? (isLost ? null : answerTrading(world, { method, url, body: text === null ? null : objectOf(text),
+    const answer = early ?? (isLost
+      ? null : answerTrading(world, { method, url, body: text === null ? null : objectOf(text),
       mishap: inner === null ? null : MISHAPS[inner] ?? null }));
-    const isSilent = isLost || (early === null && isFaultOf(["post-hung", "post-reset", "cancel-hung"], inner));
+    const isSilent = isLost
+      || (early === null && isFaultOf(["post-hung", "post-reset", "cancel-hung"], inner));
     if (isSilent && inner !== "post-hung" && inner !== "cancel-hung") response.destroy();
     const late = early === null && inner !== null ? AFTERWARDS[inner] : undefined;
     const said = late ?? answer;
@@ -90,13 +94,15 @@ export class TradingDesk {
     const { keys, clock } = this.#options;
     const isLimited = !this.#bucket.take(clock.now());
     if (isLimited) return INSTEAD["too-many-calls"] ?? null;
-    if (request.headers["apca-api-key-id"] !== keys.keyId || request.headers["apca-api-secret-key"] !== keys.secretKey) {
+    if (request.headers["apca-api-key-id"] !== keys.keyId
+      || request.headers["apca-api-secret-key"] !== keys.secretKey) {
       return INSTEAD["wrong-account"] ?? null;
     }
     return fault === null ? null : INSTEAD[fault] ?? null;
   }
 
-  #send(response: http.ServerResponse, answer: TradingAnswer, wallMs: number, fault: ExchangeFault | null): void {
+  #send(response: http.ServerResponse, answer: TradingAnswer, wallMs: number,
+    fault: ExchangeFault | null): void {
     const headers = { "content-type": "application/json", "x-request-id": `simulated-${++this.#requests}`,
       ...this.#bucket.headers(wallMs), ...answer.status === 429 && { "retry-after": "1" } };
     if (answer.status === 204) { response.writeHead(204, headers).end(); return; }
@@ -110,7 +116,8 @@ function distorted(body: unknown, fault: ExchangeFault | null): unknown {
   const fields = asObject(body);
   if (fields === null || (fault !== "field-missing" && fault !== "field-new")) return body;
   if (fault === "field-missing") {
-    const gone = new Set(["multiplier", "order_class", "asset_class", "lastday_price", "updated_at", "attributes"]);
+    const gone = new Set(["multiplier", "order_class", "asset_class", "lastday_price", "updated_at",
+      "attributes"]);
     return Object.fromEntries(Object.entries(fields).filter(([name]) => !gone.has(name)));
   }
   return { ...fields, moon_phase: "waxing", order_class: "quantum", crypto_status: "LEVITATING" };

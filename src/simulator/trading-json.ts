@@ -1,8 +1,11 @@
-/** What the exchange knows, in the words of Alpaca's trading API: snake case, money and quantities as strings. */
+/**
+ * What the exchange knows, in the words of Alpaca's trading API: snake case, money and quantities as strings.
+ */
 import { random } from "../base/random.ts";
 import { formatDay } from "../base/units.ts";
 import type { Session } from "../market/calendar.ts";
-import type { Asset, ExchangeAccountState, ExchangeEvent, ExchangeOrder, ExchangePosition } from "./exchange.ts";
+import type { Asset, ExchangeAccountState, ExchangeEvent, ExchangeOrder,
+  ExchangePosition } from "./exchange.ts";
 
 const PLACES = 9;
 
@@ -35,7 +38,8 @@ export function orderJson(order: ExchangeOrder): Record<string, unknown> {
     notional: money(order.notional), qty: money(order.quantity), filled_qty: String(money(order.filled)),
     filled_avg_price: money(order.averagePrice), order_class: "", order_type: order.type, type: order.type,
     side: order.side, position_intent: order.side === "buy" ? "buy_to_open" : "sell_to_close",
-    time_in_force: order.timeInForce, limit_price: money(order.limitPrice), stop_price: money(order.stopPrice),
+    time_in_force: order.timeInForce, limit_price: money(order.limitPrice),
+      stop_price: money(order.stopPrice),
     status: order.status, extended_hours: order.isExtendedHours, legs: null, trail_percent: null,
     trail_price: null, hwm: null, subtag: null, source: null,
   };
@@ -54,11 +58,13 @@ export function accountJson(account: ExchangeAccountState, leverage: number): Re
   return {
     id: "5f3b7a4e-0000-4000-8000-000000000001", account_number: "SIM000001", status: "ACTIVE",
     crypto_status: "INACTIVE", currency: "USD", cash: text(account.cash), portfolio_value: equity, equity,
-    last_equity: equity, long_market_value: text(account.longValue), short_market_value: text(account.shortValue),
+    last_equity: equity, long_market_value: text(account.longValue),
+      short_market_value: text(account.shortValue),
     buying_power: text(account.buyingPower), regt_buying_power: text(account.buyingPower),
     non_marginable_buying_power: text(Math.max(0, Math.min(account.cash, account.buyingPower))),
     multiplier: String(Number.isFinite(leverage) ? leverage : 4), initial_margin: text(gross / 2),
-    maintenance_margin: text(account.isMarginCalled ? Math.max(gross, account.equity * 1.1) : account.maintenanceMargin),
+    maintenance_margin: text(account.isMarginCalled
+      ? Math.max(gross, account.equity * 1.1) : account.maintenanceMargin),
     last_maintenance_margin: "0", sma: "0", accrued_fees: "0", shorting_enabled: true,
     trading_blocked: account.isTradingBlocked, transfers_blocked: false, account_blocked: false,
     trade_suspended_by_user: false, created_at: "2020-01-01T00:00:00Z", balance_asof: "2020-01-01",
@@ -73,14 +79,16 @@ export function positionJson(position: ExchangePosition): Record<string, unknown
     asset_id: assetId(symbol), symbol, exchange: "NASDAQ", asset_class: "us_equity", asset_marginable: true,
     qty: money(quantity), qty_available: money(Math.sign(quantity) * position.available),
     avg_entry_price: money(averagePrice), side: quantity > 0 ? "long" : "short", market_value: money(value),
-    cost_basis: money(cost), unrealized_pl: money(gain), unrealized_plpc: rate, unrealized_intraday_pl: money(gain),
+    cost_basis: money(cost), unrealized_pl: money(gain), unrealized_plpc: rate,
+      unrealized_intraday_pl: money(gain),
     unrealized_intraday_plpc: rate, current_price: money(mark), lastday_price: money(mark), change_today: "0",
   };
 }
 
 export function assetJson(asset: Asset, isDelisted: boolean): Record<string, unknown> {
   return {
-    id: assetId(asset.symbol), class: "us_equity", exchange: "NASDAQ", symbol: asset.symbol, name: asset.symbol,
+    id: assetId(asset.symbol), class: "us_equity", exchange: "NASDAQ", symbol: asset.symbol,
+      name: asset.symbol,
     status: isDelisted ? "inactive" : "active", tradable: !isDelisted, marginable: true,
     maintenance_margin_requirement: 30, margin_requirement_long: "30", margin_requirement_short: "30",
     shortable: asset.isShortable, easy_to_borrow: asset.isShortable, fractionable: asset.isFractionable,
@@ -92,6 +100,7 @@ const NEW_YORK = new Intl.DateTimeFormat("en-GB",
   { timeZone: "America/New_York", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 
 export function calendarJson({ day, open, close }: Session): Record<string, unknown> {
-  return { date: formatDay(day), open: NEW_YORK.format(open), close: NEW_YORK.format(close), session_open: "0400",
+  return { date: formatDay(day), open: NEW_YORK.format(open), close: NEW_YORK.format(close),
+    session_open: "0400",
     session_close: "2000", settlement_date: formatDay(day + 1) };
 }

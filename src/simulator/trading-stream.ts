@@ -3,7 +3,8 @@
  *
  *   client {"action":"authenticate","data":{"key_id","secret_key"}}   server {"stream":"authorization", ...}
  *   client {"action":"listen","data":{"streams":["trade_updates"]}}   server {"stream":"listening", ...}
- *                                                                     server {"stream":"trade_updates", ...} ...
+ *                                                                     server {"stream":"trade_updates",
+   ...} ...
  */
 import type { WebSocket } from "ws";
 import type { ExchangeEvent } from "./exchange.ts";
@@ -55,7 +56,8 @@ export class TradingStream {
         this.#held = update;
         return held;
       case "update-unknown":
-        return [{ ...update, event: "held_for_review", order: { ...asObject(update["order"]), status: "in_review" } },
+        return [{ ...update, event: "held_for_review",
+          order: { ...asObject(update["order"]), status: "in_review" } },
           ...held];
       default: return [update, ...held];
     }
@@ -63,7 +65,8 @@ export class TradingStream {
 
   #broadcast(data: Record<string, unknown>): void {
     const frame = Buffer.from(JSON.stringify({ stream: "trade_updates", data }));
-    for (const [socket, { isListening }] of this.#sockets) if (isListening && !socket.isMute) socket.send(frame);
+    for (const [socket, { isListening }] of this.#sockets) if (isListening
+      && !socket.isMute) socket.send(frame);
   }
 
   #hear(socket: StreamSocket, message: Record<string, unknown> | null): void {
@@ -102,4 +105,5 @@ export class TradingStream {
   }
 }
 
-const say = (socket: StreamSocket, message: object): void => { socket.send(Buffer.from(JSON.stringify(message))); };
+const say = (socket: StreamSocket, message: object): void =>
+  { socket.send(Buffer.from(JSON.stringify(message))); };

@@ -1,10 +1,11 @@
 /** Alpaca's trading REST wire over an exchange: questions in, answers out, no sockets and no clock. */
 import { dayOf, parseDay } from "../base/units.ts";
-import { ORDER_TYPES, TIMES_IN_FORCE, isOpen, type ExchangeChange, type ExchangeRequest, type Refusal,
+import { ORDER_TYPES, TIMES_IN_FORCE, type ExchangeChange, type ExchangeRequest, type Refusal,
 } from "./exchange-order.ts";
 import type { Exchange, ExchangeOrder, Mishap, Reply } from "./exchange.ts";
 import type { World } from "./exchange-world.ts";
-import { assetJson, accountJson, calendarJson, money, orderJson, positionJson, stampOf } from "./trading-json.ts";
+import { assetJson, accountJson, calendarJson, money, orderJson, positionJson,
+  stampOf } from "./trading-json.ts";
 
 export interface TradingQuestion {
   readonly method: string;
@@ -20,7 +21,8 @@ const TRADING = /^\/v2\/(account|orders|positions|assets|clock|calendar)\b/;
 export const isTradingPath = (path: string): boolean => TRADING.test(path);
 /** What a request does: the kinds that faults are counted by. */
 export function purposeOf(method: string, path: string): "order" | "cancel" | "question" {
-  if (!path.startsWith("/v2/orders")) return method === "DELETE" && path.startsWith("/v2/positions") ? "order" : "question";
+  if (!path.startsWith("/v2/orders")) return method === "DELETE"
+    && path.startsWith("/v2/positions") ? "order" : "question";
   return method === "POST" || method === "PATCH" ? "order" : method === "DELETE" ? "cancel" : "question";
 }
 
@@ -34,15 +36,18 @@ const ROUTES: readonly (readonly [string, RegExp, Route])[] = [
   ["GET", /^\/v2\/account\/activities(?:\/FILL)?$/, (world, question) => ok(activities(world, question.url))],
   ["GET", /^\/v2\/clock$/, (world) => ok(clock(world))],
   ["GET", /^\/v2\/calendar$/, (world, { url }) => sessions(world, url)],
-  ["GET", /^\/v2\/assets$/, ({ exchange }) => ok(exchange.assets().map(({ symbol }) => assetOf(exchange, symbol)))],
-  ["GET", /^\/v2\/assets\/([^/]+)$/, ({ exchange }, _, symbol) => found(assetOf(exchange, symbol), `asset not found for ${symbol}`)],
+  ["GET", /^\/v2\/assets$/,
+    ({ exchange }) => ok(exchange.assets().map(({ symbol }) => assetOf(exchange, symbol)))],
+  ["GET", /^\/v2\/assets\/([^/]+)$/,
+    ({ exchange }, _, symbol) => found(assetOf(exchange, symbol), `asset not found for ${symbol}`)],
   ["GET", /^\/v2\/positions$/, ({ exchange }) => ok(exchange.positions().map(positionJson))],
   ["GET", /^\/v2\/positions\/([^/]+)$/, ({ exchange }, _, symbol) => {
     const position = exchange.positions().find((one) => one.symbol === symbol);
     return found(position && positionJson(position), "position does not exist");
   }],
   ["DELETE", /^\/v2\/positions$/, (world) => closeAll(world)],
-  ["DELETE", /^\/v2\/positions\/([^/]+)$/, (world, { mishap }, symbol) => closePosition(world, symbol, mishap)],
+  ["DELETE", /^\/v2\/positions\/([^/]+)$/,
+    (world, { mishap }, symbol) => closePosition(world, symbol, mishap)],
   ["GET", /^\/v2\/orders$/, ({ exchange }, { url }) => ok(listed(exchange, url.searchParams).map(orderJson))],
   ["POST", /^\/v2\/orders$/, (world, { body, mishap }) => submit(world, body, mishap)],
   ["DELETE", /^\/v2\/orders$/, (world) => ({ status: 207, body: world.exchange.cancelAll(world.now()) })],
@@ -50,7 +55,8 @@ const ROUTES: readonly (readonly [string, RegExp, Route])[] = [
     const id = url.searchParams.get("client_order_id") ?? "";
     return answerOf(exchange.orderByClientId(id), `order not found for ${id}`);
   }],
-  ["GET", /^\/v2\/orders\/([^/]+)$/, ({ exchange }, _, id) => answerOf(exchange.order(id), `order not found for ${id}`)],
+  ["GET", /^\/v2\/orders\/([^/]+)$/,
+    ({ exchange }, _, id) => answerOf(exchange.order(id), `order not found for ${id}`)],
   ["PATCH", /^\/v2\/orders\/([^/]+)$/, (world, { body }, id) => replace(world, id, body)],
   ["DELETE", /^\/v2\/orders\/([^/]+)$/, (world, { mishap }, id) => {
     const reply = world.exchange.cancel(id, world.now(), mishap);
@@ -74,7 +80,8 @@ const found = (body: unknown, message: string): TradingAnswer =>
   body === undefined || body === null ? refusal({ status: 404, code: 40410000, message }) : ok(body);
 const answerOf = (order: ExchangeOrder | null, message: string): TradingAnswer =>
   found(order === null ? null : orderJson(order), message);
-const replied = (reply: Reply): TradingAnswer => reply.ok ? ok(orderJson(reply.order)) : refusal(reply.refusal);
+const replied = (reply: Reply): TradingAnswer => reply.ok ? ok(orderJson(reply.order))
+  : refusal(reply.refusal);
 
 function assetOf(exchange: Exchange, symbol: string): Record<string, unknown> | null {
   const asset = exchange.asset(symbol);
@@ -97,7 +104,8 @@ function requestOf(body: Readonly<Record<string, unknown>>): ExchangeRequest | s
   const given = { quantity: numberOf(body["qty"]), notional: numberOf(body["notional"]),
     limitPrice: numberOf(body["limit_price"]), stopPrice: numberOf(body["stop_price"]) };
   if (typeof id === "string" && id.length > 128) return "client_order_id must be no more than 128 characters";
-  return { clientOrderId: typeof id === "string" && id !== "" ? id : null, symbol, side, type, timeInForce, ...given,
+  return { clientOrderId: typeof id === "string" && id !== "" ? id : null, symbol, side, type, timeInForce,
+    ...given,
     isExtendedHours: body["extended_hours"] === true };
 }
 
@@ -108,9 +116,11 @@ function submit(world: World, body: TradingQuestion["body"], mishap: Mishap | nu
 }
 
 function replace(world: World, id: string, body: TradingQuestion["body"]): TradingAnswer {
-  const { qty, limit_price: limit, stop_price: stop, time_in_force: timeInForce, client_order_id: clientOrderId } = body ?? {};
+  const { qty, limit_price: limit, stop_price: stop, time_in_force: timeInForce,
+    client_order_id: clientOrderId } = body ?? {};
   const change: ExchangeChange = {
-    ...qty !== undefined && { quantity: numberOf(qty) }, ...limit !== undefined && { limitPrice: numberOf(limit) },
+    ...qty !== undefined && { quantity: numberOf(qty) },
+      ...limit !== undefined && { limitPrice: numberOf(limit) },
     ...stop !== undefined && { stopPrice: numberOf(stop) },
     ...isOneOf(TIMES_IN_FORCE, timeInForce) && { timeInForce },
     ...typeof clientOrderId === "string" && clientOrderId !== "" && { clientOrderId },
@@ -120,8 +130,10 @@ function replace(world: World, id: string, body: TradingQuestion["body"]): Tradi
 
 function closePosition(world: World, symbol: string, mishap: Mishap | null): TradingAnswer {
   const held = world.exchange.positions().find((position) => position.symbol === symbol);
-  if (held === undefined) return refusal({ status: 404, code: 40410000, message: `position not found: ${symbol}` });
-  return replied(world.exchange.submit({ clientOrderId: null, symbol, side: held.quantity > 0 ? "sell" : "buy",
+  if (held === undefined) return refusal({ status: 404, code: 40410000,
+    message: `position not found: ${symbol}` });
+  return replied(world.exchange.submit({ clientOrderId: null, symbol,
+    side: held.quantity > 0 ? "sell" : "buy",
     type: "market", timeInForce: "day", quantity: Math.abs(held.quantity), notional: NaN, limitPrice: NaN,
     stopPrice: NaN, isExtendedHours: false }, world.now(), mishap));
 }
@@ -142,9 +154,9 @@ function listed(exchange: Exchange, query: URLSearchParams): ExchangeOrder[] {
   const side = query.get("side"), after = timeOf(query.get("after"), -Infinity);
   const until = timeOf(query.get("until"), Infinity);
   const limit = Math.min(NEWEST_MAX, Number(query.get("limit") ?? NEWEST_USUAL));
-  const orders = exchange.orders(status === "all" ? "all" : status === "closed" ? "closed" : "open")
-    .filter((order) => order.createdAt > after && order.createdAt < until && (side === null || side === order.side)
-      && (symbols.length === 0 || symbols.includes(order.symbol)) && (status !== "open" || isOpen(order)))
+  const which = status === "all" || status === "closed" ? status : "open";
+  const orders = exchange.orders(which, (order) => order.createdAt > after && order.createdAt < until
+    && (side === null || side === order.side) && (symbols.length === 0 || symbols.includes(order.symbol)))
     // Those of one symbol follow those of another: by time, then as they came.
     .sort((a, b) => a.createdAt - b.createdAt);
   return (query.get("direction") === "asc" ? orders : orders.reverse()).slice(0, limit);
@@ -166,7 +178,8 @@ function sessions(world: World, url: URL): TradingAnswer {
   const dayOf_ = (name: string, otherwise: number) =>
     parseDay((url.searchParams.get(name) ?? "").slice(0, 10)) ?? dayOf(otherwise);
   const from = dayOf_("start", world.now()), to = dayOf_("end", world.now());
-  if (to - from > SESSIONS_MAX) return refusal({ status: 422, code: 40010001, message: "the range is too long" });
+  if (to - from > SESSIONS_MAX) return refusal({ status: 422, code: 40010001,
+    message: "the range is too long" });
   return ok(world.exchange.hours.sessions(from, to).map(calendarJson));
 }
 
@@ -179,7 +192,8 @@ function activities(world: World, url: URL): object[] {
   return fills.slice(from, from + size).map((fill) => ({
     id: `${String(stampOf(fill.at)).replace(/[-:TZ]/g, "")}::${fill.executionId}`, activity_type: "FILL",
     transaction_time: stampOf(fill.at), type: fill.event, price: money(fill.price), qty: money(fill.quantity),
-    side: fill.order.side, symbol: fill.order.symbol, leaves_qty: money(fill.order.quantity - fill.order.filled),
+    side: fill.order.side, symbol: fill.order.symbol,
+      leaves_qty: money(fill.order.quantity - fill.order.filled),
     order_id: fill.order.id, cum_qty: money(fill.order.filled), order_status: fill.order.status,
   }));
 }
