@@ -141,7 +141,7 @@ describe("the dashboard's server", () => {
     // A hundred orders with long reasons are 2 MB in each event.
     let k = 0;
     await until(() => {
-      for (let i = 0; i < 100; i++) dashboard.actor.handle(orderState(OPEN + k,
+      for (let i = 0; i < 100; i++) void dashboard.actor.handle(orderState(OPEN + k,
         { id: `o-${i}`, reason: `${k}`.padEnd(20_000, ".") }), OPEN + k);
       k++;
       return dashboard.clients().cutOff === 1;

@@ -35,7 +35,7 @@ async function stage(change: Partial<Session> = {}, port = 0): Promise<Stage> {
     } });
   const say = async (message: Spoken, now = END): Promise<void> => {
     for (const actor of [health, performance, dashboard.actor]) {
-      for (const said of await actor.handle(message, now)) await dashboard.actor.handle(said as Spoken, now);
+      for (const said of await actor.handle(message, now)) await dashboard.actor.handle(said, now);
     }
   };
   for (const [now, message] of tradingDay()) await say(message, now);

@@ -26,7 +26,8 @@ export function visible(desk: Desk): { at: number[]; equity: number[]; fall: num
   for (let k = 0; k < desk.curve.at.length; k++) {
     const value = desk.curve.equity[k];
     peak = Math.max(peak, value);
-    if (desk.curve.at[k] < from) continue;
+    // At least the last two: one point is no line.
+    if (desk.curve.at[k] < from && k < desk.curve.at.length - 2) continue;
     at.push(desk.curve.at[k]);
     equity.push(value);
     fall.push(peak > 0 ? value / peak - 1 : 0);
@@ -55,67 +56,88 @@ export function timeTicks(from: number, to: number, count: number): number[] {
   return ticks;
 }
 
+/** Where everything is, px: two panels over each other that share a time axis. */
+export interface Scale {
+  readonly at: number[]; readonly equity: number[]; readonly fall: number[];
+  readonly width: number; readonly height: number; readonly left: number; readonly right: number;
+  readonly start: number; readonly low: number; readonly high: number; readonly worst: number;
+  readonly x: (time: number) => number;
+  readonly y: (equity: number) => number;
+  readonly z: (fall: number) => number;
+}
+
+export function scaleOf(desk: Desk, width: number): Scale {
+  const { at, equity, fall } = visible(desk), isNarrow = width < 560, start = desk.curve.equity[0];
+  const left = isNarrow ? 56 : 68, right = width - 6, top = 8, tall = isNarrow ? 190 : 250;
+  const base = top + tall + 26, deep = isNarrow ? 52 : 64;
+  const from = at[0], to = Math.max(at[at.length - 1], from + 1);
+  const least = Math.min(start, ...equity), most = Math.max(start, ...equity);
+  const room = Math.max((most - least) * 0.08, Math.abs(start) * 2e-4, 1e-9);
+  const low = least - room, high = most + room, worst = Math.min(-1e-4, ...fall);
+  return { at, equity, fall, width, left, right, start, low, high, worst, height: base + deep + 26,
+    x: (time) => left + (time - from) / (to - from) * (right - left),
+    y: (value) => top + (high - value) / (high - low) * tall,
+    z: (value) => base + value / (worst * 1.08) * deep };
+}
+
+export function label(content: string, attributes: Record<string, string | number>): PageElement {
+  const element = svg("text", attributes);
+  element.textContent = content;
+  return element;
+}
+
+/** Hairlines with their numbers, and moments below. */
+export function axesOf({ at, width, height, left, right, low, high, worst, x, y, z }: Scale): PageElement[] {
+  const parts: PageElement[] = [];
+  const rule = (place: number, content: string): void => {
+    parts.push(svg("line", { class: "rule", x1: left, x2: right, y1: place, y2: place }),
+      label(content, { x: left - 8, y: place + 4, "text-anchor": "end" }));
+  };
+  for (const tick of ticksOf(low, high, 4)) {
+    rule(y(tick), tick.toLocaleString("en-US", { maximumFractionDigits: high - low < 8 ? 2 : 0 }));
+  }
+  for (const tick of [0, worst]) rule(z(tick), percent(tick, worst > -0.01 ? 2 : 1));
+  const from = at[0], to = at[at.length - 1], isNarrow = width < 560;
+  const [begin, end] = to - from > 300 * 86_400_000 ? [0, 7] : to - from > 2 * 86_400_000 ? [5, 10]
+    : to - from < 600_000 ? [11, 19] : [11, 16];
+  for (const tick of timeTicks(from, to, isNarrow ? 4 : 8)) {
+    if (x(tick) < left + 16 || x(tick) > right - 20) continue;
+    parts.push(label(new Date(tick).toISOString().slice(begin, end),
+      { x: x(tick), y: height - 4, "text-anchor": "middle" }));
+  }
+  return parts;
+}
+
+export function linesOf({ at, equity, fall, left, right, start, x, y, z }: Scale): PageElement[] {
+  const path = (place: (k: number) => number): string =>
+    at.map((time, k) => (k === 0 ? "M" : "L") + x(time).toFixed(1) + " " + place(k).toFixed(1)).join("");
+  const foot = (level: number): string => "L" + right + " " + level.toFixed(1) + "L" + left + " "
+    + level.toFixed(1) + "Z";
+  const upper = path((k) => y(equity[k])), lower = path((k) => z(fall[k]));
+  return [svg("path", { class: "area", d: upper + foot(y(start)) }),
+    svg("line", { class: "start", x1: left, x2: right, y1: y(start), y2: y(start) }),
+    svg("path", { class: "line", d: upper }),
+    svg("path", { class: "fall", d: lower + foot(z(0)) }), svg("path", { class: "fall-line", d: lower }),
+    svg("circle", { class: "dot", cx: right, cy: y(equity[equity.length - 1]), r: 4 })];
+}
+
 export function drawCurve(desk: Desk): void {
-  const box = document.getElementById("plot");
-  if (box === null) return;
-  const { at, equity, fall } = visible(desk), width = Math.max(box.clientWidth, 200);
-  const isEmpty = at.length < 2;
+  const box = document.getElementById("plot")!, isEmpty = desk.curve.at.length < 2;
   document.getElementById("plot-empty")!.hidden = !isEmpty;
   if (isEmpty) { box.replaceChildren(); return; }
-  const isNarrow = width < 560, left = isNarrow ? 56 : 68, right = 6, top = 8, high = isNarrow ? 190 : 250;
-  const gap = 26, deep = isNarrow ? 52 : 64, height = top + high + gap + deep + 26;
-  const from = at[0], to = Math.max(at[at.length - 1], from + 1), start = desk.curve.equity[0];
-  const low = Math.min(...equity, start), most = Math.max(...equity, start);
-  const room = Math.max((most - low) * 0.08, Math.abs(start) * 2e-4, 1e-9),
-    worst = Math.min(...fall, -1e-4) * 1.08;
-  const x = (time: number): number => left + (time - from) / (to - from) * (width - left - right);
-  const y = (value: number): number => top + (most + room - value) / (most - low + 2 * room) * high;
-  const base = top + high + gap, z = (value: number): number => base + value / worst * deep;
-  const line = (value: (k: number) => number): string =>
-    at.map((time, k) => (k === 0 ? "M" : "L") + x(time).toFixed(1) + " " + value(k).toFixed(1)).join("");
-  const parts: PageElement[] = [];
-  const text = (content: string, attributes: Record<string, string | number>): void => {
-    const element = svg("text", attributes);
-    element.textContent = content;
-    parts.push(element);
-  };
-  for (const tick of ticksOf(low - room, most + room, 4)) {
-    parts.push(svg("line", { class: "rule", x1: left, x2: width - right, y1: y(tick), y2: y(tick) }));
-    text(tick.toLocaleString("en-US", { maximumFractionDigits: most - low < 8 ? 2 : 0 }),
-      { x: left - 8, y: y(tick) + 4, "text-anchor": "end" });
+  const scale = scaleOf(desk, Math.max(box.clientWidth, 200));
+  const { at, left, right, height, width, x, y } = scale;
+  const parts = [...axesOf(scale), ...linesOf(scale)];
+  const k = desk.pointed === null ? at.length - 1 : nearest(at, desk.pointed);
+  if (desk.pointed !== null) {
+    parts.push(svg("line", { class: "pointer", x1: x(at[k]), x2: x(at[k]), y1: 8, y2: height - 26 }),
+      svg("circle", { class: "dot", cx: x(at[k]), cy: y(scale.equity[k]), r: 4 }));
   }
-  for (const tick of [0, worst / 1.08]) {
-    parts.push(svg("line", { class: "rule", x1: left, x2: width - right, y1: z(tick), y2: z(tick) }));
-    text(percent(tick, Math.abs(worst) < 0.01 ? 2 : 1),
-      { x: left - 8, y: z(tick) + 4, "text-anchor": "end" });
-  }
-  const isLong = to - from > 2 * 86_400_000, isShort = to - from < 600_000;
-  for (const tick of timeTicks(from, to, isNarrow ? 4 : 8)) {
-    const stamp = new Date(tick).toISOString();
-    if (x(tick) > left + 14 && x(tick) < width - 22) {
-      text(isLong ? stamp.slice(5, 10) : isShort ? stamp.slice(11, 19) : stamp.slice(11, 16),
-        { x: x(tick), y: height - 4, "text-anchor": "middle" });
-    }
-  }
-  const end = " L" + x(to).toFixed(1) + " ", foot = (level: number): string =>
-    end + level.toFixed(1) + " L" + x(from).toFixed(1) + " " + level.toFixed(1) + "Z";
-  parts.push(svg("path", { class: "area", d: line((k) => y(equity[k])) + foot(y(start)) }),
-    svg("line", { class: "start", x1: left, x2: width - right, y1: y(start), y2: y(start) }),
-    svg("path", { class: "line", d: line((k) => y(equity[k])) }),
-    svg("path", { class: "fall", d: line((k) => z(fall[k])) + foot(z(0)) }),
-    svg("path", { class: "fall-line", d: line((k) => z(fall[k])) }),
-    svg("circle", { class: "dot", cx: x(to), cy: y(equity[equity.length - 1]), r: 4 }));
-  const k = desk.pointed === null ? -1 : nearest(at, desk.pointed);
-  if (k >= 0) {
-    parts.push(svg("line", { class: "pointer", x1: x(at[k]), x2: x(at[k]), y1: top, y2: base + deep }),
-      svg("circle", { class: "dot", cx: x(at[k]), cy: y(equity[k]), r: 4 }));
-  }
-  desk.toTime = (offset) => from + (offset - left) / (width - left - right) * (to - from);
   desk.shown = at;
-  box.replaceChildren(svg("svg", { width, height, viewBox: "0 0 " + width + " " + height,
-    "aria-hidden": "true" },
-    ...parts));
-  readOut(desk, at, equity, fall, k < 0 ? at.length - 1 : k);
+  desk.toTime = (offset) => at[0] + (offset - left) / (right - left) * (at[at.length - 1] - at[0]);
+  const viewBox = "0 0 " + width + " " + height;
+  box.replaceChildren(svg("svg", { width, height, viewBox, "aria-hidden": "true" }, ...parts));
+  readOut(desk, at, scale.equity, scale.fall, k);
 }
 
 export function nearest(at: number[], time: number): number {

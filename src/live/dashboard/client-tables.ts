@@ -33,23 +33,29 @@ export function rowOf(head: string | PageElement,
 
 /** Fills the table's body, or says why there is nothing. */
 export function fillTable(id: string, rows: PageElement[], nothing: string): void {
-  const body = document.querySelector("#" + id + " tbody"),
-    empty = document.querySelector("#" + id + " .nothing");
-  body?.replaceChildren(...rows);
-  if (empty === null) return;
+  const empty = document.querySelector("#" + id + " .nothing")!;
+  document.querySelector("#" + id + " tbody")!.replaceChildren(...rows);
   empty.hidden = rows.length > 0;
   empty.textContent = nothing;
   document.querySelector("#" + id + " table")!.hidden = rows.length === 0;
 }
 
+/** A number that may not be there, quiet when it is not. */
+export function maybe(value: number | null, form: (value: number) => string,
+  className = ""): [string, string] {
+  return value === null ? ["–", "quiet"] : [form(value), className];
+}
+
 export function showPositions(view: View["positions"]): void {
-  fillTable("positions", view.rows.map((row) => rowOf(row.symbol, units(row.units), [units(row.target),
-    row.target !== null && Math.abs(row.target - row.units) > 1e-9 ? "moving" : "quiet"], price(row.price),
-  money(row.value), percent(row.weight, 1), [percent(row.targetWeight, 1), "quiet"],
-  [signedMoney(row.gain), tone(row.gain)])), "Nothing is held and nothing is wanted.");
+  fillTable("positions", view.rows.map((row) => {
+    const isMoving = row.target !== null && Math.abs(row.target - row.units) > 1e-9;
+    return rowOf(row.symbol, units(row.units), [units(row.target), isMoving ? "moving" : "quiet"],
+      price(row.price), money(row.value), percent(row.weight, 1), [percent(row.targetWeight, 1), "quiet"],
+      [signedMoney(row.gain), tone(row.gain)]);
+  }), "Nothing is held and nothing is wanted.");
+  const hidden = view.total - view.rows.length;
   document.getElementById("positions-note")!.textContent = view.held + " held"
-    + (view.total > view.rows.length ? ", the largest " + view.rows.length + " of " + view.total + " shown"
-      : "");
+    + (hidden > 0 ? ", the smallest " + hidden + " not shown" : "");
 }
 
 export function showOrders(desk: Desk, rows: View["orders"]): void {
@@ -60,62 +66,68 @@ export function showOrders(desk: Desk, rows: View["orders"]): void {
 }
 
 export function stateCell(row: View["orders"][number]): PageElement {
-  const kind = row.isOpen ? "open" : row.state === "filled" ? "done" : row.state === "rejected" ? "bad"
-    : "quiet";
-  const label = make("span", "state " + kind, row.state.replaceAll("-", " "));
-  if (row.reason !== null) label.setAttribute("title", row.reason);
-  return label;
+  const kinds: Record<string, string> = { filled: "done", rejected: "bad", unknown: "bad" };
+  const kind = kinds[row.state] ?? (row.isOpen ? "open" : "quiet");
+  const word = make("span", "state " + kind, row.state.replaceAll("-", " "));
+  if (row.reason !== null) word.setAttribute("title", row.reason);
+  return word;
 }
 
 export function showFills(desk: Desk, rows: View["fills"]): void {
   fillTable("fills", rows.map((row) => rowOf(moment(row.at, desk.now), [row.symbol, "text strong"],
     [units(row.quantity), tone(row.quantity)], price(row.price), money(row.fee), units(row.position))),
-      "No fill yet.");
+  "No fill yet.");
+}
+
+/** What a limit is called, and how its number reads. */
+export function limitWords(name: string): [string, (value: number) => string] {
+  const share = (value: number): string => percent(value, 1);
+  const words: Record<string, [string, (value: number) => string]> = {
+    positionMax: ["Largest position", share], grossMax: ["Gross exposure", share],
+    netMax: ["Net exposure", share], leverageMax: ["Leverage", share], classMax: ["One asset class", share],
+    drawdownMax: ["Drawdown", share], dailyLossMax: ["Loss today", share],
+    varHistoricalMax: ["Value at risk, historical", share],
+    varParametricMax: ["Value at risk, parametric", share],
+    turnoverMax: ["Turnover of a decision", share], marginMax: ["Buying power used", share],
+    collarBps: ["Price collar", (value) => units(value) + " bp"], orderNotionalMax: ["One order", money],
+    staleMs: ["Age of a price", (value) => units(value) + " ms"],
+    ordersPerMinuteMax: ["Orders in a minute", units],
+  };
+  return words[name] ?? [name, units];
 }
 
 /** Limits that are set, each with how much of it is used; those that are off in one line. */
 export function showRisk(desk: Desk, view: View["risk"]): void {
-  const words: Record<string, string> = { positionMax: "Largest position", grossMax: "Gross exposure",
-    netMax: "Net exposure", leverageMax: "Leverage", classMax: "One asset class", drawdownMax: "Drawdown",
-    dailyLossMax: "Loss today", varHistoricalMax: "Value at risk, historical",
-    varParametricMax: "Value at risk, parametric", turnoverMax: "Turnover of a decision",
-      collarBps: "Price collar",
-    orderNotionalMax: "One order", staleMs: "Age of a price", marginMax: "Buying power used",
-    ordersPerMinuteMax: "Orders in a minute" };
-  const form = (name: string, value: number | null): string => name === "collarBps" ? units(value) + " bp"
-    : name === "orderNotionalMax" ? money(value) : name === "staleMs" ? units(value) + " ms"
-      : /PerMinuteMax$/.test(name) ? units(value) : percent(value, 1);
-  const set = view.limits.filter((row) => row.limit !== null),
-    off = view.limits.filter((row) => row.limit === null);
+  const set = view.limits.filter((row) => row.limit !== null);
   fillTable("risk", set.map((row) => {
+    const [word, form] = limitWords(row.name);
     const share = row.now === null || row.limit === null ? null : row.now / row.limit;
-    return rowOf(words[row.name] ?? row.name, row.now === null ? ["–", "quiet"] : form(row.name, row.now),
-      form(row.name, row.limit), share === null ? ["", ""] : gauge(share));
+    const kind = share === null || share < 0.8 ? "free" : share < 1 ? "near" : "full";
+    return rowOf(word, maybe(row.now, form), maybe(row.limit, form),
+      share === null ? "" : gauge(share, kind));
   }), "No limit is set.");
-  const names = off.map((row) => (words[row.name] ?? row.name).toLowerCase());
-  document.getElementById("risk-off")!.textContent = names.length === 0 ? "" : "Off: " + names.join(", ")
-    + ".";
+  const off = view.limits.filter((row) => row.limit === null)
+    .map((row) => limitWords(row.name)[0].toLowerCase());
+  document.getElementById("risk-off")!.textContent = off.length === 0 ? "" : "Off: " + off.join(", ") + ".";
   document.getElementById("risk-actions")!.replaceChildren(...view.actions.slice(0, 6).map((one) =>
-    make("li", "", make("b", "", one.reason.replaceAll("-", " ")), " ×" + one.count + ", last "
-      + moment(one.at, desk.now))));
+    make("li", "", make("b", "", one.reason.replaceAll("-", " ")),
+      " ×" + one.count + ", last " + moment(one.at, desk.now))));
 }
 
-/** A bar from 0 to 1 with a word for a reader who does not see it. */
-export function gauge(share: number): PageElement {
-  const width = Math.min(Math.max(share, 0), 1) * 100,
-    kind = share >= 1 ? "full" : share >= 0.8 ? "near" : "free";
-  return svg("svg", { class: "gauge " + kind, role: "img", "aria-label": percent(share, 0) + " used" },
+/** A bar from 0 to 1, with a word for a reader who does not see it. */
+export function gauge(share: number, kind: string): PageElement {
+  const width = (Math.min(Math.max(share, 0), 1) * 100).toFixed(1) + "%";
+  return svg("svg", { class: "gauge " + kind, role: "img", "aria-label": percent(share, 0) },
     svg("rect", { class: "ground", width: "100%", height: "100%", rx: 3 }),
-    svg("rect", { class: "used", width: width.toFixed(1) + "%", height: "100%", rx: 3 }));
+    svg("rect", { class: "used", width, height: "100%", rx: 3 }));
 }
 
 export function showModels(desk: Desk, rows: View["models"]): void {
+  const points = (value: number): string => signedPercent(value * 100).replace("%", " bp");
   fillTable("models", rows.map((row) => rowOf(row.model,
-    row.weight === null ? ["–", "quiet"] : percent(row.weight, 0),
-    row.weight === null ? ["", ""] : gauge(Math.min(row.weight, 0.799)), percent(row.confidence, 0),
-    row.hitRate === null ? ["–", "quiet"] : percent(row.hitRate, 1), short(row.scored),
-    row.meanReturn === null ? ["–", "quiet"] : [signedPercent(row.meanReturn * 100, 2).replace("%", " bp"),
-      tone(row.meanReturn)], [row.version === "" ? "–" : row.version, "mono quiet"],
+    maybe(row.weight, (value) => percent(value, 0)), row.weight === null ? "" : gauge(row.weight, "free"),
+    percent(row.confidence, 0), maybe(row.hitRate, (value) => percent(value, 1)), short(row.scored),
+    maybe(row.meanReturn, points, tone(row.meanReturn)), [row.version || "–", "mono quiet"],
     [moment(row.at, desk.now), "quiet"])), "No model has answered yet.");
 }
 
@@ -134,29 +146,25 @@ export function bullet(row: View["hops"][number], most: number): PageElement {
 
 export function showHops(rows: View["hops"]): void {
   const most = Math.max(20_000, ...rows.map((row) => Math.max(row.p99 ?? 0, row.maximumUs ?? 0))) * 1.3;
-  fillTable("hops", rows.map((row) => {
-    const verdict = row.verdict === "no target" ? "" : row.verdict;
-    return rowOf(row.name.replace("->", "→"), micros(row.p50), micros(row.p99), [micros(row.p999), "quiet"],
-      bullet(row, most), [row.targetUs === null ? "–" : micros(row.targetUs) + " / " + micros(row.maximumUs),
-        "quiet"],
-      make("span", "state " + (verdict === "within" ? "done" : verdict === "" ? "quiet" : "bad"), verdict
-        || "–"),
-      short(row.perSecond), [short(row.errors), row.errors > 0 ? "loss" : "quiet"]);
-  }), "No process has reported yet.");
+  const kinds: Record<string, string> = { "within": "done", "no target": "quiet" };
+  fillTable("hops", rows.map((row) => rowOf(row.name.replace("->", "→"), micros(row.p50), micros(row.p99),
+    [micros(row.p999), "quiet"], bullet(row, most),
+    maybe(row.targetUs, (value) => micros(value) + " / " + micros(row.maximumUs), "quiet"),
+    make("span", "state " + (kinds[row.verdict] ?? "bad"), row.verdict),
+    short(row.perSecond), [short(row.errors), row.errors > 0 ? "loss" : "quiet"])),
+  "No process has reported yet.");
 }
 
 export function showProcesses(rows: View["processes"]): void {
-  const list = document.getElementById("process-list");
-  list?.replaceChildren(...rows.map((row) => {
-    const word = row.health === "healthy" ? row.state : row.health;
-    const facts = row.pid === null ? "not heard yet" : percent(row.cpuShare, 0) + " of a core · "
-      + ((row.memoryBytes ?? 0) / 2 ** 20).toFixed(0) + " MiB · loop " + (row.loopDelayMs ?? 0)
-        .toFixed(0) + " ms";
-    const item = make("li", row.health, make("b", "", row.process), make("span", "state " + row.health, word),
-      make("span", "facts", facts + (row.restarts > 0 ? " · restarted ×" + row.restarts : "")));
-    item.setAttribute("title", "process " + (row.pid ?? "–") + ", " + short(row.handled)
-      + " messages handled");
-    return item;
+  document.getElementById("process-list")!.replaceChildren(...rows.map((row) => {
+    const facts = row.pid === null ? ["not heard yet"] : [percent(row.cpuShare, 0) + " of a core",
+      Math.round((row.memoryBytes ?? 0) / 2 ** 20) + " MiB",
+      "loop " + Math.round(row.loopDelayMs ?? 0) + " ms"];
+    if (row.restarts > 0) facts.push("restarted ×" + row.restarts);
+    const word = make("span", "state " + row.health, row.health === "healthy" ? row.state : row.health);
+    const line = make("li", "", make("b", "", row.process), word, make("span", "facts", facts.join(" · ")));
+    line.setAttribute("title", "process " + (row.pid ?? "–") + ", " + short(row.handled) + " handled");
+    return line;
   }));
   const sick = rows.filter((row) => row.health === "late" || row.health === "lost").length;
   document.getElementById("processes-note")!.textContent = rows.length === 0 ? "none heard yet"
@@ -164,8 +172,7 @@ export function showProcesses(rows: View["processes"]): void {
 }
 
 export function showAlerts(desk: Desk, rows: View["alerts"]): void {
-  const list = document.getElementById("alert-list");
-  list?.replaceChildren(...rows.map((row) => make("li", row.severity,
+  document.getElementById("alert-list")!.replaceChildren(...rows.map((row) => make("li", row.severity,
     make("span", "when", moment(row.at, desk.now)), make("span", "state " + row.severity, row.severity),
     make("span", "who", row.process + " · " + row.code),
     make("span", "what", row.text + (row.count > 1 ? " (×" + row.count + ")" : "")))));

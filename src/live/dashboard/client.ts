@@ -5,12 +5,12 @@
  * and no constants of its file.
  */
 import type { PageDocument, PageSource, PageWindow } from "./browser.ts";
-import { drawCurve, nearest, readOut, startPointer, svg, ticksOf, timeTicks,
-  visible } from "./client-chart.ts";
+import { axesOf, drawCurve, label, linesOf, nearest, readOut, scaleOf, startPointer, svg, ticksOf,
+  timeTicks, visible } from "./client-chart.ts";
 import { micros, moment, money, percent, price, short, signedMoney, signedPercent, tone,
   units } from "./client-format.ts";
-import { bullet, fillTable, gauge, make, rowOf, showAlerts, showFills, showHops, showModels, showOrders,
-  showPositions, showProcesses, showRisk, stateCell } from "./client-tables.ts";
+import { bullet, fillTable, gauge, limitWords, make, maybe, rowOf, showAlerts, showFills, showHops,
+  showModels, showOrders, showPositions, showProcesses, showRisk, stateCell } from "./client-tables.ts";
 import type { View } from "./view.ts";
 
 declare const document: PageDocument;
@@ -53,10 +53,7 @@ function show(desk: Desk, view: Partial<View>): void {
   if (view.trading !== undefined) showTrading(desk, view.trading);
   if (view.account !== undefined) showAccount(desk, view.account);
   if (view.curve !== undefined) desk.curve = { at: [...view.curve.at], equity: [...view.curve.equity] };
-  for (const [at, equity] of view.points ?? []) {
-    desk.curve.at.push(at);
-    desk.curve.equity.push(equity);
-  }
+  addPoints(desk, view.points ?? []);
   if (view.curve !== undefined || view.points !== undefined) drawCurve(desk);
   if (view.positions !== undefined) showPositions(view.positions);
   if (view.orders !== undefined) showOrders(desk, view.orders);
@@ -69,6 +66,17 @@ function show(desk: Desk, view: Partial<View>): void {
   document.title = desk.gain + " · " + desk.state + " · dmn live";
   put("clock", desk.now === null ? "–" : new Date(desk.now).toISOString().slice(0, 19)
     .replace("T", " ") + " UTC");
+}
+
+/** As many as can be told apart on a screen: beyond 4,000 every second one goes. */
+function addPoints(desk: Desk, points: View["points"]): void {
+  for (const [at, equity] of points) {
+    desk.curve.at.push(at);
+    desk.curve.equity.push(equity);
+  }
+  if (desk.curve.at.length <= 4000) return;
+  const keep = (_: number, k: number): boolean => k % 2 === 0 || k === desk.curve.at.length - 1;
+  desk.curve = { at: desk.curve.at.filter(keep), equity: desk.curve.equity.filter(keep) };
 }
 
 function showSession(desk: Desk, session: View["session"]): void {
@@ -280,15 +288,12 @@ function start(): void {
   connect(desk);
 }
 
-const FUNCTIONS = [money, signedMoney, percent, signedPercent, units, price, micros, short, moment, tone, svg,
-  visible,
-  ticksOf, timeTicks, drawCurve, nearest, readOut, startPointer, make, rowOf, fillTable, showPositions,
-    showOrders,
-  stateCell, showFills, showRisk, gauge, showModels, bullet, showHops, showProcesses, showAlerts, put, show,
-    showSession,
+const FUNCTIONS = [money, signedMoney, percent, signedPercent, units, price, micros, short, moment, tone,
+  svg, visible, ticksOf, timeTicks, scaleOf, label, axesOf, linesOf, drawCurve, nearest, readOut,
+  startPointer, make, rowOf, fillTable, maybe, showPositions, showOrders, stateCell, showFills, limitWords,
+  showRisk, gauge, showModels, bullet, showHops, showProcesses, showAlerts, put, show, addPoints, showSession,
   showTrading, showAccount, setLive, connect, lose, startWatch, reconnect, startButtons, order, startRanges,
-    startTheme,
-  start];
+  startTheme, start];
 
 /** The two scripts of the page: before the first paint, and after the body. */
 export const SCRIPTS = {

@@ -5,24 +5,23 @@
  *   GET /api/events   server-sent events: everything once, then the sections that changed, twice a second
  *   GET /api/state    everything as JSON; GET /api/SECTION one section
  *   POST /api/control {"action": "halt" | "resume" | ..., "value": ""}: passed on, and its outcome answered
- *
- * A client that does not read is cut off at CLIENT_BYTES: it never makes anybody wait.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { Log } from "../../base/log.ts";
 import { messageOf, UserError } from "../../base/error.ts";
+import type { Log } from "../../base/log.ts";
 import type { Actor } from "../actor.ts";
 import { SPOKEN_CODES, type ControlCommand, type Kind } from "../message.ts";
 import type { Session } from "../session.ts";
-import { SECTIONS, showOn, startBoard, type Section } from "./board.ts";
+import { SECTIONS, showOn, startBoard, type Board } from "./board.ts";
 import { cookieOf, hasToken, isSame, proofOf, refusalOf, type Guard } from "./guard.ts";
 import { pageOf } from "./page.ts";
-import { changedView, viewOf, wholeView, type Monitors } from "./view.ts";
+import { CLIENTS_MAX, eventOf, openStreams, type Streams } from "./streams.ts";
+import { changedView, forgetChanges, viewOf, wholeView, type Monitors } from "./view.ts";
 
 /** Between two looks at what changed, and between two signs of life, ms. */
 const FLUSH_MS = 500, BEAT_MS = 5000;
-/** Clients at once; bytes that may wait for one of them; bytes of an order. */
-const CLIENTS_MAX = 16, CLIENT_BYTES = 4 << 20, BODY_BYTES = 4096;
+/** Longest order, characters. */
+const ORDER_MAX = 4096;
 
 /** What the page's buttons ask for. */
 export const CONTROLS = ["halt", "reduce", "resume", "flatten", "emergency-stop"] as const satisfies
@@ -31,7 +30,7 @@ export type Control = (typeof CONTROLS)[number];
 
 export interface DashboardOptions {
   readonly session: Session;
-  /** 0: any free one; `address` tells. */
+  /** 0: a free one; `address` tells. */
   readonly port: number;
   readonly token: string;
   /** Carries out what a button asks; its sentence is shown. May reject: that is shown too. */
@@ -48,98 +47,102 @@ export interface Dashboard extends AsyncDisposable {
   /** Browsers that listen now, and those that were cut off because they did not read. */
   readonly clients: () => { readonly listening: number; readonly cutOff: number };
 }
+/** What an answer is made of. */
+interface Desk {
+  readonly options: DashboardOptions;
+  readonly board: Board;
+  readonly streams: Streams;
+  readonly guard: Guard;
+  readonly page: ReturnType<typeof pageOf>;
+}
 
-const HEARS: readonly Kind[] = (Object.keys(SPOKEN_CODES) as Kind[])
-  .filter((kind) => !["features", "quote", "notice", "decision", "settled", "control"].includes(kind));
+/** What nothing is shown of. */
+const UNHEARD: readonly Kind[] = ["features", "quote", "notice", "decision", "settled", "control"];
+const HEARS = (Object.keys(SPOKEN_CODES) as Kind[]).filter((kind) => !UNHEARD.includes(kind));
 
 /** Starts to listen. UserError when the port is taken. */
 export async function startDashboard(options: DashboardOptions): Promise<Dashboard> {
-  const { session, log, monitors } = options, board = startBoard(session);
-  const clients = new Set<ServerResponse>();
-  let cutOff = 0;
-
-  function send(client: ServerResponse, text: string): void {
-    if (client.writableLength + text.length <= CLIENT_BYTES) { client.write(text); return; }
-    cutOff++;
-    clients.delete(client);
-    client.destroy();
-  }
-  function flush(): void {
-    const view = changedView(board, monitors);
-    if (view === null || clients.size === 0) return;
-    const text = eventOf(view);
-    for (const client of clients) send(client, text);
-  }
-  function listen(response: ServerResponse): void {
-    if (clients.size >= CLIENTS_MAX) { refuse(response, 503, "too many pages listen already: close one");
-      return; }
-    response.writeHead(200, { ...HEADERS, "content-type": "text/event-stream; charset=utf-8" });
-    response.on("close", () => { clients.delete(response); });
-    // What is pending for the others is in the whole view already.
-    flush();
-    clients.add(response);
-    send(response, `retry: 1000\n${eventOf(wholeView(board, monitors))}`);
-  }
+  const { session, token, log } = options, board = startBoard(session), streams = openStreams();
   const server = createServer({ requestTimeout: 10_000, headersTimeout: 10_000, maxHeaderSize: 8192 });
-  const port = await listenOn(server, options.port);
-  const guard: Guard = { port, token: options.token };
-  const page = pageOf(proofOf(guard));
+  const port = await listenOn(server, options.port), guard: Guard = { port, token };
+  const desk: Desk = { options, board, streams, guard, page: pageOf(proofOf(guard)) };
   server.on("request", (request, response) => {
-    answer(request, response).catch((error: unknown) => {
+    answer(desk, request, response).catch((error: unknown) => {
       log.warn({ reason: messageOf(error) }, "the dashboard could not answer");
       if (!response.headersSent) refuse(response, 500, "the dashboard could not answer");
     });
   });
-
-  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const refusal = refusalOf(guard, request);
-    if (refusal !== null) { refuse(response, refusal.status, refusal.text); return; }
-    const url = new URL(request.url ?? "/", `http://127.0.0.1:${port}`);
-    const token = url.searchParams.get("token");
-    if (url.pathname === "/" && token !== null && isSame(token, guard.token)) {
-      response.writeHead(303, { ...HEADERS, location: "/", "set-cookie": cookieOf(guard) }).end();
-      return;
-    }
-    if (!hasToken(guard, request.headers)) {
-      refuse(response, 401, "open the whole address that `dmn live` printed, with its token");
-      return;
-    }
-    if (request.method === "POST") { await obey(url.pathname, request, response); return; }
-    if (url.pathname === "/") {
-      response.writeHead(200, { ...HEADERS, "content-type": "text/html; charset=utf-8",
-        "content-security-policy": page.policy }).end(page.text);
-    } else if (url.pathname === "/api/events") listen(response);
-    else if (url.pathname === "/api/state") reply(response, 200, wholeView(board, monitors));
-    else {
-      const name = SECTIONS.find((one: Section) => url.pathname === `/api/${one}`);
-      if (name === undefined) refuse(response, 404, "there is nothing at this address");
-      else reply(response, 200, viewOf(name, board, monitors));
-    }
-  }
-  async function obey(pathname: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (pathname !== "/api/control") { refuse(response, 404, "there is nothing at this address"); return; }
-    const order = orderIn(await bodyOf(request));
-    if (order === null) { refuse(response, 400, `an order is one of ${CONTROLS.join(", ")}`); return; }
-    log.warn(order, "ordered from the dashboard");
-    try {
-      reply(response, 200, await options.control(order.action, "dashboard", "", order.value));
-    } catch (error) { reply(response, 200, { ok: false, text: messageOf(error) }); }
-  }
-
-  const timers = [setInterval(flush, FLUSH_MS), setInterval(() => {
-    for (const client of clients) send(client, "event: beat\ndata: {}\n\n");
-  }, BEAT_MS)];
+  const timers = [setInterval(() => { tellChanges(desk); }, FLUSH_MS),
+    setInterval(() => { streams.send(eventOf({}, "beat")); }, BEAT_MS)];
   return {
-    address: `http://127.0.0.1:${port}/?token=${options.token}`,
+    address: `http://127.0.0.1:${port}/?token=${token}`,
+    clients: () => ({ listening: streams.listening, cutOff: streams.cutOff }),
     actor: { name: "dashboard", hears: HEARS,
-      handle(message, now) { if (message.kind !== "tick") showOn(board, message, now); return []; } },
-    clients: () => ({ listening: clients.size, cutOff }),
+      handle(message, now) {
+        if (message.kind !== "tick") showOn(board, message, now);
+        return [];
+      } },
     async [Symbol.asyncDispose]() {
       for (const timer of timers) clearInterval(timer);
-      for (const client of clients) client.end("event: closing\ndata: {}\n\n");
-      await new Promise<void>((resolve) => { server.close(() => resolve()); server.closeAllConnections(); });
+      streams.close(eventOf({}, "closing"));
+      await new Promise<void>((resolve) => {
+        server.close(() => { resolve(); });
+        server.closeAllConnections();
+      });
     },
   };
+}
+
+function tellChanges({ board, streams, options }: Desk): void {
+  // Without a listener the changes are only forgotten: who comes gets everything.
+  if (streams.listening === 0) { forgetChanges(board); return; }
+  const view = changedView(board, options.monitors);
+  if (view !== null) streams.send(eventOf(view));
+}
+
+async function answer(desk: Desk, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { guard, board, options: { monitors } } = desk, refusal = refusalOf(guard, request);
+  if (refusal !== null) { refuse(response, refusal.status, refusal.text); return; }
+  const { pathname, searchParams } = new URL(request.url ?? "/", `http://127.0.0.1:${guard.port}`);
+  const token = searchParams.get("token");
+  if (pathname === "/" && token !== null && isSame(token, guard.token)) {
+    response.writeHead(303, { ...HEADERS, location: "/", "set-cookie": cookieOf(guard) }).end();
+  } else if (!hasToken(guard, request.headers)) {
+    refuse(response, 401, "open the whole address that `dmn live` printed, with its token");
+  } else if (request.method === "POST") await obey(desk, pathname, request, response);
+  else if (pathname === "/") {
+    response.writeHead(200, { ...HEADERS, "content-type": "text/html; charset=utf-8",
+      "content-security-policy": desk.page.policy }).end(desk.page.text);
+  } else if (pathname === "/api/events") listen(desk, response);
+  else if (pathname === "/api/state") reply(response, 200, wholeView(board, monitors));
+  else {
+    const name = SECTIONS.find((one) => pathname === `/api/${one}`);
+    if (name === undefined) refuse(response, 404, "there is nothing at this address");
+    else reply(response, 200, viewOf(name, board, monitors));
+  }
+}
+
+function listen(desk: Desk, response: ServerResponse): void {
+  // What waits for the others is in the whole view already: told now, it is not told twice.
+  tellChanges(desk);
+  const { board, streams, options: { monitors } } = desk;
+  if (streams.listening >= CLIENTS_MAX) {
+    refuse(response, 503, "too many pages listen already: close one");
+    return;
+  }
+  response.writeHead(200, { ...HEADERS, "content-type": "text/event-stream; charset=utf-8" });
+  streams.add(response, eventOf(wholeView(board, monitors)));
+}
+
+async function obey({ options }: Desk, pathname: string, request: IncomingMessage,
+  response: ServerResponse): Promise<void> {
+  if (pathname !== "/api/control") { refuse(response, 404, "there is nothing at this address"); return; }
+  const order = orderIn(await bodyOf(request));
+  if (order === null) { refuse(response, 400, `an order is one of ${CONTROLS.join(", ")}`); return; }
+  options.log.warn(order, "ordered from the dashboard");
+  try {
+    reply(response, 200, await options.control(order.action, "dashboard", "", order.value));
+  } catch (error) { reply(response, 200, { ok: false, text: messageOf(error) }); }
 }
 
 const HEADERS = {
@@ -147,8 +150,6 @@ const HEADERS = {
   "x-frame-options": "DENY", "cross-origin-opener-policy": "same-origin",
   "cross-origin-resource-policy": "same-origin",
 } as const;
-
-const eventOf = (view: object): string => `data: ${JSON.stringify(view)}\n\n`;
 
 function reply(response: ServerResponse, status: number, value: unknown): void {
   response.writeHead(status, { ...HEADERS, "content-type": "application/json; charset=utf-8" })
@@ -174,18 +175,18 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
   let text = "";
   for await (const piece of request.setEncoding("utf8")) {
     text += String(piece);
-    if (text.length > BODY_BYTES) { request.destroy(); break; }
+    if (text.length > ORDER_MAX) { request.destroy(); break; }
   }
   return text;
 }
 
-/** Null for anything that is no order of ours. */
+/** Null for what is no order of ours. */
 function orderIn(text: string): { action: Control; value: string } | null {
   let parsed: unknown;
   try { parsed = JSON.parse(text); } catch { return null; }
   if (typeof parsed !== "object" || parsed === null) return null;
   const { action, value = "" } = parsed as { action?: unknown; value?: unknown };
   const known = CONTROLS.find((one) => one === action);
-  return known === undefined || typeof value !== "string"
-    || value.length > 200 ? null : { action: known, value };
+  if (known === undefined || typeof value !== "string" || value.length > 200) return null;
+  return { action: known, value };
 }

@@ -1,12 +1,9 @@
-/**
- * The sections as the page gets them: JSON, numbers in the units that are named, null where there is no
- * number.
- */
+/** The sections as the page gets them: JSON, where a number that there is none of (NaN) becomes null. */
+import { TIMEFRAMES } from "../../market/bars.ts";
 import type { Hop } from "../actors/performance.ts";
 import type { ProcessHealth } from "../actors/health.ts";
-import { TIMEFRAMES } from "../../market/bars.ts";
 import { isTerminal } from "../message.ts";
-import { SECTIONS, type Board, type Section } from "./board.ts";
+import { SECTIONS, type Board, type ListedAlert, type Section } from "./board.ts";
 
 /** What is asked of the other actors of the monitor's process. */
 export interface Monitors {
@@ -16,83 +13,100 @@ export interface Monitors {
 /** Instruments listed: those of the greatest value or target. */
 export const POSITIONS_MAX = 200;
 
-type Number = number | null;
-export interface SessionView { readonly id: string; readonly venue: string; readonly feed: string;
-  readonly strategy: string; readonly timeframe: string; readonly barMs: number; readonly instruments: number;
-    readonly clock: string }
-export interface TradingView { readonly state: string; readonly reason: string; readonly by: string;
-  readonly at: Number }
-export interface AccountView { readonly at: Number; readonly equity: Number; readonly cash: Number;
-  readonly buyingPower: Number; readonly gain: Number; readonly gainShare: Number; readonly dayGain: Number;
-  readonly dayShare: Number; readonly drawdown: Number; readonly peak: Number; readonly sharpe: Number;
-  readonly gross: Number; readonly net: Number; readonly isReconciled: boolean }
-export interface CurveView { readonly at: readonly number[]; readonly equity: readonly number[] }
-export interface PositionRow { readonly symbol: string; readonly units: number; readonly target: Number;
-  readonly price: Number; readonly value: Number; readonly weight: Number; readonly targetWeight: Number;
-  readonly gain: Number }
-export interface PositionsView { readonly rows: readonly PositionRow[]; readonly held: number;
-  readonly total: number }
-export interface OrderRow { readonly id: string; readonly at: number; readonly symbol: string;
-  readonly quantity: number;
-  readonly filled: number; readonly type: string; readonly price: Number; readonly state: string;
-  readonly isOpen: boolean; readonly reason: string | null }
-export interface FillRow { readonly id: string; readonly at: number; readonly symbol: string;
-  readonly quantity: number;
-  readonly price: number; readonly fee: number; readonly position: number }
-export interface RiskRow { readonly name: string; readonly limit: Number; readonly now: Number }
-export interface RiskView { readonly limits: readonly RiskRow[];
-  readonly actions: readonly { readonly reason: string; readonly at: number; readonly count: number }[] }
-export interface ModelRow { readonly model: string; readonly version: string; readonly weight: Number;
-  readonly confidence: Number; readonly at: Number; readonly scored: number; readonly hitRate: Number;
-  readonly meanReturn: Number }
-export interface ProcessRow { readonly process: string; readonly health: string; readonly state: string;
-  readonly pid: Number; readonly cpuShare: Number; readonly memoryBytes: Number; readonly loopDelayMs: Number;
-  readonly handled: Number; readonly restarts: number; readonly silentMs: number }
-export interface AlertRow { readonly at: number; readonly severity: string; readonly code: string;
-  readonly text: string; readonly process: string; readonly count: number }
-/** All that the page can be told. */
-export interface View { readonly session: SessionView; readonly trading: TradingView;
-  readonly account: AccountView;
-  readonly curve: CurveView; readonly points: readonly (readonly [number, number])[];
-  readonly positions: PositionsView; readonly orders: readonly OrderRow[]; readonly fills: readonly FillRow[];
-  readonly risk: RiskView; readonly models: readonly ModelRow[]; readonly hops: readonly Hop[];
-  readonly processes: readonly ProcessRow[]; readonly alerts: readonly AlertRow[];
-  readonly now: Number }
+/** As it arrives: NaN is no JSON. */
+type Maybe = number | null;
+
+/**
+ * All that the page can be told. Money in the account's currency, shares and weights as fractions, times
+ * UTC ms.
+ */
+export interface View {
+  readonly session: {
+    readonly id: string; readonly venue: string; readonly feed: string; readonly strategy: string;
+    readonly timeframe: string; readonly barMs: number; readonly instruments: number;
+    readonly clock: string;
+  };
+  readonly trading: { readonly state: string; readonly reason: string; readonly by: string; readonly at: Maybe };
+  readonly account: {
+    readonly at: Maybe; readonly equity: Maybe; readonly cash: Maybe; readonly buyingPower: Maybe;
+    /** Since the start of the session, and since the end of the UTC day before. */
+    readonly gain: Maybe; readonly gainShare: Maybe; readonly dayGain: Maybe; readonly dayShare: Maybe;
+    readonly peak: Maybe; readonly drawdown: Maybe; readonly sharpe: Maybe;
+    readonly gross: Maybe; readonly net: Maybe; readonly isReconciled: boolean;
+  };
+  readonly curve: { readonly at: readonly number[]; readonly equity: readonly number[] };
+  /** What came to the curve since the last event: time, equity. */
+  readonly points: readonly (readonly [number, number])[];
+  readonly positions: {
+    readonly rows: readonly {
+      readonly symbol: string; readonly units: number; readonly target: Maybe; readonly price: Maybe;
+      readonly value: Maybe; readonly weight: Maybe; readonly targetWeight: Maybe; readonly gain: Maybe;
+    }[];
+    readonly held: number;
+    readonly total: number;
+  };
+  readonly orders: readonly {
+    readonly id: string; readonly at: number; readonly symbol: string; readonly quantity: number;
+    readonly filled: number; readonly type: string; readonly price: Maybe; readonly state: string;
+    readonly isOpen: boolean; readonly reason: string | null;
+  }[];
+  readonly fills: readonly {
+    readonly id: string; readonly at: number; readonly symbol: string; readonly quantity: number;
+    readonly price: number; readonly fee: number; readonly position: number;
+  }[];
+  readonly risk: {
+    readonly limits: readonly { readonly name: string; readonly limit: Maybe; readonly now: Maybe }[];
+    readonly actions: readonly { readonly reason: string; readonly at: number; readonly count: number }[];
+  };
+  readonly models: readonly {
+    readonly model: string; readonly version: string; readonly weight: Maybe; readonly confidence: Maybe;
+    readonly at: Maybe; readonly scored: number; readonly hitRate: Maybe; readonly meanReturn: Maybe;
+  }[];
+  readonly hops: readonly Hop[];
+  readonly processes: readonly {
+    readonly process: string; readonly health: string; readonly state: string; readonly pid: Maybe;
+    readonly cpuShare: Maybe; readonly memoryBytes: Maybe; readonly loopDelayMs: Maybe;
+    readonly handled: Maybe;
+    readonly restarts: number; readonly silentMs: number;
+  }[];
+  readonly alerts: readonly ListedAlert[];
+  /** By the session's clock. */
+  readonly now: Maybe;
+}
 
 const VIEWS: { readonly [S in Section]: (board: Board, monitors: Monitors) => View[S] } = {
-  session: ({ session }) => ({ id: session.id, venue: session.venue, feed: session.feed,
-    strategy: session.strategyName,
+  session: ({ session }) => ({
+    id: session.id, venue: session.venue, feed: session.feed, strategy: session.strategyName,
     timeframe: session.timeframe, barMs: TIMEFRAMES[session.timeframe], instruments: session.symbols.length,
-    clock: session.clock.kind === "wall" ? "real time" : "market time" }),
-  trading: ({ trading }) => trading === null
-    ? { state: "UNKNOWN", reason: "nothing heard yet", by: "", at: null }
-    : { state: trading.state, reason: trading.reason, by: trading.by, at: trading.at },
+    clock: session.clock.kind === "wall" ? "real time" : "market time",
+  }),
+  trading: ({ trading }) => trading ?? { state: "UNKNOWN", reason: "nothing heard yet", by: "", at: null },
   account: viewAccount,
   curve: ({ curve }) => ({ at: curve.at, equity: curve.equity }),
   points: ({ pending }) => pending,
   positions: viewPositions,
   orders: ({ orders, session }) => [...orders.values()].toReversed().map(({ at, order }) => ({
     id: order.id, at, symbol: session.symbols[order.instrument] ?? "?", quantity: order.quantity,
-      filled: order.filled,
-    type: order.type, price: order.averagePrice > 0 ? order.averagePrice : order.limitPrice,
-      state: order.state,
-    isOpen: !isTerminal(order.state), reason: order.reason })),
-  fills: ({ fills, session }) => fills.map((fill) => ({ id: fill.executionId, at: fill.at,
-    symbol: session.symbols[fill.instrument] ?? "?", quantity: fill.quantity, price: fill.price,
-      fee: fill.fee,
-    position: fill.position })),
-  risk: (board) => ({ limits: viewLimits(board),
+    filled: order.filled, type: order.type, state: order.state, isOpen: !isTerminal(order.state),
+    price: order.averagePrice > 0 ? order.averagePrice : order.limitPrice, reason: order.reason,
+  })),
+  fills: ({ fills, session }) => fills.map((fill) => ({
+    id: fill.executionId, at: fill.at, symbol: session.symbols[fill.instrument] ?? "?",
+    quantity: fill.quantity, price: fill.price, fee: fill.fee, position: fill.position,
+  })),
+  risk: (board) => ({
+    limits: viewLimits(board),
     actions: [...board.actions].map(([reason, { at, count }]) => ({ reason, at, count }))
-      .sort((a, b) => b.at - a.at) }),
+      .sort((a, b) => b.at - a.at),
+  }),
   models: viewModels,
   hops: (_, { hops }) => hops(),
-  processes: (_, { processes }) => processes()
-    .map(({ process, health, silentMs, restarts, heartbeat: beat }) => ({
-    process, health, restarts, silentMs: Math.round(silentMs), state: beat?.state ?? "expected",
-      pid: beat?.pid ?? null,
-    cpuShare: beat?.cpuShare ?? null, memoryBytes: beat?.memoryBytes ?? null, loopDelayMs: beat?.loopDelayMs
-      ?? null,
-    handled: beat?.handled ?? null })),
+  processes: (_, { processes }) => processes().map(({ process, health, silentMs, restarts, heartbeat }) => ({
+    process, health, restarts, silentMs: Math.round(silentMs), state: heartbeat?.state ?? "expected",
+    pid: heartbeat?.pid ?? null, cpuShare: heartbeat?.cpuShare ?? null,
+    memoryBytes: heartbeat?.memoryBytes ?? null, loopDelayMs: heartbeat?.loopDelayMs ?? null,
+    handled: heartbeat?.handled ?? null,
+  })),
   alerts: ({ alerts }) => alerts.toSorted((a, b) => b.at - a.at),
   now: ({ now }) => now,
 };
@@ -111,9 +125,13 @@ export function changedView(board: Board, monitors: Monitors): Partial<View> | n
   // A curve that was thinned out is sent whole, and then holds the points as well.
   if (board.changed.has("curve")) board.changed.delete("points");
   const view = Object.fromEntries([...board.changed].map((name) => [name, viewOf(name, board, monitors)]));
+  forgetChanges(board);
+  return view;
+}
+
+export function forgetChanges(board: Board): void {
   board.changed.clear();
   board.pending = [];
-  return view;
 }
 
 function exposureOf({ units, price, account }: Board): { gross: number; net: number; largest: number } {
@@ -128,22 +146,23 @@ function exposureOf({ units, price, account }: Board): { gross: number; net: num
   return { gross: gross / equity, net: net / equity, largest: largest / equity };
 }
 
-function viewAccount(board: Board): AccountView {
+function viewAccount(board: Board): View["account"] {
   const { account, performance, startEquity, dayEquity } = board, { gross, net } = exposureOf(board);
   const equity = account?.equity ?? NaN;
-  return { at: account?.at ?? null, equity, cash: account?.cash ?? null, buyingPower: account?.buyingPower
-    ?? null,
-    gain: equity - startEquity, gainShare: equity / startEquity - 1, dayGain: equity - dayEquity,
-    dayShare: equity / dayEquity - 1, drawdown: performance?.drawdown ?? null, peak: performance?.peak
-      ?? null,
-    sharpe: performance?.sharpe ?? null, gross, net, isReconciled: account?.isReconciled ?? false };
+  return {
+    at: account?.at ?? null, equity, cash: account?.cash ?? null, buyingPower: account?.buyingPower ?? null,
+    gain: equity - startEquity, gainShare: equity / startEquity - 1,
+    dayGain: equity - dayEquity, dayShare: equity / dayEquity - 1,
+    peak: performance?.peak ?? null, drawdown: performance?.drawdown ?? null,
+    sharpe: performance?.sharpe ?? null, gross, net, isReconciled: account?.isReconciled ?? false,
+  };
 }
 
-function viewPositions(board: Board): PositionsView {
+function viewPositions(board: Board): View["positions"] {
   const { session, units, price, spent, target, account } = board, equity = account?.equity ?? NaN;
   const wanted = new Map<number, number>();
   target?.instrument.forEach((i, k) => wanted.set(i, k));
-  const rows: PositionRow[] = [];
+  const rows: View["positions"]["rows"][number][] = [];
   session.symbols.forEach((symbol, i) => {
     const k = wanted.get(i), aim = k === undefined || target === null ? NaN : target.units[k];
     const value = units[i] === 0 ? 0 : units[i] * price[i], gain = value - spent[i];
@@ -151,7 +170,7 @@ function viewPositions(board: Board): PositionsView {
     rows.push({ symbol, units: units[i], target: aim, price: price[i], value, weight: value / equity, gain,
       targetWeight: k === undefined || target === null ? NaN : target.weight[k] });
   });
-  const sizeOf = (row: PositionRow): number =>
+  const sizeOf = (row: (typeof rows)[number]): number =>
     Math.max(Math.abs(row.value ?? 0) || 0, Math.abs(row.target ?? 0) * (row.price ?? 0) || 0);
   rows.sort((a, b) => sizeOf(b) - sizeOf(a) || a.symbol.localeCompare(b.symbol));
   return { rows: rows.slice(0, POSITIONS_MAX), held: units.reduce((n, held) => n + (held === 0 ? 0 : 1), 0),
@@ -159,12 +178,13 @@ function viewPositions(board: Board): PositionsView {
 }
 
 /** Every limit of the session with what is known of its use now. */
-function viewLimits(board: Board): RiskRow[] {
+function viewLimits(board: Board): View["risk"]["limits"] {
   const { session, account, performance, dayEquity } = board, { gross, net, largest } = exposureOf(board);
-  const used: Readonly<Record<string, number>> =
-    { positionMax: largest, grossMax: gross, netMax: Math.abs(net),
-    leverageMax: gross, drawdownMax: performance?.drawdown ?? NaN,
-    dailyLossMax: Math.max(0, 1 - (account?.equity ?? NaN) / dayEquity), turnoverMax: turnoverOf(board) };
+  const used: Readonly<Record<string, number>> = {
+    positionMax: largest, grossMax: gross, netMax: Math.abs(net), leverageMax: gross,
+    drawdownMax: performance?.drawdown ?? NaN, turnoverMax: turnoverOf(board),
+    dailyLossMax: Math.max(0, 1 - (account?.equity ?? NaN) / dayEquity),
+  };
   return Object.entries(session.risk).map(([name, limit]) => ({ name, limit, now: used[name] ?? null }));
 }
 
@@ -179,7 +199,7 @@ function turnoverOf({ target, units, price, account }: Board): number {
   return sum;
 }
 
-function viewModels({ session, voices, mixture, performance }: Board): ModelRow[] {
+function viewModels({ session, voices, mixture, performance }: Board): View["models"] {
   const names = new Set([...session.models.map(({ worker }) => worker), ...voices.keys(), ...mixture.keys(),
     ...(performance?.models ?? []).map(({ model }) => model)]);
   return [...names].map((model) => {
