@@ -28,6 +28,8 @@ describe("the live graph over memory equals the event engine to 1e-9 a period, a
     ["a historical value at risk of 0.4 %", { limits: { ...NO_LIMITS, varHistoricalMax: 0.004 } }],
     ["a daily loss of 0.5 % and a drawdown of 4 % that closes all", { limits: { ...NO_LIMITS, dailyLossMax: 0.005,
       drawdownMax: 0.04 } }],
+    ["equal risk contributions", { method: "erc" }],
+    ["minimum variance, capped at 0.8", { method: "min-variance", weightMax: 0.8 }],
     ["three windows of their own", { windows: [window(10, 60), window(61, 120), window(150, 190)] }],
   ];
   for (const [name, settings] of cases) {

@@ -65,12 +65,14 @@ describe("orders and the account", () => {
     // Over the first 800 ms after a bar: decision, intent, POST, response, fill, book-keeping.
     let beforePost = 0, beforeResponse = 0;
     for (let k = 0; k < 40; k++) {
-      const record = await run(4, { ...plan({ delayMs: [20, 150] }, [{ atMs: 2 * STEP_MS + 20 * k, what: "kill", process: "execution" }]),
+      const record = await run(4,
+        { ...plan({ delayMs: [20, 150] }, [{ atMs: 2 * STEP_MS + 20 * k, what: "kill", process: "execution" }]),
         calmFromMs: 3 * STEP_MS }, {}, { market: toyMarket(4, 6) });
       const killedMs = record.entries.find(({ what }) => what === "killed")!.elapsedMs;
       const sent = submits(record).filter(({ elapsedMs }) => elapsedMs <= killedMs).map(({ id }) => id);
       const answered = new Set(record.entries.filter(({ what, message, elapsedMs }) => what === "outcome"
-        && message?.kind === "submitted" && elapsedMs <= killedMs).map(({ message }) => (message as unknown as { id: string }).id));
+        && message?.kind === "submitted" && elapsedMs <= killedMs)
+          .map(({ message }) => (message as unknown as { id: string }).id));
       if (sent.some((id) => !answered.has(id))) beforeResponse++;
       if (record.journal.some(({ record: line, elapsedMs }) => line.t === "intent" && elapsedMs <= killedMs
         && !sent.includes(line.request.id))) beforePost++;
@@ -79,7 +81,8 @@ describe("orders and the account", () => {
     assert.ok(beforePost > 2 && beforeResponse > 2, `${beforePost} kills before the POST, ${beforeResponse} before its response`);
   });
 
-  test("4 and 10: partial fills of fractional orders add up: nothing is filled beyond the order, books = broker to 1e-9", async () => {
+  test("4 and 10: partial fills of fractional orders add up: nothing is filled beyond the order, books = broker to 1e-9",
+    async () => {
     const record = await run(5, plan({ partialShare: 1 }));
     const states = [...lastStates(record).values()];
     assert.ok(states.some(({ quantity }) => quantity % 1 !== 0));
@@ -97,7 +100,8 @@ describe("orders and the account", () => {
   }
 
   for (const [name, broker] of [["missing", { lostUpdateShare: 0.5 }], ["told twice", { twiceUpdateShare: 1 }],
-    ["late and out of order", { lateUpdateShare: 0.5, lateMs: 3_000 }], ["of an unknown word", { strangeWordShare: 0.5 }]] as const) {
+    ["late and out of order", { lateUpdateShare: 0.5, lateMs: 3_000 }],
+      ["of an unknown word", { strangeWordShare: 0.5 }]] as const) {
     test(`6: updates ${name}: polled and de-duplicated, each fill counts once`, async () => {
       const record = await run(7, plan(broker));
       assert.equal(settledAt(record), FROM + (HISTORY + LIVE) * STEP_MS);
@@ -129,7 +133,8 @@ describe("orders and the account", () => {
 
   test("12: nothing is sent in a halted instrument, the others trade on, and it comes back", async () => {
     const from = 4 * STEP_MS + 30_000, to = 9 * STEP_MS + 30_000;
-    const record = await run(11, plan({}, [{ atMs: from, what: "halt", instrument: 1 }, { atMs: to, what: "resume", instrument: 1 }]));
+    const record = await run(11,
+      plan({}, [{ atMs: from, what: "halt", instrument: 1 }, { atMs: to, what: "resume", instrument: 1 }]));
     const during = submits(record).filter(({ elapsedMs }) => elapsedMs > FIRST_MS + from && elapsedMs < FIRST_MS + to);
     assert.deepEqual(during.filter(({ symbol }) => symbol === "BBB"), []);
     assert.ok(during.length > 3);
@@ -162,10 +167,12 @@ describe("orders and the account", () => {
 });
 
 describe("the state of trading", () => {
-  test("35: halted with orders in flight, pressed twice, killed while HALTED: nothing leaves until a person says so", async () => {
+  test("35: halted with orders in flight, pressed twice, killed while HALTED: nothing leaves until a person says so",
+    async () => {
     const atMs = 5 * STEP_MS + 40, resumeMs = 12 * STEP_MS + 30_000;
     const record = await run(15, plan({ delayMs: [50, 400] }, [
-      { atMs, what: "control", action: "halt", value: "test" }, { atMs: atMs + 20, what: "control", action: "halt", value: "test" },
+      { atMs, what: "control", action: "halt", value: "test" },
+        { atMs: atMs + 20, what: "control", action: "halt", value: "test" },
       { atMs: 8 * STEP_MS + 30_000, what: "kill", process: "execution" }, { atMs: 10 * STEP_MS + 30_000, what: "kill-all" },
       { atMs: resumeMs, what: "control", action: "resume" }]));
     const states = said<TradingStateFact>(record, "trading-state").map(({ state }) => state);
@@ -179,7 +186,8 @@ describe("the state of trading", () => {
   });
 
   test("35: emergency stop cancels what is open and refuses the rest, also after a restart", async () => {
-    const record = await run(16, plan({ partialShare: 1 }, [{ atMs: 5 * STEP_MS + 120, what: "control", action: "emergency-stop" },
+    const record = await run(16,
+      plan({ partialShare: 1 }, [{ atMs: 5 * STEP_MS + 120, what: "control", action: "emergency-stop" },
       { atMs: 7 * STEP_MS + 30_000, what: "kill-all" }]), { execution: { ...toy.session.execution, style: "limit-at-touch",
       timeoutMs: 30_000 } });
     assert.equal(said<TradingStateFact>(record, "trading-state").at(-1)!.state, "HALTED");

@@ -13,13 +13,14 @@ import { dayOf, encodeRecord, JournalWriter } from "../src/live/recorder/journal
 import { encodeSpoken } from "../src/live/recorder/packet.ts";
 import type { Session } from "../src/live/session.ts";
 import { HONEST } from "../src/workflow/live/memory-broker.ts";
-import { CALM } from "../src/workflow/live/memory-bus.ts";
+import { CALM } from "../src/workflow/live/memory-process.ts";
 import { liveReport, reportText, type LiveReport } from "../src/workflow/live/report.ts";
 import { NO_FAULTS } from "../src/workflow/live/simulation.ts";
 import { FROM, LIVE, makeToy, play, SYMBOLS, type Toy } from "./live-toy.ts";
 
 const DAY = dayOf(FROM);
-const contextOf = (root: string): Context => ({ root, config: configSchema.parse({}), clock: new FakeClock(FROM), log: openLog("silent"),
+const contextOf = (root: string): Context =>
+  ({ root, config: configSchema.parse({}), clock: new FakeClock(FROM), log: openLog("silent"),
   progress: silentProgress, signal: new AbortController().signal });
 
 interface Line { readonly heardAt: number; readonly message: Spoken }
@@ -28,7 +29,8 @@ let toy: Toy, lines: Line[];
 /** What the recorder would have heard of a session without faults: short hops, an ordinary exchange. */
 before(async () => {
   toy = await makeToy();
-  const record = await play(toy, 3, { faults: { ...NO_FAULTS, weather: { ...CALM, delayMs: [1, 4] }, broker: { ...HONEST, delayMs: [5, 40] } } });
+  const record = await play(toy, 3,
+    { faults: { ...NO_FAULTS, weather: { ...CALM, delayMs: [1, 4] }, broker: { ...HONEST, delayMs: [5, 40] } } });
   lines = record.entries.flatMap(({ elapsedMs, what, message }) => what === "said" && message !== null && isSpoken(message)
     ? [{ heardAt: record.start + elapsedMs, message }] : []);
 });
@@ -43,7 +45,8 @@ async function report(said: readonly Line[], session: Session = toy.session): Pr
 }
 
 /** The lines with one message changed: the n-th of a kind. */
-function changed<K extends Spoken["kind"]>(kind: K, n: number, change: (message: Extract<Spoken, { kind: K }>) => Spoken | null): Line[] {
+function changed<K extends Spoken["kind"]>(kind: K, n: number,
+  change: (message: Extract<Spoken, { kind: K }>) => Spoken | null): Line[] {
   const at = lines.map(({ message }, k) => message.kind === kind ? k : -1).filter((k) => k >= 0).at(n)!;
   const message = change(structuredClone(lines[at].message) as Extract<Spoken, { kind: K }>);
   return [...lines.slice(0, at), ...(message === null ? [] : [{ heardAt: lines[at].heardAt, message }]), ...lines.slice(at + 1)];
@@ -85,11 +88,13 @@ describe("the parity report", () => {
     const target = await report(changed("target", 5, (fact) => { fact.units[1] += 3; return fact; }));
     assert.equal(target.differing.targets, 1);
     assert.equal(last(target, "targets")[0].symbol, "BBB");
-    const first = lines.find(({ message }) => message.kind === "order-state")!.message as Extract<Spoken, { kind: "order-state" }>;
+    const first = lines.find(({ message }) => message.kind === "order-state")!.message as Extract<Spoken,
+      { kind: "order-state" }>;
     const stray: Spoken = { ...first, order: { ...first.order, id: "toy-AAA-stray-0", quantity: 7 } };
     const extra = await report([...lines, { heardAt: lines.at(-1)!.heardAt, message: stray }]);
     assert.deepEqual(last(extra, "orders").map(({ live, replay }) => [live, replay]), [[7, null]]);
-    const missing = await report(lines.filter(({ message }) => !(message.kind === "order-state" && message.order.id === first.order.id)
+    const missing = await report(lines.filter(({ message }) =>
+      !(message.kind === "order-state" && message.order.id === first.order.id)
       && !(message.kind === "fill" && message.orderId === first.order.id)));
     assert.deepEqual(last(missing, "orders").filter(({ of }) => of === `quantity of ${first.order.id}`)
       .map(({ live, replay }) => [live, replay]), [[null, first.order.quantity]]);

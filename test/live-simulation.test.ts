@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Actor } from "../src/live/actor.ts";
 import { BAR_FLAGS, type ControlCommand, type MarketFact, type SettledFact, type TargetCommand } from "../src/live/message.ts";
-import { CALM, MemoryBus, type BusOptions, type Entry, type Kinded, type Member, type MemoryProcess } from "../src/workflow/live/memory-bus.ts";
+import { MemoryBus, type BusOptions } from "../src/workflow/live/memory-bus.ts";
+import { CALM, type Entry, type Kinded, type Member, type MemoryProcess } from "../src/workflow/live/memory-process.ts";
 import { VirtualTime } from "../src/workflow/live/virtual-time.ts";
 
 const START = Date.UTC(2024, 0, 3, 15, 0);
@@ -59,7 +60,8 @@ describe("virtual time", () => {
 
 describe("the memory bus", () => {
   for (const seed of [1, 2, 3, 4]) {
-    test(`brings 200 facts whole and in order although a fifth of them is lost and a fifth comes twice, seed ${seed}`, async () => {
+    test(`brings 200 facts whole and in order although a fifth of them is lost and a fifth comes twice, seed ${seed}`,
+      async () => {
       const heard: number[] = [];
       const { bus, time } = busOf({ seed, weather: { delayMs: [0, 50], lostShare: 0.2, twiceShare: 0.2 } });
       bus.add(alone("hearer", ["market"], (message) => { heard.push((message as MarketFact).at); return []; }));
@@ -109,7 +111,8 @@ describe("the memory bus", () => {
     const { bus, time } = busOf({ weather: { ...CALM, delayMs: [5, 5] } });
     bus.add({ name: "receiver", start: () => {
       const own = ++life;
-      return alone("receiver", ["target"], (message) => { handled.push(`${(message as TargetCommand).at} in life ${own}`); return []; })
+      return alone("receiver", ["target"],
+        (message) => { handled.push(`${(message as TargetCommand).at} in life ${own}`); return []; })
         .start(null as never);
     } });
     bus.hand(target(1));
@@ -139,7 +142,8 @@ describe("the memory bus", () => {
   test("lets a frozen process miss nothing and do nothing until it wakes", async () => {
     const heard: string[] = [];
     const { bus, time } = busOf();
-    bus.add(alone("hearer", ["market"], (message) => { heard.push(`${(message as MarketFact).at}@${time.elapsedMs}`); return []; }));
+    bus.add(alone("hearer", ["market"],
+      (message) => { heard.push(`${(message as MarketFact).at}@${time.elapsedMs}`); return []; }));
     bus.add(counter(4));
     time.at(15, () => { bus.freeze("hearer", 100); });
     await time.run(1_000);
@@ -159,7 +163,8 @@ describe("the memory bus", () => {
     const heard: number[] = [];
     const { bus, time } = busOf({ weather: { ...CALM, delayMs: [50, 50] } });
     bus.add({ name: "pair", start: () => [
-      { actor: { name: "first", hears: ["market"], handle: (message: Kinded) => [settled((message as MarketFact).at)] }, rim: null },
+      { actor: { name: "first", hears: ["market"], handle: (message: Kinded) => [settled((message as MarketFact).at)] },
+        rim: null },
       { actor: { name: "second", hears: ["settled"], handle: () => { heard.push(time.elapsedMs); return []; } }, rim: null }] });
     bus.add(counter(2));
     await time.run(1_000);

@@ -20,7 +20,8 @@ export const FROM = Date.UTC(2024, 0, 3, 15, 30);
 export const PROCESSES = ["feed", "features", "lstm-1", "lstm-2", "decision", "execution"];
 const PERIODS = calendar("us-equity").periodsPerYear("1m");
 
-const follow = (name: string, sign: number): string => `export const strategy = { name: "${name}", description: "follows the last bar",
+const follow = (name: string, sign: number): string =>
+  `export const strategy = { name: "${name}", description: "follows the last bar",
   recipe: "toy", features: ["ret_1d", "vol_10"], lookback: 2,
   decide: async ({ time, features, names }) => ({
     position: Float32Array.from(time, (_, b) => Math.tanh(${sign} * 300 * features[(b + 1) * 2 * names.length - 2])),
@@ -53,6 +54,7 @@ export const toyMarket = (seed: number, live = LIVE): SimulatedMarket =>
 
 export function play({ session, panel, strategies }: Toy, seed: number, more: Partial<SimulationOptions> = {},
   limits: RiskLimits = NO_LIMITS): Promise<SimulationRecord> {
-  return simulate({ session, market: toyMarket(seed), panel, instruments: SYMBOLS.map((symbol) => instrument(symbol)), periodsPerYear: PERIODS,
+  return simulate({ session, market: toyMarket(seed), panel, instruments: SYMBOLS.map((symbol) => instrument(symbol)),
+    periodsPerYear: PERIODS,
     limits, strategies: new Map([...strategies].map(([worker, strategy]) => [worker, () => strategy])), seed, ...more });
 }

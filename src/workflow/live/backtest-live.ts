@@ -1,13 +1,14 @@
 /**
- * `dmn backtest --engine live`: the graph of `dmn live` itself, run over a stored market. Model worker, aggregator,
- * portfolio and execution are the live ones, joined by memory without delays; the exchange fills at the close
- * that was decided on.
+ * `dmn backtest --engine live`: the graph of `dmn live` itself, run over a stored market. Model worker,
+ * aggregator, portfolio and execution are the live ones, joined by memory without delays; the exchange fills
+ * at the close that was decided on.
  *
  *     stored bars, features ──step──> model ─> aggregator ─> portfolio ─> execution ─> Exchange
  *                    \──close──> Account <───────────────────────── fill ────┘
  *
- * Without friction it equals the event engine at lag 0, under the same limits. What happens to an account besides
- * its trades (borrow, splits, dividends) happens at a broker: such settings are refused, and prices are adjusted.
+ * Without friction it equals the event engine at lag 0, under the same limits. What happens to an account
+ * besides its trades (borrow, splits, dividends) happens at a broker: such settings are refused, and prices
+ * are adjusted.
  */
 import { Account } from "../../backtest/event-account.ts";
 import { explainDifference } from "../../backtest/event-differences.ts";
@@ -24,12 +25,16 @@ import { askAll, vectorResult } from "../../backtest/vector.ts";
 import { assert } from "../../base/assert.ts";
 import { UserError } from "../../base/error.ts";
 import { FREE } from "../../live/execution/desk.ts";
-import { BAR_FIELDS, BAR_FLAGS, type FeaturesFact, type FillFact, type MarketFact } from "../../live/message.ts";
+import { openShaper, type Shaper } from "../../strategy/optimise/shaper.ts";
+import { WINDOW_ROWS } from "../../strategy/risk-window.ts";
+import { BAR_FIELDS, BAR_FLAGS, type FeaturesFact, type FillFact,
+  type MarketFact } from "../../live/message.ts";
 import type { Session } from "../../live/session.ts";
 import { calendar } from "../../market/calendar.ts";
 import { Exchange, FRICTIONLESS } from "../../simulator/exchange.ts";
 import { HONEST, MemoryVenue } from "./memory-broker.ts";
-import { CALM, MemoryBus, type Entry } from "./memory-bus.ts";
+import { MemoryBus } from "./memory-bus.ts";
+import { CALM, type Entry } from "./memory-process.ts";
 import { memoryGraph } from "./memory-graph.ts";
 import { MemoryDisk } from "./memory-rims.ts";
 import { simulatedSession } from "./simulation.ts";
@@ -41,13 +46,20 @@ const ROWS_BEFORE = 64;
 /** In virtual time nothing is lost that a look at the account would find. */
 const NEVER_MS = 1e13;
 
-/** Runs the strategy through the live graph. UserError for an empty window and for terms it cannot trade under. */
+/**
+ * Runs the strategy through the live graph. UserError for an empty window and for terms it cannot trade
+ * under.
+ */
 export async function runLive(input: BacktestInput): Promise<BacktestResult> {
   refuseTerms(input);
   const answers = await askAll(input, input.strategy), vector = await vectorResult(input, answers);
   const stage = setStage(input, answers), event = perform(stage, termsOf(input));
   const played = [];
-  for (const plan of stage.plans) played.push(await new LiveRun(stage, plan).play());
+  const { method = "volatility", weightMax } = input.settings;
+  for (const plan of stage.plans) {
+    const shaper = await openShaper(method, plan.members.length, { weightMax });
+    played.push(await new LiveRun(stage, plan, shaper).play());
+  }
   const live = putTogether(stage, played);
   return withNote(accountResult(stage, vector, live, [...explainDifference(stage, vector.curve, event),
     liveDifference(stage, event, live)], "live"), stage);
@@ -56,21 +68,24 @@ export async function runLive(input: BacktestInput): Promise<BacktestResult> {
 function refuseTerms({ settings }: BacktestInput): void {
   const { lag, costs } = settings;
   const problem = lag !== 0 ? "trades at the close that it decides on (--lag 0)"
-    : costs.borrowBps > 0 || costs.financingBps > 0 ? "knows no cost of holding (--borrow-bps, --financing-bps)"
+    : costs.borrowBps > 0
+      || costs.financingBps > 0 ? "knows no cost of holding (--borrow-bps, --financing-bps)"
       : costs.costBps > 0 || costs.isHalfSpreadCharged ? "pays no fees (--cost-bps, --half-spread)" : null;
   if (problem === null) return;
   throw new UserError(`the live engine ${problem}`, "leave that out, or use --engine event");
 }
 
-function liveDifference(stage: Stage, event: Performance, live: Performance): BacktestResult["differences"][number] {
+function liveDifference(stage: Stage, event: Performance,
+  live: Performance): BacktestResult["differences"][number] {
   const total = (one: Performance): number => totalReturn(one.book, stage.stretches);
   return { what: "live graph", returnDifference: total(live) - total(event),
-    why: "the processes of dmn live decided and traded, over memory; more than rounding here means that live and "
-      + "backtest disagree" };
+    why: "the processes of dmn live decided and traded, over memory; more than rounding here means that live "
+      + "and backtest disagree" };
 }
 
 function withNote(result: BacktestResult, stage: Stage): BacktestResult {
-  if (!tradesRaw(stage.input) || stage.input.instruments.every(({ actions }) => actions.length === 0)) return result;
+  if (!tradesRaw(stage.input)
+    || stage.input.instruments.every(({ actions }) => actions.length === 0)) return result;
   return { ...result, notes: [...result.notes,
     "Live engine: instruments with splits or dividends were traded at adjusted prices."] };
 }
@@ -92,7 +107,7 @@ class LiveRun {
   readonly #symbols: readonly string[];
   #settledAt = -Infinity;
 
-  constructor(stage: Stage, plan: RunPlan) {
+  constructor(stage: Stage, plan: RunPlan, shaper: Shaper | null) {
     const { input, scene } = stage, { instruments, settings } = input;
     this.#stage = stage;
     this.#plan = plan;
@@ -116,7 +131,7 @@ class LiveRun {
     const { strategy } = input;
     const graph = memoryGraph({ session, panel: { names: instruments[0].features.names },
       instruments: [...plan.members].map((i) => instruments[i].instrument),
-      periodsPerYear: sizingOf(settings).periodsPerYear, limits: settings.limits,
+      periodsPerYear: sizingOf(settings).periodsPerYear, limits: settings.limits, shaper,
       strategies: new Map([[WORKER, () => strategy]]), time: this.#time, disk: new MemoryDisk(this.#time),
       connect: (host) => this.#venue.connect(host),
       execution: { permits: FREE, reconcileMs: NEVER_MS } });
@@ -172,6 +187,11 @@ class LiveRun {
       while (row < one.features.time.length && one.features.time[row] < start) row++;
       from[i] = Math.max(0, row - rows);
     });
+    // A matrix of correlations needs returns from before the first decision; nothing else looks back.
+    const isShaped = (input.settings.method ?? "volatility") !== "volatility";
+    for (let step = isShaped ? Math.max(0, first - WINDOW_ROWS) : first; step < first; step++) {
+      await this.#bus.tell(this.#bars(step, BAR_FLAGS.history));
+    }
     for (let step = 0; step < first; step++) {
       const fact = this.#features(step, BAR_FLAGS.history, from);
       if (fact.instrument.length > 0) await this.#bus.tell(fact);
@@ -194,7 +214,7 @@ class LiveRun {
     assert(this.#settledAt === at, `the step of ${new Date(at).toISOString()} has settled`);
   }
 
-  #bars(step: number): MarketFact {
+  #bars(step: number, flag: number = BAR_FLAGS.fresh): MarketFact {
     const { timeline } = this.#stage.scene, width = BAR_FIELDS.length;
     const own = this.#entries(step), bars = new Float64Array(own.length * width).fill(NaN);
     own.forEach((entry, n) => {
@@ -204,7 +224,7 @@ class LiveRun {
     });
     return { kind: "market", at: timeline.time[step], bars,
       instrument: Int32Array.from(own, (entry) => this.#place[timeline.instrument[entry]]),
-      flags: new Uint8Array(own.length) };
+      flags: new Uint8Array(own.length).fill(flag) };
   }
 
   #entries(step: number): number[] {
@@ -222,7 +242,8 @@ class LiveRun {
       from === null || timeline.row[entry] >= from[timeline.instrument[entry]]);
     const rows = new Float32Array(own.length * width).fill(NaN);
     own.forEach((entry, n) => {
-      const { values, time } = input.instruments[timeline.instrument[entry]].features, row = timeline.row[entry];
+      const { values, time } = input.instruments[timeline.instrument[entry]].features,
+        row = timeline.row[entry];
       if (row < time.length - 1) rows.set(values.subarray(row * width, (row + 1) * width), n * width);
     });
     return { kind: "features", at: timeline.time[step], rows,
@@ -239,9 +260,10 @@ function sessionOf(input: BacktestInput, plan: RunPlan): Session {
     || instruments.some(({ actions }) => actions.length > 0);
   return simulatedSession({
     symbols: [...plan.members].map((i) => instruments[i].instrument.symbol), calendar: dataset.calendar,
-    timeframe: dataset.timeframe, strategyName: "backtest", models: [{ worker: WORKER, strategy: "backtest" }],
+    timeframe: dataset.timeframe, strategyName: "backtest",
+      models: [{ worker: WORKER, strategy: "backtest" }],
     sizing: { volatilityTarget, weightMax: weightMax === Infinity ? null : weightMax, portfolioTarget,
-      method: "volatility", isFractional, capital },
+      method: settings.method ?? "volatility", isFractional, capital },
     clock: { kind: "market", isStepped: true, barsPerSecond: null },
     execution: { style: "market", slices: 1, timeoutMs: NEVER_MS, callsPerMinute: 1_000_000 },
   }, { recipe: strategy.recipe, hash: strategy.recipeHash ?? "" });

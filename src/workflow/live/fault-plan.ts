@@ -1,4 +1,7 @@
-/** What goes wrong in a session, drawn from a seed: a little of everything, then a calm in which all must heal. */
+/**
+ * What goes wrong in a session, drawn from a seed: a little of everything, then a calm in which all must
+ * heal.
+ */
 import { random, type Random } from "../../base/random.ts";
 import type { BrokerFaults } from "./memory-broker.ts";
 import type { SpoiltStep } from "./memory-feed.ts";
@@ -33,8 +36,10 @@ export function faultPlan(seed: number, shape: PlanShape): FaultPlan {
 function brokerFaults(draw: Random): BrokerFaults {
   const share = (most: number): number => pick(draw, [0, 0, 0, most / 3, most]);
   return { delayMs: pick(draw, [[0, 1], [5, 50], [20, 900]] as const), lostCallShare: share(0.1),
-    lostAnswerShare: share(0.2), limitedShare: share(0.2), troubleShare: share(0.3), rejectedShare: share(0.2),
-    partialShare: share(0.3), lostUpdateShare: share(0.3), twiceUpdateShare: share(0.3), lateUpdateShare: share(0.3),
+    lostAnswerShare: share(0.2), limitedShare: share(0.2), troubleShare: share(0.3),
+      rejectedShare: share(0.2),
+    partialShare: share(0.3), lostUpdateShare: share(0.3), twiceUpdateShare: share(0.3),
+      lateUpdateShare: share(0.3),
     lateMs: pick(draw, [500, 2_000, 20_000]), strangeWordShare: share(0.1), stuckCancelShare: share(0.3),
     beatenCancelShare: share(0.3) };
 }
@@ -57,13 +62,15 @@ function mischief(draw: Random, shape: PlanShape, calmFromMs: number): Mischief 
     case "slow-disk": return { atMs, what, delayMs: 20 + draw.below(2_000), ms: untilCalm(180_000) };
     case "trade": return { atMs, what, instrument, quantity: (1 + draw.below(20)) * pick(draw, [-1, 1]) };
     case "halt": return { atMs, what, instrument };
-    case "control": return { atMs, what, action: pick(draw, ["halt", "reduce", "resume", "emergency-stop"] as const) };
+    case "control": return { atMs, what,
+      action: pick(draw, ["halt", "reduce", "resume", "emergency-stop"] as const) };
     default: return { atMs, what, ms: untilCalm(120_000) };
   }
 }
 
 function spoilt(draw: Random, { live, steps, calmSteps, instruments }: PlanShape): SpoiltStep {
-  const step = live + draw.below(steps - calmSteps), what = pick(draw, ["late", "missing", "revised"] as const);
+  const step = live + draw.below(steps - calmSteps),
+    what = pick(draw, ["late", "missing", "revised"] as const);
   return { step, what, instrument: draw.below(instruments),
     ...what === "revised" ? { factor: pick(draw, [1.001, 10, 0.1, 0, -1, NaN]) } : {} };
 }

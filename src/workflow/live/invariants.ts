@@ -1,14 +1,15 @@
 /**
  * What must hold whatever goes wrong, checked on the record of a run: what processes said, what reached the
- * exchange, what was on the disk. Each rule is a function from a record to sentences; an empty list is a pass.
+ * exchange, what was on the disk. Each rule is a function from a record to sentences; an empty list is a
+ * pass.
  */
 import { formatTime } from "../../base/units.ts";
-import { isTerminal, type AccountFact, type ControlCommand, type MarketFact, type OrderStateFact, type TargetCommand,
-  type TradingStateFact } from "../../live/message.ts";
+import { isTerminal, type AccountFact, type ControlCommand, type MarketFact, type OrderStateFact,
+  type Spoken, type TargetCommand, type TradingStateFact } from "../../live/message.ts";
 import { readOrderId } from "../../live/execution/order-id.ts";
 import type { Session } from "../../live/session.ts";
 import type { VenueEntry } from "./memory-broker.ts";
-import type { Entry } from "./memory-bus.ts";
+import type { Entry } from "./memory-process.ts";
 import type { MemoryDisk } from "./memory-rims.ts";
 
 /** Everything said and done in one run. */
@@ -37,9 +38,12 @@ const TINY = 1e-6;
 type Rule = (record: SimulationRecord) => string[];
 
 const submits = ({ venue }: SimulationRecord): VenueEntry[] => venue.filter(({ what }) => what === "submit");
-const said = <K extends string>(record: SimulationRecord, kind: K): Entry[] =>
+const said = (record: SimulationRecord, kind: Spoken["kind"]): Entry[] =>
   record.entries.filter(({ what, message }) => what === "said" && message?.kind === kind);
 const when = ({ start }: SimulationRecord, elapsedMs: number): string => formatTime(start + elapsedMs);
+
+const submitAt = (record: SimulationRecord, { elapsedMs }: Moment): string =>
+  `a submit at ${when(record, elapsedMs)}`;
 
 export const RULES = {
   /** The exchange refuses a second order of one id; here, none even reaches it while the first is known. */
@@ -57,7 +61,8 @@ export const RULES = {
       if (one.t === "intent" && !written.has(one.request.id)) written.set(one.request.id, elapsedMs);
     }
     return submits(record).filter(({ id, elapsedMs }) => !((written.get(id) ?? Infinity) <= elapsedMs))
-      .map(({ id, elapsedMs }) => `${id} reached the exchange at ${when(record, elapsedMs)}, not in the journal`);
+      .map(({ id, elapsedMs }) =>
+        `${id} reached the exchange at ${when(record, elapsedMs)}, not in the journal`);
   },
 
   "no order goes past its target": (record) => {
@@ -72,14 +77,15 @@ export const RULES = {
       // A short is whole: what is bought back may be up to the next whole unit.
       const most = wanted < 0 ? Math.trunc(wanted) : wanted;
       const isPast = side > 0 ? after > Math.max(wanted, most) + TINY : after < wanted - TINY;
-      return isPast ? [`${entry.id} of ${entry.quantity} ${entry.symbol} at ${when(record, entry.elapsedMs)}: held `
-        + `${entry.held}, open ${entry.open}, wanted ${wanted}`] : [];
+      return isPast ? [`${entry.id} of ${entry.quantity} ${entry.symbol}, ${when(record, entry.elapsedMs)}: `
+        + `held ${entry.held}, open ${entry.open}, wanted ${wanted}`] : [];
     });
   },
 
   "every order has a cause": (record) => {
     const targets = targetsOf(record);
-    return submits(record).filter((entry) => wantedBy(record, targets, entry) === null && !isFlattening(record, entry))
+    return submits(record)
+      .filter((entry) => wantedBy(record, targets, entry) === null && !isFlattening(record, entry))
       .map(({ id }) => `${id} was asked for by no target`);
   },
 
@@ -90,7 +96,7 @@ export const RULES = {
       if (entry.isStart) isProven = false;
       else if (entry.venue?.what === "stream-up") isProven = true;
       else if (entry.venue?.what === "stream-down") isProven = false;
-      else if (entry.effect === "submit" && !isProven) faults.push(`a submit at ${when(record, entry.elapsedMs)}`);
+      else if (entry.effect === "submit" && !isProven) faults.push(submitAt(record, entry));
     }
     return faults;
   },
@@ -101,7 +107,7 @@ export const RULES = {
     for (const entry of timeline(record)) {
       if (entry.isStart) isReconciled = false;
       else if (entry.account !== null) isReconciled = entry.account.isReconciled;
-      else if (entry.effect === "submit" && !isReconciled) faults.push(`a submit at ${when(record, entry.elapsedMs)}`);
+      else if (entry.effect === "submit" && !isReconciled) faults.push(submitAt(record, entry));
     }
     return faults;
   },
@@ -123,8 +129,7 @@ export const RULES = {
     let isHalted = false, haltedMs = 0;
     for (const { message, what, elapsedMs, process } of record.entries) {
       // What no disk would take cannot outlive its process.
-      if (what === "started" && process === "execution" && !record.journal.some((line) => line.record.t === "state"
-        && line.record.state === "HALTED" && line.elapsedMs >= haltedMs && line.elapsedMs <= elapsedMs)) isHalted = false;
+      if (what === "started" && process === "execution") isHalted &&= isWritten(record, haltedMs, elapsedMs);
       if (what !== "said" || message?.kind !== "trading-state") continue;
       const { state } = message as TradingStateFact;
       const isAsked = record.commands.some(({ command, elapsedMs: asked }) =>
@@ -137,7 +142,8 @@ export const RULES = {
   },
 
   "no order on stale prices": (record) => {
-    const limit = record.session.risk.staleMs ?? null, index = new Map(record.session.symbols.map((one, i) => [one, i]));
+    const limit = record.session.risk.staleMs ?? null,
+      index = new Map(record.session.symbols.map((one, i) => [one, i]));
     if (limit === null) return [];
     const lastAt = new Float64Array(record.session.symbols.length).fill(-Infinity), faults: string[] = [];
     for (const { what, message, elapsedMs } of record.entries) {
@@ -153,14 +159,18 @@ export const RULES = {
     return faults;
   },
 
-  /** Prices that cannot be, or leap, are left out by the feed: this market moves by less than a tenth in a bar. */
+  /**
+   * Prices that cannot be, or leap, are left out by the feed: this market moves by less than a tenth in a
+   * bar.
+   */
   "no bar that cannot be is told": (record) => {
     const last = new Map<number, number>(), faults: string[] = [];
     for (const { message, elapsedMs } of said(record, "market")) {
       const { bars, instrument } = message as MarketFact, width = bars.length / instrument.length;
       instrument.forEach((i, k) => {
         const close = bars[k * width + 3], before = last.get(i) ?? close;
-        if (!(Math.abs(Math.log(close / before)) < 0.1)) faults.push(`${close} after ${before} at ${when(record, elapsedMs)}`);
+        const isLikely = Math.abs(Math.log(close / before)) < 0.1;
+        if (!isLikely) faults.push(`${close} after ${before} at ${when(record, elapsedMs)}`);
         last.set(i, close);
       });
     }
@@ -187,11 +197,13 @@ export const RULES = {
 
   "in the end, books = broker": (record) => {
     const last = said(record, "account").at(-1)?.message as AccountFact | undefined;
-    if (!record.endsCalm || last === undefined) return record.endsCalm ? ["nothing was said of the account"] : [];
+    if (!record.endsCalm) return [];
+    if (last === undefined) return ["nothing was said of the account"];
     const faults = last.isReconciled ? [] : ["the books are not reconciled"];
     record.session.symbols.forEach((symbol, i) => {
       const held = record.held.get(symbol) ?? 0;
-      if (Math.abs(held - last.units[i]) > TINY) faults.push(`${symbol}: books ${last.units[i]}, broker ${held}`);
+      const booked = last.units[i];
+      if (Math.abs(held - booked) > TINY) faults.push(`${symbol}: books ${booked}, broker ${held}`);
     });
     return faults;
   },
@@ -208,6 +220,10 @@ export const RULES = {
       .map(({ order }) => `${order.id} is still ${order.state}`);
   },
 } as const satisfies Record<string, Rule>;
+/** Whether a journal took the word HALTED between two moments. */
+const isWritten = ({ journal }: SimulationRecord, fromMs: number, toMs: number): boolean =>
+  journal.some(({ record: line, elapsedMs }) => line.t === "state" && line.state === "HALTED"
+    && elapsedMs >= fromMs && elapsedMs <= toMs);
 export type RuleName = keyof typeof RULES;
 
 export interface Violation { readonly rule: RuleName; readonly text: string }
@@ -234,7 +250,8 @@ interface Moment {
 function timeline(record: SimulationRecord): Moment[] {
   const none = { isStart: false, venue: null, effect: null, account: null, state: null };
   const own = record.entries.flatMap(({ process, elapsedMs, what, message }, at): Moment[] =>
-    process !== "execution" ? [] : [({ ...none, at, elapsedMs, isStart: what === "started", effect: what === "effect" ? message!.kind : null,
+    process !== "execution" ? [] : [({ ...none, at, elapsedMs, isStart: what === "started",
+      effect: what === "effect" ? message!.kind : null,
       account: what === "said" && message?.kind === "account" ? message as AccountFact : null,
       state: what === "said" && message?.kind === "trading-state" ? message as TradingStateFact : null })]);
   const stream = record.venue.filter(({ what }) => what.startsWith("stream"))
@@ -248,11 +265,13 @@ function targetsOf(record: SimulationRecord): Map<number, TargetCommand[]> {
 }
 
 /** Units that the target of an order's id wanted, or null. Of several, the one that allows the order most. */
-function wantedBy(record: SimulationRecord, targets: Map<number, TargetCommand[]>, entry: VenueEntry): number | null {
+function wantedBy(record: SimulationRecord, targets: Map<number, TargetCommand[]>,
+  entry: VenueEntry): number | null {
   const { session } = record;
   const decidedAt = readOrderId(entry.id, session.strategyName, entry.symbol)?.decidedAt;
   const i = session.symbols.indexOf(entry.symbol);
-  const wanted = (decidedAt === undefined ? [] : targets.get(decidedAt) ?? []).flatMap(({ instrument, units }) => {
+  const wanted = (decidedAt === undefined ? [] : targets.get(decidedAt) ?? [])
+    .flatMap(({ instrument, units }) => {
     const at = instrument.indexOf(i);
     return at < 0 ? [] : [units[at]];
   });
@@ -262,6 +281,7 @@ function wantedBy(record: SimulationRecord, targets: Map<number, TargetCommand[]
 
 /** Asked for by a person or by risk, not by a target. */
 const isFlattening = (record: SimulationRecord, entry: VenueEntry): boolean => [...record.commands,
-  ...said(record, "control").map(({ elapsedMs, message }) => ({ elapsedMs, command: message as ControlCommand }))]
+  ...said(record, "control")
+    .map(({ elapsedMs, message }) => ({ elapsedMs, command: message as ControlCommand }))]
   .some(({ command, elapsedMs }) => elapsedMs <= entry.elapsedMs && (command.action === "flatten"
     || (command.action === "emergency-stop" && command.value === "flatten")));

@@ -1,6 +1,6 @@
 /**
- * A broker in memory: the simulator's exchange behind the contract that execution knows, with everything that lies
- * between the two in the real world and goes wrong there, by seed.
+ * A broker in memory: the simulator's exchange behind the contract that execution knows, with everything that
+ * lies between the two in the real world and goes wrong there, by seed.
  *
  *     execution ──submit──> on its way ──> Exchange ──> answer on its way back ──> outcome
  *                  lost      lost, 429        |                lost: "unknown"
@@ -9,13 +9,15 @@
  * What is true is what the exchange knows; the log tells what reached it.
  */
 import { random, type Random } from "../../base/random.ts";
-import { BrokerTrouble, type Broker, type BrokerAccount, type BrokerListener, type BrokerOrder, type BrokerPosition,
-  type BrokerUpdate, type CancelOutcome, type OrderRequest, type SubmitOutcome } from "../../live/brokers/broker.ts";
+import { BrokerTrouble, type Broker, type BrokerAccount, type BrokerListener, type BrokerOrder,
+  type BrokerPosition, type BrokerUpdate, type CancelOutcome, type OrderRequest, type SubmitOutcome }
+  from "../../live/brokers/broker.ts";
 import type { OrderState } from "../../live/message.ts";
 import type { Exchange, Mishap } from "../../simulator/exchange.ts";
 import type { ExchangeBar } from "../../simulator/exchange-match.ts";
-import { signOf, type ExchangeEvent, type ExchangeOrder, type Refusal, type Reply } from "../../simulator/exchange-order.ts";
-import type { Host } from "./memory-bus.ts";
+import { leftOf, signOf, type ExchangeEvent, type ExchangeOrder, type Refusal,
+  type Reply } from "../../simulator/exchange-order.ts";
+import type { Host } from "./memory-process.ts";
 import type { VirtualTime } from "./virtual-time.ts";
 
 /** Shares of calls or updates, all 0 on a good day. */
@@ -45,8 +47,8 @@ export interface BrokerFaults {
 }
 export const HONEST: BrokerFaults = {
   delayMs: [0, 0], lostCallShare: 0, lostAnswerShare: 0, limitedShare: 0, troubleShare: 0, rejectedShare: 0,
-  partialShare: 0, lostUpdateShare: 0, twiceUpdateShare: 0, lateUpdateShare: 0, lateMs: 2_000, strangeWordShare: 0,
-  stuckCancelShare: 0, beatenCancelShare: 0,
+  partialShare: 0, lostUpdateShare: 0, twiceUpdateShare: 0, lateUpdateShare: 0, lateMs: 2_000,
+  strangeWordShare: 0, stuckCancelShare: 0, beatenCancelShare: 0,
 };
 
 /** Who waits longer than this for an answer gives up: the outcome is unknown. */
@@ -71,7 +73,12 @@ export interface VenueEntry {
   readonly open: number;
 }
 
-interface Stream { readonly host: Host; readonly listener: BrokerListener; isProven: boolean; arrivalMs: number }
+interface Stream {
+  readonly host: Host;
+  readonly listener: BrokerListener;
+  isProven: boolean;
+  arrivalMs: number;
+}
 
 /** The broker's side of the wire: lives on while processes die. */
 export class MemoryVenue {
@@ -142,7 +149,9 @@ export class MemoryVenue {
   pump(): void {
     const now = this.#time.now();
     this.exchange.advance(now);
-    for (const event of this.exchange.takeEvents()) for (const stream of this.#streams) this.#tell(stream, event);
+    for (const event of this.exchange.takeEvents()) {
+      for (const stream of this.#streams) this.#tell(stream, event);
+    }
     const due = this.exchange.nextDue() - this.#time.start;
     if (due < this.#dueMs) {
       this.#dueMs = due;
@@ -150,13 +159,16 @@ export class MemoryVenue {
     }
   }
 
-  /** A call on its way there and back; `carryOut` is what the exchange does, `blind` what is said if nobody knows. */
+  /**
+   * A call on its way there and back; `carryOut` is what the exchange does, `blind` what is said if nobody
+   * knows.
+   */
   call<T>(host: Host, carryOut: () => T, blind: () => T, limited: (() => T) | null): Promise<T> {
     const faults = this.#faults, draw = this.#draw;
     return new Promise((resolve, reject) => {
       const answer = (value: () => T, delayMs: number): void => {
         host.after(delayMs, () => {
-          try { resolve(value()); } catch (error) { reject(error as Error); }
+          try { resolve(value()); } catch (error) { reject(error); }
         });
       };
       if (chance(draw, faults.lostCallShare)) { answer(blind, CALL_TIMEOUT_MS); return; }
@@ -209,9 +221,11 @@ export class MemoryVenue {
     return this.exchange.cancelAll(this.#time.now()).map(() => ({ outcome: "accepted" }));
   }
 
-  replace(host: Host, brokerId: string, order: Pick<OrderRequest, "id" | "quantity" | "limitPrice">): SubmitOutcome {
+  replace(host: Host, brokerId: string,
+    order: Pick<OrderRequest, "id" | "quantity" | "limitPrice">): SubmitOutcome {
     const old = this.exchange.order(brokerId);
-    const reply = this.exchange.replace(brokerId, { clientOrderId: order.id, quantity: Math.abs(order.quantity),
+    const reply = this.exchange.replace(brokerId,
+      { clientOrderId: order.id, quantity: Math.abs(order.quantity),
       ...(order.limitPrice === null ? {} : { limitPrice: order.limitPrice }) }, this.#time.now());
     const outcome = outcomeOf(reply);
     this.#log(host.name, "replace", order.id, old?.symbol ?? "", order.quantity, textOf(outcome));
@@ -255,19 +269,22 @@ export class MemoryVenue {
     const known = isStrange ? "other" : WORDS[event.event];
     return { at: event.at, event: known, word: isStrange ? "held_for_review" : event.event,
       executionId: Number.isNaN(event.quantity) ? null : event.executionId, quantity: sign * event.quantity,
-      price: event.price, order: isStrange ? { ...order, state: "unknown", word: "held_for_review" } : order };
+      price: event.price,
+        order: isStrange ? { ...order, state: "unknown", word: "held_for_review" } : order };
   }
 
-  #log(process: string, what: VenueEntry["what"], id: string, symbol: string, quantity: number, answer: string): void {
+  #log(process: string, what: VenueEntry["what"], id: string, symbol: string, quantity: number,
+    answer: string): void {
     const held = this.exchange.positions().find((one) => one.symbol === symbol)?.quantity ?? 0;
     const open = this.exchange.orders("open").filter((one) => one.symbol === symbol
-      && one.clientOrderId !== id).reduce((sum, one) => sum + signOf(one.side) * (one.quantity - one.filled), 0);
-    this.log.push({ elapsedMs: this.#time.elapsedMs, after: this.#recorded(), process, what, id, symbol, quantity, answer, held, open });
+      && one.clientOrderId !== id).reduce((sum, one) => sum + signOf(one.side) * leftOf(one), 0);
+    this.log.push({ elapsedMs: this.#time.elapsedMs, after: this.#recorded(), process, what, id, symbol,
+      quantity, answer, held, open });
   }
 
   #mishap(shares: Partial<Record<Mishap, number>>): Mishap | null {
-    for (const [mishap, share] of Object.entries(shares)) if (chance(this.#draw, share)) return mishap as Mishap;
-    return null;
+    const found = Object.entries(shares).find(([, share]) => chance(this.#draw, share));
+    return found === undefined ? null : found[0] as Mishap;
   }
 
   #delay(): number {
@@ -293,8 +310,10 @@ const STATES: Readonly<Record<ExchangeOrder["status"], OrderState>> = {
 function orderOf(order: ExchangeOrder): BrokerOrder {
   const sign = signOf(order.side);
   return { id: order.clientOrderId, brokerId: order.id, symbol: order.symbol, quantity: sign * order.quantity,
-    filled: sign * order.filled, averagePrice: order.averagePrice, type: order.type === "limit" ? "limit" : "market",
-    limitPrice: order.limitPrice, state: STATES[order.status], word: order.status, submittedAt: order.createdAt,
+    filled: sign * order.filled, averagePrice: order.averagePrice,
+      type: order.type === "limit" ? "limit" : "market",
+    limitPrice: order.limitPrice, state: STATES[order.status], word: order.status,
+      submittedAt: order.createdAt,
     replacedBy: order.replacedBy, replaces: order.replaces };
 }
 
@@ -303,7 +322,8 @@ const DUPLICATE_ID = 40010001;
 function outcomeOf(reply: Reply): SubmitOutcome {
   if (reply.ok) return { outcome: "accepted", order: orderOf(reply.order) };
   const { code, message }: Refusal = reply.refusal;
-  return code === DUPLICATE_ID ? { outcome: "duplicate" } : { outcome: "rejected", code: String(code), reason: message };
+  return code === DUPLICATE_ID ? { outcome: "duplicate" }
+    : { outcome: "rejected", code: String(code), reason: message };
 }
 
 const textOf = (outcome: SubmitOutcome): string =>
@@ -311,8 +331,10 @@ const textOf = (outcome: SubmitOutcome): string =>
 
 function brokerOf(venue: MemoryVenue, host: Host): Broker {
   const { exchange } = venue;
-  const blind = (): { outcome: "unknown"; reason: string } => ({ outcome: "unknown", reason: "no answer in time" });
-  const limited = (): { outcome: "limited"; retryAfterMs: number } => ({ outcome: "limited", retryAfterMs: RETRY_AFTER_MS });
+  const blind = (): { outcome: "unknown"; reason: string } =>
+    ({ outcome: "unknown", reason: "no answer in time" });
+  const limited = (): { outcome: "limited"; retryAfterMs: number } =>
+    ({ outcome: "limited", retryAfterMs: RETRY_AFTER_MS });
   return {
     name: "memory", isPaper: true,
     account: () => venue.ask<BrokerAccount>(host, () => {
@@ -332,16 +354,19 @@ function brokerOf(venue: MemoryVenue, host: Host): Broker {
       return asset === null ? null
         : { symbol, isTradable: true, isShortable: asset.isShortable, isFractionable: asset.isFractionable };
     }),
-    clock: () => venue.ask(host, () => ({ at: host.clock.now(), isOpen: true, nextOpen: NaN, nextClose: NaN })),
+    clock: () => venue.ask(host,
+      () => ({ at: host.clock.now(), isOpen: true, nextOpen: NaN, nextClose: NaN })),
     submit: (order) => venue.call<SubmitOutcome>(host, () => venue.submit(host, order), blind, limited),
     cancel: (brokerId) => venue.call<CancelOutcome>(host, () => venue.cancel(host, brokerId), blind, limited),
     cancelAll: () => venue.call(host, () => venue.cancelAll(host), () => [blind()], () => [limited()]),
-    replace: (brokerId, order) => venue.call<SubmitOutcome>(host, () => venue.replace(host, brokerId, order), blind, limited),
+    replace: (brokerId, order) =>
+      venue.call<SubmitOutcome>(host, () => venue.replace(host, brokerId, order), blind, limited),
     listen: (listener) => { venue.listen(host, listener); },
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
 
 const orderIsRecent = (order: ExchangeOrder, since: number): boolean =>
-  order.updatedAt >= since || STATES[order.status] === "accepted" || STATES[order.status] === "partially-filled"
+  order.updatedAt >= since || STATES[order.status] === "accepted"
+    || STATES[order.status] === "partially-filled"
   || STATES[order.status] === "pending-cancel" || STATES[order.status] === "submitted";

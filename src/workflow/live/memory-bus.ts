@@ -19,44 +19,10 @@ import type { Clock } from "../../base/clock.ts";
 import { messageOf } from "../../base/error.ts";
 import { random, type Random } from "../../base/random.ts";
 import { timeMs } from "../../base/units.ts";
-import type { Actor, Rim } from "../../live/actor.ts";
-import { BAR_FLAGS, isSpoken, type Fact, type FeaturesFact, type Kind, type MarketFact, type Spoken, type Tick }
-  from "../../live/message.ts";
+import { isSpoken, type Fact, type Kind, type Spoken, type Tick } from "../../live/message.ts";
+import { asHistory, hears, retain, type Entry, type Host, type Kinded, type LiveProcess, type Member,
+  type MemoryProcess, type Weather } from "./memory-process.ts";
 import type { VirtualTime } from "./virtual-time.ts";
-
-export interface Kinded { readonly kind: string }
-
-/** One actor of a process, with the side of it that touches the world. */
-export interface Member {
-  readonly actor: Actor<Kinded, Kinded>;
-  readonly rim: Rim<Kinded, Kinded> | null;
-}
-
-/** What a process is given to live in: it ends with the process. */
-export interface Host {
-  readonly name: string;
-  /** The machine's clock as this process reads it: it may be stepped. */
-  readonly clock: Clock;
-  /** Aborted when the process is killed. */
-  readonly signal: AbortSignal;
-  /** Runs something in this process after a while: later if it is frozen, never if it is dead by then. */
-  after(delayMs: number, run: () => void): void;
-}
-
-export interface MemoryProcess {
-  readonly name: string;
-  /** A fresh start: actors without memory. Called again after a kill. */
-  start(host: Host): readonly Member[];
-}
-
-export interface Weather {
-  /** Of each hop, ms: uniform in between. */
-  readonly delayMs: readonly [number, number];
-  /** Share of facts that are lost, or come twice. */
-  readonly lostShare: number;
-  readonly twiceShare: number;
-}
-export const CALM: Weather = { delayMs: [0, 0], lostShare: 0, twiceShare: 0 };
 
 export interface BusOptions {
   readonly time: VirtualTime;
@@ -72,41 +38,11 @@ export interface BusOptions {
   readonly onEntry?: (entry: Entry) => void;
 }
 
-/** One line of the record. */
-export interface Entry {
-  readonly elapsedMs: number;
-  readonly process: string;
-  readonly what: "said" | "effect" | "outcome" | "started" | "killed" | "crashed" | "frozen" | "gap" | "refilled"
-    | "undelivered";
-  readonly message: Kinded | null;
-  readonly text: string;
-}
-
 /** A lost fact is noticed by the next heartbeat at the latest. */
 const NOTICE_MS = 500;
-/** Facts kept for those who missed some; older ones cannot be had any more. */
-const RETAINED_MAX = 20_000;
 const COMMANDS_MAX = 64, RETRY_MS = 100, RETRIES_MAX = 600;
 /** After so many deaths by its own fault a process stays down. */
 const CRASHES_MAX = 5;
-
-interface Process {
-  readonly name: string;
-  readonly definition: MemoryProcess;
-  life: number;
-  isAlive: boolean;
-  awakeMs: number;
-  skewMs: number;
-  crashes: number;
-  members: readonly Member[];
-  /** With the member that alone is meant; null: whoever hears the kind. */
-  inbox: { message: Kinded; to: Member | null; done?: () => void }[];
-  isPumping: boolean;
-  abort: AbortController;
-  /** For those who start later. */
-  readonly told: Fact[];
-  readonly lastWord: Map<string, Fact>;
-}
 
 /** Facts from one life of a process to one life of another. */
 interface Link {
@@ -125,7 +61,7 @@ export class MemoryBus {
   readonly #options: BusOptions;
   readonly #draw: Random;
   #now: Weather;
-  readonly #processes = new Map<string, Process>();
+  readonly #processes = new Map<string, LiveProcess>();
   readonly #links = new Map<string, Link>();
   readonly #queues = new Map<string, Queue>();
   /** Facts lost, and those that a hearer has asked for and got. */
@@ -141,8 +77,9 @@ export class MemoryBus {
 
   /** Adds a process; it starts now. */
   add(definition: MemoryProcess): void {
-    const process: Process = {
-      name: definition.name, definition, life: 0, isAlive: false, awakeMs: 0, skewMs: 0, crashes: 0, members: [],
+    const process: LiveProcess = {
+      name: definition.name, definition, life: 0, isAlive: false, awakeMs: 0, skewMs: 0, crashes: 0,
+        members: [],
       inbox: [], isPumping: false, abort: new AbortController(), told: [], lastWord: new Map(),
     };
     this.#processes.set(definition.name, process);
@@ -191,17 +128,17 @@ export class MemoryBus {
     }
   }
 
-  #of(name: string): Process {
+  #of(name: string): LiveProcess {
     const found = this.#processes.get(name);
     if (found === undefined) throw new AssertionError(`there is no process ${name}`);
     return found;
   }
 
-  #note(process: Process, what: Entry["what"], message: Kinded | null, text = ""): void {
+  #note(process: LiveProcess, what: Entry["what"], message: Kinded | null, text = ""): void {
     this.#options.onEntry?.({ elapsedMs: this.time.elapsedMs, process: process.name, what, message, text });
   }
 
-  #start(process: Process): void {
+  #start(process: LiveProcess): void {
     if (process.isAlive) return;
     const life = ++process.life;
     process.isAlive = true;
@@ -215,10 +152,11 @@ export class MemoryBus {
     this.#dropLinks(process.name);
     for (const member of process.members) void this.#startRim(process, member, life);
     if (this.#options.tickMs !== null) this.#tick(process, life);
-    for (const other of this.#processes.values()) if (other !== process && other.isAlive) this.#catchUp(other, process);
+    for (const other of this.#processes.values()) if (other !== process
+      && other.isAlive) this.#catchUp(other, process);
   }
 
-  #hostOf(process: Process): Host {
+  #hostOf(process: LiveProcess): Host {
     const { time } = this, life = process.life, { signal } = process.abort;
     const after = (delayMs: number, run: () => void): void => {
       time.after(delayMs, () => {
@@ -238,14 +176,14 @@ export class MemoryBus {
     return { name: process.name, clock, signal, after };
   }
 
-  async #startRim(process: Process, member: Member, life: number): Promise<void> {
+  async #startRim(process: LiveProcess, member: Member, life: number): Promise<void> {
     if (member.rim === null) return;
     this.time.settle();
     const push = (outcome: Kinded): void => {
       if (process.life !== life || !process.isAlive) return;
       this.#note(process, "outcome", outcome);
       this.time.after(0, () => {
-        if (process.life !== life) return;
+        if (process.life !== life) return undefined;
         process.inbox.push({ message: outcome, to: member });
         return this.#pump(process);
       });
@@ -255,14 +193,14 @@ export class MemoryBus {
     }
   }
 
-  #tick(process: Process, life: number): void {
+  #tick(process: LiveProcess, life: number): void {
     const tickMs = this.#options.tickMs!;
     const next = (): void => {
       this.time.after(tickMs, () => {
-        if (process.life !== life || !process.isAlive) return;
+        if (process.life !== life || !process.isAlive) return undefined;
         next();
         // A frozen process is told the time once when it wakes, not once for each tick it slept through.
-        if (process.awakeMs > this.time.elapsedMs) return;
+        if (process.awakeMs > this.time.elapsedMs) return undefined;
         const tick: Tick = { kind: "tick", at: this.time.now() + process.skewMs };
         for (const member of process.members) process.inbox.push({ message: tick, to: member });
         return this.#pump(process);
@@ -272,7 +210,7 @@ export class MemoryBus {
   }
 
   /** Handles what is in the inbox, one message after the other. */
-  async #pump(process: Process): Promise<void> {
+  async #pump(process: LiveProcess): Promise<void> {
     if (process.isPumping) return;
     process.isPumping = true;
     const life = process.life;
@@ -282,7 +220,7 @@ export class MemoryBus {
         const { message, to, done } = process.inbox[0];
         for (const member of to === null ? process.members : [to]) {
           if (to === null && !member.actor.hears.includes(message.kind as Kind)) continue;
-          const said = member.actor.handle(message as Tick, this.time.now() + process.skewMs);
+          const said = member.actor.handle(message, this.time.now() + process.skewMs);
           const list = said instanceof Promise ? await said : said;
           if (process.life !== life || !process.isAlive) return;
           for (const one of list) this.#emit(process, member, one);
@@ -295,7 +233,7 @@ export class MemoryBus {
     } finally { if (process.life === life) process.isPumping = false; }
   }
 
-  #emit(process: Process, by: Member, message: Kinded): void {
+  #emit(process: LiveProcess, by: Member, message: Kinded): void {
     if (!isSpoken(message)) {
       this.#note(process, "effect", message);
       this.time.settle();
@@ -304,20 +242,21 @@ export class MemoryBus {
     }
     this.#note(process, "said", message);
     for (const member of process.members) {
-      if (member !== by && member.actor.hears.includes(message.kind)) process.inbox.push({ message, to: member });
+      if (member !== by && member.actor.hears.includes(message.kind)) process.inbox.push({ message,
+        to: member });
     }
     if (message.kind === "target" || message.kind === "control") this.#command(process.name, message);
     else this.#fact(process, message);
   }
 
-  #fact(from: Process, fact: Fact): void {
+  #fact(from: LiveProcess, fact: Fact): void {
     if (this.#options.isRetaining) retain(from, fact);
     for (const to of this.#processes.values()) {
       if (to !== from && to.isAlive && hears(to, fact.kind)) this.#send(from, to, fact);
     }
   }
 
-  #send(from: Process, to: Process, fact: Fact): void {
+  #send(from: LiveProcess, to: LiveProcess, fact: Fact): void {
     const link = this.#link(from, to), number = link.sent.push(fact) - 1;
     const { lostShare, twiceShare } = this.#now;
     if (lostShare > 0 && this.#draw.uniform() < lostShare) {
@@ -329,10 +268,10 @@ export class MemoryBus {
     for (let k = 0; k < (isTwice ? 2 : 1); k++) {
       link.arrivalMs = Math.max(link.arrivalMs, this.time.elapsedMs + this.#delay());
       this.time.at(link.arrivalMs, () => {
-        if (to.life !== link.life || !to.isAlive || link.isAsking) return;
-        if (number > link.expected) { this.#ask(from, to, link); return; }
+        if (to.life !== link.life || !to.isAlive || link.isAsking) return undefined;
+        if (number > link.expected) return this.#ask(from, to, link);
         // The second of two is heard as well, but nothing from before what has been heard since.
-        if (number < link.expected - (isTwice ? 1 : 0)) return;
+        if (number < link.expected - (isTwice ? 1 : 0)) return undefined;
         link.expected = number + 1;
         return this.#deliver(to, fact);
       });
@@ -340,7 +279,7 @@ export class MemoryBus {
   }
 
   /** A hole was seen: the hearer asks the sender for everything from there on. */
-  #ask(from: Process, to: Process, link: Link): void {
+  #ask(from: LiveProcess, to: LiveProcess, link: Link): void {
     if (link.isAsking || to.life !== link.life || !to.isAlive) return;
     link.isAsking = true;
     this.#note(to, "gap", null, `${from.name} ${link.expected}`);
@@ -361,12 +300,12 @@ export class MemoryBus {
     this.time.after(this.#delay() + this.#delay(), answer);
   }
 
-  #deliver(to: Process, message: Spoken): Promise<void> {
+  #deliver(to: LiveProcess, message: Spoken): Promise<void> {
     to.inbox.push({ message, to: null });
     return this.#pump(to);
   }
 
-  #link(from: Process, to: Process): Link {
+  #link(from: LiveProcess, to: LiveProcess): Link {
     const key = `${from.name}>${to.name}`, known = this.#links.get(key);
     if (known !== undefined) return known;
     const link = { life: to.life, arrivalMs: 0, expected: 0, isAsking: false, sent: [] };
@@ -381,7 +320,7 @@ export class MemoryBus {
   }
 
   /** What a process that has just started is told by one that was there before. */
-  #catchUp(from: Process, to: Process): void {
+  #catchUp(from: LiveProcess, to: LiveProcess): void {
     const newest = new Map<Kind, Fact>();
     for (const fact of from.told) newest.set(fact.kind, fact);
     for (const fact of from.told) {
@@ -400,14 +339,15 @@ export class MemoryBus {
       // Of targets only the newest matters to somebody who was away; the one on its way stays.
       const older = queue.commands.findIndex((one, k) => k > 0 && one.kind === "target");
       if (command.kind === "target" && older > 0) queue.commands.splice(older, 1);
-      if (queue.commands.length >= COMMANDS_MAX) { this.#note(to, "undelivered", command, "outbox full"); continue; }
+      if (queue.commands.length >= COMMANDS_MAX) { this.#note(to, "undelivered", command,
+        "outbox full"); continue; }
       queue.commands.push(command);
       if (!queue.isBusy) this.#next(from, to, queue, RETRIES_MAX);
     }
   }
 
   /** The oldest command of a queue, until it has been handled. */
-  #next(from: string, to: Process, queue: Queue, retries: number): void {
+  #next(from: string, to: LiveProcess, queue: Queue, retries: number): void {
     queue.isBusy = queue.commands.length > 0;
     if (!queue.isBusy) return;
     const [command] = queue.commands;
@@ -418,8 +358,8 @@ export class MemoryBus {
       } else this.time.after(RETRY_MS, () => { this.#next(from, to, queue, retries - 1); });
     };
     this.time.after(this.#delay(), () => {
-      if (queue.commands[0] !== command) return;
-      if (!to.isAlive) { again(); return; }
+      if (queue.commands[0] !== command) return undefined;
+      if (!to.isAlive) return again();
       const life = to.life;
       const done = (): void => {
         this.time.after(this.#delay(), () => {
@@ -442,13 +382,15 @@ export class MemoryBus {
     return most === 0 ? 0 : least + (most - least) * this.#draw.uniform();
   }
 
-  #crash(process: Process, error: unknown): void {
+  #crash(process: LiveProcess, error: unknown): void {
     process.crashes++;
-    this.#end(process, "crashed", error instanceof AssertionError ? error.stack ?? error.message : messageOf(error));
-    if (process.crashes < CRASHES_MAX) this.time.after(this.#options.restartMs, () => { this.#start(process); });
+    this.#end(process, "crashed",
+      error instanceof AssertionError ? error.stack ?? error.message : messageOf(error));
+    if (process.crashes < CRASHES_MAX) this.time.after(this.#options.restartMs,
+      () => { this.#start(process); });
   }
 
-  #end(process: Process, how: "killed" | "crashed", text: string): void {
+  #end(process: LiveProcess, how: "killed" | "crashed", text: string): void {
     this.#note(process, how, null, text);
     process.isAlive = false;
     process.isPumping = false;
@@ -456,24 +398,7 @@ export class MemoryBus {
     process.inbox = [];
     process.awakeMs = 0;
     // Commands that it had not got rid of die with it.
-    for (const [key, queue] of this.#queues) if (key.startsWith(`${process.name}>`)) queue.commands.length = 0;
+    for (const [key, queue] of this.#queues) if (key.startsWith(`${process.name}>`)) queue.commands.length =
+      0;
   }
-}
-
-const hears = (process: Process, kind: Kind): boolean =>
-  process.members.some(({ actor }) => actor.hears.includes(kind));
-
-function retain(from: Process, fact: Fact): void {
-  if (fact.kind === "market" || fact.kind === "features") {
-    from.told.push(fact);
-    if (from.told.length > RETAINED_MAX) from.told.shift();
-  } else if (fact.kind === "account" || fact.kind === "trading-state" || fact.kind === "mixture") {
-    from.lastWord.set(fact.kind, fact);
-  }
-}
-
-/** Nobody decides on what is past. */
-function asHistory(fact: Fact): Fact {
-  if (fact.kind !== "market" && fact.kind !== "features") return fact;
-  return { ...fact, flags: new Uint8Array(fact.flags.length).fill(BAR_FLAGS.history) } satisfies MarketFact | FeaturesFact;
 }

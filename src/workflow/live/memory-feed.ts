@@ -1,6 +1,6 @@
 /**
- * A vendor's stream in memory, behind the live feed's actor: history, bars as they close, and what a vendor does
- * with them on bad days.
+ * A vendor's stream in memory, behind the live feed's actor: history, bars as they close, and what a vendor
+ * does with them on bad days.
  *
  *     start      listings ─> what closed meanwhile (backfilled) ─> ready
  *     live       heard ... heard     late, missing, wrong at first and revised later: as told by SpoiltStep
@@ -13,7 +13,7 @@ import { BAR_FIELDS, type NoticeFact } from "../../live/message.ts";
 import type { ColumnName } from "../../market/bars.ts";
 import { instrument } from "../../market/instrument.ts";
 import type { Timeframe } from "../../market/bars.ts";
-import type { Host } from "./memory-bus.ts";
+import type { Host } from "./memory-process.ts";
 
 const WIDTH = BAR_FIELDS.length;
 
@@ -52,7 +52,8 @@ export class MemoryVendor {
   #streams: Stream[] = [];
 
   /** `now`: UTC ms, of nobody's own clock. */
-  constructor(market: SimulatedMarket, timeframe: Timeframe, spoilt: readonly SpoiltStep[], now: () => number) {
+  constructor(market: SimulatedMarket, timeframe: Timeframe, spoilt: readonly SpoiltStep[],
+    now: () => number) {
     this.#market = market;
     this.#timeframe = timeframe;
     this.#spoilt = spoilt;
@@ -72,7 +73,8 @@ export class MemoryVendor {
     };
   }
 
-  notice(notice: NoticeFact): void { for (const { push } of this.#streams) push({ kind: "noticed", notice }); }
+  notice(notice: NoticeFact): void { for (const { push } of this.#streams) push({ kind: "noticed",
+    notice }); }
 
   /** No more bars until `mend`. */
   fail(isMute: boolean): void {
@@ -107,7 +109,8 @@ export class MemoryVendor {
   #live(stream: Stream, step: number): void {
     if (!this.#isUp || stream.isLost) return;
     stream.heardStep = step;
-    const spoilt = new Map(this.#spoilt.filter((one) => one.step === step).map((one) => [one.instrument, one]));
+    const spoilt = new Map(this.#spoilt.filter((one) => one.step === step)
+      .map((one) => [one.instrument, one]));
     const heard = this.#heard("fresh", [step], (_, i, row) => {
       const one = spoilt.get(i);
       if (one?.what === "late" || one?.what === "missing") return null;
@@ -117,7 +120,8 @@ export class MemoryVendor {
     for (const [i, { what }] of spoilt) {
       if (what === "missing") continue;
       stream.host.after(CORRECTION_MS, () => {
-        if (this.#isUp && !stream.isLost) stream.push(this.#heard(what === "late" ? "fresh" : "revised", [step],
+        if (this.#isUp && !stream.isLost) stream.push(this.#heard(what === "late" ? "fresh" : "revised",
+          [step],
           (_, other, row) => other === i ? row : null));
       });
     }
@@ -165,7 +169,8 @@ export class MemoryVendor {
     }
     const bars = new Float64Array(rows.length * WIDTH);
     rows.forEach((row, k) => { bars.set(row, k * WIDTH); });
-    return { kind: "heard", how, time: Float64Array.from(time), instrument: Int32Array.from(who), bars, isWhole: false };
+    return { kind: "heard", how, time: Float64Array.from(time), instrument: Int32Array.from(who), bars,
+      isWhole: false };
   }
 }
 

@@ -14,7 +14,7 @@ import { featuresActor } from "../../live/actors/features.ts";
 import { metaActor } from "../../live/actors/meta.ts";
 import { infer } from "../../live/actors/model-rim.ts";
 import { modelActor, type ModelEffect, type ModelOutcome } from "../../live/actors/model.ts";
-import { portfolioActor, type PortfolioEffect, type PortfolioOutcome } from "../../live/actors/portfolio.ts";
+import { portfolioActor, type PortfolioEffect, type PortfolioOptions, type PortfolioOutcome } from "../../live/actors/portfolio.ts";
 import { eligibilityOf, type Eligibility } from "../../live/actors/windows.ts";
 import type { Broker } from "../../live/brokers/broker.ts";
 import { openExecutionRim } from "../../live/execution/rim.ts";
@@ -22,7 +22,7 @@ import type { Session } from "../../live/session.ts";
 import type { Instrument } from "../../market/instrument.ts";
 import type { RiskLimits } from "../../strategy/risk.ts";
 import type { Strategy } from "../../strategy/strategy.ts";
-import type { Host, Kinded, Member, MemoryProcess } from "./memory-bus.ts";
+import type { Host, Kinded, Member, MemoryProcess } from "./memory-process.ts";
 import { heldRim, type MemoryDisk } from "./memory-rims.ts";
 import type { VirtualTime } from "./virtual-time.ts";
 
@@ -33,6 +33,8 @@ export interface GraphOptions {
   readonly instruments: readonly Instrument[];
   readonly periodsPerYear: number;
   readonly limits: RiskLimits;
+  /** Of session.sizing.method; absent or null: volatility targeting alone. */
+  readonly shaper?: PortfolioOptions["shaper"];
   /** By worker; asked at each start. */
   readonly strategies: ReadonlyMap<string, () => Strategy>;
   readonly time: VirtualTime;
@@ -47,7 +49,9 @@ const VERSION = "00000000";
 /** What is wrong is in the record. */
 const QUIET = openLog("silent");
 
-/** Everything between prices and orders but the feed, which is the caller's; who hears starts before who says. */
+/**
+ * Everything between prices and orders but the feed, which is the caller's; who hears starts before who says.
+ */
 export function memoryGraph(options: GraphOptions): MemoryProcess[] {
   const { session, limits, disk, connect } = options;
   const isAdaptive = session.mixture === "adaptive";
@@ -55,7 +59,8 @@ export function memoryGraph(options: GraphOptions): MemoryProcess[] {
   const one = (name: string, start: (host: Host) => readonly Member[]): MemoryProcess => ({ name, start });
   return [
     one("execution", (host) => [{ actor: executionActor({ session, limits, ...options.execution }),
-      rim: openExecutionRim({ session, folder: "", journal: disk.open(), broker: connect(host), clock: host.clock,
+      rim: openExecutionRim({ session, folder: "", journal: disk.open(), broker: connect(host),
+        clock: host.clock,
         log: QUIET }) }]),
     decisionOf(options),
     ...isAdaptive ? [one("meta", () => [{ rim: null,
@@ -68,7 +73,7 @@ export function memoryGraph(options: GraphOptions): MemoryProcess[] {
 export const featuresProcess = (session: Session, panel: Panel): MemoryProcess =>
   ({ name: "features", start: () => [{ actor: featuresActor({ session, panel }), rim: null }] });
 
-function decisionOf({ session, instruments, periodsPerYear, limits }: GraphOptions): MemoryProcess {
+function decisionOf({ session, instruments, periodsPerYear, limits, shaper = null }: GraphOptions): MemoryProcess {
   let kept: PortfolioOutcome | null = null;
   const keeper = (): Rim<PortfolioEffect, PortfolioOutcome> => ({
     start(push) {
@@ -80,7 +85,7 @@ function decisionOf({ session, instruments, periodsPerYear, limits }: GraphOptio
   });
   return { name: "decision", start: () => [
     { actor: aggregatorActor({ session }), rim: null },
-    { actor: portfolioActor({ session, instruments, periodsPerYear, limits, isKept: true }), rim: keeper() },
+    { actor: portfolioActor({ session, instruments, periodsPerYear, limits, shaper, isKept: true }), rim: keeper() },
   ] };
 }
 
@@ -96,5 +101,6 @@ function modelOf({ session, panel, strategies, time, inferMs = 0 }: GraphOptions
     return Promise.resolve(outcome);
   };
   return { name: worker, start: (host) => [{ rim: heldRim(time, host, answer, inferMs),
-    actor: modelActor({ session, worker, strategy: make(), version: VERSION, names: panel.names, eligibility }) }] };
+    actor: modelActor({ session, worker, strategy: make(), version: VERSION, names: panel.names,
+      eligibility }) }] };
 }

@@ -8,7 +8,7 @@ import { UserError } from "../../base/error.ts";
 import type { Rim } from "../../live/actor.ts";
 import type { JournalRecord } from "../../live/execution/effect.ts";
 import type { IntentJournal } from "../../live/execution/intent-journal.ts";
-import type { Host, Kinded } from "./memory-bus.ts";
+import type { Host, Kinded } from "./memory-process.ts";
 import type { VirtualTime } from "./virtual-time.ts";
 
 /** The intent journal, as it is on the disk. */

@@ -1,6 +1,6 @@
 /**
- * A recorded session lived again: the same actors over memory hear the prices, notices, fills and commands that were
- * recorded, at their moments, and say what they make of them.
+ * A recorded session lived again: the same actors over memory hear the prices, notices, fills and commands
+ * that were recorded, at their moments, and say what they make of them.
  *
  *     recorded market, quote, notice ──> features ─> models ─> decision ─> execution ──order──┐
  *     recorded fills of that order    <──────────────────────────────────── RecordedBroker <──┘
@@ -8,17 +8,21 @@
  * An order that was not recorded is never filled: it is a difference, and so is what follows from it.
  */
 import type { Panel } from "../../features/panel.ts";
-import { BrokerTrouble, type Broker, type BrokerListener, type BrokerOrder, type BrokerUpdate, type OrderRequest,
+import { BrokerTrouble, type Broker, type BrokerListener, type BrokerOrder, type BrokerUpdate,
+  type OrderRequest,
   type SubmitOutcome } from "../../live/brokers/broker.ts";
 import { FREE, STRICT } from "../../live/execution/desk.ts";
-import { isTerminal, type AccountFact, type ControlCommand, type FillFact, type MarketFact, type OrderFacts, type Spoken,
+import { isTerminal, type AccountFact, type ControlCommand, type FillFact, type MarketFact, type OrderFacts,
+  type Spoken,
   type TradingStateFact } from "../../live/message.ts";
 import type { Recorded } from "../../live/recorder/journal.ts";
 import type { Session } from "../../live/session.ts";
 import type { Instrument } from "../../market/instrument.ts";
 import type { RiskLimits } from "../../strategy/risk.ts";
+import type { Shaper } from "../../strategy/optimise/shaper.ts";
 import type { Strategy } from "../../strategy/strategy.ts";
-import { CALM, MemoryBus, type MemoryProcess } from "./memory-bus.ts";
+import { MemoryBus } from "./memory-bus.ts";
+import { CALM, type MemoryProcess } from "./memory-process.ts";
 import { featuresProcess, memoryGraph } from "./memory-graph.ts";
 import { MemoryDisk } from "./memory-rims.ts";
 import { VirtualTime } from "./virtual-time.ts";
@@ -31,12 +35,16 @@ export interface ReplayOptions {
   readonly instruments: readonly Instrument[];
   readonly periodsPerYear: number;
   readonly limits: RiskLimits;
+  readonly shaper?: Shaper | null;
   /** By worker. */
   readonly strategies: ReadonlyMap<string, Strategy>;
 }
 
 const TICK_MS = 500;
-/** On a market's clock time leaps from bar to bar; what waits for a while waits for less than this between two. */
+/**
+ * On a market's clock time leaps from bar to bar; what waits for a while waits for less than this between
+ * two.
+ */
 const LEAP_MS = 1;
 /** After the last message, for what is still on its way. */
 const REST_MS = 5_000;
@@ -67,9 +75,10 @@ export async function replayRecorded(options: ReplayOptions): Promise<Spoken[]> 
   return said;
 }
 
-function processesOf({ session, panel, instruments, periodsPerYear, limits, strategies }: ReplayOptions,
+function processesOf({ strategies, ...options }: ReplayOptions,
   time: VirtualTime, broker: RecordedBroker): MemoryProcess[] {
-  return [...memoryGraph({ session, panel, instruments, periodsPerYear, limits, time,
+  const { session, panel } = options;
+  return [...memoryGraph({ ...options, time,
     strategies: new Map([...strategies].map(([worker, strategy]) => [worker, () => strategy])),
     disk: new MemoryDisk(time), connect: () => broker,
     execution: { permits: session.timeframe === "1d" ? FREE : STRICT } }), featuresProcess(session, panel)];
@@ -116,13 +125,15 @@ class RecordedBroker implements Broker {
 
   constructor({ session, recorded }: ReplayOptions) {
     this.#symbols = session.symbols;
-    const account = recorded.find(({ message }) => message.kind === "account" && message.isReconciled)?.message;
+    const account = recorded.find(({ message }) => message.kind === "account"
+      && message.isReconciled)?.message;
     this.#first = (account as AccountFact | undefined) ?? null;
     this.#units = this.#first?.units.slice() ?? new Float64Array(session.symbols.length);
     this.#mark = new Float64Array(session.symbols.length);
     this.#cash = this.#first?.cash ?? NaN;
     this.#buyingPower = this.#first?.buyingPower ?? NaN;
-    for (const { message } of recorded) if (message.kind === "order-state") this.#known.set(message.order.id, message.order);
+    for (const { message } of recorded) if (message.kind === "order-state") this.#known.set(message.order.id,
+      message.order);
   }
 
   mark({ instrument, bars }: MarketFact): void {
@@ -141,8 +152,10 @@ class RecordedBroker implements Broker {
     const order = this.#orders.get(orderId);
     if (order === undefined) return;
     const filled = order.filled + quantity, isFilled = Math.abs(filled) >= Math.abs(order.quantity) - 1e-9;
-    const averagePrice = ((order.filled === 0 ? 0 : order.averagePrice * order.filled) + price * quantity) / filled;
-    const now: BrokerOrder = { ...order, filled, averagePrice, state: isFilled ? "filled" : "partially-filled",
+    const averagePrice =
+      ((order.filled === 0 ? 0 : order.averagePrice * order.filled) + price * quantity) / filled;
+    const now: BrokerOrder =
+      { ...order, filled, averagePrice, state: isFilled ? "filled" : "partially-filled",
       word: isFilled ? "filled" : "partially_filled" };
     this.#units[this.#symbols.indexOf(order.symbol)] += quantity;
     this.#cash -= quantity * price + fee;
@@ -154,7 +167,8 @@ class RecordedBroker implements Broker {
     const order = this.#orders.get(id);
     if (order === undefined || isTerminal(order.state)) return;
     if (state !== "cancelled" && state !== "expired" && state !== "rejected") return;
-    this.#tell({ ...order, state, word: reason ?? state }, { at, event: state, executionId: null, quantity: NaN,
+    this.#tell({ ...order, state, word: reason ?? state },
+      { at, event: state, executionId: null, quantity: NaN,
       price: NaN });
   }
 
@@ -166,7 +180,8 @@ class RecordedBroker implements Broker {
   account() {
     if (this.#first === null) return Promise.reject(new BrokerTrouble("no account was recorded"));
     const equity = this.#units.reduce((sum, units, i) => sum + units * this.#mark[i], this.#cash);
-    return Promise.resolve({ equity, cash: this.#cash, buyingPower: this.#buyingPower, isTradingBlocked: false,
+    return Promise.resolve({ equity, cash: this.#cash, buyingPower: this.#buyingPower,
+      isTradingBlocked: false,
       oddities: [] });
   }
   positions() {
@@ -185,8 +200,10 @@ class RecordedBroker implements Broker {
     if (known?.state === "rejected" && known.filled === 0) {
       return Promise.resolve({ outcome: "rejected", code: "recorded", reason: known.reason ?? "rejected" });
     }
-    const order: BrokerOrder = { id, brokerId: known?.brokerId ?? id, symbol, quantity, filled: 0, averagePrice: NaN,
-      type, limitPrice: limitPrice ?? NaN, state: "accepted", word: "accepted", submittedAt: NaN, replacedBy: null,
+    const order: BrokerOrder =
+      { id, brokerId: known?.brokerId ?? id, symbol, quantity, filled: 0, averagePrice: NaN,
+      type, limitPrice: limitPrice ?? NaN, state: "accepted", word: "accepted", submittedAt: NaN,
+        replacedBy: null,
       replaces: null };
     this.#orders.set(id, order);
     return Promise.resolve({ outcome: "accepted", order });

@@ -1,6 +1,6 @@
 /**
- * `dmn live report --day D`: did live do what the backtest would have done? The recorded day is lived again and
- * compared, number by number:
+ * `dmn live report --day D`: did live do what the backtest would have done? The recorded day is lived again
+ * and compared, number by number:
  *
  *     features    what live computed bar by bar           computeFeatures over all bars at once
  *     positions   predictions, decisions                  the same strategies on the same windows
@@ -22,6 +22,7 @@ import type { Session } from "../../live/session.ts";
 import { calendar } from "../../market/calendar.ts";
 import { instrument } from "../../market/instrument.ts";
 import { findStrategy } from "../../strategy/find.ts";
+import { openShaper } from "../../strategy/optimise/shaper.ts";
 import type { Strategy } from "../../strategy/strategy.ts";
 import { panelOf } from "./choose-session.ts";
 import { instrumentsOf, limitsOf } from "./compose.ts";
@@ -67,7 +68,8 @@ export async function liveReport({ day }: LiveReportOptions, context: Context): 
   const { root } = context, comparison = new Comparison();
   const ids = new Set([...readDay(root, day)].map(({ session }) => session.id));
   for (const id of ids) {
-    const recorded = journalDays(root).filter((one) => one <= day).flatMap((one) => [...readDay(root, one, id)]
+    const recorded = journalDays(root).filter((one) => one <= day)
+      .flatMap((one) => [...readDay(root, one, id)]
       .map((entry) => ({ ...entry, isCompared: one === day })));
     context.signal.throwIfAborted();
     await compareSession(recorded, context, comparison);
@@ -77,12 +79,16 @@ export async function liveReport({ day }: LiveReportOptions, context: Context): 
 
 /** For a person: the report, or a UserError that names the first differences. */
 export function reportText({ day, sessions, compared, differing, differences }: LiveReport): string {
-  const table = formatTable([{ title: "what" }, { title: "compared", align: "right" }, { title: "differ", align: "right" }],
+  const columns = [{ title: "what" }, { title: "compared", align: "right" },
+    { title: "differ", align: "right" }] as const;
+  const table = formatTable(columns,
     COMPARED.map((what) => [what, String(compared[what]), String(differing[what])]));
-  const head = `${day}: ${sessions.length} session${sessions.length === 1 ? "" : "s"} (${sessions.join(", ")})`;
+  const plural = sessions.length === 1 ? "" : "s";
+  const head = `${day}: ${sessions.length} session${plural} (${sessions.join(", ")})`;
   if (differences.length === 0) return `${head}\n${table}\nLive and replay agree in every number.`;
   throw new UserError(`${head}\n${table}\nLive and replay differ; first of each kind:\n${
-    COMPARED.flatMap((what) => differences.filter((one) => one.what === what).slice(0, 3).map(sentenceOf)).join("\n")}`,
+    COMPARED.flatMap((what) => differences.filter((one) => one.what === what).slice(0, 3).map(sentenceOf))
+      .join("\n")}`,
   `all of them: dmn live report --day ${day} --json`);
 }
 
@@ -91,7 +97,8 @@ const sentenceOf = ({ what, at, symbol, of, live, replay }: Difference): string 
 
 type Row = Pick<Recorded, "heardAt" | "message" | "session"> & { readonly isCompared: boolean };
 
-async function compareSession(recorded: readonly Row[], { root }: Context, comparison: Comparison): Promise<void> {
+async function compareSession(recorded: readonly Row[], { root }: Context,
+  comparison: Comparison): Promise<void> {
   const [{ session }] = recorded;
   const panel = await panelOf(root, session.recipe, session.calendar, session.timeframe);
   if (panel.hash !== session.recipeHash) {
@@ -103,19 +110,24 @@ async function compareSession(recorded: readonly Row[], { root }: Context, compa
   for (const { worker, strategy } of session.models) {
     strategies.set(worker, await findStrategy(root, strategy, { threads: 1, isTrainedAllowed: true }));
   }
-  const said = await replayRecorded({ session, recorded, panel, strategies, instruments: instrumentsOf(root, session),
-    limits: limitsOf(session), periodsPerYear: calendar(session.calendar).periodsPerYear(session.timeframe) });
+  const { symbols, sizing: { method, weightMax } } = session;
+  const said = await replayRecorded({ session, recorded, panel, strategies, limits: limitsOf(session),
+    instruments: instrumentsOf(root, session),
+    periodsPerYear: calendar(session.calendar).periodsPerYear(session.timeframe),
+    shaper: await openShaper(method, symbols.length, { weightMax: weightMax ?? Infinity }) });
   compareRecorded(recorded, said, panel, comparison);
 }
 
 /** Pure: what was recorded against what the replay said. */
 export function compareRecorded(recorded: readonly Row[], replayed: readonly Spoken[], panel: Panel,
   comparison: Comparison): void {
-  const [{ session }] = recorded, live = recorded.filter((one) => one.isCompared).map(({ message }) => message);
+  const [{ session }] = recorded,
+    live = recorded.filter((one) => one.isCompared).map(({ message }) => message);
   const from = Math.min(...live.filter(({ kind }) => kind === "decision").map(({ at }) => at));
   const replay = replayed.filter(({ at, kind }) => kind === "order-state" || kind === "fill" || at >= from);
   comparison.symbols = session.symbols;
-  comparison.compare("features", featureNumbers(live, panel.names), batchNumbers(recorded, session, panel), 0);
+  comparison.compare("features", featureNumbers(live, panel.names), batchNumbers(recorded, session, panel),
+    0);
   comparison.compare("positions", predictionNumbers(live), predictionNumbers(replay), 0);
   comparison.compare("decisions", decisionNumbers(live), decisionNumbers(replay), 0);
   comparison.compare("targets", targetNumbers(live), targetNumbers(replay), UNITS_SLACK);
@@ -149,16 +161,19 @@ function batchNumbers(recorded: readonly Row[], session: Session, panel: Panel):
   const bars = session.symbols.map(() => new Map<number, Float64Array>()), width = BAR_FIELDS.length;
   for (const { message } of recorded) {
     if (message.kind !== "market") continue;
-    message.instrument.forEach((i, k) => { bars[i].set(message.at, message.bars.slice(k * width, (k + 1) * width)); });
+    message.instrument.forEach((i, k) =>
+      { bars[i].set(message.at, message.bars.slice(k * width, (k + 1) * width)); });
   }
   const numbers: Numbers = new Map(), { names } = panel;
   bars.forEach((own, i) => {
     if (own.size === 0) return;
     const time = Float64Array.from(own.keys()).sort();
-    const columns = Object.fromEntries(BAR_FIELDS.map((name, f) => [name, time.map((at) => own.get(at)![f])]));
+    const columns = Object.fromEntries(BAR_FIELDS.map((name, f) =>
+      [name, time.map((at) => own.get(at)![f])]));
     const { values } = computeFeatures(panel, { kind: "bars", timeframe: session.timeframe, time, columns,
       instrument: instrument(session.symbols[i]) });
-    time.forEach((at, row) => { names.forEach((name, f) => { put(numbers, at, i, name, values[row * names.length + f]); }); });
+    time.forEach((at, row) =>
+      { names.forEach((name, f) => { put(numbers, at, i, name, values[row * names.length + f]); }); });
   });
   return numbers;
 }
@@ -237,18 +252,23 @@ export class Comparison {
   readonly #differing = zeros();
   readonly #differences: Difference[] = [];
 
-  /** `isTwoSided`: what only the replay has is a difference, too. In order of time: the first one tells most. */
-  compare(what: Compared, live: Numbers, replay: Numbers, slack: number, isTwoSided = what !== "features"): void {
+  /**
+   * `isTwoSided`: what only the replay has is a difference, too. In order of time: the first one tells most.
+   */
+  compare(what: Compared, live: Numbers, replay: Numbers, slack: number,
+    isTwoSided = what !== "features"): void {
     const extra = isTwoSided ? [...replay].filter(([key]) => !live.has(key)) : [];
     this.#compared[what] += live.size;
     const all = extra.length === 0 ? live : [...live, ...extra].sort(([, a], [, b]) => a.at - b.at);
     for (const [key, place] of all) {
       const one = live.get(key)?.value ?? null, other = replay.get(key)?.value ?? null;
-      if (one === null || other === null || !isEqual(one, other, slack)) this.#differ(what, place, one, other);
+      if (one === null || other === null || !isEqual(one, other, slack)) this.#differ(what, place, one,
+        other);
     }
   }
 
-  #differ(what: Compared, { at, instrument: i, of }: Place, live: number | null, replay: number | null): void {
+  #differ(what: Compared, { at, instrument: i, of }: Place, live: number | null,
+    replay: number | null): void {
     if (this.#differing[what]++ >= LISTED_MAX) return;
     this.#differences.push({ what, at, symbol: this.symbols[i] ?? "", of, live, replay });
   }

@@ -1,10 +1,11 @@
 /**
- * `simulate`: one session of the whole graph over memory, from a market, a seed and a plan of what goes wrong, to
- * a record of everything that was said and done. Equal arguments give equal records.
+ * `simulate`: one session of the whole graph over memory, from a market, a seed and a plan of what goes
+ * wrong, to a record of everything that was said and done. Equal arguments give equal records.
  *
  *     market ──bars──> feed ─> ... ─> execution ─> MemoryVenue (exchange)
  *        \──────────────bars────────────────────────────^
- *     plan ──at its moments──> kills, freezes, full disks, broken streams, trades by hand, commands, spoilt bars
+ *     plan ──at its moments──> kills, freezes, full disks, broken streams, trades by hand, commands,
+   spoilt bars
  */
 import { assert } from "../../base/assert.ts";
 import { random } from "../../base/random.ts";
@@ -18,7 +19,8 @@ import { Exchange, REALISTIC, type Terms } from "../../simulator/exchange.ts";
 import type { RiskLimits } from "../../strategy/risk.ts";
 import type { SimulationRecord } from "./invariants.ts";
 import { HONEST, MemoryVenue, type BrokerFaults } from "./memory-broker.ts";
-import { CALM, MemoryBus, type Entry, type MemoryProcess, type Weather } from "./memory-bus.ts";
+import { MemoryBus } from "./memory-bus.ts";
+import { CALM, type Entry, type MemoryProcess, type Weather } from "./memory-process.ts";
 import { barOf, MemoryVendor, type SimulatedMarket, type SpoiltStep } from "./memory-feed.ts";
 import { featuresProcess, memoryGraph, type GraphOptions } from "./memory-graph.ts";
 import { MemoryDisk } from "./memory-rims.ts";
@@ -29,11 +31,13 @@ export type Mischief = { readonly atMs: number } & (
   | { readonly what: "kill" | "kill-for-good"; readonly process: string }
   | { readonly what: "kill-all" }
   | { readonly what: "freeze" | "step-clock"; readonly process: string; readonly ms: number }
-  | { readonly what: "disk-full" | "break-stream" | "mute-stream" | "break-feed" | "mute-feed"; readonly ms: number }
+  | { readonly what: "disk-full" | "break-stream" | "mute-stream" | "break-feed" | "mute-feed";
+    readonly ms: number }
   | { readonly what: "slow-disk"; readonly delayMs: number; readonly ms: number }
   | { readonly what: "trade"; readonly instrument: number; readonly quantity: number }
   /** An order at the exchange that somebody else placed, at `factor` x the last price. */
-  | { readonly what: "order"; readonly instrument: number; readonly quantity: number; readonly factor: number }
+  | { readonly what: "order"; readonly instrument: number; readonly quantity: number;
+    readonly factor: number }
   /** The exchange splits what is held; the market's bars from then on are at the new price. */
   | { readonly what: "split"; readonly instrument: number; readonly ratio: number }
   | { readonly what: "halt" | "resume"; readonly instrument: number }
@@ -48,7 +52,8 @@ export interface FaultPlan {
   /** From here on (ms after the first live bar) nothing goes wrong any more. */
   readonly calmFromMs: number;
 }
-export const NO_FAULTS: FaultPlan = { weather: CALM, broker: HONEST, mischief: [], spoilt: [], calmFromMs: 0 };
+export const NO_FAULTS: FaultPlan =
+  { weather: CALM, broker: HONEST, mischief: [], spoilt: [], calmFromMs: 0 };
 
 export interface SimulationOptions {
   readonly session: Session;
@@ -103,7 +108,8 @@ class Simulation {
       calendar: session.calendar });
     this.#venue = new MemoryVenue(exchange, this.#time, seed, faults.broker,
       () => this.#entries.length);
-    this.#bus = new MemoryBus({ time: this.#time, seed, weather: faults.weather, tickMs: options.tickMs ?? TICK_MS,
+    this.#bus = new MemoryBus({ time: this.#time, seed, weather: faults.weather,
+      tickMs: options.tickMs ?? TICK_MS,
       isRetaining: true, restartMs: RESTART_MS, onEntry: (entry) => { this.#entries.push(entry); } });
     this.#vendor = new MemoryVendor(market, session.timeframe, faults.spoilt, () => this.#time.now());
   }
@@ -194,7 +200,8 @@ class Simulation {
         return;
       case "halt": case "resume":
         this.#venue.halt(market.symbols[one.instrument], one.what === "halt");
-        this.#vendor.notice({ kind: "notice", at: this.#time.now(), instrument: one.instrument, what: one.what, value: 0 });
+        this.#vendor.notice({ kind: "notice", at: this.#time.now(), instrument: one.instrument,
+          what: one.what, value: 0 });
         return;
       case "control": this.#control(one.action, one.subject ?? "", one.value ?? ""); return;
       default:
@@ -228,10 +235,21 @@ class Simulation {
 
 const WIDTH = BAR_FIELDS.length;
 
+export interface MarketShape {
+  readonly symbols: readonly string[];
+  /** Open of the first bar, UTC ms. */
+  readonly from: number;
+  readonly stepMs: number;
+  readonly history: number;
+  readonly live: number;
+  /** Of a bar's log return. */
+  readonly deviation?: number;
+}
+
 /** A seeded random walk of N instruments at common closes, `stepMs` apart. */
-export function randomMarket(seed: number, shape: { readonly symbols: readonly string[]; readonly from: number;
-  readonly stepMs: number; readonly history: number; readonly live: number; readonly deviation?: number }): SimulatedMarket {
-  const { symbols, from, stepMs, history, live, deviation = 0.002 } = shape, S = history + live, N = symbols.length;
+export function randomMarket(seed: number, shape: MarketShape): SimulatedMarket {
+  const { symbols, from, stepMs, history, live, deviation = 0.002 } = shape;
+  const S = history + live, N = symbols.length;
   const bars = new Float64Array(S * N * WIDTH), price = new Float64Array(N);
   const draws = symbols.map((symbol) => random(seed, "simulated market", symbol));
   price.forEach((_, i) => { price[i] = 40 + 60 * draws[i].uniform(); });
@@ -240,11 +258,13 @@ export function randomMarket(seed: number, shape: { readonly symbols: readonly s
       const open = price[i], close = price[i] = round(open * Math.exp(deviation * draws[i].normal()));
       const high = round(Math.max(open, close) * (1 + deviation * draws[i].uniform() / 2));
       const low = round(Math.min(open, close) * (1 - deviation * draws[i].uniform() / 2));
-      bars.set([open, high, low, close, 1_000 + draws[i].below(100_000), (open + close) / 2, 10 + draws[i].below(90)],
+      bars.set([open, high, low, close, 1_000 + draws[i].below(100_000), (open + close) / 2,
+        10 + draws[i].below(90)],
         (step * N + i) * WIDTH);
     }
   }
-  return { symbols, bars, live: history, time: Float64Array.from({ length: S }, (_, step) => from + stepMs * (step + 1)) };
+  return { symbols, bars, live: history,
+    time: Float64Array.from({ length: S }, (_, step) => from + stepMs * (step + 1)) };
 }
 
 const round = (price: number): number => Math.round(price * 100) / 100;
@@ -253,9 +273,11 @@ const round = (price: number): number => Math.round(price * 100) / 100;
 export function simulatedSession(given: Partial<Session> & Pick<Session, "symbols" | "models">,
   panel: Pick<Panel, "recipe" | "hash">): Session {
   return {
-    id: "simulation", venue: "simulator", feed: "simulator", wire: "alpaca", strategyName: "toy", timeframe: "1m",
+    id: "simulation", venue: "simulator", feed: "simulator", wire: "alpaca", strategyName: "toy",
+      timeframe: "1m",
     calendar: "us-equity", recipe: panel.recipe, recipeHash: panel.hash, history: null,
-    clock: { kind: "wall", isStepped: false, barsPerSecond: null }, quorum: 1, deadlineMs: 1_000, mixture: "equal",
+    clock: { kind: "wall", isStepped: false, barsPerSecond: null }, quorum: 1, deadlineMs: 1_000,
+      mixture: "equal",
     isConfidenceWeighted: false, risk: {},
     sizing: { volatilityTarget: 0.15, weightMax: null, portfolioTarget: null, method: "volatility",
       isFractional: true, capital: 100_000 },
