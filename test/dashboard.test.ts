@@ -94,6 +94,9 @@ describe("the dashboard in Chromium", { skip: CHROMIUM === null && NO_CHROMIUM }
         assert.doesNotMatch(await page.innerText("body"), /\b(NaN|undefined|null|Infinity|\[object)\b/);
         const wide = Number(await page.evaluate("document.scrollingElement.scrollWidth"));
         assert.ok(wide <= width, `the page is ${wide} wide`);
+        const pushed = await page.evaluate("[...document.querySelectorAll('.scroll')].filter((one) => "
+          + "one.scrollWidth > one.clientWidth).map((one) => one.getAttribute('aria-label'))");
+        assert.deepEqual(pushed, [], "no table has to be pushed sideways");
         const stroke = await page.evaluate("getComputedStyle(document.querySelector('#plot .line')).stroke");
         assert.equal(stroke, rgb(palette.strategy));
         assert.deepEqual(sight.complaints, []);

@@ -135,6 +135,7 @@ svg .dot{fill:var(--strategy);stroke:var(--paper);stroke-width:2}
 
 const TABLES = `
 .scroll{overflow:auto;max-width:100%;max-height:372px}
+#risk .scroll,#hops .scroll,#models .scroll{max-height:none}
 table{border-collapse:collapse;width:100%;font-size:.87rem}
 th,td{padding:4.5px 9px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}
 th:first-child,td:first-child{padding-left:0;text-align:left}
@@ -182,6 +183,13 @@ footer{color:var(--muted);font-size:.82rem;padding-top:18px;padding-bottom:36px;
 border-top:1px solid var(--rule)}
 `;
 
+/** Columns that a phone goes without, so that no table has to be pushed sideways. */
+function minorColumns(): string {
+  const minor = { positions: [4, 5, 7], orders: [5], fills: [5], hops: [4, 5, 6, 8, 9], models: [3, 4, 6, 8, 9] };
+  return Object.entries(minor).flatMap(([id, columns]) =>
+    columns.map((column) => `#${id} tr>:nth-child(${column})`)).join(",\n");
+}
+
 const SMALL = `
 @media(max-width:1060px){.two,.two.wide{grid-template-columns:minmax(0,1fr)}
 .tiles{grid-template-columns:repeat(3,minmax(0,1fr));gap:14px 0}.tiles>div:first-child{grid-column:1/-1}}
@@ -195,7 +203,8 @@ background:var(--paper);border-top:1px solid var(--rule)}
 .actions button{flex:1;padding:10px 6px}
 .tiles{grid-template-columns:1fr 1fr}.tiles>div:first-child{grid-column:1/-1}
 #plot,#plot-empty[hidden]+#plot{min-height:302px}
-th,td{padding:6px 7px}
+th,td{padding:6px 6px}tbody th{white-space:normal}.state{white-space:normal}
+${minorColumns()}{display:none}
 footer{padding-bottom:96px}}
 @media(prefers-reduced-motion:reduce){.link.on::before{animation:none}}
 `;

@@ -26,7 +26,9 @@ export interface View {
     readonly timeframe: string; readonly barMs: number; readonly instruments: number;
     readonly clock: string;
   };
-  readonly trading: { readonly state: string; readonly reason: string; readonly by: string; readonly at: Maybe };
+  readonly trading: {
+    readonly state: string; readonly reason: string; readonly by: string; readonly at: Maybe;
+  };
   readonly account: {
     readonly at: Maybe; readonly equity: Maybe; readonly cash: Maybe; readonly buyingPower: Maybe;
     /** Since the start of the session, and since the end of the UTC day before. */

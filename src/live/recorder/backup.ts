@@ -32,7 +32,7 @@ export type BackupManifest = z.infer<typeof manifestSchema>;
 export async function backupLive(root: string, to: string, now: number): Promise<BackupManifest> {
   if (fs.existsSync(to)) {
     throw new UserError(`${to} is there already`,
-      "name a folder that does not exist yet: dmn live backup FOLDER");
+      "name a folder that does not exist yet: dmn live backup --path FOLDER");
   }
   const files = filesToKeep(root), databases =
     DATABASES.filter((name) => fs.existsSync(livePlaces.database(root, name)));
