@@ -306,6 +306,40 @@ describe("what the broker says, and does not", () => {
     assert.deepEqual([quantities(world), world.position()], [[10, -6], 4]);
   });
 
+  test("replaced by the broker while half of it was open: the new one counts for it, nothing is ordered on top (fault 4)", () => {
+    for (const carried of [0, 4]) {
+      const world = started();
+      world.fillsAtOnce = false;
+      world.hand(world.target([10]));
+      world.run(200);
+      const [{ id }] = world.posts;
+      world.fill(id, 4);
+      world.run(100);
+      world.replaceOutside(id, carried === 0 ? 6 : 10, carried);
+      world.run(5_000);
+      assert.deepEqual([world.posts.length, world.books()[0], world.last("settled")], [1, 4, undefined]);
+      world.fill("replacement", 6);
+      world.run(5_000);
+      assert.deepEqual([world.posts.length, world.books()[0], world.position(), world.last("settled")?.orders], [1, 10, 10, 1]);
+      assert.equal(world.alerts("external-order").length + world.alerts("books-mismatch").length, 0);
+    }
+  });
+
+  test("a split of 4 for 1: held units follow, the open order goes, nothing is halted (fault 12)", () => {
+    const world = started();
+    world.hand(world.target([10]));
+    world.run(1_000);
+    world.fillsAtOnce = false;
+    world.hand(world.target([15]));
+    world.run(200);
+    world.hand({ kind: "notice", at: world.now, instrument: 0, what: "split", value: 4 });
+    assert.equal(world.books()[0], 40);
+    world.run(100);
+    world.units.set("AAA", 40);
+    world.run(60_000);
+    assert.deepEqual([world.books()[0], world.open().length, world.last("trading-state")?.state], [40, 0, "ACTIVE"]);
+  });
+
   test("429: the same order leaves once the wait is over (fault 9)", () => {
     const world = started();
     let times = 0;

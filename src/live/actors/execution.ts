@@ -18,8 +18,9 @@ import { gateLiveOrder } from "../../strategy/risk-order.ts";
 import type { Actor, Said } from "../actor.ts";
 import type { MarketFact, NoticeFact, QuoteFact, Spoken, Tick } from "../message.ts";
 import type { Session } from "../session.ts";
+import { askTruth } from "../execution/ask.ts";
 import { apply, endErrand, takeAllCancelled, takeControl } from "../execution/command.ts";
-import { askTruth, converge, leave, lookForQuiet, nextSlice, sendRecovered, takeTarget, timeOut }
+import { converge, leave, lookForQuiet, nextSlice, sendRecovered, takeTarget, timeOut }
   from "../execution/converge.ts";
 import {
   alarm, openDesk, say, sayTrading, STRICT, takeSaid, touchAll, wake, type Desk, type Permits,
@@ -28,7 +29,7 @@ import {
 import type { ExecutionEffect, ExecutionOutcome } from "../execution/effect.ts";
 import { giveUp, submit, takeCancelled, takeLookedUp, takeSubmitted, takeUpdate, watchCancel }
   from "../execution/news.ts";
-import { recover, takeStream, takeTruth } from "../execution/reconcile.ts";
+import { recover, takeSplit, takeStream, takeTruth } from "../execution/reconcile.ts";
 
 export interface ExecutionOptions {
   readonly session: Session;
@@ -138,12 +139,11 @@ function takeQuotes(desk: Desk, { instrument, quotes }: QuoteFact): void {
   }
 }
 
-function takeNotice(desk: Desk, { instrument, what }: NoticeFact): void {
+function takeNotice(desk: Desk, { instrument, what, value }: NoticeFact): void {
   if (instrument < 0 || instrument >= desk.isHalted.length) return;
   if (what === "halt" || what === "delisted") desk.isHalted[instrument] = 1;
   if (what === "resume") { desk.isHalted[instrument] = 0; desk.dirty.add(instrument); }
-  // After a split the broker's holdings are right and our books are not.
-  if (what === "split") askTruth(desk);
+  if (what === "split") takeSplit(desk, instrument, value);
 }
 
 function takePersisted(desk: Desk, ticket: number, trouble: string | null): void {

@@ -145,6 +145,8 @@ export interface Desk {
   readonly writes: Map<number, Writing>;
   reconcile: { ticket: number; fillsBefore: number; isSoon: boolean };
   readonly strikes: Uint8Array;
+  /** (N) 1: the broker's holdings may differ from our books since a split. */
+  readonly hasSplit: Uint8Array;
   lastTruthAt: number;
   /** Since the journal was last compacted. */
   records: number;
@@ -174,7 +176,8 @@ export function openDesk(terms: Terms): Desk {
     assets: new Map(), assetsAsked: new Set(), sent: [], dirty: new Set(), waiting: new Set(), intents: [],
       ticket: 0, wakes: new Map(),
     writes: new Map(), reconcile: { ticket: 0, fillsBefore: 0, isSoon: false },
-    strikes: new Uint8Array(count), lastTruthAt: -Infinity, records: 0, alarmed: new Set(),
+    strikes: new Uint8Array(count), hasSplit: new Uint8Array(count), lastTruthAt: -Infinity, records: 0,
+      alarmed: new Set(),
     isAccountDue: false,
   };
 }

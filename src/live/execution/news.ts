@@ -3,6 +3,7 @@
  * They meet in `take`: book what is newly filled, say what changed, let the instrument be looked at again.
  */
 import type { BrokerOrder, BrokerUpdate, CancelOutcome, SubmitOutcome } from "../brokers/broker.ts";
+import { askTruth } from "./ask.ts";
 import { bookFill } from "./books.ts";
 import { alarm, keepOrder, mayTrade, note, say, sayOrder, symbolOf, wake, type Desk } from "./desk.ts";
 import type { ExecutionOutcome } from "./effect.ts";
@@ -47,6 +48,11 @@ function adopt(desk: Desk, told: BrokerOrder): Order | null {
   if (old !== undefined || parts !== null) {
     const decidedAt = old?.decidedAt ?? parts!.decidedAt, leg = old?.leg ?? parts!.leg;
     const order = newOrder(foreign.request, instrument, decidedAt, leg, desk.now, old?.isOurs ?? true);
+    // What the order that it replaces had filled is counted on, or not; it is in the books already.
+    if (old !== undefined && old.filled !== 0 && told.filled === old.filled) {
+      order.filled = old.filled;
+      order.averagePrice = old.averagePrice;
+    }
     keepOrder(desk, order);
     return order;
   }
@@ -70,6 +76,8 @@ function take(desk: Desk, order: Order, change: Change): void {
   desk.news++;
   sayOrder(desk, order);
   if (isOpen(order)) { if (order.instrument >= 0) desk.dirty.add(order.instrument); } else rest(desk, order);
+  // Another order stands in its place, which may be open: nothing leaves before it has been seen.
+  if (order.state === "replaced") { desk.isReconciled = false; askTruth(desk); }
 }
 
 function book(desk: Desk, order: Order, change: Change): void {

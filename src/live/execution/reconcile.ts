@@ -9,12 +9,14 @@
  *
  * At the start the broker's holdings are simply taken (adopted), and what the journal cannot explain is said.
  */
-import { alarm, keepOrder, say, sayAccount, symbolOf, touchAll, wake, type Desk } from "./desk.ts";
+import { alarm, keepOrder, openOf, say, sayAccount, symbolOf, touchAll, wake, type Desk } from "./desk.ts";
 import type { ExecutionOutcome, JournalRecord, Truth } from "./effect.ts";
-import { askAsset, askTruth, intentOf, setGoal } from "./converge.ts";
+import { askAsset, askTruth } from "./ask.ts";
+import { intentOf, setGoal } from "./converge.ts";
 import { changeTrading } from "./command.ts";
-import { takeOrder } from "./news.ts";
+import { cancel, takeOrder } from "./news.ts";
 import { isOpen, newOrder } from "./order.ts";
+import { roundUnits } from "./quantity.ts";
 
 /** Looks at the broker in a row that must show the same difference before it counts. */
 const STRIKES = 3;
@@ -96,8 +98,9 @@ export function takeTruth(desk: Desk, outcome: ExecutionOutcome & { kind: "truth
     return;
   }
   const { truth } = outcome;
-  if (desk.stage === "reconciling" && !truth.isSteady) return wake(desk, SOON_MS, { what: "reconcile" });
   const isStill = truth.isSteady && desk.fills === fillsBefore;
+  // Holdings of another moment than the orders' are not taken for ours.
+  if (desk.stage === "reconciling" && !isStill) return wake(desk, SOON_MS, { what: "reconcile" });
   for (const oddity of truth.account.oddities) {
     alarm(desk, "warning", "broker-oddity", `the broker's account: ${oddity}`, true);
   }
@@ -108,8 +111,10 @@ export function takeTruth(desk: Desk, outcome: ExecutionOutcome & { kind: "truth
   lookUpTheRest(desk, truth);
   desk.lastTruthAt = desk.now;
   const hasStrikes = desk.strikes.some((count) => count > 0);
-  wake(desk, isSoon || hasStrikes || !isStill ? SOON_MS : desk.terms.reconcileMs, { what: "reconcile" });
-  if (desk.isProven && !hasStrikes) desk.isReconciled = true;
+  // Asked for again meanwhile: this answer may be older than what made it necessary.
+  if (isSoon) askTruth(desk);
+  else wake(desk, hasStrikes || !isStill ? SOON_MS : desk.terms.reconcileMs, { what: "reconcile" });
+  if (desk.isProven && !hasStrikes && !isSoon) desk.isReconciled = true;
   if (isFirst) for (const symbol of desk.terms.session.symbols.slice(0, ASSETS_AT_START)) askAsset(desk,
     symbol);
   compact(desk);
@@ -155,6 +160,7 @@ function compare(desk: Desk, truth: Truth, isStill: boolean): void {
     if (Math.abs(found[i] - desk.books.units[i]) <= UNITS_TOLERANCE) { desk.strikes[i] = 0; continue; }
     // A fill came while the broker was being asked: the answer proves nothing about this moment.
     if (!isStill) continue;
+    if (desk.hasSplit[i] === 1) { adoptSplit(desk, i, found[i]); continue; }
     if (++desk.strikes[i] < STRIKES) continue;
     alarm(desk, "critical", "books-mismatch", `${symbolOf(desk, i)}: the broker holds ${found[i]}, our books `
       + `say ${desk.books.units[i]}, and no order explains it; halted, the broker's number is taken`);
@@ -162,6 +168,28 @@ function compare(desk: Desk, truth: Truth, isStill: boolean): void {
     desk.strikes[i] = 0;
     changeTrading(desk, "HALTED", "the books do not match the broker's", "execution");
   }
+}
+
+/** A split multiplies what is held; what is open and what was wanted are of other shares than these. */
+export function takeSplit(desk: Desk, instrument: number, ratio: number): void {
+  if (!(ratio > 0)) return;
+  const { books, price } = desk, goal = desk.goals[instrument];
+  books.units[instrument] = roundUnits(books.units[instrument] * ratio);
+  books.averagePrice[instrument] /= ratio;
+  price[instrument] /= ratio;
+  desk.hasSplit[instrument] = 1;
+  if (goal !== null) goal.isAtRest = true;
+  for (const order of openOf(desk, instrument)) if (order.isOurs) cancel(desk, order);
+  desk.isAccountDue = true;
+  askTruth(desk);
+}
+
+/** The broker splits in its own time, and pays cash for fractions: its number counts, before and after. */
+function adoptSplit(desk: Desk, instrument: number, units: number): void {
+  const ours = desk.books.units[instrument];
+  alarm(desk, "info", "split-adopted", `${symbolOf(desk, instrument)}: ${ours} by our books after a split, `
+    + `${units} at the broker: the broker's number is taken`);
+  desk.books.units[instrument] = units;
 }
 
 function sayForeign(desk: Desk, symbol: string, units: number): void {
