@@ -82,37 +82,39 @@ export function protect(
       "list the public keys of those who may, or use 127.0.0.1");
   }
   const domain = admit(new Set(security.allowed), refused);
-  return { options: { ...own, curveServer: true, zapDomain: domain }, release: () => { expel(domain); } };
+  const release = (): void => { doors.delete(domain); };
+  return { options: { ...own, curveServer: true, zapDomain: domain }, release };
 }
 
 interface Door { readonly allowed: ReadonlySet<string>; readonly refused: (text: string) => void }
 /** Doors of this process by ZAP domain: libzmq has one ZAP socket a context. */
 const doors = new Map<string, Door>();
+/** How soon the guard sees that the last door is gone, ms; then it waits no more, and the process may end. */
+const GUARD_MS = 250;
+/** Never closed: its name would be free some time later only, and who opens next would find it taken. */
 let guard: zmq.Reply | null = null;
+let isGuarding = false;
 let domains = 0;
 
 function admit(allowed: ReadonlySet<string>, refused: (text: string) => void): string {
   if (guard === null) {
-    guard = new zmq.Reply({ linger: 0 });
+    guard = new zmq.Reply({ linger: 0, receiveTimeout: GUARD_MS });
     // Before any socket that asks it exists: an unanswered handshake would hang.
     guard.bindSync("inproc://zeromq.zap.01");
-    void keepDoors(guard);
   }
   const domain = `dmn-${++domains}`;
   doors.set(domain, { allowed, refused });
+  if (!isGuarding) void keepDoors(guard);
   return domain;
 }
 
-function expel(domain: string): void {
-  doors.delete(domain);
-  if (doors.size > 0 || guard === null) return;
-  guard.close();
-  guard = null;
-}
-
-/** Answers libzmq's questions until the socket is closed. */
+/** Answers libzmq's questions while there are doors. */
 async function keepDoors(socket: zmq.Reply): Promise<void> {
-  for await (const [version, id, domain, address, , mechanism, credentials] of socket) {
+  isGuarding = true;
+  while (doors.size > 0) {
+    let question: Buffer[];
+    try { question = await socket.receive(); } catch { continue; }
+    const [version, id, domain, address, , mechanism, credentials] = question;
     const door = doors.get(domain.toString());
     const key = credentials?.length === 32 ? encodeZ85(credentials) : "";
     const isAllowed = door !== undefined && mechanism.toString() === "CURVE" && door.allowed.has(key);
@@ -121,6 +123,7 @@ async function keepDoors(socket: zmq.Reply): Promise<void> {
     if (isAllowed) continue;
     door?.refused(`${address.toString()} came with the key ${key}, which is not on the allow list`);
   }
+  isGuarding = false;
 }
 
 const Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
