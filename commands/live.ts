@@ -5,7 +5,7 @@ export default command({
   summary: "trade: models decide on live bars, limits hold, a broker fills; on paper unless said otherwise",
   flags: ["paper", "live", "replay", "from", "to", "pace", "duration", "symbols", "timeframe", "models", "mixture",
     "capital", "volatilityTarget", "portfolioTarget", "portfolio", "weightMax", "fractional", "orders", "feed", "wire",
-    "faults", "seed", "portBase", "headless", "emergency", "flatten", "day", "path", "json"],
+    "faults", "seed", "device", "portBase", "headless", "emergency", "flatten", "day", "path", "json"],
   required: [],
   argument: { syntax: "[action]", help: "of a run that is there: status, stop, halt, reduce, resume, flatten, "
     + "swap-model; of its records: report, backup, restore; rotate-keys" },

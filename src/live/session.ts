@@ -54,5 +54,7 @@ export const sessionSchema = z.strictObject({
   /** Name of a fault schedule of the simulator; "none". */
   faults: z.string(),
   simulatorUrl: z.string().nullable(),
+  /** Where networks answer; cuda: all workers in one process, which owns the GPU. Absent: cpu. */
+  device: z.enum(["cpu", "cuda"]).optional(),
 });
 export type Session = z.infer<typeof sessionSchema>;

@@ -97,10 +97,19 @@ export function placesOf(session: Session): Place[] {
     ...(session.venue === "simulator" || session.feed === "simulator" ? [one("simulator")] : []),
     one("recorder"), one("monitor"), one("execution"), one("decision"),
     ...(session.mixture === "adaptive" ? [one("meta")] : []),
-    ...session.models.map(({ worker }): Place => ({ name: worker, role: "model" })),
+    // Kernels that stay on a GPU must not compete for it: its process hosts all workers.
+    ...(session.device === "cuda" ? [{ name: "models", role: "model" } as const]
+      : session.models.map(({ worker }): Place => ({ name: worker, role: "model" }))),
     one("features"), one("feed"),
   ];
 }
+
+/** The workers that a process hosts. */
+export const workersOf = (session: Session, place: Place): Session["models"] =>
+  session.models.filter(({ worker }) => session.device === "cuda" || worker === place.name);
+/** The process that hosts a worker. */
+export const processOf = (session: Session, worker: string): string =>
+  session.device === "cuda" && session.models.some((one) => one.worker === worker) ? "models" : worker;
 
 /** Where a speaker answers about what it said. */
 export const QUESTIONS: Readonly<Partial<Record<PortName, PortName>>> = {

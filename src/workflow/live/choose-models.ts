@@ -8,11 +8,10 @@
  */
 import type { Context } from "../../base/context.ts";
 import { UserError } from "../../base/error.ts";
-import { hashOf } from "../../base/file.ts";
 import { FeaturesFile, featuresPlace } from "../../features/file.ts";
 import type { Manifest } from "../../market/store.ts";
 import type { Session } from "../../live/session.ts";
-import { MODEL_PREFIX, networkName, seedsOf } from "../../strategy/network.ts";
+import { MODEL_PREFIX, seedsOf } from "../../strategy/network.ts";
 import { listArtifacts, readArtifact, type Artifact } from "../../train/artifact.ts";
 import { features } from "../features.ts";
 import { trainExport } from "../train-export.ts";
@@ -73,13 +72,4 @@ async function train(architecture: keyof typeof TINY, manifest: Manifest, contex
     said: { dataset, recipe: RECIPE, model: architecture, set, seeds, windows: [year], windowYears: TEST_YEARS,
       from: `${year - TRAIN_YEARS}-01-01` } }, context);
   return artifact;
-}
-
-/** First 8 digits of a hash of the files that a strategy answers with: another file, another version. */
-export function versionOf(root: string, strategy: string): string {
-  if (!strategy.startsWith(MODEL_PREFIX)) return hashOf(strategy).slice(0, 8);
-  const { artifact, seed } = networkName(strategy), { files, folds } = readArtifact(root, artifact);
-  const used = folds.flatMap((fold) => fold.seeds).filter((one) => seed === null || one.seed === seed)
-    .map(({ file }) => files[file] ?? "");
-  return hashOf([artifact, ...used].join("\n")).slice(0, 8);
 }

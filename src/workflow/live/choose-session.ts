@@ -9,18 +9,19 @@ import type { Context } from "../../base/context.ts";
 import { UserError } from "../../base/error.ts";
 import { formatDay, dayOf, MS_PER_DAY, parseDay } from "../../base/units.ts";
 import { suggestion } from "../../base/suggest.ts";
-import { calendar, type CalendarName } from "../../market/calendar.ts";
+import { calendar } from "../../market/calendar.ts";
 import type { Timeframe } from "../../market/bars.ts";
 import { listDatasets, readManifest, type Manifest } from "../../market/store.ts";
 import { alpacaKeys, massiveKeys, NoKeyError } from "../../market/sources/keys.ts";
-import { bind } from "../../features/panel.ts";
-import { readRecipe } from "../../features/recipe.ts";
 import { portsFrom } from "../../live/topology.ts";
 import { sessionSchema, type Session } from "../../live/session.ts";
 import { findStrategy } from "../../strategy/find.ts";
 import type { Strategy } from "../../strategy/strategy.ts";
 import { fetch } from "../fetch.ts";
 import { defaultModels, modelsFrom } from "./choose-models.ts";
+import { panelOf } from "./session-facts.ts";
+
+export { panelOf };
 
 export interface LiveOptions {
   /** Dataset whose bars are replayed by the simulator; null: the vendor's, or the synthetic one without keys. */
@@ -46,12 +47,13 @@ export interface LiveOptions {
   readonly seed: number;
   readonly faults: string;
   readonly portBase: number | null;
+  readonly device: "cpu" | "cuda" | "auto";
 }
 
 export const LIVE_DEFAULTS = {
   replay: null, from: null, to: null, pace: null, isLive: false, feed: null, wire: null, symbols: [], timeframe: null,
   models: [], mixture: "adaptive", capital: 1_000_000, volatilityTarget: 0.15, portfolioTarget: null, weightMax: null,
-  portfolio: "volatility", isFractional: false, orders: "market", seed: 7, faults: "none", portBase: null,
+  portfolio: "volatility", isFractional: false, orders: "market", seed: 7, faults: "none", portBase: null, device: "auto",
 } as const satisfies LiveOptions;
 
 const DATASET = "synthetic";
@@ -142,13 +144,7 @@ async function finish(options: LiveOptions, context: Context, chosen: Chosen): P
       // Of a broker's real minutes; a replayed day passes in a moment.
       callsPerMinute: said.clock.kind === "market" ? 1_000_000 : 200 },
     ports: portsFrom(options.portBase ?? live.portBase), host: live.host, seed: options.seed,
-    faults: options.faults, simulatorUrl: null } satisfies Session);
-}
-
-/** The panel that live and batch share. */
-export async function panelOf(root: string, recipe: string, calendarName: CalendarName,
-  timeframe: Timeframe): Promise<ReturnType<typeof bind>> {
-  return bind(await readRecipe(root, recipe), { calendar: calendar(calendarName), timeframe });
+    faults: options.faults, simulatorUrl: null, device: await deviceOf(options) } satisfies Session);
 }
 
 /** The dataset that is replayed; the synthetic one is made when it is wanted and not there. */
@@ -181,3 +177,11 @@ function spanOf(bars: number, { calendar: name, timeframe }: Manifest): number {
 }
 const dayStart = (text: string): number => parseDay(text)! * MS_PER_DAY;
 const dayEnd = (text: string): number => (parseDay(text)! + 1) * MS_PER_DAY - 1;
+
+/** Whether there is a GPU that our engine can use; asking is cheap where there is no driver. */
+async function deviceOf({ device }: LiveOptions): Promise<"cpu" | "cuda"> {
+  if (device !== "auto") return device;
+  const { describeCuda } = await import("../../runtime/cuda/driver/describe.ts");
+  const { gpus, compiler } = describeCuda();
+  return gpus.length > 0 && compiler !== null ? "cuda" : "cpu";
+}

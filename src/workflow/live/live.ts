@@ -24,7 +24,7 @@ import { Hearing } from "../../live/hearing.ts";
 import type { AlertFact, ControlCommand } from "../../live/message.ts";
 import type { PortName, Session } from "../../live/session.ts";
 import { Supervisor, type ProcessStatus } from "../../live/supervisor.ts";
-import { portOf, seatOf, type Place } from "../../live/topology.ts";
+import { portOf, processOf, seatOf, type Place } from "../../live/topology.ts";
 import { takeLock } from "../../market/writer-lock.ts";
 import { closeWire } from "../../wire/socket.ts";
 import { checkBroker, checkPorts } from "./checks.ts";
@@ -216,7 +216,7 @@ class Run {
       return { isDone: true, text: "stopping" };
     }
     if (command.action === "swap-model") {
-      const [answer] = await Promise.all([this.#supervisor.order(command.subject, command),
+      const [answer] = await Promise.all([this.#supervisor.order(processOf(this.#session, command.subject), command),
         this.#supervisor.order("decision", command)]);
       return answer;
     }
@@ -273,7 +273,8 @@ function spawnNode(root: string, place: Place, { cores, consent }: SpawnOptions)
   try { makeFolder(folder); log = fs.openSync(file, "a"); } catch (error) { throw explainWrite(file, error); }
   const node = fileURLToPath(new URL(`./node${path.extname(import.meta.filename)}`, import.meta.url));
   const child = spawn(process.execPath, [node, place.name, root], { stdio: ["ignore", log, log, "ipc"],
-    serialization: "advanced", env: { ...process.env, ...(consent === null ? {} : { DMN_LIVE_CONSENT: consent.typed }) } });
+    serialization: "advanced", env: { NODE_COMPILE_CACHE: path.join(places.storage(root), "cache"), ...process.env,
+      ...(consent === null ? {} : { DMN_LIVE_CONSENT: consent.typed }) } });
   fs.closeSync(log);
   const own = coresOf(cores, place.name);
   if (own !== null && child.pid !== undefined) spawn("taskset", ["-cp", own, String(child.pid)], { stdio: "ignore" })
