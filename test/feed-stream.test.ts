@@ -268,7 +268,7 @@ describe("connections", () => {
       if (behaviour > 1 && message.includes("auth")) socket.send(status("auth_success"));
     });
     const stop = new AbortController(), done = Promise.withResolvers<void>();
-    const stream = new FeedStream({ url: server.url, dialect: massiveDialect(["AAA"], { apiKey: "k" }, "1m", false),
+    const stream = new FeedStream({ url: server.url, dialect: massiveDialect(["AAA"], { apiKey: "k" }, "1m"),
       makeFrame: () => new Frame(shape),
       clock: systemClock, random: random(1, "test"), limits: { answerMs: 60 }, up() {}, heard() {},
       down: ({ reason }, waitMs) => {
@@ -286,9 +286,9 @@ describe("connections", () => {
   });
 
   test("frames that are no messages end the connection with a reason", () => {
-    const into = new Frame(shape), alpaca = alpacaDialect(["AAA"], { keyId: "a", secretKey: "b" }, false);
+    const into = new Frame(shape), alpaca = alpacaDialect(["AAA"], { keyId: "a", secretKey: "b" });
     assert.throws(() => alpaca.parse(Buffer.from(encode({ T: "b" }))), /no list/);
-    assert.throws(() => massiveDialect(["AAA"], { apiKey: "k" }, "1m", false).parse(Buffer.from("{")), SyntaxError);
+    assert.throws(() => massiveDialect(["AAA"], { apiKey: "k" }, "1m").parse(Buffer.from("{")), SyntaxError);
     for (const odd of [null, 7, "x", {}, { T: "b" }, { T: "b", S: "ZZZ", t: "2024-03-04T14:30:00Z" }, { T: "zz", S: "AAA" }]) {
       assert.equal(alpaca.read(odd, into), null);
     }
@@ -296,7 +296,7 @@ describe("connections", () => {
   });
 
   test("Alpaca's messages as documented: bars and corrections with dates or text, quotes, halts and their end", () => {
-    const into = new Frame(shape), { read } = alpacaDialect(["AAA", "BBB"], { keyId: "a", secretKey: "b" }, true);
+    const into = new Frame(shape), { read } = alpacaDialect(["AAA", "BBB"], { keyId: "a", secretKey: "b" }, { hasQuotes: true });
     const bar = { S: "AAA", o: 1, h: 3, l: 0.5, c: 2, v: 1_000n, n: 7, vw: 1.5 };
     read({ T: "b", ...bar, t: new Date(OPEN) }, into);
     read({ T: "u", ...bar, t: "2024-03-04T14:29:00Z", c: 2.5 }, into);

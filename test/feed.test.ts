@@ -1,20 +1,39 @@
 /** The feed's actor: steps whole and once, gaps filled before anybody trades, bad bars left out, silence noticed. */
 import assert from "node:assert/strict";
+import * as fs from "node:fs";
 import { describe, test } from "node:test";
+import { gunzipSync } from "node:zlib";
 import { random } from "../src/base/random.ts";
 import { dayOf, MS_PER_DAY } from "../src/base/units.ts";
 import { featuresActor } from "../src/live/actors/features.ts";
 import { feedActor, type FeedOptions } from "../src/live/actors/feed.ts";
+import { barCloses } from "../src/live/feeds/bar-builder.ts";
 import { overdueAt } from "../src/live/feeds/staleness.ts";
 import type { FeedEffect, FeedOutcome, Heard, Listing } from "../src/live/feeds/feed.ts";
 import { BAR_FLAGS, type AlertFact, type FeaturesFact, type MarketFact, type NoticeFact, type Spoken,
   type Tick } from "../src/live/message.ts";
 import { calendar } from "../src/market/calendar.ts";
 import { computeFeatures } from "../src/features/panel.ts";
+import { NO_SHARED, shared } from "./shared.ts";
 import { barsOfRows, MINUTE, OPEN, panelOf, session, steps, walk, WIDTH, type Row } from "./live-market.ts";
 
 type Said = Spoken | FeedEffect;
 const at = (step: number): number => OPEN + step * MINUTE;
+
+/** The trades of a recorded day, in order of time. */
+function recordedTrades() {
+  const place = shared("data/equities-minute-dev/ticks-20131008.csv.gz");
+  if (place === null) return null;
+  const symbols: string[] = [], rows: { time: number; instrument: number; price: number; size: number }[] = [];
+  for (const line of gunzipSync(fs.readFileSync(place)).toString().split("\n")) {
+    if (!line.includes(",trade,")) continue;
+    const [stamp, symbol, , price, size] = line.split(",");
+    if (!symbols.includes(symbol)) symbols.push(symbol);
+    rows.push({ time: Date.parse(stamp), instrument: symbols.indexOf(symbol), price: Number(price), size: Number(size) });
+  }
+  return { symbols, rows: rows.sort((a, b) => a.time - b.time) };
+}
+const ticks = recordedTrades();
 
 function feed(given: Parameters<typeof session>[0] = {}, options: Partial<FeedOptions> = {}) {
   const actor = feedActor({ session: session(given), ...options });
@@ -295,5 +314,67 @@ describe("a split overnight", () => {
     assert.deepEqual(alerts.map(({ code }) => code), ["bad-tick"]);
     assert.match(alerts[0].text, /^A leapt from \d.* held back until the next bar confirms it/);
     assert.equal(markets(said).length, 2 * PER_DAY + 3);
+  });
+});
+
+describe("bars made of trades", () => {
+  type Trade = { readonly time: number; readonly instrument: number; readonly price: number; readonly size: number };
+  const parts = (trades: readonly Trade[]): FeedOutcome => ({ kind: "parts", time: Float64Array.from(trades, ({ time }) => time),
+    instrument: Int32Array.from(trades, ({ instrument }) => instrument),
+    bars: Float64Array.from(trades.flatMap(({ price, size }) => [price, price, price, price, size, price, 1])) });
+
+  /** By hand, looking at all trades of a bar at once. */
+  function expected(trades: readonly Trade[], lengthMs: number): Map<string, number[]> {
+    const groups = Map.groupBy(trades, ({ time, instrument }) => `${(Math.floor(time / lengthMs) + 1) * lengthMs} ${instrument}`);
+    return new Map([...groups].map(([key, own]) => {
+      const prices = own.map(({ price }) => price), volume = own.reduce((sum, { size }) => sum + size, 0);
+      return [key, [prices[0], Math.max(...prices), Math.min(...prices), prices.at(-1)!, volume,
+        own.reduce((sum, { price, size }) => sum + price * size, 0) / volume, own.length]];
+    }));
+  }
+
+  /** Market clock: trades as fast as possible, in messages of up to 50. */
+  function bars(trades: readonly Trade[], symbols: readonly string[], timeframe: "1m" | "1s"): MarketFact[] {
+    const handle = feed({ symbols: [...symbols], timeframe, clock: { kind: "market", isStepped: false, barsPerSecond: null } }), said: Said[] = [];
+    said.push(...handle({ kind: "ready" }, 0));
+    for (let k = 0; k < trades.length; k += 50) said.push(...handle(parts(trades.slice(k, k + 50)), trades[k].time));
+    said.push(...handle({ kind: "ended" }, trades.at(-1)!.time));
+    assert.deepEqual(codes(said), ["replay-ended"]);
+    return markets(said);
+  }
+  const rowsOf = (facts: readonly MarketFact[]): Map<string, number[]> => new Map(facts.flatMap(({ at: close, instrument, bars: values }) =>
+    [...instrument].map((i, k): [string, number[]] => [`${close} ${i}`, [...values.subarray(k * WIDTH, (k + 1) * WIDTH)]])));
+
+  test("a recorded day of ticks: every second and minute as computed from all its trades at once", { skip: ticks === null ? NO_SHARED : false }, () => {
+    const trades = ticks!.rows.map(({ time, instrument, price, size }) => ({ time, instrument, price, size }));
+    for (const [timeframe, length] of [["1s", 1_000], ["1m", MINUTE]] as const) {
+      const facts = bars(trades, ticks!.symbols, timeframe), right = expected(trades, length), found = rowsOf(facts);
+      assert.deepEqual([...found.keys()].sort(), [...right.keys()].sort());
+      for (const [key, row] of right) assert.deepEqual(found.get(key), row, key);
+      assert.ok(found.size > 1_000, `${found.size} bars`);
+      const closes = facts.map((one) => one.at);
+      assert.deepEqual(closes, [...closes].sort((a, b) => a - b));
+    }
+  });
+
+  test("a trade at ten times the price is in no bar; one on the boundary opens the next; a bar that was broken off is not made", () => {
+    const handle = feed({ symbols: ["A"] }), trade = (time: number, price: number): Trade => ({ time, instrument: 0, price, size: 100 });
+    handle({ kind: "ready" }, OPEN);
+    assert.deepEqual(codes(handle(parts([trade(OPEN, 10), trade(OPEN + 5_000, 101), trade(OPEN + 9_000, 10.1), trade(at(1), 10.2)]), at(1))), ["bad-tick"]);
+    const [made] = markets(handle({ kind: "tick", at: at(1) + 500 }, at(1) + 500));
+    assert.equal(made, undefined, "it was said with the trade after it");
+    const said = handle({ kind: "tick", at: at(2) + 500 }, at(2) + 500);
+    assert.deepEqual(markets(said).map(({ at: close, bars: row }) => [close, [...row]]), [[at(2), [10.2, 10.2, 10.2, 10.2, 100, 10.2, 1]]]);
+    handle(parts([trade(at(2) + 1_000, 10.3)]), at(2) + 1_000);
+    handle({ kind: "lost", reason: "cut" }, at(2) + 2_000);
+    handle({ kind: "caught-up" }, at(2) + 4_000);
+    handle(parts([trade(at(2) + 5_000, 10.4), trade(at(3) + 1_000, 10.5)]), at(3) + 1_000);
+    assert.deepEqual(brief(handle({ kind: "tick", at: at(4) + 500 }, at(4) + 500)), [[4, [0], [fresh]]]);
+  });
+
+  test("daily bars are of the regular session: 09:30 to 16:00 in New York", () => {
+    const closeOf = barCloses("1d", calendar("us-equity")), newYork = (text: string): number => Date.parse(`2024-03-04T${text}-05:00`);
+    assert.deepEqual(["09:29:59", "09:30:00", "15:59:59", "16:00:00"].map((text) => closeOf(newYork(text))),
+      [NaN, newYork("16:00:00"), newYork("16:00:00"), NaN]);
   });
 });

@@ -16,12 +16,13 @@ import { formatTime, MS_PER_HOUR, MS_PER_MINUTE } from "../../base/units.ts";
 import { TIMEFRAMES } from "../../market/bars.ts";
 import { calendar } from "../../market/calendar.ts";
 import type { Actor, Said } from "../actor.ts";
-import { BAR_FLAGS, type AlertFact, type MarketFact, type NoticeFact, type Spoken,
+import { BAR_FIELDS, BAR_FLAGS, type AlertFact, type MarketFact, type NoticeFact, type Spoken,
   type Tick } from "../message.ts";
 import type { Session } from "../session.ts";
 import { impossibleQuote } from "../feeds/bad-bar.ts";
 import { BarStore, WIDTH } from "../feeds/bar-store.ts";
-import type { FeedEffect, FeedOutcome, Heard } from "../feeds/feed.ts";
+import { BarBuilder, barCloses, type Make } from "../feeds/bar-builder.ts";
+import type { FeedEffect, FeedOutcome, Heard, Parts } from "../feeds/feed.ts";
 import { overdueAt } from "../feeds/staleness.ts";
 import { Steps } from "../feeds/steps.ts";
 import { Suspects } from "../feeds/suspects.ts";
@@ -40,6 +41,8 @@ export interface FeedOptions {
 export function feedActor(options: FeedOptions): Actor<FeedEffect, FeedOutcome> { return new Feed(options); }
 
 type Out = (Spoken | FeedEffect)[];
+interface Made { readonly at: number; readonly i: number; readonly row: Float64Array }
+const CLOSE = BAR_FIELDS.indexOf("close");
 
 class Feed implements Actor<FeedEffect, FeedOutcome> {
   readonly name = "feed";
@@ -51,6 +54,11 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
   readonly #stores: readonly BarStore[];
   readonly #steps: Steps;
   readonly #suspects: Suspects;
+  /** Of trades and shorter bars: (N) the last price of each instrument. */
+  readonly #barClose: (time: number) => number;
+  readonly #builder: BarBuilder;
+  readonly #partSuspects: Suspects;
+  readonly #lastPart: Float64Array;
   /** Nothing is said before history is complete, and while there is a gap. */
   #isReady = false;
   #isLost = false;
@@ -79,6 +87,10 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
       timeframe: session.timeframe, calendar: calendar(session.calendar) }));
     this.#steps = new Steps(N);
     this.#suspects = new Suspects(session.symbols);
+    this.#barClose = barCloses(session.timeframe, calendar(session.calendar));
+    this.#builder = new BarBuilder(N, this.#barClose);
+    this.#partSuspects = new Suspects(session.symbols);
+    this.#lastPart = new Float64Array(N).fill(NaN);
   }
 
   handle(message: Spoken | Tick | FeedOutcome, now: number): Said<FeedEffect> {
@@ -90,15 +102,18 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
         break;
       case "ready": this.#begin(now, out); break;
       case "heard": this.#hear(message, now, out); break;
+      case "parts": this.#build(message, now, out); break;
       case "quoted": this.#quote(message.at, message.instrument, message.quotes, out); break;
       case "noticed": this.#notice(message.notice, out); break;
       case "lost":
         if (!this.#isLost) out.push(this.#alert(now, "warning", "feed-lost", message.reason));
         this.#isLost = true;
+        this.#builder.abandon(this.#barClose(now));
         break;
       case "caught-up": this.#catchUp(now, out); break;
       case "ended":
         this.#isEnded = true;
+        this.#finish(Infinity, now, out);
         out.push(this.#alert(now, "info", "replay-ended", "the replay is over"));
         break;
       case "trouble": out.push(this.#alert(now, message.severity, message.code, message.text)); break;
@@ -108,7 +123,10 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
       case "control":
         if (message.action === "advance") this.#release(now, out);
         break;
-      case "tick": this.#watch(now, out); break;
+      case "tick": case "woken":
+        if (this.#isWall) this.#finish(now - this.#assemblyMs, now, out);
+        if (message.kind === "tick") this.#watch(now, out);
+        break;
       default:
     }
     if (this.#isReady && !this.#isLost) this.#flush(now, out);
@@ -186,6 +204,38 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
     else if (this.#steps.last > this.#wokenFor && this.#steps.open().at(-1)?.isWhole === false) {
       this.#wokenFor = this.#steps.last;
       out.push({ kind: "wake", afterMs: this.#assemblyMs });
+    }
+  }
+
+  /** Bars of trades, or of shorter bars; a wrong trade is left out before it is in a bar. */
+  #build({ time, instrument, bars }: Parts, now: number, out: Out): void {
+    const made: Made[] = [], make: Make = (at, i, rows, from) => {
+      made.push({ at, i, row: rows.slice(from, from + WIDTH) });
+    };
+    for (let k = 0; k < time.length; k++) {
+      const i = instrument[k], from = k * WIDTH;
+      const { isGood, before, alert } = this.#partSuspects.judge(i, time[k], bars, from, this.#lastPart[i]);
+      if (alert !== null) out.push(this.#alert(now, "warning", "bad-tick", alert));
+      if (!isGood) continue;
+      if (before !== null) this.#builder.take(before.at, i, before.row, 0, make);
+      this.#builder.take(time[k], i, bars, from, make);
+      this.#lastPart[i] = bars[from + CLOSE];
+    }
+    this.#hearMade(made, now, out);
+  }
+
+  #finish(upTo: number, now: number, out: Out): void {
+    const made: Made[] = [];
+    this.#builder.finish(upTo, (at, i, rows, from) => { made.push({ at, i, row: rows.slice(from, from + WIDTH) }); });
+    this.#hearMade(made, now, out);
+  }
+
+  /** All bars of a close are made at once. */
+  #hearMade(made: readonly Made[], now: number, out: Out): void {
+    for (const own of Map.groupBy(made, ({ at }) => at).values()) {
+      this.#hear({ kind: "heard", how: "fresh", isWhole: true, time: Float64Array.from(own, ({ at }) => at),
+        instrument: Int32Array.from(own, ({ i }) => i),
+        bars: Float64Array.from(own.flatMap(({ row }) => [...row])) }, now, out);
     }
   }
 

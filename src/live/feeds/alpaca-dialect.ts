@@ -20,8 +20,10 @@ const BAR = ["o", "h", "l", "c", "v", "vw", "n"], QUOTE = ["bp", "bs", "ap", "as
 /** Codes of Alpaca's halts and of what ends them. */
 const HALTED = new Set(["2", "H", "P"]), RESUMED = new Set(["3", "T", "5", "Q"]);
 
-export function alpacaDialect(symbols: readonly string[], keys: AlpacaKeys, hasQuotes: boolean): Dialect {
-  const wanted = ["bars", "updatedBars", "statuses", ...(hasQuotes ? ["quotes"] : [])];
+export function alpacaDialect(symbols: readonly string[], keys: AlpacaKeys,
+  { hasQuotes = false, hasTrades = false }: { hasQuotes?: boolean; hasTrades?: boolean } = {}): Dialect {
+  const wanted = [...(hasTrades ? ["trades"] : ["bars", "updatedBars"]), "statuses",
+    ...(hasQuotes ? ["quotes"] : [])];
   return {
     vendor: "alpaca", headers: { "Content-Type": "application/msgpack" },
     channels: wanted.flatMap((channel) => symbols.map((symbol) => `${channel}:${symbol}`)),
@@ -42,6 +44,9 @@ function read(message: Message, into: Frame): Meaning | null {
   switch (message["T"]) {
     case "b": case "u":
       into.bar(message["T"] === "u", message["S"], timeOf(message["t"]), numbers(message, BAR));
+      return null;
+    case "t":
+      into.trade(message["S"], timeOf(message["t"]), ...numbers(message, ["p", "s"]) as [number, number]);
       return null;
     case "q":
       into.quote(message["S"], timeOf(message["t"]), numbers(message, QUOTE));

@@ -32,6 +32,7 @@ export type FeedOutcome =
   /** History is complete, the stream is up and subscribed. */
   | { readonly kind: "ready" }
   | Heard
+  | Parts
   | { readonly kind: "quoted"; readonly at: number; readonly instrument: Int32Array;
     readonly quotes: Float64Array }
   | { readonly kind: "noticed"; readonly notice: NoticeFact }
@@ -43,6 +44,16 @@ export type FeedOutcome =
   | { readonly kind: "ended" }
   | { readonly kind: "trouble"; readonly severity: AlertFact["severity"]; readonly code: string;
     readonly text: string };
+
+/** Trades, or bars shorter than the session's, of one message: the actor makes bars of them. */
+export interface Parts {
+  readonly kind: "parts";
+  /** (n) moments, of shorter bars their starts, UTC ms. */
+  readonly time: Float64Array;
+  readonly instrument: Int32Array;
+  /** (n, BAR_FIELDS.length) */
+  readonly bars: Float64Array;
+}
 
 /** Bars of one message or answer of a vendor, of any closes. */
 export interface Heard {

@@ -11,6 +11,8 @@ export interface FrameShape {
   readonly closeOf: (start: number) => number;
   /** All bars of a close come in one frame. */
   readonly isWhole: boolean;
+  /** Its bars are shorter than the session's: parts of them. */
+  readonly isPart?: boolean;
 }
 
 interface Rows { readonly time: number[]; readonly instrument: number[]; readonly bars: number[] }
@@ -20,6 +22,7 @@ export class Frame {
   readonly #shape: FrameShape;
   readonly #fresh = noRows();
   readonly #revised = noRows();
+  readonly #parts = noRows();
   readonly #quotes = { instrument: [] as number[], values: [] as number[], at: -Infinity };
   readonly #notices: NoticeFact[] = [];
 
@@ -28,17 +31,22 @@ export class Frame {
   /** Bars, quotes and notices. */
   get size(): number {
     return this.#fresh.time.length + this.#revised.time.length + this.#quotes.instrument.length
-      + this.#notices.length;
+      + this.#notices.length + this.#parts.time.length;
   }
 
   /** `values`: as BAR_FIELDS, NaN where there is none. */
   bar(isRevised: boolean, symbol: unknown, start: number, values: readonly number[]): void {
     const i = this.#shape.indexOf.get(String(symbol));
     if (i === undefined || Number.isNaN(start)) return;
-    const rows = isRevised ? this.#revised : this.#fresh;
-    rows.time.push(this.#shape.closeOf(start));
-    rows.instrument.push(i);
-    for (let j = 0; j < WIDTH; j++) rows.bars.push(values[j]);
+    const { isPart = false, closeOf } = this.#shape;
+    // A part that was corrected is in its bar already.
+    if (isPart && isRevised) return;
+    add(isPart ? this.#parts : isRevised ? this.#revised : this.#fresh, isPart ? start : closeOf(start), i, values);
+  }
+
+  trade(symbol: unknown, at: number, price: number, size: number): void {
+    const i = this.#shape.indexOf.get(String(symbol));
+    if (i !== undefined && !Number.isNaN(at)) add(this.#parts, at, i, [price, price, price, price, size, price, 1]);
   }
 
   /** Bid, bid size, ask, ask size. */
@@ -62,6 +70,7 @@ export class Frame {
     const { instrument, values, at } = this.#quotes;
     if (this.#revised.time.length > 0) out.push(this.#heard("revised", this.#revised, false));
     if (this.#fresh.time.length > 0) out.push(this.#heard("fresh", this.#fresh, this.#shape.isWhole));
+    if (this.#parts.time.length > 0) out.push({ kind: "parts", ...columnsOf(this.#parts) });
     if (instrument.length > 0) {
       out.push({ kind: "quoted", at, instrument: Int32Array.from(instrument),
         quotes: Float64Array.from(values) });
@@ -69,12 +78,16 @@ export class Frame {
     return out;
   }
 
-  /** Newest close of its bars; -Infinity without. */
-  get newest(): number { return this.#fresh.time.reduce((a, b) => Math.max(a, b), -Infinity); }
-
-  #heard(how: Heard["how"], { time, instrument, bars }: Rows, isWhole: boolean): Heard {
-    return { kind: "heard", how, isWhole, time: Float64Array.from(time),
-      instrument: Int32Array.from(instrument),
-      bars: Float64Array.from(bars) };
+  #heard(how: Heard["how"], rows: Rows, isWhole: boolean): Heard {
+    return { kind: "heard", how, isWhole, ...columnsOf(rows) };
   }
 }
+
+function add(rows: Rows, at: number, instrument: number, values: readonly number[]): void {
+  rows.time.push(at);
+  rows.instrument.push(instrument);
+  for (let j = 0; j < WIDTH; j++) rows.bars.push(values[j]);
+}
+
+const columnsOf = ({ time, instrument, bars }: Rows): Pick<Heard, "time" | "instrument" | "bars"> =>
+  ({ time: Float64Array.from(time), instrument: Int32Array.from(instrument), bars: Float64Array.from(bars) });

@@ -18,8 +18,8 @@ import type { Dialect, Meaning } from "./connection.ts";
 type Message = Readonly<Record<string, unknown>>;
 
 export function massiveDialect(symbols: readonly string[], keys: MassiveKeys, timeframe: Timeframe,
-  hasQuotes: boolean): Dialect {
-  const channels = [timeframe === "1s" ? "A" : "AM", ...(hasQuotes ? ["Q"] : [])]
+  { hasQuotes = false, hasTrades = false }: { hasQuotes?: boolean; hasTrades?: boolean } = {}): Dialect {
+  const channels = [hasTrades ? "T" : timeframe === "1s" ? "A" : "AM", ...(hasQuotes ? ["Q"] : [])]
     .flatMap((channel) => symbols.map((symbol) => `${channel}.${symbol}`));
   return {
     vendor: "massive", headers: {}, channels,
@@ -40,6 +40,9 @@ function read(message: Message, into: Frame, key: string): Meaning | null {
     case "AM": case "A":
       into.bar(false, message["sym"], number(message["s"]), [number(message["o"]), number(message["h"]),
         number(message["l"]), number(message["c"]), number(message["v"]), number(message["vw"]), NaN]);
+      return null;
+    case "T":
+      into.trade(message["sym"], number(message["t"]), number(message["p"]), number(message["s"]));
       return null;
     case "Q":
       into.quote(message["sym"], number(message["t"]),

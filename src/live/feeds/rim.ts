@@ -50,6 +50,8 @@ export interface FeedRimOptions {
   /** Rows of history when it comes from the vendor: warm-up of the recipe and the longest lookback. */
   readonly historyRows?: number;
   readonly hasQuotes?: boolean;
+  /** Bars are made of trades: a replay of ticks. */
+  readonly hasTrades?: boolean;
   /** Address of the stream; default: hosts.ts. */
   readonly url?: string;
   readonly limits?: Partial<StreamLimits>;
@@ -81,7 +83,7 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
   #running: Promise<void> = Promise.resolve();
 
   constructor(options: FeedRimOptions) {
-    const { session, clock, keys, limits, url } = options;
+    const { session, clock, limits, url } = options;
     this.#options = options;
     this.#config = configOf(session, options.config);
     this.#past = options.past === undefined ? null : Promise.resolve(options.past);
@@ -90,11 +92,12 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
     const { alpaca, massive } = this.#config;
     const rest = session.wire === "alpaca" ? alpaca.dataUrl : massive.baseUrl;
     const shape = { indexOf: new Map(session.symbols.map((symbol, i) => [symbol, i])),
-      closeOf: closes(session.timeframe, calendar(session.calendar)),
-        isWhole: session.clock.kind === "market" };
+      closeOf: closes(session.timeframe, calendar(session.calendar)), isWhole: session.clock.kind === "market",
+      // Vendors stream minutes (Massive: seconds too); the simulator whatever it replays.
+      isPart: session.feed !== "simulator" && !["1m", "1s"].includes(session.timeframe) };
     this.stream = new FeedStream({
       url: streamUrl(session, rest, alpaca.feed, url),
-        dialect: dialectOf(session, keys, options.hasQuotes ?? false),
+        dialect: dialectOf(options),
       makeFrame: () => new Frame(shape), clock, random: random(session.seed, "feed", "back-off"),
       ...(limits === undefined ? {} : { limits }),
       up: () => { this.#up(); },
@@ -235,9 +238,9 @@ function configOf(session: Session, config: Config): Config {
     massive: { ...config.massive, baseUrl: url, callsPerMinute: SIMULATED_CALLS } };
 }
 
-function dialectOf(session: Session, keys: AlpacaKeys | MassiveKeys, hasQuotes: boolean): Dialect {
-  return "apiKey" in keys ? massiveDialect(session.symbols, keys, session.timeframe, hasQuotes)
-    : alpacaDialect(session.symbols, keys, hasQuotes);
+function dialectOf({ session, keys, ...wanted }: FeedRimOptions): Dialect {
+  return "apiKey" in keys ? massiveDialect(session.symbols, keys, session.timeframe, wanted)
+    : alpacaDialect(session.symbols, keys, wanted);
 }
 
 function heardOf(i: number, { time, columns }: Bars): Heard {
