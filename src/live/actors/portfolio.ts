@@ -48,8 +48,10 @@ type Said = Spoken | PortfolioEffect;
 /** Reasons that a person is told of when they begin. */
 const TOLD: readonly RiskReason[] =
   ["drawdown-limit", "daily-loss", "held-leverage", "reduce-only", "limits-conflict", "intraday-margin"];
-/** Own and the broker's equity further apart than this: one of them has missed something. */
+/** Own and the broker's equity further apart than this at an account: one of them has missed something. */
 const EQUITY_SLACK = 0.02;
+/** And ever: prices of ours are wrong, and the broker's equity is used, though it be a step old. */
+const EQUITY_TRUST = 0.2;
 
 export function portfolioActor(options: PortfolioOptions): Actor<PortfolioEffect, PortfolioOutcome> {
   const portfolio = new Portfolio(options);
@@ -89,6 +91,8 @@ class Portfolio {
   readonly #weight: Float64Array;
   readonly #volatility: Float64Array;
   #cash = NaN;
+  /** As the last account had it. */
+  #brokerEquity = NaN;
   #isReconciled = false;
   /** Added to cash + units x close, where the broker's equity says that a price or split is missing. */
   #correction = 0;
@@ -159,9 +163,10 @@ class Portfolio {
     const isFirst = Number.isNaN(this.#cash), { risk } = this.#maker;
     this.#units.set(units);
     this.#cash = cash;
+    this.#brokerEquity = equity;
     this.#isReconciled = isReconciled;
     this.#correction = 0;
-    const gap = this.#isCurrent ? equity - this.#equity() : NaN;
+    const gap = this.#isCurrent ? equity - this.#ownEquity() : NaN;
     const isOff = Math.abs(gap) > EQUITY_SLACK * Math.abs(equity);
     if (isOff) this.#correction = gap;
     risk.buyingPower = this.#limits.marginMax < Infinity && equity > 0 ? buyingPower / equity : Infinity;
@@ -265,7 +270,8 @@ class Portfolio {
   /** Between decisions: what is held may fall through the drawdown limit at any bar. */
   #watch(at: number): readonly Said[] {
     const equity = this.#equity(), { risk } = this.#maker;
-    if (Number.isNaN(equity) || !this.#isReconciled || risk.mode === "HALTED") return NOTHING;
+    if (this.#limits.drawdownMax === Infinity || risk.mode === "HALTED") return NOTHING;
+    if (Number.isNaN(equity) || !this.#isReconciled) return NOTHING;
     if (!isDrawnDown({ ...risk, equity }, this.#limits)) return NOTHING;
     this.#maker.account(equity, this.#sessions.sessionDay(at));
     const actions: RiskAction[] = [];
@@ -296,8 +302,14 @@ class Portfolio {
     return { kind: "alert", at, severity, code, text, process: "portfolio" };
   }
 
-  /** Cash and holdings at the last closes; NaN before the first account, or with no price of what is held. */
+  /** Own where it can be believed; NaN before the first account, or with no price of what is held. */
   #equity(): number {
+    const own = this.#ownEquity(), broker = this.#brokerEquity;
+    return Math.abs(own - broker) > EQUITY_TRUST * Math.abs(broker) ? broker : own;
+  }
+
+  /** Cash and holdings at the last closes. */
+  #ownEquity(): number {
     let equity = this.#cash + this.#correction;
     const { close } = this.#prices;
     for (let i = 0; i < this.#units.length; i++) {
