@@ -291,8 +291,10 @@ describe("a split overnight", () => {
     rows.forEach((row, t) => {
       if (t < PER_DAY) return;
       // It is told the evening before, and again by a vendor that says things twice.
-      if (t === PER_DAY + 380 || t === PER_DAY + 385) assert.deepEqual(handle({ kind: "noticed", notice }, row.at), [notice]);
-      tell(handle(heard([row]), row.at));
+      if (t === PER_DAY + 380 || t === PER_DAY + 385) assert.deepEqual(handle({ kind: "noticed", notice }, row.at), []);
+      const said = handle(heard([row]), row.at);
+      assert.deepEqual(said.filter(({ kind }) => kind === "notice"), t === 2 * PER_DAY ? [notice] : []);
+      tell(said);
     });
     assert.deepEqual(closes, rows.slice(PER_DAY).map(({ values }) => values[3]));
     // As the store reads it: before the ex-date prices times 1 / ratio, volumes times ratio.
@@ -335,17 +337,20 @@ describe("bars made of trades", () => {
 
   /** Market clock: trades as fast as possible, in messages of up to 50. */
   function bars(trades: readonly Trade[], symbols: readonly string[], timeframe: "1m" | "1s"): MarketFact[] {
-    const handle = feed({ symbols: [...symbols], timeframe, clock: { kind: "market", isStepped: false, barsPerSecond: null } }), said: Said[] = [];
+    const handle = feed({ symbols: [...symbols], timeframe, clock: { kind: "market", isStepped: false, barsPerSecond: null } }),
+      said: Said[] = [];
     said.push(...handle({ kind: "ready" }, 0));
     for (let k = 0; k < trades.length; k += 50) said.push(...handle(parts(trades.slice(k, k + 50)), trades[k].time));
     said.push(...handle({ kind: "ended" }, trades.at(-1)!.time));
     assert.deepEqual(codes(said), ["replay-ended"]);
     return markets(said);
   }
-  const rowsOf = (facts: readonly MarketFact[]): Map<string, number[]> => new Map(facts.flatMap(({ at: close, instrument, bars: values }) =>
+  const rowsOf = (facts: readonly MarketFact[]): Map<string,
+    number[]> => new Map(facts.flatMap(({ at: close, instrument, bars: values }) =>
     [...instrument].map((i, k): [string, number[]] => [`${close} ${i}`, [...values.subarray(k * WIDTH, (k + 1) * WIDTH)]])));
 
-  test("a recorded day of ticks: every second and minute as computed from all its trades at once", { skip: ticks === null ? NO_SHARED : false }, () => {
+  test("a recorded day of ticks: every second and minute as computed from all its trades at once",
+    { skip: ticks === null ? NO_SHARED : false }, () => {
     const trades = ticks!.rows.map(({ time, instrument, price, size }) => ({ time, instrument, price, size }));
     for (const [timeframe, length] of [["1s", 1_000], ["1m", MINUTE]] as const) {
       const facts = bars(trades, ticks!.symbols, timeframe), right = expected(trades, length), found = rowsOf(facts);
@@ -357,14 +362,18 @@ describe("bars made of trades", () => {
     }
   });
 
-  test("a trade at ten times the price is in no bar; one on the boundary opens the next; a bar that was broken off is not made", () => {
-    const handle = feed({ symbols: ["A"] }), trade = (time: number, price: number): Trade => ({ time, instrument: 0, price, size: 100 });
+  test("a trade at ten times the price is in no bar; one on the boundary opens the next; a bar that was broken off is not made",
+    () => {
+    const handle = feed({ symbols: ["A"] }),
+      trade = (time: number, price: number): Trade => ({ time, instrument: 0, price, size: 100 });
     handle({ kind: "ready" }, OPEN);
-    assert.deepEqual(codes(handle(parts([trade(OPEN, 10), trade(OPEN + 5_000, 101), trade(OPEN + 9_000, 10.1), trade(at(1), 10.2)]), at(1))), ["bad-tick"]);
+    assert.deepEqual(codes(handle(parts([trade(OPEN, 10), trade(OPEN + 5_000, 101), trade(OPEN + 9_000, 10.1),
+      trade(at(1), 10.2)]), at(1))), ["bad-tick"]);
     const [made] = markets(handle({ kind: "tick", at: at(1) + 500 }, at(1) + 500));
     assert.equal(made, undefined, "it was said with the trade after it");
     const said = handle({ kind: "tick", at: at(2) + 500 }, at(2) + 500);
-    assert.deepEqual(markets(said).map(({ at: close, bars: row }) => [close, [...row]]), [[at(2), [10.2, 10.2, 10.2, 10.2, 100, 10.2, 1]]]);
+    assert.deepEqual(markets(said).map(({ at: close, bars: row }) => [close, [...row]]),
+      [[at(2), [10.2, 10.2, 10.2, 10.2, 100, 10.2, 1]]]);
     handle(parts([trade(at(2) + 1_000, 10.3)]), at(2) + 1_000);
     handle({ kind: "lost", reason: "cut" }, at(2) + 2_000);
     handle({ kind: "caught-up" }, at(2) + 4_000);
@@ -373,7 +382,8 @@ describe("bars made of trades", () => {
   });
 
   test("daily bars are of the regular session: 09:30 to 16:00 in New York", () => {
-    const closeOf = barCloses("1d", calendar("us-equity")), newYork = (text: string): number => Date.parse(`2024-03-04T${text}-05:00`);
+    const closeOf = barCloses("1d", calendar("us-equity")),
+      newYork = (text: string): number => Date.parse(`2024-03-04T${text}-05:00`);
     assert.deepEqual(["09:29:59", "09:30:00", "15:59:59", "16:00:00"].map((text) => closeOf(newYork(text))),
       [NaN, newYork("16:00:00"), newYork("16:00:00"), NaN]);
   });

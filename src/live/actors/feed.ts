@@ -8,8 +8,8 @@
  *
  * Until `ready`, and from `lost` to `caught-up`, bars are held back; then the newest step is fresh and what
  * came before it is backfilled: nobody trades on a gap. Silence inside the session is announced (`notice`
- * stale, alert "feed-stale") and answered by a new connection. With the first bar of a split's ex-date the
- * instrument's history is said again, as adjusted by it.
+ * stale, alert "feed-stale") and answered by a new connection. Before the first bar of a split's ex-date come
+ * its `notice` and the instrument's history again, as adjusted by it.
  */
 import { messageOf } from "../../base/error.ts";
 import { formatTime, MS_PER_HOUR, MS_PER_MINUTE } from "../../base/units.ts";
@@ -226,7 +226,8 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
 
   #finish(upTo: number, now: number, out: Out): void {
     const made: Made[] = [];
-    this.#builder.finish(upTo, (at, i, rows, from) => { made.push({ at, i, row: rows.slice(from, from + WIDTH) }); });
+    this.#builder.finish(upTo,
+      (at, i, rows, from) => { made.push({ at, i, row: rows.slice(from, from + WIDTH) }); });
     this.#hearMade(made, now, out);
   }
 
@@ -243,7 +244,11 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
     out: Out): void {
     const store = this.#stores[i];
     // An ex-date has come: all prices before it read otherwise from now on.
-    if (store.applyDue(at)) this.#retell(i, now, out);
+    const due = store.applyDue(at);
+    for (const { kind, exTime, value } of due) {
+      out.push({ kind: "notice", at: exTime, instrument: i, what: kind, value });
+    }
+    if (due.length > 0) this.#retell(i, now, out);
     const came = store.put(at, rows, from);
     if (at > this.#saidAt) {
       // What is known and not held is history that will be told.
@@ -264,11 +269,11 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
         quotes: Float64Array.from(good.flatMap((k) => [...quotes.subarray(k * 4, k * 4 + 4)])) });
   }
 
+  /** Splits and dividends are said with the first bar of their ex-date. */
   #notice(notice: NoticeFact, out: Out): void {
-    if (notice.what === "split" || notice.what === "dividend") {
-      this.#stores[notice.instrument].owe({ kind: notice.what, exTime: notice.at, value: notice.value });
-    }
-    out.push(notice);
+    const { what, instrument, at, value } = notice;
+    const isAction = what === "split" || what === "dividend";
+    if (isAction) this.#stores[instrument].owe({ kind: what, exTime: at, value }); else out.push(notice);
   }
 
   #catchUp(now: number, out: Out): void {

@@ -5,7 +5,7 @@
  *   bar    [ open first, high, low, close last, volume, vwap, trades ]  closes 10:01, said when a later
  *                                                                part of any instrument has come, or in time
  *
- * A part is a row of BAR_FIELDS; a trade is one whose four prices are the same. Bars without a part are not made.
+ * A part is a row of BAR_FIELDS; a trade is one whose four prices are the same. A bar has a part at least.
  */
 import { TIMEFRAMES, type Timeframe } from "../../market/bars.ts";
 import type { Calendar } from "../../market/calendar.ts";
@@ -14,7 +14,7 @@ import { BAR_FIELDS } from "../message.ts";
 const WIDTH = BAR_FIELDS.length;
 const [, HIGH, LOW, CLOSE, VOLUME, VWAP, TRADES] = BAR_FIELDS.map((_, j) => j);
 
-/** From a moment to the close of the bar it belongs to; NaN: to none (daily bars are of the regular session). */
+/** From a moment to the close of its bar; NaN: it has none (daily bars are of the regular session). */
 export function barCloses(timeframe: Timeframe, calendar: Calendar): (time: number) => number {
   const length = TIMEFRAMES[timeframe];
   if (timeframe !== "1d") return (time) => (Math.floor(time / length) + 1) * length;
@@ -28,7 +28,7 @@ export class BarBuilder {
   /** Parts of bars that were made already. */
   late = 0;
   readonly #closeOf: (time: number) => number;
-  /** (N, WIDTH) and (N) close of the bar being made; NaN: none. `vwap` holds the sum of price x size meanwhile. */
+  /** (N, WIDTH), `vwap` the sum of price x size so far; (N) close of the bar being made, NaN: none. */
   readonly #rows: Float64Array;
   readonly #close: Float64Array;
   #madeAt = -Infinity;

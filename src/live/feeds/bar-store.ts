@@ -5,7 +5,7 @@
  *   rows   | ... history ... | ... streamed ... | free        at the bound the oldest half goes
  *   owed   actions whose ex-date no row has reached yet: they change nothing so far
  */
-import { actionFactors, adjustBars } from "../../market/adjust.ts";
+import { actionFactors, adjustBars, owedActions } from "../../market/adjust.ts";
 import type { Bars, CorporateAction, Timeframe } from "../../market/bars.ts";
 import type { Calendar } from "../../market/calendar.ts";
 import { instrument } from "../../market/instrument.ts";
@@ -55,7 +55,7 @@ export class BarStore {
       for (let j = 0; j < WIDTH; j++) row[j] = columns[j]?.[t] ?? NaN;
       this.put(bars.time[t], row, 0);
     }
-    for (const action of actions) this.owe(action);
+    for (const action of owedActions(adjustment, actions)) this.owe(action);
     this.applyDue(this.time);
   }
 
@@ -88,15 +88,15 @@ export class BarStore {
     if (!isKnown) this.#owed.push(action);
   }
 
-  /** Moves those that a row of this close has reached; true: there was one, history reads otherwise now. */
-  applyDue(at: number): boolean {
-    if (this.#owed.length === 0) return false;
+  /** Moves those that a row of this close has reached and tells them: history reads otherwise now. */
+  applyDue(at: number): readonly CorporateAction[] {
+    if (this.#owed.length === 0) return this.#owed;
     const { calendar } = this.#options, today = calendar.sessionDay(at);
     const isDue = (action: CorporateAction): boolean => calendar.sessionDay(action.exTime) <= today;
     const due = this.#owed.filter(isDue);
     this.#owed = this.#owed.filter((action) => !isDue(action));
     this.#actions = [...this.#actions, ...due].sort((a, b) => a.exTime - b.exTime);
-    return due.length > 0;
+    return due;
   }
 
   /** All rows, adjusted. UserError for a dividend that is not below the price it is paid from. */

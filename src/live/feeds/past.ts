@@ -5,7 +5,7 @@
 import type { Context } from "../../base/context.ts";
 import { random } from "../../base/random.ts";
 import { day, dayOf, MS_PER_DAY } from "../../base/units.ts";
-import type { Bars } from "../../market/bars.ts";
+import type { Bars, CorporateAction } from "../../market/bars.ts";
 import { firstRowAt, sliceBars } from "../../market/bars.ts";
 import { calendar } from "../../market/calendar.ts";
 import { noPages } from "../../market/page-cache.ts";
@@ -22,6 +22,8 @@ import type { Listing } from "./feed.ts";
 /** Closes of a replay's history that are kept at most: as many as hearers are given when they come back. */
 export const HISTORY_STEPS_MAX = 20_000;
 const TIMEOUT_MS = 30_000;
+/** Ex-dates are announced days before; over a long weekend nobody is asked. */
+const ACTIONS_AHEAD_DAYS = 5;
 
 /** The session's instruments before its replay begins. UserError: no dataset, unknown symbol, damage. */
 export async function datasetHistory(root: string, session: Session): Promise<Listing[]> {
@@ -34,7 +36,8 @@ export async function datasetHistory(root: string, session: Session): Promise<Li
     const T = bars.time.length;
     listings.push({ bars: sliceBars(bars, Math.max(0, T - HISTORY_STEPS_MAX), T),
       adjustment: manifest.adjustment,
-      actions: actions.filter(({ exTime }) => exTime < history.from) });
+      // Those of the replay, too: they count from their ex-date on.
+      actions: actions.filter(({ exTime }) => exTime <= history.to) });
   }
   return listings;
 }
@@ -45,6 +48,8 @@ export interface Past {
   bars(symbol: string, since: number, signal: AbortSignal): Promise<Bars>;
   /** The last `rows` bars, about, with splits and dividends. Throws UserError. */
   listing(symbol: string, rows: number, signal: AbortSignal): Promise<Listing>;
+  /** Splits and dividends whose ex-date is today or in the days to come. Throws UserError. */
+  actions(symbol: string, signal: AbortSignal): Promise<readonly CorporateAction[]>;
 }
 
 export async function vendorPast(session: Session, context: Context,
@@ -73,5 +78,7 @@ export async function vendorPast(session: Session, context: Context,
       const bars = await asker.missed(span);
       return { bars, actions: await asker.actions(span), adjustment: "raw" };
     },
+    actions: (symbol, signal) => askerFor(signal).actions({ symbol, timeframe, afterMs: null,
+      from: sessions.sessionDay(clock.now()), to: day(today() + ACTIONS_AHEAD_DAYS) }),
   };
 }

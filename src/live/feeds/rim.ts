@@ -14,6 +14,7 @@ import { messageOf } from "../../base/error.ts";
 import type { Log } from "../../base/log.ts";
 import { silentProgress } from "../../base/progress.ts";
 import { random, type Random } from "../../base/random.ts";
+import { MS_PER_HOUR } from "../../base/units.ts";
 import { TIMEFRAMES, type Bars } from "../../market/bars.ts";
 import { calendar } from "../../market/calendar.ts";
 import { closes } from "../../market/sources/bar-series.ts";
@@ -36,6 +37,8 @@ const OVERLAP_BARS = 5;
 /** Failed tries after which it is more than a warning. */
 const FAILURES_LOUD = 10;
 const STEP_TIMEOUT_MS = 10_000;
+/** Splits and dividends are asked for so often. */
+const ACTIONS_EVERY_MS = 6 * MS_PER_HOUR;
 /** A minute: nobody's plan. */
 const SIMULATED_CALLS = 100_000;
 
@@ -92,7 +95,8 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
     const { alpaca, massive } = this.#config;
     const rest = session.wire === "alpaca" ? alpaca.dataUrl : massive.baseUrl;
     const shape = { indexOf: new Map(session.symbols.map((symbol, i) => [symbol, i])),
-      closeOf: closes(session.timeframe, calendar(session.calendar)), isWhole: session.clock.kind === "market",
+      closeOf: closes(session.timeframe, calendar(session.calendar)),
+        isWhole: session.clock.kind === "market",
       // Vendors stream minutes (Massive: seconds too); the simulator whatever it replays.
       isPart: session.feed !== "simulator" && !["1m", "1s"].includes(session.timeframe) };
     this.stream = new FeedStream({
@@ -111,6 +115,7 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
     const { session } = this.#options;
     if (session.history !== null || this.#options.history !== undefined) await this.#tellStored();
     this.#running = this.stream.run(this.#stop.signal);
+    if (session.feed !== "simulator") void this.#watchActions(this.#stop.signal);
   }
 
   carryOut(effect: FeedEffect): void {
@@ -201,6 +206,26 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
     const since = this.#newest[i] - OVERLAP_BARS * TIMEFRAMES[session.timeframe];
     const heard = heardOf(i, await past.bars(symbol, since, signal));
     if (heard.time.length > 0 && !signal.aborted) this.#tell(heard);
+  }
+
+  /** Asks for splits and dividends to come, some times a day: a replay knows its own from the store. */
+  async #watchActions(signal: AbortSignal): Promise<void> {
+    const { session: { symbols }, clock } = this.#options;
+    while (!signal.aborted) {
+      try {
+        const past = await (this.#past ??= this.#openPast());
+        for (const [instrument, symbol] of symbols.entries()) {
+          for (const { kind, exTime, value } of await past.actions(symbol, signal)) {
+            const notice = { kind: "notice", at: exTime, instrument, what: kind, value } as const;
+            this.#push({ kind: "noticed", notice });
+          }
+        }
+      } catch (error) {
+        if (!signal.aborted) this.#push({ kind: "trouble", severity: "warning", code: "actions-unknown",
+          text: `splits and dividends to come are not known: ${messageOf(error).split("\n")[0]}` });
+      }
+      await clock.sleep(ACTIONS_EVERY_MS, signal).catch(() => {});
+    }
   }
 
   /** The vendor's REST interface; loaded when it is first needed. */
