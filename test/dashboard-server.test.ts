@@ -4,8 +4,10 @@ import { request, type IncomingHttpHeaders, type IncomingMessage } from "node:ht
 import { connect, type Socket } from "node:net";
 import { describe, test } from "node:test";
 import { openLog } from "../src/base/log.ts";
+import { showOn, startBoard } from "../src/live/dashboard/board.ts";
 import { proofOf } from "../src/live/dashboard/guard.ts";
 import { startDashboard, type Dashboard } from "../src/live/dashboard/server.ts";
+import { wholeView } from "../src/live/dashboard/view.ts";
 import { account, makeSession, orderState, OPEN, tradingDay } from "./monitor-facts.ts";
 
 const TOKEN = "t".repeat(43);
@@ -50,6 +52,11 @@ describe("the dashboard's server", () => {
     assert.equal(state.account.gain, -1000);
     assert.equal(state.fills.length, 10);
     assert.equal(state.curve.at.length, 12);
+    // A dashboard that comes back with what was recorded knows the start.
+    const board = startBoard(makeSession(), [{ at: OPEN, equity: 100_000 }, { at: OPEN + 60_000, equity: 99_500 }]);
+    showOn(board, account(OPEN + 120_000, 99_000), OPEN + 120_000);
+    const { account: seen, curve } = wholeView(board, { hops: () => [], processes: () => [] });
+    assert.deepEqual([seen?.gain, curve?.equity], [-1000, [100_000, 99_500, 99_000]]);
     const fills = await ask(dashboard.port, { path: "/api/fills", headers: bearer });
     assert.deepEqual(JSON.parse(fills.text), state.fills);
     assert.equal((await ask(dashboard.port, { path: "/api/nothing", headers: bearer })).status, 404);

@@ -73,6 +73,11 @@ describe("performance", () => {
     assert.ok(Math.abs(last.sharpe - returnNumbers(returns, 252 * 390).sharpe) < 1e-9);
     assert.equal(last.equity, equities[39]);
     assert.equal(last.peak, Math.max(...equities));
+    // A monitor that comes back with what was recorded says the same.
+    const back = performanceActor({ session, recorded: equities.slice(0, 39)
+      .map((equity, k) => ({ at: OPEN + k * MINUTE + 2000, equity })) });
+    const [again] = await back.handle(account(OPEN + 39 * MINUTE + 2000, equities[39]), OPEN) as PerformanceFact[];
+    assert.deepEqual({ ...again, models: [] }, { ...last, models: [] });
     const second = performanceActor({ session });
     for (const [k, equity] of [100, 110, 99].entries()) {
       const said = await second.handle(account(OPEN + k * MINUTE, equity), OPEN) as PerformanceFact[];

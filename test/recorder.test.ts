@@ -12,6 +12,7 @@ import { UserError } from "../src/base/error.ts";
 import { openLog } from "../src/base/log.ts";
 import { recorderActor, type Persist, type RecorderOutcome } from "../src/live/actors/recorder.ts";
 import { backupLive, restoreLive } from "../src/live/recorder/backup.ts";
+import { recordedEquity } from "../src/live/recorder/database.ts";
 import { journalDays, readDay } from "../src/live/recorder/journal.ts";
 import { livePlaces } from "../src/live/recorder/places.ts";
 import { journalBytes, keepWithin } from "../src/live/recorder/retention.ts";
@@ -64,6 +65,8 @@ describe("the recorder", () => {
     [{ symbol: "AAA", quantity: 10, state: "filled", filled: 10, average_price: 103, limit_price: null, broker_id: "b-3" }]);
     assert.deepEqual(rowsIn(root, "trading_history", "select symbol, units from positions order by at desc limit 1"),
       [{ symbol: "AAA", units: 100 }]);
+    const equities = recordedEquity(livePlaces.database(root, "performance_metrics"), session);
+    assert.deepEqual(equities.map(({ equity }) => equity), Array.from({ length: 11 }, (_, k) => 100_000 + 50 * k));
     const day = [...readDay(root, "2026-11-20")];
     assert.equal(day.length, said.length + 1);
     said.forEach(([heardAt, message], k) => {

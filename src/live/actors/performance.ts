@@ -8,8 +8,9 @@
 import { calendar } from "../../market/calendar.ts";
 import { TIMEFRAMES } from "../../market/bars.ts";
 import type { Actor } from "../actor.ts";
-import { BAR_FIELDS, BAR_FLAGS, type AccountFact, type MarketFact, type MeterFact, type MeterRow,
+import { BAR_FIELDS, BAR_FLAGS, type MarketFact, type MeterFact, type MeterRow,
   type ModelScore, type PerformanceFact } from "../message.ts";
+import type { EquityPoint } from "../recorder/database.ts";
 import type { Session } from "../session.ts";
 
 /** Microseconds: what to aim at and what not to exceed (live.md section 2), by the name of a meter row. */
@@ -42,8 +43,15 @@ export interface PerformanceActor extends Actor {
   readonly hops: () => Hop[];
 }
 
-export function performanceActor({ session }: { readonly session: Session }): PerformanceActor {
+export interface PerformanceOptions {
+  readonly session: Session;
+  /** What the session has recorded before: a monitor that comes back goes on from there. */
+  readonly recorded?: readonly EquityPoint[];
+}
+
+export function performanceActor({ session, recorded = [] }: PerformanceOptions): PerformanceActor {
   const meters = new Map<string, MeterFact>(), equity = startEquity(session), scores = startScores(session);
+  for (const point of recorded) equity.observe(point);
   return {
     name: "performance", hears: ["account", "market", "prediction", "decision", "mixture", "meter"],
     hops: () => hopsOf([...meters.values()].flatMap(({ rows }) => rows)),
@@ -103,7 +111,7 @@ function startEquity(session: Session) {
   let at = NaN, last = NaN, settled = NaN, peak = -Infinity, n = 0, mean = 0, squares = 0;
   return {
     /** False when nothing has changed. */
-    observe(account: AccountFact): boolean {
+    observe(account: EquityPoint): boolean {
       if (!Number.isFinite(account.equity)) return false;
       if (account.at < at) {
         if (at - account.at < CLOCK_JUMP_MS) return false;

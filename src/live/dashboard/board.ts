@@ -7,6 +7,7 @@ import { MS_PER_DAY } from "../../base/units.ts";
 import { BAR_FIELDS, isTerminal, type AccountFact, type AlertFact, type FillFact, type MarketFact,
   type OrderFacts,
   type PerformanceFact, type Spoken, type TargetCommand, type TradingStateFact } from "../message.ts";
+import type { EquityPoint } from "../recorder/database.ts";
 import type { Session } from "../session.ts";
 
 /** Newest orders, fills and alerts that are kept. */
@@ -59,9 +60,10 @@ export interface Board {
   readonly actions: Map<string, { readonly at: number; readonly count: number; readonly after: number }>;
 }
 
-export function startBoard(session: Session): Board {
+/** `recorded`: equities of this session so far, oldest first. */
+export function startBoard(session: Session, recorded: readonly EquityPoint[] = []): Board {
   const count = session.symbols.length;
-  return {
+  const board: Board = {
     session, changed: new Set(SECTIONS), now: NaN, trading: null, account: null, performance: null,
       target: null,
     startEquity: NaN, dayEquity: NaN,
@@ -71,6 +73,12 @@ export function startBoard(session: Session): Board {
       mixture: new Map(),
     actions: new Map(),
   };
+  for (const { at, equity } of recorded) addPoint(board, at, equity);
+  const [first] = board.curve.equity, today = Math.floor((recorded.at(-1)?.at ?? NaN) / MS_PER_DAY);
+  board.startEquity = first ?? NaN;
+  board.dayEquity = recorded.findLast(({ at }) => Math.floor(at / MS_PER_DAY) < today)?.equity
+    ?? board.startEquity;
+  return board;
 }
 
 /**
@@ -119,8 +127,8 @@ function showMarket(board: Board, { instrument, bars }: MarketFact): void {
 
 function showAccount(board: Board, account: AccountFact): void {
   const before = board.account, { at, equity } = account;
-  if (Number.isNaN(board.startEquity)) {
-    board.startEquity = board.dayEquity = equity;
+  if (Number.isNaN(board.startEquity)) board.startEquity = board.dayEquity = equity;
+  if (before === null) {
     account.units.forEach((units, i) => {
       if (units !== 0) board.spent[i] = units * board.price[i];
     });

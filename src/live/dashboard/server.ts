@@ -11,6 +11,7 @@ import { messageOf, UserError } from "../../base/error.ts";
 import type { Log } from "../../base/log.ts";
 import type { Actor } from "../actor.ts";
 import { SPOKEN_CODES, type ControlCommand, type Kind } from "../message.ts";
+import type { EquityPoint } from "../recorder/database.ts";
 import type { Session } from "../session.ts";
 import { SECTIONS, showOn, startBoard, type Board } from "./board.ts";
 import { cookieOf, hasToken, isSame, proofOf, refusalOf, type Guard } from "./guard.ts";
@@ -38,6 +39,8 @@ export interface DashboardOptions {
     Promise<{ readonly ok: boolean; readonly text: string }>;
   readonly monitors: Monitors;
   readonly log: Log;
+  /** What the session has recorded before: a monitor that comes back goes on from there. */
+  readonly recorded?: readonly EquityPoint[];
 }
 export interface Dashboard extends AsyncDisposable {
   /** With the token: open it once. */
@@ -62,7 +65,8 @@ const HEARS = (Object.keys(SPOKEN_CODES) as Kind[]).filter((kind) => !UNHEARD.in
 
 /** Starts to listen. UserError when the port is taken. */
 export async function startDashboard(options: DashboardOptions): Promise<Dashboard> {
-  const { session, token, log } = options, board = startBoard(session), streams = openStreams();
+  const { session, token, log } = options, streams = openStreams();
+  const board = startBoard(session, options.recorded);
   const server = createServer({ requestTimeout: 10_000, headersTimeout: 10_000, maxHeaderSize: 8192 });
   const port = await listenOn(server, options.port), guard: Guard = { port, token };
   const desk: Desk = { options, board, streams, guard, page: pageOf(proofOf(guard)) };

@@ -185,7 +185,8 @@ border-top:1px solid var(--rule)}
 
 /** Columns that a phone goes without, so that no table has to be pushed sideways. */
 function minorColumns(): string {
-  const minor = { positions: [4, 5, 7], orders: [5], fills: [5], hops: [4, 5, 6, 8, 9], models: [3, 4, 6, 8, 9] };
+  const minor = { positions: [4, 5, 7], orders: [5], fills: [5], hops: [4, 5, 6, 8, 9],
+    models: [3, 4, 6, 8, 9] };
   return Object.entries(minor).flatMap(([id, columns]) =>
     columns.map((column) => `#${id} tr>:nth-child(${column})`)).join(",\n");
 }

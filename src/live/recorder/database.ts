@@ -7,6 +7,7 @@ import * as path from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { UserError } from "../../base/error.ts";
 import { makeFolder } from "../../base/file.ts";
+import type { Session } from "../session.ts";
 import { MIGRATIONS, TABLES, type DatabaseName, type Row, type TableName } from "./schema.ts";
 
 /** SQLite's words for a file that it cannot trust: SQLITE_CORRUPT and SQLITE_NOTADB. */
@@ -118,14 +119,26 @@ function moveAside(place: string): string {
   return `${place}.damaged-${number}`;
 }
 
-/** For questions: null where there is no such file or it cannot be read. */
-export function readDatabase<Answer>(place: string, ask: (sqlite: DatabaseSync) => Answer): Answer | null {
-  if (!fs.existsSync(place)) return null;
+/** Equity at a moment, UTC ms by the session's clock. */
+export interface EquityPoint { readonly at: number; readonly equity: number }
+/** Newest points of a session that are read back. */
+const EQUITY_MAX = 200_000;
+
+/**
+ * The equities that a session has recorded so far, oldest first: a monitor that comes back goes on from
+ * them. Empty where there is no such file or it cannot be read, which the recorder will say.
+ */
+export function recordedEquity(place: string, { id, clock, history }: Session): EquityPoint[] {
+  if (!fs.existsSync(place)) return [];
+  // Before the market's time was known, the machine's was stamped.
+  const until = clock.kind === "market" && history !== null ? history.to : Infinity;
   try {
     using sqlite = new DatabaseSync(place, { readOnly: true, timeout: 1000 });
-    return ask(sqlite);
+    const newest = sqlite.prepare("select at, equity from equity where session = ? and at <= ? and "
+      + "equity is not null order by at desc limit ?").all(id, until, EQUITY_MAX) as unknown as EquityPoint[];
+    return newest.reverse();
   } catch (error) {
     if (codeOf(error) === 0) throw error;
-    return null;
+    return [];
   }
 }
