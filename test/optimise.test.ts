@@ -169,7 +169,7 @@ describe("shaping", () => {
     const both = rho * sigma[0] * sigma[1];
     const risk = (w: ArrayLike<number>): number => w[0] ** 2 * sigma[0] ** 2 + w[1] ** 2 * sigma[1] ** 2 + 2 * w[0] * w[1] * both;
     const shares = [sigma[1] ** 2 - both, sigma[0] ** 2 - both];
-    assert.ok(Math.abs(weights[0] / weights[1] - shares[0] / shares[1]) < 1e-5, `${weights}`);
+    assert.ok(Math.abs(weights[0] / weights[1] - shares[0] / shares[1]) < 1e-5, weights.join());
     assert.ok(Math.abs(risk(weights) / risk(wish) - 1) < 1e-9);       // the risk is what it was
   });
 

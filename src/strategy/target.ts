@@ -31,6 +31,8 @@ export interface TargetRules {
 
 /** What a restart cannot work out again from prices and account. */
 export interface TargetSnapshot {
+  /** Moment of the last decision: returns up to it have been observed. */
+  readonly at: number;
   readonly scaler: ScalerState;
   readonly decisions: number;
   /** (N) each. */
@@ -70,11 +72,16 @@ export class TargetMaker {
 
   /** (N) returns of the period that ended now, adjusted for splits and dividends; 0 without a bar. */
   observe(returns: Float64Array): void {
-    if (this.#rules.isLimited && needsReturns(this.#rules.limits)) observeReturns(this.risk, returns);
+    this.remember(returns);
     if (this.#decisions <= this.#rules.lag) return;
     let plainReturn = 0;
     for (let i = 0; i < returns.length; i++) plainReturn += this.#plain[i] * returns[i];
     this.#scaler.observe(plainReturn);
+  }
+
+  /** The same of a period that the second scaling has observed before a restart. */
+  remember(returns: Float64Array): void {
+    if (this.#rules.isLimited && needsReturns(this.#rules.limits)) observeReturns(this.risk, returns);
   }
 
   /** Equity at a moment of a session day (any number that grows with days). */
@@ -109,10 +116,11 @@ export class TargetMaker {
     return this.#rules.isLimited ? applyLimits(this.weights, this.held, this.risk, this.#rules.limits) : [];
   }
 
-  save(): TargetSnapshot {
+  /** `at`: moment of the decision just made. */
+  save(at: number): TargetSnapshot {
     const { mode, equity, peak, dayStart, day } = this.risk;
     return {
-      scaler: this.#scaler.save(), decisions: this.#decisions, plain: [...this.#plain],
+      at, scaler: this.#scaler.save(), decisions: this.#decisions, plain: [...this.#plain],
       plainWaiting: [...this.#plainWaiting],
       risk: { mode, equity, peak, dayStart, day: Number.isFinite(day) ? day : null },
     };

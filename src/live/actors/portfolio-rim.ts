@@ -23,7 +23,7 @@ const number = z.number();
 const schema = z.strictObject({
   version: z.literal(1), strategyName: z.string(), symbols: z.array(z.string()),
   snapshot: z.strictObject({
-    decisions: number, plain: z.array(number), plainWaiting: z.array(number),
+    at: number, decisions: number, plain: z.array(number), plainWaiting: z.array(number),
     scaler: z.strictObject({ count: number, sum: number, sumSquares: number, mean: number, moment: number }),
     risk: z.strictObject({ mode: z.enum(["NORMAL", "REDUCING", "HALTED"]), equity: number, peak: number,
       dayStart: number, day: number.nullable() }),

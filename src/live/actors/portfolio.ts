@@ -102,6 +102,8 @@ class Portfolio {
   /** A decision whose bars have not come yet: the newest. */
   #waiting: DecisionFact | null = null;
   #decidedAt = -Infinity;
+  /** Of the snapshot that it began with. */
+  #keptAt = -Infinity;
   #told: ReadonlySet<RiskReason> = new Set();
 
   constructor(options: PortfolioOptions) {
@@ -142,7 +144,7 @@ class Portfolio {
   #settle(): void {
     const returns = this.#prices.settle();
     if (returns === null) return;
-    this.#maker.observe(returns);
+    if (this.#prices.step <= this.#keptAt) this.#maker.remember(returns); else this.#maker.observe(returns);
     this.#shaper?.observe(returns);
   }
 
@@ -198,7 +200,9 @@ class Portfolio {
   }
 
   kept(snapshot: TargetSnapshot): readonly Said[] {
-    if (snapshot.plain.length === this.#units.length) this.#maker.restore(snapshot);
+    if (snapshot.plain.length !== this.#units.length) return NOTHING;
+    this.#maker.restore(snapshot);
+    this.#keptAt = snapshot.at;
     return NOTHING;
   }
 
@@ -220,7 +224,7 @@ class Portfolio {
     const isQuiet = this.#isHalted || !this.#isReconciled;
     const said: Said[] =
       [...this.#tell(fact.at, actions), this.#target(fact.at, isQuiet ? [] : traded, equity, actions)];
-    if (this.#isKept) said.push({ kind: "keep", snapshot: maker.save() });
+    if (this.#isKept) said.push({ kind: "keep", snapshot: maker.save(fact.at) });
     return said;
   }
 
