@@ -8,9 +8,11 @@ import { after, before, describe, test } from "node:test";
 import { NO_LIMITS } from "../src/strategy/risk.ts";
 import { faultPlan } from "../src/workflow/live/fault-plan.ts";
 import { violationsOf, type SimulationRecord } from "../src/workflow/live/invariants.ts";
-import { HISTORY, LIVE, makeToy, play, PROCESSES, STEP_MS, SYMBOLS, type Toy } from "./live-toy.ts";
+import { HISTORY, makeToy, play, PROCESSES, STEP_MS, SYMBOLS, toyMarket, type Toy } from "./live-toy.ts";
 
 const SEEDS = Number(process.env["DMN_TEST_SEEDS"] ?? 200), PER_TEST = 25;
+/** Minutes of trading of each seed. */
+const STEPS = 16;
 const STALE_MS = 90_000;
 const STYLES = ["market", "limit-at-touch", "twap"] as const;
 let toy: Toy;
@@ -18,11 +20,11 @@ before(async () => { toy = await makeToy({ risk: { staleMs: STALE_MS } }); });
 after(() => { fs.rmSync(toy.root, { recursive: true, force: true }); });
 
 async function playSeed(seed: number): Promise<SimulationRecord> {
-  const faults = faultPlan(seed, { processes: PROCESSES, instruments: SYMBOLS.length, live: HISTORY, steps: LIVE, stepMs: STEP_MS,
-    calmSteps: 8 });
+  const faults = faultPlan(seed, { processes: PROCESSES, instruments: SYMBOLS.length, live: HISTORY, steps: STEPS, stepMs: STEP_MS,
+    calmSteps: 6 });
   const style = STYLES[seed % STYLES.length];
   const session = { ...toy.session, execution: { ...toy.session.execution, style, slices: style === "twap" ? 3 : 1 } };
-  return await play({ ...toy, session }, seed, { faults }, { ...NO_LIMITS, staleMs: STALE_MS });
+  return await play({ ...toy, session }, seed, { faults, market: toyMarket(seed, STEPS) }, { ...NO_LIMITS, staleMs: STALE_MS });
 }
 
 describe(`${SEEDS} seeds of faults: one order per intent, books = broker, no order on stale prices, HALTED stays HALTED`, () => {

@@ -15,7 +15,7 @@ import { BrokerTrouble, type Broker, type BrokerAccount, type BrokerListener, ty
 import type { OrderState } from "../../live/message.ts";
 import type { Exchange, Mishap } from "../../simulator/exchange.ts";
 import type { ExchangeBar } from "../../simulator/exchange-match.ts";
-import { leftOf, signOf, type ExchangeEvent, type ExchangeOrder, type Refusal,
+import { isOpen, leftOf, signOf, type ExchangeEvent, type ExchangeOrder, type Refusal,
   type Reply } from "../../simulator/exchange-order.ts";
 import type { Host } from "./memory-process.ts";
 import type { VirtualTime } from "./virtual-time.ts";
@@ -91,6 +91,8 @@ export class MemoryVenue {
   #isUp = true;
   #dueMs = Infinity;
   readonly #streams: Stream[] = [];
+  /** Last word of each order, by the exchange's id: what the broker's own database would hold. */
+  readonly #orders = new Map<string, ExchangeOrder>();
 
   /** `recorded`: how many lines the graph's record has by now. */
   constructor(exchange: Exchange, time: VirtualTime, seed: number, faults: BrokerFaults,
@@ -150,6 +152,7 @@ export class MemoryVenue {
     const now = this.#time.now();
     this.exchange.advance(now);
     for (const event of this.exchange.takeEvents()) {
+      this.#orders.set(event.order.id, event.order);
       for (const stream of this.#streams) this.#tell(stream, event);
     }
     const due = this.exchange.nextDue() - this.#time.start;
@@ -204,6 +207,7 @@ export class MemoryVenue {
     }, this.#time.now(), this.#mishap({ "rejected-later": this.#faults.rejectedShare,
       "partial-fill": this.#faults.partialShare }));
     const outcome = outcomeOf(reply);
+    if (reply.ok) this.#orders.set(reply.order.id, reply.order);
     this.#log(host.name, "submit", order.id, symbol, quantity, textOf(outcome));
     return outcome;
   }
@@ -213,6 +217,7 @@ export class MemoryVenue {
     this.#log(host.name, "cancel", order?.clientOrderId ?? brokerId, order?.symbol ?? "", 0, "");
     const reply = this.exchange.cancel(brokerId, this.#time.now(), this.#mishap({
       "stuck-cancel": this.#faults.stuckCancelShare, "fill-beats-cancel": this.#faults.beatenCancelShare }));
+    if (reply.ok) this.#orders.set(reply.order.id, reply.order);
     return reply.ok ? { outcome: "accepted" } : { outcome: "too-late", reason: reply.refusal.message };
   }
 
@@ -228,6 +233,7 @@ export class MemoryVenue {
       { clientOrderId: order.id, quantity: Math.abs(order.quantity),
       ...(order.limitPrice === null ? {} : { limitPrice: order.limitPrice }) }, this.#time.now());
     const outcome = outcomeOf(reply);
+    if (reply.ok) this.#orders.set(reply.order.id, reply.order);
     this.#log(host.name, "replace", order.id, old?.symbol ?? "", order.quantity, textOf(outcome));
     return outcome;
   }
@@ -239,6 +245,11 @@ export class MemoryVenue {
       this.#streams.splice(this.#streams.indexOf(stream), 1);
     }, { once: true });
     if (this.#isUp) this.#prove(stream, true, "connected");
+  }
+
+  /** Open orders, and those that came to rest since. */
+  recent(since: number): readonly BrokerOrder[] {
+    return [...this.#orders.values()].filter((one) => isOpen(one) || one.updatedAt >= since).map(orderOf);
   }
 
   #prove(stream: Stream, isProven: boolean, reason: string): void {
@@ -276,8 +287,11 @@ export class MemoryVenue {
   #log(process: string, what: VenueEntry["what"], id: string, symbol: string, quantity: number,
     answer: string): void {
     const held = this.exchange.positions().find((one) => one.symbol === symbol)?.quantity ?? 0;
-    const open = this.exchange.orders("open").filter((one) => one.symbol === symbol
-      && one.clientOrderId !== id).reduce((sum, one) => sum + signOf(one.side) * leftOf(one), 0);
+    let open = 0;
+    for (const one of this.#orders.values()) {
+      if (one.symbol !== symbol || one.clientOrderId === id || !isOpen(one)) continue;
+      open += signOf(one.side) * leftOf(one);
+    }
     this.log.push({ elapsedMs: this.#time.elapsedMs, after: this.#recorded(), process, what, id, symbol,
       quantity, answer, held, open });
   }
@@ -343,8 +357,7 @@ function brokerOf(venue: MemoryVenue, host: Host): Broker {
     }),
     positions: () => venue.ask<readonly BrokerPosition[]>(host, () => exchange.positions().map((one) =>
       ({ symbol: one.symbol, units: one.quantity, averagePrice: one.averagePrice }))),
-    orders: (since) => venue.ask(host, () => exchange.orders("all")
-      .filter((one) => orderIsRecent(one, since)).map(orderOf)),
+    orders: (since) => venue.ask(host, () => venue.recent(since)),
     orderById: (id) => venue.ask(host, () => {
       const found = exchange.orderByClientId(id);
       return found === null ? null : orderOf(found);
@@ -365,8 +378,3 @@ function brokerOf(venue: MemoryVenue, host: Host): Broker {
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
-
-const orderIsRecent = (order: ExchangeOrder, since: number): boolean =>
-  order.updatedAt >= since || STATES[order.status] === "accepted"
-    || STATES[order.status] === "partially-filled"
-  || STATES[order.status] === "pending-cancel" || STATES[order.status] === "submitted";

@@ -14,7 +14,8 @@ import { featuresActor } from "../../live/actors/features.ts";
 import { metaActor } from "../../live/actors/meta.ts";
 import { infer } from "../../live/actors/model-rim.ts";
 import { modelActor, type ModelEffect, type ModelOutcome } from "../../live/actors/model.ts";
-import { portfolioActor, type PortfolioEffect, type PortfolioOptions, type PortfolioOutcome } from "../../live/actors/portfolio.ts";
+import { portfolioActor, type PortfolioEffect, type PortfolioOptions,
+  type PortfolioOutcome } from "../../live/actors/portfolio.ts";
 import { eligibilityOf, type Eligibility } from "../../live/actors/windows.ts";
 import type { Broker } from "../../live/brokers/broker.ts";
 import { openExecutionRim } from "../../live/execution/rim.ts";
@@ -73,7 +74,8 @@ export function memoryGraph(options: GraphOptions): MemoryProcess[] {
 export const featuresProcess = (session: Session, panel: Panel): MemoryProcess =>
   ({ name: "features", start: () => [{ actor: featuresActor({ session, panel }), rim: null }] });
 
-function decisionOf({ session, instruments, periodsPerYear, limits, shaper = null }: GraphOptions): MemoryProcess {
+function decisionOf({ session, instruments, periodsPerYear, limits,
+  shaper = null }: GraphOptions): MemoryProcess {
   let kept: PortfolioOutcome | null = null;
   const keeper = (): Rim<PortfolioEffect, PortfolioOutcome> => ({
     start(push) {
@@ -85,7 +87,8 @@ function decisionOf({ session, instruments, periodsPerYear, limits, shaper = nul
   });
   return { name: "decision", start: () => [
     { actor: aggregatorActor({ session }), rim: null },
-    { actor: portfolioActor({ session, instruments, periodsPerYear, limits, shaper, isKept: true }), rim: keeper() },
+    { actor: portfolioActor({ session, instruments, periodsPerYear, limits, shaper, isKept: true }),
+      rim: keeper() },
   ] };
 }
 
