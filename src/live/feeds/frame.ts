@@ -41,14 +41,14 @@ export class Frame {
     const { isPart = false, closeOf } = this.#shape;
     // A part that was corrected is in its bar already.
     if (isPart && isRevised) return;
-    add(isPart ? this.#parts : isRevised ? this.#revised : this.#fresh, isPart ? start : closeOf(start), i,
-      values);
+    const rows = isPart ? this.#parts : isRevised ? this.#revised : this.#fresh;
+    add(rows, isPart ? start : closeOf(start), i, values);
   }
 
   trade(symbol: unknown, at: number, price: number, size: number): void {
     const i = this.#shape.indexOf.get(String(symbol));
-    if (i !== undefined && !Number.isNaN(at)) add(this.#parts, at, i,
-      [price, price, price, price, size, price, 1]);
+    if (i === undefined || Number.isNaN(at)) return;
+    add(this.#parts, at, i, [price, price, price, price, size, price, 1]);
   }
 
   /** Bid, bid size, ask, ask size. */

@@ -10,7 +10,7 @@
  */
 import type { Clock } from "../../base/clock.ts";
 import type { Config } from "../../base/config.ts";
-import { messageOf } from "../../base/error.ts";
+import { messageOf, UserError } from "../../base/error.ts";
 import type { Log } from "../../base/log.ts";
 import { silentProgress } from "../../base/progress.ts";
 import { random, type Random } from "../../base/random.ts";
@@ -87,6 +87,9 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
 
   constructor(options: FeedRimOptions) {
     const { session, clock, limits, url } = options;
+    if (session.feed === "alpaca" && session.timeframe === "1s") {
+      throw new UserError("alpaca streams no bars of seconds", "choose --timeframe 1m, or the feed of massive");
+    }
     this.#options = options;
     this.#config = configOf(session, options.config);
     this.#past = options.past === undefined ? null : Promise.resolve(options.past);
@@ -96,12 +99,11 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
     const rest = session.wire === "alpaca" ? alpaca.dataUrl : massive.baseUrl;
     const shape = { indexOf: new Map(session.symbols.map((symbol, i) => [symbol, i])),
       closeOf: closes(session.timeframe, calendar(session.calendar)),
-        isWhole: session.clock.kind === "market",
+      isWhole: session.clock.kind === "market",
       // Vendors stream minutes (Massive: seconds too); the simulator whatever it replays.
       isPart: session.feed !== "simulator" && !["1m", "1s"].includes(session.timeframe) };
     this.stream = new FeedStream({
-      url: streamUrl(session, rest, alpaca.feed, url),
-        dialect: dialectOf(options),
+      url: streamUrl(session, rest, alpaca.feed, url), dialect: dialectOf(options),
       makeFrame: () => new Frame(shape), clock, random: random(session.seed, "feed", "back-off"),
       ...(limits === undefined ? {} : { limits }),
       up: () => { this.#up(); },
