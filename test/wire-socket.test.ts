@@ -330,7 +330,8 @@ test("a peer that does not answer ten times is a trouble that names it; trying g
   assert.match(text, /^tcp:\/\/127\.0\.0\.1:\d+ did not answer 10 times; trying on$/);
 });
 
-test("closeWire ends everything: unsent messages, a deaf peer, timers; the process ends by itself", { timeout: 20_000 }, async () => {
+test("closeWire ends everything: unsent messages, a deaf peer, timers; the process ends by itself", { timeout: 20_000 },
+  async () => {
   const script = `
     import { closeWire, openPublisher, openRequester } from ${JSON.stringify(path.resolve("src/wire/socket.ts"))};
     import { ACK } from ${JSON.stringify(path.resolve("src/wire/codec.ts"))};
