@@ -53,7 +53,13 @@ export function alpacaAt(server: ExchangeServer): Alpaca {
     retry: { maxRetries: 0 }, rateLimit: false, timeoutMs: 2_000 });
 }
 
-export interface Update { readonly event: string; readonly id: string; readonly executionId: string; readonly qty: string; readonly status: string }
+export interface Update {
+  readonly event: string;
+  readonly id: string;
+  readonly executionId: string;
+  readonly qty: string;
+  readonly status: string;
+}
 export interface Trader extends AsyncDisposable {
   readonly alpaca: Alpaca;
   readonly updates: Heard<Update>;

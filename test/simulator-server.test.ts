@@ -96,7 +96,8 @@ describe("simulated broker", () => {
     assert.deepEqual([twice.status, twice.code, twice.message], [422, 40010001, "client_order_id must be unique"]);
     const poor = await trouble(market(trader, "two", 1e6)) as ApiError;
     assert.deepEqual([poor instanceof PermissionError, poor.code, poor.message], [true, 40310000, "insufficient buying power"]);
-    assert.ok(await trouble(trader.alpaca.trading.orders.getOrderByClientOrderId({ clientOrderId: "none" })) instanceof NotFoundError);
+    const unknown = trader.alpaca.trading.orders.getOrderByClientOrderId({ clientOrderId: "none" });
+    assert.ok(await trouble(unknown) instanceof NotFoundError);
     const stranger = await fetch(`${server.url}/v2/account`, { headers: { ...headers, "apca-api-secret-key": "wrong" } });
     assert.equal(stranger.status, 401);
     assert.equal((await fetch(`${server.url}/v2/account`)).status, 401);

@@ -11,7 +11,9 @@ import { decode, encode } from "@msgpack/msgpack";
 import type { WebSocket } from "ws";
 import type { FaultCounter } from "./exchange-faults.ts";
 import type { SimulatorKeys } from "./simulator.ts";
-import type { Said } from "./step-faults.ts";
+import type { ExchangeQuote } from "./exchange.ts";
+import type { StepBar, StepTrade } from "./replay.ts";
+import type { Said, Status } from "./step-faults.ts";
 import { asObject, objectOf, StreamSocket, type StreamLimits } from "./stream-socket.ts";
 
 const CHANNELS = ["trades", "quotes", "bars", "updatedBars", "dailyBars", "statuses", "lulds"] as const;
@@ -26,8 +28,11 @@ interface Client {
   readonly isPacked: boolean;
   readonly subscribed: Record<Channel, Set<string>>;
 }
-interface Message { readonly channel: Channel; readonly symbol: string; readonly body: Record<string,
-  unknown> }
+interface Message {
+  readonly channel: Channel;
+  readonly symbol: string;
+  readonly body: Record<string, unknown>;
+}
 
 export interface AlpacaStreamOptions {
   readonly keys: SimulatorKeys["alpaca"];
@@ -46,8 +51,9 @@ export class AlpacaStream {
 
   get clients(): number { return this.#clients.size; }
   /** Most bytes that wait for any client. */
-  get waitingBytes(): number { return Math.max(0,
-    ...[...this.#clients.keys()].map((socket) => socket.waitingBytes)); }
+  get waitingBytes(): number {
+    return Math.max(0, ...[...this.#clients.keys()].map((socket) => socket.waitingBytes));
+  }
 
   /** `isEntitled` false: the account may not have this feed (409). */
   accept(webSocket: WebSocket, isPacked: boolean, isEntitled: boolean): void {
@@ -80,8 +86,8 @@ export class AlpacaStream {
     const encoded = new Map<string, string | Uint8Array>();
     for (const [socket, { isPacked, subscribed }] of this.#clients) {
       if (!socket.isAuthenticated || socket.isMute) continue;
-      const wanted = messages.filter(({ channel, symbol }) => subscribed[channel].has(symbol)
-        || subscribed[channel].has("*"));
+      const wanted = messages.filter(({ channel, symbol }) =>
+        subscribed[channel].has(symbol) || subscribed[channel].has("*"));
       if (wanted.length === 0) continue;
       const key = wanted.length === messages.length ? `all ${isPacked}` : "";
       const frame = encoded.get(key) ?? frameOf(wanted.map(({ body }) => body), isPacked);
@@ -110,13 +116,13 @@ export class AlpacaStream {
   #authenticate(socket: StreamSocket, message: Record<string, unknown>, isEntitled: boolean): void {
     const { keys, faults, limits } = this.#options;
     if (socket.isAuthenticated) { this.#fail(socket, 403); return; }
-    if (message["key"] !== keys.keyId
-      || message["secret"] !== keys.secretKey) { this.#refuse(socket, 402); return; }
+    const isKnown = message["key"] === keys.keyId && message["secret"] === keys.secretKey;
+    if (!isKnown) { this.#refuse(socket, 402); return; }
     if (!isEntitled) { this.#refuse(socket, 409); return; }
     const { fault } = faults.next("connection");
     const others = [...this.#clients.keys()].filter((other) => other.isAuthenticated).length;
-    if (others >= limits.connectionsMax
-      || fault === "connection-limit") { this.#refuse(socket, 406); return; }
+    const isOneTooMany = others >= limits.connectionsMax || fault === "connection-limit";
+    if (isOneTooMany) { this.#refuse(socket, 406); return; }
     if (fault === "connection-unanswered") { this.#refuse(socket, 404); return; }
     socket.isMute = fault === "connection-mute";
     socket.isDeaf = fault === "connection-deaf";
@@ -161,41 +167,46 @@ export class AlpacaStream {
 const frameOf = (messages: readonly object[], isPacked: boolean): string | Uint8Array =>
   isPacked ? encode(packed(messages)) : JSON.stringify(messages);
 
-/** Absent numbers are left out; times are msgpack timestamps (dates). */
+/** Times are msgpack timestamps (dates). */
 function packed(messages: readonly object[]): object[] {
-  return messages.map((message) =>
-    Object.fromEntries(Object.entries(message).map(([key, value]: [string, unknown]) =>
-    [key, key === "t" && typeof value === "string" ? new Date(value) : value])));
+  return messages.map((message) => "t" in message ? { ...message, t: new Date(String(message.t)) } : message);
 }
 
-const present = (value: number): number | undefined => Number.isNaN(value) ? undefined : value;
 const stamp = (time: number): string => new Date(time).toISOString().replace(".000Z", "Z");
 
 function messagesOf(said: Said, isDaily: boolean): Message[] {
-  const bar = (channel: Channel, T: string) => (one: Said["bars"][number]): Message =>
-    ({ channel, symbol: one.symbol,
-    body: dropAbsent({ T, S: one.symbol, o: one.open, h: one.high, l: one.low, c: one.close,
-      v: present(one.volume),
-      t: stamp(one.stamp), n: present(one.trades), vw: present(one.vwap) }) });
   return [
-    ...said.statuses.map(({ symbol, at, isHalted }): Message =>
-      ({ channel: "statuses", symbol, body: { T: "s", S: symbol,
-      sc: isHalted ? "H" : "T", sm: isHalted ? "Trading Halt" : "Trading Resumption",
-        rc: isHalted ? "T12" : "",
-      rm: "", t: stamp(at), z: "C" } })),
-    ...said.revised.map(bar("updatedBars", "u")),
-    ...said.bars.map(bar("bars", "b")),
-    ...isDaily ? said.bars.map(bar("dailyBars", "d")) : [],
-    ...said.trades.map(({ symbol, at, price, size, exchange }): Message => ({ channel: "trades", symbol,
-      body: { T: "t", S: symbol, i: at % 1e9, x: exchange, p: price, s: size, t: stamp(at), c: ["@"],
-        z: "C" } })),
-    ...said.quotes.map((quote): Message =>
-      ({ channel: "quotes", symbol: quote.symbol, body: { T: "q", S: quote.symbol,
-      bx: "V", bp: quote.bid, bs: quote.bidSize, ax: "V", ap: quote.ask, as: quote.askSize,
-        t: stamp(quote.at),
-      c: ["R"], z: "C" } })),
+    ...said.statuses.map(statusMessage),
+    ...said.revised.map((bar) => barMessage("updatedBars", "u", bar)),
+    ...said.bars.map((bar) => barMessage("bars", "b", bar)),
+    ...isDaily ? said.bars.map((bar) => barMessage("dailyBars", "d", bar)) : [],
+    ...said.trades.map(tradeMessage),
+    ...said.quotes.map(quoteMessage),
   ];
 }
 
-const dropAbsent = (body: Record<string, unknown>): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
+/** Absent numbers are left out. */
+function barMessage(channel: Channel, T: string, bar: StepBar): Message {
+  const { symbol, open, high, low, close, volume, vwap, trades } = bar;
+  const body: Message["body"] = { T, S: symbol, o: open, h: high, l: low, c: close, t: stamp(bar.stamp) };
+  for (const [name, value] of [["v", volume], ["n", trades], ["vw", vwap]] as const) {
+    if (!Number.isNaN(value)) body[name] = value;
+  }
+  return { channel, symbol, body };
+}
+
+function statusMessage({ symbol, at, isHalted }: Status): Message {
+  const words = isHalted ? { sc: "H", sm: "Trading Halt", rc: "T12", rm: "" }
+    : { sc: "T", sm: "Trading Resumption", rc: "", rm: "" };
+  return { channel: "statuses", symbol, body: { T: "s", S: symbol, ...words, t: stamp(at), z: "C" } };
+}
+
+function tradeMessage({ symbol, at, price, size, exchange }: StepTrade): Message {
+  return { channel: "trades", symbol, body: { T: "t", S: symbol, i: at % 1e9, x: exchange, p: price, s: size,
+    t: stamp(at), c: ["@"], z: "C" } };
+}
+
+function quoteMessage({ symbol, at, bid, bidSize, ask, askSize }: ExchangeQuote): Message {
+  return { channel: "quotes", symbol, body: { T: "q", S: symbol, bx: "V", bp: bid, bs: bidSize, ax: "V",
+    ap: ask, as: askSize, t: stamp(at), c: ["R"], z: "C" } };
+}

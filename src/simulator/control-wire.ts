@@ -41,7 +41,7 @@ const ACTIONS: Readonly<Record<string, (controls: Controls, body: Body) => objec
     ({ done: pacer.step(Math.min(STEPS_MAX, Number(count ?? 1))), ...state() }),
   pace: ({ pacer, state }, body) => {
     const pace = paceOf(body);
-    if (pace === null) return "a pace is {kind: paced, barsPerSecond} | {kind: recorded, speed} | {kind: fast | stepped}";
+    if (pace === null) return "a pace is paced {barsPerSecond}, recorded {speed}, fast or stepped";
     pacer.set(pace);
     return state();
   },
@@ -53,8 +53,8 @@ const ACTIONS: Readonly<Record<string, (controls: Controls, body: Body) => objec
     return state();
   },
   cut: ({ cut, state }, { streams }) => {
-    if (streams !== "data" && streams !== "updates"
-      && streams !== "all") return "streams is data, updates or all";
+    const isKnown = streams === "data" || streams === "updates" || streams === "all";
+    if (!isKnown) return "streams is data, updates or all";
     cut(streams);
     return state();
   },
@@ -64,8 +64,10 @@ const ACTIONS: Readonly<Record<string, (controls: Controls, body: Body) => objec
       ? orderJson(world.exchange.trade(symbol, Number(quantity), Number(price ?? NaN), world.now()))
       : "a trade has a signed quantity, and a price unless the market has shown one";
   }),
-  halt: listed(({ world, state }, symbol, { isOn }) =>
-    { world.halt(symbol, isOn !== false); return state(); }),
+  halt: listed(({ world, state }, symbol, { isOn }) => {
+    world.halt(symbol, isOn !== false);
+    return state();
+  }),
   split: listed(({ world, state }, symbol, { ratio }) => {
     if (!(Number(ratio) > 0)) return "ratio is new shares per old share";
     world.exchange.split(symbol, Number(ratio), world.now());
@@ -81,10 +83,14 @@ const ACTIONS: Readonly<Record<string, (controls: Controls, body: Body) => objec
     world.exchange.rename(symbol, to, world.now());
     return state();
   }),
-  delist: listed(({ world, state }, symbol) =>
-    { world.exchange.delist(symbol, world.now()); return state(); }),
-  "margin-call": ({ world, state }, { isOn }) =>
-    { world.exchange.callMargin(isOn !== false); return state(); },
+  delist: listed(({ world, state }, symbol) => {
+    world.exchange.delist(symbol, world.now());
+    return state();
+  }),
+  "margin-call": ({ world, state }, { isOn }) => {
+    world.exchange.callMargin(isOn !== false);
+    return state();
+  },
   block: ({ world, state }, { isOn }) => { world.exchange.blockTrading(isOn !== false); return state(); },
 };
 

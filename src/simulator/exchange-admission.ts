@@ -46,8 +46,7 @@ export function refusalOf(door: Door): Refusal | null {
 export function reserveOf(door: Pick<Door, "request" | "market" | "held" | "open">): number {
   const { request, market } = door, sign = signOf(request.side);
   const known = market.ask > 0 ? market.ask : market.last > 0 ? market.last : 0;
-  const asked = request.limitPrice > 0 ? request.limitPrice : request.stopPrice > 0 ? request.stopPrice
-    : known;
+  const asked = [request.limitPrice, request.stopPrice].find((price) => price > 0) ?? known;
   const price = sign > 0 ? asked : Math.max(asked, known * SHORT_MARGIN);
   const quantity = request.notional > 0 ? request.notional / (price || 1) : request.quantity;
   const closing = sign * door.held < 0 ? Math.max(0, Math.abs(door.held) - promised(door.open, sign)) : 0;
@@ -76,8 +75,9 @@ const QUESTIONS: readonly ((door: Door) => Refusal | null)[] = [
 
 function quantityRefusal({ request, terms }: Door): Refusal | null {
   const { quantity, notional } = request;
-  if (quantity > 0 === notional > 0) return refuse(422, INVALID,
-    "qty or notional is required, and only one of them");
+  if (quantity > 0 === notional > 0) {
+    return refuse(422, INVALID, "qty or notional is required, and only one of them");
+  }
   if (quantity > 0 && decimalsOf(quantity) > terms.quantityDecimals) {
     return refuse(422, INVALID, `qty must be limited to ${terms.quantityDecimals} decimal places`);
   }
@@ -86,8 +86,8 @@ function quantityRefusal({ request, terms }: Door): Refusal | null {
 
 function priceRefusal({ request, terms }: Door): Refusal | null {
   const { type, limitPrice, stopPrice } = request;
-  const needsLimit = type === "limit" || type === "stop_limit",
-    needsStop = type === "stop" || type === "stop_limit";
+  const needsLimit = type === "limit" || type === "stop_limit";
+  const needsStop = type === "stop" || type === "stop_limit";
   if (needsLimit && !(limitPrice > 0)) return refuse(422, INVALID, `${type} orders require a limit price`);
   if (needsStop && !(stopPrice > 0)) return refuse(422, INVALID, `${type} orders require a stop price`);
   if (!needsLimit && !Number.isNaN(limitPrice)) {
@@ -122,8 +122,9 @@ function hoursRefusal({ request, hours, now }: Door): Refusal | null {
 
 function fractionRefusal({ request, asset, terms, held }: Door): Refusal | null {
   if (!isFractional(request) || terms.isFlipAllowed) return null;
-  if (request.timeInForce !== "day") return refuse(422, UNPROCESSABLE,
-    "fractional orders must be DAY orders");
+  if (request.timeInForce !== "day") {
+    return refuse(422, UNPROCESSABLE, "fractional orders must be DAY orders");
+  }
   if (!asset.isFractionable) return refuse(403, FORBIDDEN, `asset "${asset.symbol}" is not fractionable`);
   if (request.side === "sell" && held <= 0) {
     return refuse(403, FORBIDDEN, "fractional orders cannot be sold short");

@@ -13,9 +13,8 @@ import type { CalendarName } from "../market/calendar.ts";
 import { DueQueue } from "./due-queue.ts";
 import { ExchangeAccount } from "./exchange-account.ts";
 import { Hours } from "./exchange-hours.ts";
-import { isMarket, matchBar, matchNow, paid, type ExchangeBar, type ExchangeQuote, type MarketState,
-  type Match,
-} from "./exchange-match.ts";
+import { isMarket, matchBar, matchNow, paid, type ExchangeBar, type ExchangeQuote,
+  type MarketState, type Match } from "./exchange-match.ts";
 import { isOpen, isWhole, leftOf, signOf, snapshot, type ExchangeEvent, type ExchangeRequest, type LiveOrder,
   type OrderStatus, type UpdateWord } from "./exchange-order.ts";
 import type { Terms } from "./exchange-terms.ts";
@@ -67,9 +66,8 @@ export class Desk {
     this.#terms = terms;
     this.hours = new Hours(calendar, terms.isAlwaysOpen);
     this.account = new ExchangeAccount(symbols.length, capital, terms.quantityDecimals);
-    this.markets = symbols.map((symbol) =>
-      ({ symbol, last: NaN, lastAt: -Infinity, bid: NaN, ask: NaN, toBuy: 0,
-      toSell: 0, depth: NaN, isHalted: false, isDelisted: false }));
+    this.markets = symbols.map((symbol) => ({ symbol, last: NaN, lastAt: -Infinity, bid: NaN, ask: NaN,
+      toBuy: 0, toSell: 0, depth: NaN, isHalted: false, isDelisted: false }));
     this.#open = symbols.map(() => []);
     symbols.forEach((symbol, i) => { this.#index.set(symbol, i); });
     this.#ids = random(seed, "exchange", "ids");
@@ -94,14 +92,12 @@ export class Desk {
     const order: LiveOrder = {
       id, clientOrderId: request.clientOrderId ?? this.#newId(), symbol: request.symbol, side: request.side,
       type: request.type, timeInForce: request.timeInForce, quantity: request.quantity,
-        notional: request.notional,
-      limitPrice: request.limitPrice, stopPrice: request.stopPrice, isExtendedHours: request.isExtendedHours,
-      status: "pending_new", filled: 0, averagePrice: NaN, createdAt: now, updatedAt: now, filledAt: NaN,
-      canceledAt: NaN, expiredAt: NaN, failedAt: NaN, replacedAt: NaN,
-        expiresAt: this.#expiryOf(request, now),
-      replacedBy: null, replaces: old?.id ?? null, instrument: more.instrument, liveAt: Infinity,
-        queueAhead: NaN,
-      isTriggered: !(request.stopPrice > 0), reserved: more.reserved, restingStatus: "new",
+      notional: request.notional, limitPrice: request.limitPrice, stopPrice: request.stopPrice,
+      isExtendedHours: request.isExtendedHours, status: "pending_new", filled: 0, averagePrice: NaN,
+      createdAt: now, updatedAt: now, filledAt: NaN, canceledAt: NaN, expiredAt: NaN, failedAt: NaN,
+      replacedAt: NaN, expiresAt: this.#expiryOf(request, now), replacedBy: null, replaces: old?.id ?? null,
+      instrument: more.instrument, liveAt: Infinity, queueAhead: NaN, isTriggered: !(request.stopPrice > 0),
+      reserved: more.reserved, restingStatus: "new",
     };
     this.orders.set(id, order);
     this.byClientId.set(order.clientOrderId, id);
@@ -254,10 +250,10 @@ export class Desk {
     }
     this.#say("new", order, at);
     if (this.#mishaps.get(order.id) === "by-hand") return;
-    if (!(isMarket(order) && this.#terms.marketFillsAt !== "last")
-      && !isForAuction(order)) this.#meetQuote(order, at);
-    if (isOpen(order) && (order.timeInForce === "ioc" || order.timeInForce === "fok")) this.#end(order,
-      "canceled", at);
+    const waitsForBar = isMarket(order) && this.#terms.marketFillsAt !== "last";
+    if (!waitsForBar) this.#meetQuote(order, at);
+    const isForNow = order.timeInForce === "ioc" || order.timeInForce === "fok";
+    if (isOpen(order) && isForNow) this.#end(order, "canceled", at);
   }
 
   #meetQuote(order: LiveOrder, at: number): void {
@@ -401,18 +397,20 @@ export class Desk {
 
   #delay(): number {
     const { latencyMs, latencyJitterMs } = this.#terms;
-    return latencyJitterMs === 0 ? latencyMs : latencyMs
-      + Math.floor(latencyJitterMs * this.#latency.uniform());
+    if (latencyJitterMs === 0) return latencyMs;
+    return latencyMs + Math.floor(latencyJitterMs * this.#latency.uniform());
   }
 
   #newId(): string {
     const hex = Array.from({ length: 4 }, () => this.#ids.word().toString(16).padStart(8, "0")).join("");
-    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20)}`;
+    return uuidOf(hex);
   }
 }
 
 const ENDED_AT = { canceled: "canceledAt", expired: "expiredAt", rejected: "failedAt",
   replaced: "replacedAt" } as const;
+const uuidOf = (hex: string): string => [hex.slice(0, 8), hex.slice(8, 12), `4${hex.slice(13, 16)}`,
+  `8${hex.slice(17, 20)}`, hex.slice(20)].join("-");
 const isForAuction = ({ timeInForce }: LiveOrder): boolean => timeInForce === "opg" || timeInForce === "cls";
 /** The latest moment before this one that a due time in whole ms can be. */
 const lastBefore = (now: number): number => now - 1;

@@ -67,9 +67,10 @@ const NAMES = Object.keys(EXCHANGE_FAULTS) as ExchangeFault[];
 export const EXCHANGE_ACCIDENTS: readonly ExchangeFault[] =
   NAMES.filter((name) => name !== "wrong-account" && name !== "delist");
 
-export const faultsOn =
-  (occasion: Occasion, among: readonly ExchangeFault[] = NAMES): readonly ExchangeFault[] =>
-  among.filter((name) => EXCHANGE_FAULTS[name].on === occasion);
+export function faultsOn(occasion: Occasion,
+  among: readonly ExchangeFault[] = NAMES): readonly ExchangeFault[] {
+  return among.filter((name) => EXCHANGE_FAULTS[name].on === occasion);
+}
 
 /** The fault of the n-th event of a kind (from 1), or null. */
 export type ExchangeSchedule = (occasion: Occasion, number: number) => ExchangeFault | null;
@@ -77,8 +78,9 @@ export type ExchangeSchedule = (occasion: Occasion, number: number) => ExchangeF
 export const noExchangeFaults: ExchangeSchedule = () => null;
 
 /** Exactly these: `[["post-reset", 3], ["update-twice", 1]]`: at the third order, at the first update. */
-export function scriptedExchangeFaults(script: readonly (readonly [ExchangeFault,
-  number])[]): ExchangeSchedule {
+export function scriptedExchangeFaults(
+  script: readonly (readonly [ExchangeFault, number])[],
+): ExchangeSchedule {
   const at = new Map(script.map(([name, number]) => [`${EXCHANGE_FAULTS[name].on} ${number}`, name]));
   return (occasion, number) => at.get(`${occasion} ${number}`) ?? null;
 }

@@ -86,10 +86,9 @@ export function snapshot(order: LiveOrder): ExchangeOrder {
   return seen;
 }
 
-export const UPDATE_WORDS =
-  ["pending_new", "accepted", "new", "partial_fill", "fill", "pending_cancel", "canceled",
-  "pending_replace", "replaced", "expired", "rejected", "order_cancel_rejected",
-    "order_replace_rejected"] as const;
+export const UPDATE_WORDS = ["pending_new", "accepted", "new", "partial_fill", "fill", "pending_cancel",
+  "canceled", "pending_replace", "replaced", "expired", "rejected", "order_cancel_rejected",
+  "order_replace_rejected"] as const;
 export type UpdateWord = (typeof UPDATE_WORDS)[number];
 
 /** One message of the stream of order updates. */

@@ -85,9 +85,8 @@ export async function startExchangeServer(options: ExchangeServerOptions): Promi
   const trading = new TradingDesk({ world, pacer, keys: keys.alpaca, clock: options.clock ?? systemClock,
     callsPerMinute: options.callsPerMinute ?? 200, onRequest: options.onRequest ?? (() => undefined) });
   const data = dataDesk({ market: markets[0] ?? new Map(), keys, knownUntil: () => world.now(),
-    seed: options.seed ?? 0,
-    ...options.dataFaults && { faults: options.dataFaults },
-      ...options.pageRows && { pageRows: options.pageRows } });
+    seed: options.seed ?? 0, ...options.dataFaults && { faults: options.dataFaults },
+    ...options.pageRows && { pageRows: options.pageRows } });
   const server = http.createServer((request, response) => {
     const path = (request.url ?? "/").split("?")[0];
     if (!isAddress(request.url)) { send(response, 400, { message: "no such address" }); return; }
@@ -111,7 +110,11 @@ export async function startExchangeServer(options: ExchangeServerOptions): Promi
   return handleOf(server, sockets, { world, pacer, controls });
 }
 
-interface Streams { readonly trading: TradingStream; readonly alpaca: AlpacaStream; readonly massive: MassiveStream }
+interface Streams {
+  readonly trading: TradingStream;
+  readonly alpaca: AlpacaStream;
+  readonly massive: MassiveStream;
+}
 
 function openStreams(world: World, keys: SimulatorKeys, limits: StreamLimits, symbolsMax: number): Streams {
   const { faults, timeframe } = world;
@@ -137,7 +140,10 @@ function acceptStreams(server: http.Server, { trading, alpaca, massive }: Stream
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       if (path === "/stream") trading.accept(webSocket);
       else if (path === "/stocks") massive.accept(webSocket);
-      else alpaca.accept(webSocket, /msgpack/.test(request.headers["content-type"] ?? ""), feeds.includes(feed ?? ""));
+      else {
+        const isPacked = /msgpack/.test(request.headers["content-type"] ?? "");
+        alpaca.accept(webSocket, isPacked, feeds.includes(feed ?? ""));
+      }
     });
   });
   return sockets;

@@ -11,10 +11,11 @@ import { MS_PER_HOUR } from "../base/units.ts";
 import type { Timeframe } from "../market/bars.ts";
 import type { CalendarName } from "../market/calendar.ts";
 import type { Market } from "./book.ts";
-import { Exchange, type ExchangeEvent, type ExchangeOptions, type ExchangeQuote,
-  type Terms } from "./exchange.ts";
-import type { ExchangeFault } from "./exchange-faults.ts";
-import { FaultCounter, noExchangeFaults, type ExchangeSchedule } from "./exchange-faults.ts";
+import { FaultCounter, noExchangeFaults, type ExchangeFault,
+  type ExchangeSchedule } from "./exchange-faults.ts";
+import type { ExchangeBar } from "./exchange-match.ts";
+import { Exchange, type ExchangeEvent, type ExchangeOptions, type ExchangeQuote, type Terms,
+} from "./exchange.ts";
 import { Replay, type Step } from "./replay.ts";
 import { StepSpoiler, type Said, type Status } from "./step-faults.ts";
 
@@ -66,7 +67,7 @@ export class World {
     const symbols = [...new Set(markets.flatMap((market) => [...market.keys()]))];
     this.exchange = new Exchange({ symbols, capital, seed, ...options.terms && { terms: options.terms },
       ...options.calendar && { calendar: options.calendar },
-        ...options.assets && { assets: options.assets } });
+      ...options.assets && { assets: options.assets } });
     this.faults = new FaultCounter(options.faults ?? noExchangeFaults);
     this.#replay = new Replay(markets, from, to);
     this.#seed = seed;
@@ -106,7 +107,7 @@ export class World {
     this.#now = step.at;
     this.#step++;
     for (const { symbol, kind, value } of step.actions) {
-      if (kind === "split") this.exchange.split(symbol, value, Math.min(step.at, this.#now));
+      if (kind === "split") this.exchange.split(symbol, value, step.at);
       else this.exchange.dividend(symbol, value);
     }
     const quotes = step.quotes.map((quote) => this.#whole(quote)).filter((quote) => quote !== null);
@@ -148,10 +149,10 @@ export class World {
 
   /** Faults of a step that are not merely said on the data streams. */
   #befall(fault: ExchangeFault, step: Step, draw: Random): void {
-    const symbols = this.exchange.assets().map((asset) => asset.symbol),
-      symbol = symbols[draw.below(symbols.length)];
-    const later = (end: () => void): void =>
-      { this.#ending.push({ step: this.#step + TROUBLE_STEPS, end }); };
+    const assets = this.exchange.assets(), { symbol } = assets[draw.below(assets.length)];
+    const later = (end: () => void): void => {
+      this.#ending.push({ step: this.#step + TROUBLE_STEPS, end });
+    };
     switch (fault) {
       case "stream-cut": case "stream-mute": case "updates-cut": case "slow-client":
         this.#listener.streams(fault);
@@ -182,9 +183,8 @@ export class World {
     const price = this.#priceOf(symbol);
     if (!(price > 0)) return;
     this.exchange.submit({ clientOrderId: `manual-order-${this.#step}`, symbol, side: "buy", type: "limit",
-      timeInForce: "day", quantity: 1, notional: NaN,
-        limitPrice: Math.max(0.01, Math.floor(price * 50) / 100),
-      stopPrice: NaN, isExtendedHours: false }, at);
+      timeInForce: "day", quantity: 1, notional: NaN, stopPrice: NaN, isExtendedHours: false,
+      limitPrice: Math.max(0.01, Math.floor(price * 50) / 100) }, at);
   }
 
   #priceOf(symbol: string): number { return this.exchange.market(symbol)?.last ?? NaN; }
@@ -210,9 +210,7 @@ export class World {
 
 /** The last bar of each symbol by `from`, those of one moment together, in order. */
 function lastBars(markets: readonly Market[], from: number) {
-  const shown = new Map<number,
-    { symbol: string; start: number; at: number; open: number; high: number; low: number;
-    close: number; volume: number }[]>();
+  const shown = new Map<number, ExchangeBar[]>();
   for (const [symbol, { bars }] of markets.flatMap((market) => [...market])) {
     const row = bars.kind === "bars" ? bars.time.findLastIndex((time) => time <= from) : -1;
     const close = bars.columns.close?.[row];

@@ -26,8 +26,7 @@ export type { ExchangeAccountState, ExchangePosition } from "./exchange-account.
 export type { Mishap } from "./exchange-desk.ts";
 export type { ExchangeBar, ExchangeQuote } from "./exchange-match.ts";
 export type { ExchangeChange, ExchangeEvent, ExchangeOrder, ExchangeRequest, OrderStatus, Refusal, Reply,
-  Side,
-  UpdateWord } from "./exchange-order.ts";
+  Side, UpdateWord } from "./exchange-order.ts";
 
 export interface ExchangeOptions {
   readonly symbols: readonly string[];
@@ -88,9 +87,8 @@ export class Exchange {
     const door = this.#door(request, known, now, null);
     const refusal = refusalOf(door);
     if (refusal !== null) return { ok: false, refusal };
-    const order = this.#desk.admit(request, { instrument: known, reserved: reserveOf(door), replaces: null },
-      now,
-      mishap);
+    const place = { instrument: known, reserved: reserveOf(door), replaces: null };
+    const order = this.#desk.admit(request, place, now, mishap);
     const reply = snapshot(order);
     this.advance(now);
     return { ok: true, order: reply };
@@ -128,9 +126,8 @@ export class Exchange {
     const old = this.#desk.orders.get(id);
     if (old === undefined) return { ok: false, refusal: notFound(id) };
     if (old.status !== "new" && old.status !== "partially_filled") {
-      return { ok: false,
-        refusal: refuse(422, 42210000, `unable to replace order, order isn't sent to exchange ` +
-        `yet or is already in "${old.status}" state`) };
+      const why = `order isn't sent to exchange yet or is already in "${old.status}" state`;
+      return { ok: false, refusal: refuse(422, 42210000, `unable to replace order, ${why}`) };
     }
     const request: ExchangeRequest = { ...snapshot(old), clientOrderId: null, ...change };
     const isSame = request.quantity === old.quantity && request.limitPrice === old.limitPrice
@@ -144,9 +141,8 @@ export class Exchange {
     const door = this.#door(request, old.instrument, now, old);
     const refusal = refusalOf(door);
     if (refusal !== null) return { ok: false, refusal };
-    const order = this.#desk.admit(request,
-      { instrument: old.instrument, reserved: reserveOf(door), replaces: old },
-      now, null);
+    const place = { instrument: old.instrument, reserved: reserveOf(door), replaces: old };
+    const order = this.#desk.admit(request, place, now, null);
     const reply = snapshot(order);
     this.advance(now);
     return { ok: true, order: reply };
@@ -157,10 +153,12 @@ export class Exchange {
     return seen(this.#desk.orders.get(this.#desk.byClientId.get(clientOrderId) ?? ""));
   }
   /** Oldest first. Closed ones are kept for a while (CLOSED_KEPT of exchange-desk.ts). */
-  orders(which: "open" | "closed" | "all" = "open", isWanted = (_: ExchangeOrder): boolean => true): ExchangeOrder[] {
+  orders(which: "open" | "closed" | "all" = "open",
+    isWanted: (order: ExchangeOrder) => boolean = () => true): ExchangeOrder[] {
     const found: ExchangeOrder[] = [];
     for (const order of which === "open" ? this.#desk.openOrders() : this.#desk.orders.values()) {
-      if ((which === "all" || isOpen(order) === (which === "open")) && isWanted(order)) found.push(snapshot(order));
+      if ((which === "all" || isOpen(order) === (which === "open"))
+        && isWanted(order)) found.push(snapshot(order));
     }
     return found;
   }
@@ -266,6 +264,6 @@ export class Exchange {
   }
 }
 
-const seen = (order: LiveOrder | undefined): ExchangeOrder | null => order === undefined ? null
-  : snapshot(order);
+const seen = (order: LiveOrder | undefined): ExchangeOrder | null =>
+  order === undefined ? null : snapshot(order);
 const notFound = (id: string) => refuse(404, 40410000, `order not found for ${id}`);

@@ -2,12 +2,10 @@
  * Massive's stream: arrays of events in JSON text. A revised bar is the same event with the same start again.
  *
  *   server [{"ev":"status","status":"connected", ...}]
- *   client {"action":"auth","params":KEY}                server [{"ev":"status","status":"auth_success",
-   ...}]
- *   client {"action":"subscribe","params":"AM.AAA,Q.*"}  server [{"ev":"status","status":"success",
- *                                                                 "message":"subscribed to: AM.AAA"}, ...]
- *                                                        server [{"ev":"AM","sym":"AAA","o",...,"s","e"},
-   ...]
+ *   client {"action":"auth","params":KEY}         server [{"ev":"status","status":"auth_success", ...}]
+ *   client {"action":"subscribe",                 server [{"ev":"status","status":"success",
+ *           "params":"AM.AAA,Q.*"}                         "message":"subscribed to: AM.AAA"}, ...]
+ *                                                 server [{"ev":"AM","sym":"AAA","o",...,"s","e"}, ...]
  */
 import type { WebSocket } from "ws";
 import type { Timeframe } from "../market/bars.ts";
@@ -35,8 +33,9 @@ export class MassiveStream {
   constructor(options: MassiveStreamOptions) { this.#options = options; }
 
   get clients(): number { return this.#clients.size; }
-  get waitingBytes(): number { return Math.max(0,
-    ...[...this.#clients.keys()].map((socket) => socket.waitingBytes)); }
+  get waitingBytes(): number {
+    return Math.max(0, ...[...this.#clients.keys()].map((socket) => socket.waitingBytes));
+  }
 
   accept(webSocket: WebSocket): void {
     const socket = new StreamSocket(webSocket, this.#options.limits, {
@@ -92,8 +91,10 @@ export class MassiveStream {
       refuse(socket, "max_connections", "Maximum number of websocket connections exceeded");
       return;
     }
-    if (fault === "connection-unanswered") { refuse(socket, "auth_timeout",
-      "Authentication timed out"); return; }
+    if (fault === "connection-unanswered") {
+      refuse(socket, "auth_timeout", "Authentication timed out");
+      return;
+    }
     socket.isMute = fault === "connection-mute";
     socket.isDeaf = fault === "connection-deaf";
     socket.authenticated();

@@ -25,7 +25,13 @@ const BEHIND_MS = 2_000;
 /** Longest sleep: timers hold 31 bits. */
 const SLEEP_MAX_MS = 60_000;
 
-interface Segment { readonly fromSim: number; readonly toSim: number; readonly fromWall: number; readonly toWall: number }
+/** A stretch of simulated time (UTC ms) and of the wall's (ms). */
+interface Segment {
+  readonly fromSim: number;
+  readonly toSim: number;
+  readonly fromWall: number;
+  readonly toWall: number;
+}
 
 export class Pacer {
   readonly #world: World;
@@ -95,8 +101,9 @@ export class Pacer {
   #segmentFrom(wall: number): Segment {
     const fromSim = this.#world.now(), toSim = this.#world.nextAt();
     // After the last step time goes on as it does outside.
-    if (toSim === Infinity) return { fromSim, toSim: fromSim + SLEEP_MAX_MS, fromWall: wall,
-      toWall: wall + SLEEP_MAX_MS };
+    if (toSim === Infinity) {
+      return { fromSim, toSim: fromSim + SLEEP_MAX_MS, fromWall: wall, toWall: wall + SLEEP_MAX_MS };
+    }
     const length = toSim - fromSim;
     const wallMs = this.#pace.kind === "paced" ? MS_PER_SECOND / this.#pace.barsPerSecond
       : this.#pace.kind === "recorded" ? length > GAP_MS ? GAP_WALL_MS : length / this.#pace.speed : 0;

@@ -72,16 +72,17 @@ export class Replay {
   /** Time of the next step; Infinity at the end. */
   get nextAt(): number {
     let next = Infinity;
-    for (const { bars, row } of this.#cursors) if (row < bars.time.length && bars.time[row] < next) next =
-      bars.time[row];
+    for (const { bars, row } of this.#cursors) {
+      if (row < bars.time.length && bars.time[row] < next) next = bars.time[row];
+    }
     return next <= this.#to ? next : Infinity;
   }
 
   next(): Step | null {
     const at = this.nextAt;
     if (at === Infinity) return null;
-    const bars: StepBar[] = [], quotes: ExchangeQuote[] = [], trades: StepTrade[] = [],
-      actions: StepAction[] = [];
+    const bars: StepBar[] = [], quotes: ExchangeQuote[] = [], trades: StepTrade[] = [];
+    const actions: StepAction[] = [];
     while (this.#nextAction < this.#actions.length && this.#actions[this.#nextAction].exTime <= at) {
       actions.push(this.#actions[this.#nextAction++]);
     }
@@ -107,8 +108,7 @@ function barOf(cursor: Cursor, row: number): StepBar {
     start: isDaily ? SESSIONS.session(day(dayOf(at)))?.open ?? at : at - length,
     open: value(cursor, "open", row), high: value(cursor, "high", row), low: value(cursor, "low", row),
     close: value(cursor, "close", row), volume: value(cursor, "volume", row),
-      vwap: value(cursor, "vwap", row),
-    trades: value(cursor, "trades", row),
+    vwap: value(cursor, "vwap", row), trades: value(cursor, "trades", row),
   };
 }
 

@@ -93,8 +93,8 @@ export function dataDesk(options: SimulatorOptions): {
   readonly serve: (request: http.IncomingMessage, response: http.ServerResponse) => void;
 } {
   const requests: RequestEntry[] = [], answer = answerer(options);
-  return { requests, serve: (request, response) =>
-    { serveOne(request, response, { options, requests, answer }); } };
+  const desk = { options, requests, answer };
+  return { requests, serve: (request, response) => { serveOne(request, response, desk); } };
 }
 
 type Answer = (question: Question) => Reply;

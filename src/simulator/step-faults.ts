@@ -19,9 +19,8 @@ export interface Said {
 }
 
 /** Prices times `factor`; the rest as it is. */
-const scaled = (bar: StepBar, factor: number): StepBar =>
-  ({ ...bar, open: bar.open * factor, high: bar.high * factor,
-  low: bar.low * factor, close: bar.close * factor, vwap: bar.vwap * factor });
+const scaled = (bar: StepBar, factor: number): StepBar => ({ ...bar, open: bar.open * factor,
+  high: bar.high * factor, low: bar.low * factor, close: bar.close * factor, vwap: bar.vwap * factor });
 
 const BAD_TICKS: Partial<Record<ExchangeFault, number>> =
   { "tick-times-ten": 10, "tick-zero": 0, "tick-negative": -1 };
@@ -39,17 +38,19 @@ export class StepSpoiler {
     const owed: Said[] = late.length === 0 ? [] : [{ ...NOTHING, at, bars: late }];
     const chosen = step.bars.length === 0 ? -1 : draw.below(step.bars.length), bar = step.bars[chosen];
     const without = step.bars.filter((_, k) => k !== chosen);
-    if (fault === "frame-dropped") return revised.length
-      + late.length === 0 ? [] : [{ ...NOTHING, at, revised }, ...owed];
+    if (fault === "frame-dropped") return revised.length === 0 ? owed
+      : [{ ...NOTHING, at, revised }, ...owed];
     if (bar === undefined) return [whole, ...owed];
     const factor = fault === null ? undefined : BAD_TICKS[fault];
-    if (factor !== undefined) return [{ ...whole, bars: step.bars.with(chosen, scaled(bar, factor)) },
-      ...owed];
+    if (factor !== undefined) {
+      return [{ ...whole, bars: step.bars.with(chosen, scaled(bar, factor)) }, ...owed];
+    }
     switch (fault) {
-      case "bar-revised":
+      case "bar-revised": {
         this.#owed = [bar];
-        return [{ ...whole, bars: step.bars.with(chosen, { ...scaled(bar, 1.01), volume: bar.volume / 2 }) },
-          ...owed];
+        const preliminary = { ...scaled(bar, 1.01), volume: bar.volume / 2 };
+        return [{ ...whole, bars: step.bars.with(chosen, preliminary) }, ...owed];
+      }
       case "bar-missing": return [{ ...whole, bars: without }, ...owed];
       case "bar-late":
         this.#late = [bar];

@@ -84,6 +84,7 @@ function bufferOf(data: RawData): Buffer {
 export function objectOf(text: string): Record<string, unknown> | null {
   try { return asObject(JSON.parse(text)); } catch { return null; }
 }
-export const asObject = (value: unknown): Record<string, unknown> | null =>
-  typeof value === "object" && value !== null && !Array.isArray(value) ? value as Record<string,
-    unknown> : null;
+export function asObject(value: unknown): Record<string, unknown> | null {
+  const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+  return isObject ? value as Record<string, unknown> : null;
+}

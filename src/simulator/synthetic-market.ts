@@ -1,6 +1,7 @@
 /**
- * Markets out of nothing, for a simulator without stored data, and what may befall a market before it is replayed.
- * Prices are walks by seed inside New York's sessions; a symbol's bars do not depend on which others there are.
+ * Markets out of nothing, for a simulator without stored data, and what may befall a market before it is
+ * replayed. Prices are walks by seed inside New York's sessions; a symbol's bars do not depend on which
+ * others there are.
  */
 import { random } from "../base/random.ts";
 import { BPS, dayOf } from "../base/units.ts";
@@ -44,7 +45,8 @@ function walk(symbol: string, times: readonly number[], options: SyntheticMarket
   let price = 20 + draw.below(18_000) / 100;
   kept.forEach((_, t) => {
     const open = price, move = (): number => Math.exp(moveBps * BPS * draw.normal());
-    const close = Math.max(0.01, cents(open * move())), reach = [cents(open * move()), cents(close * move()), open, close];
+    const close = Math.max(0.01, cents(open * move()));
+    const reach = [cents(open * move()), cents(close * move()), open, close];
     columns["open"][t] = open;
     columns["close"][t] = price = close;
     columns["high"][t] = Math.max(...reach);

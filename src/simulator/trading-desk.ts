@@ -11,7 +11,7 @@ import type { Pacer } from "./pacer.ts";
 import { RateBucket } from "./rate-bucket.ts";
 import type { SimulatorKeys } from "./simulator.ts";
 import { asObject, objectOf } from "./stream-socket.ts";
-import { answerTrading, purposeOf, refusal, type TradingAnswer } from "./trading-wire.ts";
+import { answerTrading, purposeOf, refusal, type TradingAnswer, type TradingQuestion } from "./trading-wire.ts";
 
 export interface TradingEntry {
   readonly method: string;
@@ -46,13 +46,8 @@ const INSTEAD: Partial<Record<ExchangeFault, TradingAnswer>> = {
   "wrong-account": refusal({ status: 401, code: 40110000, message: "request is not authorized" }),
   "too-many-calls": refusal({ status: 429, code: 42910000, message: "too many requests." }),
 };
-/** Answers that come after the exchange has done what it was asked. */
-const AFTERWARDS: Partial<Record<ExchangeFault, TradingAnswer>> = {
-  "post-time-out": { status: 504, body: { message: "gateway time-out" } },
-  "id-taken": refusal({ status: 422, code: 40010001, message: "client_order_id must be unique" }),
-};
-const isFaultOf = (faults: readonly ExchangeFault[], fault: ExchangeFault | null): boolean =>
-  fault !== null && faults.includes(fault);
+const GATEWAY_TIME_OUT: TradingAnswer = { status: 504, body: { message: "gateway time-out" } };
+const ID_TAKEN = refusal({ status: 422, code: 40010001, message: "client_order_id must be unique" });
 
 export class TradingDesk {
   readonly #options: TradingDeskOptions;
@@ -71,20 +66,13 @@ export class TradingDesk {
     const url = new URL(address, "http://simulated"), purpose = purposeOf(method, url.pathname);
     const outer = world.faults.next("request").fault;
     const inner = purpose === "question" ? null : world.faults.next(purpose).fault;
-    const fault = outer !== null && outer in INSTEAD ? outer : inner ?? outer;
     pacer.catchUp();
-    const early = this.#early(request, outer) ?? (inner === null ? null : INSTEAD[inner] ?? null);
-    const isLost = fault === "post-lost" && early === null;
-    const answer = early ?? (isLost
-      ? null : answerTrading(world, { method, url, body: text === null ? null : objectOf(text),
-      mishap: inner === null ? null : MISHAPS[inner] ?? null }));
-    const isSilent = isLost
-      || (early === null && isFaultOf(["post-hung", "post-reset", "cancel-hung"], inner));
-    if (isSilent && inner !== "post-hung" && inner !== "cancel-hung") response.destroy();
-    const late = early === null && inner !== null ? AFTERWARDS[inner] : undefined;
-    const said = late ?? answer;
-    if (!isSilent && said !== null) this.#send(response, said, clock.now(), outer);
-    onRequest({ method, address, fault, status: isSilent || said === null ? 0 : said.status });
+    const outcome = this.#early(request, outer) ?? ask(world, inner, { method, url,
+      body: text === null ? null : objectOf(text), mishap: inner === null ? null : MISHAPS[inner] ?? null });
+    if (outcome === "cut") response.destroy();
+    else if (outcome !== "hung") this.#send(response, outcome, clock.now(), outer);
+    const fault = outer !== null && outer in INSTEAD ? outer : inner ?? outer;
+    onRequest({ method, address, fault, status: typeof outcome === "string" ? 0 : outcome.status });
     world.tell();
     pacer.touched();
   }
@@ -107,6 +95,21 @@ export class TradingDesk {
       ...this.#bucket.headers(wallMs), ...answer.status === 429 && { "retry-after": "1" } };
     if (answer.status === 204) { response.writeHead(204, headers).end(); return; }
     response.writeHead(answer.status, headers).end(JSON.stringify(distorted(answer.body, fault)));
+  }
+}
+
+/** What the exchange is asked, and what the client gets to hear of it. */
+function ask(world: World, fault: ExchangeFault | null, question: TradingQuestion): TradingAnswer | "hung" | "cut" {
+  const instead = fault === null ? undefined : INSTEAD[fault];
+  if (instead !== undefined) return instead;
+  if (fault === "post-lost") return "cut";
+  const answer = answerTrading(world, question);
+  switch (fault) {
+    case "post-hung": case "cancel-hung": return "hung";
+    case "post-reset": return "cut";
+    case "post-time-out": return GATEWAY_TIME_OUT;
+    case "id-taken": return ID_TAKEN;
+    default: return answer;
   }
 }
 

@@ -23,7 +23,8 @@ export const stampOf = (time: number): string | null =>
 export function assetId(symbol: string): string {
   const draw = random(0, "asset", symbol);
   const hex = Array.from({ length: 4 }, () => draw.word().toString(16).padStart(8, "0")).join("");
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20)}`;
+  return [hex.slice(0, 8), hex.slice(8, 12), `4${hex.slice(13, 16)}`, `8${hex.slice(17, 20)}`, hex.slice(20)]
+    .join("-");
 }
 
 export function orderJson(order: ExchangeOrder): Record<string, unknown> {
@@ -39,9 +40,8 @@ export function orderJson(order: ExchangeOrder): Record<string, unknown> {
     filled_avg_price: money(order.averagePrice), order_class: "", order_type: order.type, type: order.type,
     side: order.side, position_intent: order.side === "buy" ? "buy_to_open" : "sell_to_close",
     time_in_force: order.timeInForce, limit_price: money(order.limitPrice),
-      stop_price: money(order.stopPrice),
-    status: order.status, extended_hours: order.isExtendedHours, legs: null, trail_percent: null,
-    trail_price: null, hwm: null, subtag: null, source: null,
+    stop_price: money(order.stopPrice), status: order.status, extended_hours: order.isExtendedHours,
+    legs: null, trail_percent: null, trail_price: null, hwm: null, subtag: null, source: null,
   };
 }
 
@@ -58,8 +58,8 @@ export function accountJson(account: ExchangeAccountState, leverage: number): Re
   return {
     id: "5f3b7a4e-0000-4000-8000-000000000001", account_number: "SIM000001", status: "ACTIVE",
     crypto_status: "INACTIVE", currency: "USD", cash: text(account.cash), portfolio_value: equity, equity,
-    last_equity: equity, long_market_value: text(account.longValue),
-      short_market_value: text(account.shortValue),
+    last_equity: equity,
+    long_market_value: text(account.longValue), short_market_value: text(account.shortValue),
     buying_power: text(account.buyingPower), regt_buying_power: text(account.buyingPower),
     non_marginable_buying_power: text(Math.max(0, Math.min(account.cash, account.buyingPower))),
     multiplier: String(Number.isFinite(leverage) ? leverage : 4), initial_margin: text(gross / 2),
@@ -80,16 +80,15 @@ export function positionJson(position: ExchangePosition): Record<string, unknown
     qty: money(quantity), qty_available: money(Math.sign(quantity) * position.available),
     avg_entry_price: money(averagePrice), side: quantity > 0 ? "long" : "short", market_value: money(value),
     cost_basis: money(cost), unrealized_pl: money(gain), unrealized_plpc: rate,
-      unrealized_intraday_pl: money(gain),
-    unrealized_intraday_plpc: rate, current_price: money(mark), lastday_price: money(mark), change_today: "0",
+    unrealized_intraday_pl: money(gain), unrealized_intraday_plpc: rate, current_price: money(mark),
+    lastday_price: money(mark), change_today: "0",
   };
 }
 
 export function assetJson(asset: Asset, isDelisted: boolean): Record<string, unknown> {
   return {
     id: assetId(asset.symbol), class: "us_equity", exchange: "NASDAQ", symbol: asset.symbol,
-      name: asset.symbol,
-    status: isDelisted ? "inactive" : "active", tradable: !isDelisted, marginable: true,
+    name: asset.symbol, status: isDelisted ? "inactive" : "active", tradable: !isDelisted, marginable: true,
     maintenance_margin_requirement: 30, margin_requirement_long: "30", margin_requirement_short: "30",
     shortable: asset.isShortable, easy_to_borrow: asset.isShortable, fractionable: asset.isFractionable,
     attributes: [],
@@ -101,6 +100,5 @@ const NEW_YORK = new Intl.DateTimeFormat("en-GB",
 
 export function calendarJson({ day, open, close }: Session): Record<string, unknown> {
   return { date: formatDay(day), open: NEW_YORK.format(open), close: NEW_YORK.format(close),
-    session_open: "0400",
-    session_close: "2000", settlement_date: formatDay(day + 1) };
+    session_open: "0400", session_close: "2000", settlement_date: formatDay(day + 1) };
 }

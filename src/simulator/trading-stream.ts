@@ -3,8 +3,7 @@
  *
  *   client {"action":"authenticate","data":{"key_id","secret_key"}}   server {"stream":"authorization", ...}
  *   client {"action":"listen","data":{"streams":["trade_updates"]}}   server {"stream":"listening", ...}
- *                                                                     server {"stream":"trade_updates",
-   ...} ...
+ *                                                                server {"stream":"trade_updates", ...} ...
  */
 import type { WebSocket } from "ws";
 import type { ExchangeEvent } from "./exchange.ts";
@@ -65,8 +64,9 @@ export class TradingStream {
 
   #broadcast(data: Record<string, unknown>): void {
     const frame = Buffer.from(JSON.stringify({ stream: "trade_updates", data }));
-    for (const [socket, { isListening }] of this.#sockets) if (isListening
-      && !socket.isMute) socket.send(frame);
+    for (const [socket, { isListening }] of this.#sockets) {
+      if (isListening && !socket.isMute) socket.send(frame);
+    }
   }
 
   #hear(socket: StreamSocket, message: Record<string, unknown> | null): void {
@@ -105,5 +105,6 @@ export class TradingStream {
   }
 }
 
-const say = (socket: StreamSocket, message: object): void =>
-  { socket.send(Buffer.from(JSON.stringify(message))); };
+function say(socket: StreamSocket, message: object): void {
+  socket.send(Buffer.from(JSON.stringify(message)));
+}

@@ -21,8 +21,8 @@ const TRADING = /^\/v2\/(account|orders|positions|assets|clock|calendar)\b/;
 export const isTradingPath = (path: string): boolean => TRADING.test(path);
 /** What a request does: the kinds that faults are counted by. */
 export function purposeOf(method: string, path: string): "order" | "cancel" | "question" {
-  if (!path.startsWith("/v2/orders")) return method === "DELETE"
-    && path.startsWith("/v2/positions") ? "order" : "question";
+  if (method === "DELETE" && path.startsWith("/v2/positions")) return "order";
+  if (!path.startsWith("/v2/orders")) return "question";
   return method === "POST" || method === "PATCH" ? "order" : method === "DELETE" ? "cancel" : "question";
 }
 
@@ -80,8 +80,8 @@ const found = (body: unknown, message: string): TradingAnswer =>
   body === undefined || body === null ? refusal({ status: 404, code: 40410000, message }) : ok(body);
 const answerOf = (order: ExchangeOrder | null, message: string): TradingAnswer =>
   found(order === null ? null : orderJson(order), message);
-const replied = (reply: Reply): TradingAnswer => reply.ok ? ok(orderJson(reply.order))
-  : refusal(reply.refusal);
+const replied = (reply: Reply): TradingAnswer =>
+  reply.ok ? ok(orderJson(reply.order)) : refusal(reply.refusal);
 
 function assetOf(exchange: Exchange, symbol: string): Record<string, unknown> | null {
   const asset = exchange.asset(symbol);
@@ -105,8 +105,7 @@ function requestOf(body: Readonly<Record<string, unknown>>): ExchangeRequest | s
     limitPrice: numberOf(body["limit_price"]), stopPrice: numberOf(body["stop_price"]) };
   if (typeof id === "string" && id.length > 128) return "client_order_id must be no more than 128 characters";
   return { clientOrderId: typeof id === "string" && id !== "" ? id : null, symbol, side, type, timeInForce,
-    ...given,
-    isExtendedHours: body["extended_hours"] === true };
+    ...given, isExtendedHours: body["extended_hours"] === true };
 }
 
 function submit(world: World, body: TradingQuestion["body"], mishap: Mishap | null): TradingAnswer {
@@ -120,7 +119,7 @@ function replace(world: World, id: string, body: TradingQuestion["body"]): Tradi
     client_order_id: clientOrderId } = body ?? {};
   const change: ExchangeChange = {
     ...qty !== undefined && { quantity: numberOf(qty) },
-      ...limit !== undefined && { limitPrice: numberOf(limit) },
+    ...limit !== undefined && { limitPrice: numberOf(limit) },
     ...stop !== undefined && { stopPrice: numberOf(stop) },
     ...isOneOf(TIMES_IN_FORCE, timeInForce) && { timeInForce },
     ...typeof clientOrderId === "string" && clientOrderId !== "" && { clientOrderId },
@@ -130,12 +129,11 @@ function replace(world: World, id: string, body: TradingQuestion["body"]): Tradi
 
 function closePosition(world: World, symbol: string, mishap: Mishap | null): TradingAnswer {
   const held = world.exchange.positions().find((position) => position.symbol === symbol);
-  if (held === undefined) return refusal({ status: 404, code: 40410000,
-    message: `position not found: ${symbol}` });
+  if (held === undefined) return found(null, `position not found: ${symbol}`);
   return replied(world.exchange.submit({ clientOrderId: null, symbol,
-    side: held.quantity > 0 ? "sell" : "buy",
-    type: "market", timeInForce: "day", quantity: Math.abs(held.quantity), notional: NaN, limitPrice: NaN,
-    stopPrice: NaN, isExtendedHours: false }, world.now(), mishap));
+    side: held.quantity > 0 ? "sell" : "buy", type: "market", timeInForce: "day",
+    quantity: Math.abs(held.quantity), notional: NaN, limitPrice: NaN, stopPrice: NaN,
+    isExtendedHours: false }, world.now(), mishap));
 }
 
 function closeAll(world: World): TradingAnswer {
@@ -178,8 +176,9 @@ function sessions(world: World, url: URL): TradingAnswer {
   const dayOf_ = (name: string, otherwise: number) =>
     parseDay((url.searchParams.get(name) ?? "").slice(0, 10)) ?? dayOf(otherwise);
   const from = dayOf_("start", world.now()), to = dayOf_("end", world.now());
-  if (to - from > SESSIONS_MAX) return refusal({ status: 422, code: 40010001,
-    message: "the range is too long" });
+  if (to - from > SESSIONS_MAX) {
+    return refusal({ status: 422, code: 40010001, message: "the range is too long" });
+  }
   return ok(world.exchange.hours.sessions(from, to).map(calendarJson));
 }
 
@@ -192,8 +191,7 @@ function activities(world: World, url: URL): object[] {
   return fills.slice(from, from + size).map((fill) => ({
     id: `${String(stampOf(fill.at)).replace(/[-:TZ]/g, "")}::${fill.executionId}`, activity_type: "FILL",
     transaction_time: stampOf(fill.at), type: fill.event, price: money(fill.price), qty: money(fill.quantity),
-    side: fill.order.side, symbol: fill.order.symbol,
-      leaves_qty: money(fill.order.quantity - fill.order.filled),
-    order_id: fill.order.id, cum_qty: money(fill.order.filled), order_status: fill.order.status,
+    side: fill.order.side, symbol: fill.order.symbol, order_id: fill.order.id,
+    leaves_qty: money(fill.order.quantity - fill.order.filled), cum_qty: money(fill.order.filled), order_status: fill.order.status,
   }));
 }
