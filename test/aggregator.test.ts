@@ -257,4 +257,14 @@ describe("the aggregator", () => {
     }
     assert.deepEqual(tick(at(9)), []);
   });
+
+  test("members that leave because all is stopped are not lost: no position is closed for it", () => {
+    const { say, handle, open, tick, at } = two();
+    open(1);
+    handle(say(1, "lstm-1"), at(1));
+    handle(say(1, "lstm-2"), at(1));
+    open(2);
+    assert.deepEqual(handle({ kind: "control", at: at(2), action: "stop", by: "supervisor", subject: "", value: "" }, at(2)), []);
+    assert.deepEqual(tick(at(3)), []);
+  });
 });

@@ -66,6 +66,7 @@ class Aggregator implements Actor {
   /** Steps without quorum, and without a mixture, in a row. */
   #lost = 0;
   #unweighed = 0;
+  #isStopped = false;
 
   constructor({ session, constantSteps = 30 }: AggregatorOptions) {
     this.#session = session;
@@ -86,9 +87,12 @@ class Aggregator implements Actor {
       case "mixture": this.#weigh(message, now); break;
       case "control":
         if (message.action === "swap-model") this.#memberOf(message.subject)?.sanity.expectVersion();
+        // Members that leave at the end are not lost: nothing is closed because of it.
+        if (message.action === "stop" || message.action === "emergency-stop") this.#isStopped = true;
         break;
       default:
     }
+    if (this.#isStopped) return [];
     this.#decideDue(now, said);
     return said;
   }
