@@ -97,7 +97,8 @@ export function perform(stage: Stage, terms: Terms): Performance {
 }
 
 /** One book of what was played, in the order of the stage's plans. */
-export function putTogether(stage: Stage, played: readonly { readonly run: Run; readonly tape: Tape }[]): Performance {
+export function putTogether(stage: Stage,
+  played: readonly { readonly run: Run; readonly tape: Tape }[]): Performance {
   const zeros = (): Float64Array => new Float64Array(stage.alignment.time.length);
   const book: Book = { gross: zeros(), cost: zeros(), turnover: zeros(), grossExposure: zeros(),
     netExposure: zeros(), active: zeros() };
