@@ -20,10 +20,11 @@ before(async () => { toy = await makeToy({ risk: { staleMs: STALE_MS } }); });
 after(() => { fs.rmSync(toy.root, { recursive: true, force: true }); });
 
 async function playSeed(seed: number): Promise<SimulationRecord> {
-  const faults = faultPlan(seed, { processes: PROCESSES, instruments: SYMBOLS.length, live: HISTORY, steps: STEPS, stepMs: STEP_MS,
+  const faults = faultPlan(seed, { processes: seed % 2 === 0 ? [...PROCESSES, "meta"] : PROCESSES, instruments: SYMBOLS.length, live: HISTORY, steps: STEPS, stepMs: STEP_MS,
     calmSteps: 6 });
   const style = STYLES[seed % STYLES.length];
-  const session = { ...toy.session, execution: { ...toy.session.execution, style, slices: style === "twap" ? 3 : 1 } };
+  const mixture = seed % 2 === 0 ? "adaptive" as const : "equal" as const;
+  const session = { ...toy.session, mixture, execution: { ...toy.session.execution, style, slices: style === "twap" ? 3 : 1 } };
   return await play({ ...toy, session }, seed, { faults, market: toyMarket(seed, STEPS) }, { ...NO_LIMITS, staleMs: STALE_MS });
 }
 

@@ -70,7 +70,7 @@ describe("the parity report", () => {
     const found = await report(changed("features", -1, (fact) => { fact.rows[1] += 0.5; return fact; }));
     const [difference] = found.differences;
     assert.equal(found.differing.features, 1);
-    assert.deepEqual([difference.what, difference.symbol, difference.of], ["features", "AAA", "vol_10"]);
+    assert.deepEqual([difference.what, difference.symbol, difference.of], ["features", "AAA", "daily_vol"]);
     assert.ok(Math.abs(difference.live! - 0.5 - difference.replay!) < 1e-6);
   });
 

@@ -14,15 +14,15 @@ import type { SimulationRecord } from "../src/workflow/live/invariants.ts";
 import type { SimulatedMarket } from "../src/workflow/live/memory-feed.ts";
 import { randomMarket, simulate, simulatedSession, type SimulationOptions } from "../src/workflow/live/simulation.ts";
 
-export const SYMBOLS = ["AAA", "BBB", "CCC"], HISTORY = 40, LIVE = 24, STEP_MS = 60_000;
-/** A Wednesday, an hour after the open. */
-export const FROM = Date.UTC(2024, 0, 3, 15, 30);
+export const SYMBOLS = ["AAA", "BBB", "CCC"], HISTORY = 66, LIVE = 24, STEP_MS = 60_000;
+/** A Wednesday, half an hour after the open. */
+export const FROM = Date.UTC(2024, 0, 3, 15, 0);
 export const PROCESSES = ["feed", "features", "lstm-1", "lstm-2", "decision", "execution"];
 const PERIODS = calendar("us-equity").periodsPerYear("1m");
 
 const follow = (name: string, sign: number): string =>
   `export const strategy = { name: "${name}", description: "follows the last bar",
-  recipe: "toy", features: ["ret_1d", "vol_10"], lookback: 2,
+  recipe: "toy", features: ["ret_1d", "daily_vol"], lookback: 2,
   decide: async ({ time, features, names }) => ({
     position: Float32Array.from(time, (_, b) => Math.tanh(${sign} * 300 * features[(b + 1) * 2 * names.length - 2])),
     volatility: Float32Array.from(time, (_, b) => Math.max(0.001, features[(b + 1) * 2 * names.length - 1])),
@@ -40,7 +40,7 @@ export async function makeToy(given: Partial<Session> = {}): Promise<Toy> {
   const root = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-toy-"));
   for (const folder of ["recipes", "strategies"]) fs.mkdirSync(path.join(root, folder));
   fs.writeFileSync(path.join(root, "recipes", "toy.json"),
-    JSON.stringify({ name: "toy", features: [{ family: "return" }, { family: "volatility", span: 10 }] }));
+    JSON.stringify({ name: "toy", features: [{ family: "return" }, { family: "volatility", span: 60 }] }));
   fs.writeFileSync(path.join(root, "strategies", "follow.ts"), follow("follow", 1));
   fs.writeFileSync(path.join(root, "strategies", "fade.ts"), follow("fade", -0.4));
   const panel = bind(await readRecipe(root, "toy"), { calendar: calendar("us-equity"), timeframe: "1m" });
