@@ -1,7 +1,7 @@
 /**
  * Risk calculations per second, in process. One of them is what one order costs: the book as it would be with
- * the order is checked against all limits (position, class, gross, net, leverage, both values at risk over 250
- * past returns, turnover, margin, drawdown, daily loss), then the order against all gates.
+ * the order is checked against all limits (position, class, gross, net, leverage, both values at risk over
+ * 250 past returns, turnover, margin, drawdown, daily loss), then the order against all gates.
  *
  *     orders   each changes one weight of 30 by a fifth, on average: a market where things happen one by one
  *     books    each has nothing to do with the last: the value at risk is measured from scratch every time
@@ -23,7 +23,8 @@ const LIMITS = {
 
 /** A function that makes `count` calculations and returns how many books or orders were stopped: 0. */
 export function riskCalculations(load: RiskLoad): (count: number) => number {
-  const draw = random(1, "risk bench"), state = startRisk(new Array(INSTRUMENTS).fill("equity"), 1e6);
+  const draw = random(1, "risk bench");
+  const state = startRisk(Array.from({ length: INSTRUMENTS }, () => "equity"), 1e6);
   const some = (scale: number): Float64Array =>
     Float64Array.from({ length: INSTRUMENTS }, () => scale * draw.normal());
   for (let day = 0; day < HISTORY; day++) observeReturns(state, some(0.01));
