@@ -20,7 +20,8 @@ before(async () => { toy = await makeToy({ risk: { staleMs: STALE_MS } }); });
 after(() => { fs.rmSync(toy.root, { recursive: true, force: true }); });
 
 async function playSeed(seed: number): Promise<SimulationRecord> {
-  const faults = faultPlan(seed, { processes: seed % 2 === 0 ? [...PROCESSES, "meta"] : PROCESSES, instruments: SYMBOLS.length, live: HISTORY, steps: STEPS, stepMs: STEP_MS,
+  const faults = faultPlan(seed, { processes: seed % 2 === 0 ? [...PROCESSES, "meta"] : PROCESSES, instruments: SYMBOLS.length,
+    live: HISTORY, steps: STEPS, stepMs: STEP_MS,
     calmSteps: 6 });
   const style = STYLES[seed % STYLES.length];
   const mixture = seed % 2 === 0 ? "adaptive" as const : "equal" as const;

@@ -22,7 +22,8 @@ const first = (record: SimulationRecord, is: (entry: Entry) => boolean): number 
 const says = (kind: string) => ({ what, message }: Entry): boolean => what === "said" && message?.kind === kind;
 /** The same entries, one of them with another message. */
 function said<Fact>(record: SimulationRecord, at: number, change: (fact: Fact) => Fact): Partial<SimulationRecord> {
-  return { entries: record.entries.map((entry, k) => k === at ? { ...entry, message: change(entry.message as Fact) as never } : entry) };
+  return { entries: record.entries.map((entry, k) => k === at
+    ? { ...entry, message: change(entry.message as Fact) as never } : entry) };
 }
 const submitAt = (record: SimulationRecord): number => record.venue.findIndex(({ what }) => what === "submit");
 const venue = (record: SimulationRecord, change: Partial<SimulationRecord["venue"][number]>): Partial<SimulationRecord> =>
@@ -35,14 +36,16 @@ const TAMPERS = {
   "every order has a cause": (record) => venue(record, { id: "toy-AAA-0-0" }),
   "no order while the stream of updates is unproven": (record) =>
     ({ venue: record.venue.filter(({ what }) => what !== "stream-up") }),
-  "no order before the books are reconciled": (record) => ({ entries: record.entries.filter((entry) => !says("account")(entry)) }),
+  "no order before the books are reconciled": (record) =>
+    ({ entries: record.entries.filter((entry) => !says("account")(entry)) }),
   "nothing but cancels leaves while HALTED": (record) => {
     const at = first(record, ({ what, message }) => what === "effect" && message?.kind === "submit");
     const state: TradingStateFact = { kind: "trading-state", at: 0, state: "HALTED", reason: "", by: "user" };
     const halted: Entry = { ...record.entries[at], what: "said", message: state };
     return { entries: [...record.entries.slice(0, at), halted, ...record.entries.slice(at)] };
   },
-  "only a person's word ends HALTED, also over a restart": () => ({ commands: [] as { elapsedMs: number; command: ControlCommand }[] }),
+  "only a person's word ends HALTED, also over a restart": () =>
+    ({ commands: [] as { elapsedMs: number; command: ControlCommand }[] }),
   "no order on stale prices": (record) => ({ entries: record.entries.filter((entry) => !says("market")(entry)) }),
   "no bar that cannot be is told": (record) => said<MarketFact>(record, first(record, says("market")), (fact) =>
     ({ ...fact, bars: fact.bars.map((value) => value * 10) })),

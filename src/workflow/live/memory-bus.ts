@@ -116,7 +116,7 @@ export class MemoryBus {
   /** All clocks show so much more than the time that has passed. */
   setClocks(skewMs: number): void { for (const process of this.#processes.values()) process.skewMs = skewMs; }
 
-  /** A message from outside the graph (a person's command), handed over as any command is. */
+  /** A message from outside the graph (a person's command), handed over like every other command. */
   hand(message: Spoken, from = "user"): void { this.#command(from, message); }
 
   /** A fact from outside, to everybody who hears it, now. */
