@@ -7,6 +7,7 @@ import { random } from "../src/base/random.ts";
 import { dayOf, MS_PER_DAY } from "../src/base/units.ts";
 import { featuresActor } from "../src/live/actors/features.ts";
 import { feedActor, type FeedOptions } from "../src/live/actors/feed.ts";
+import { BarStore } from "../src/live/feeds/bar-store.ts";
 import { barCloses } from "../src/live/feeds/bar-builder.ts";
 import { overdueAt } from "../src/live/feeds/staleness.ts";
 import type { FeedEffect, FeedOutcome, Heard, Listing } from "../src/live/feeds/feed.ts";
@@ -386,5 +387,15 @@ describe("bars made of trades", () => {
       newYork = (text: string): number => Date.parse(`2024-03-04T${text}-05:00`);
     assert.deepEqual(["09:29:59", "09:30:00", "15:59:59", "16:00:00"].map((text) => closeOf(newYork(text))),
       [NaN, newYork("16:00:00"), newYork("16:00:00"), NaN]);
+  });
+});
+
+describe("what is kept of bars", () => {
+  test("up to the bound all of them, behind it the newest half and what follows", () => {
+    const store = new BarStore({ symbol: "A", timeframe: "1m", calendar: calendar("us-equity"), rowsMax: 1_000 });
+    const rows = walk(6, 1, 1_200);
+    const firsts = rows.map((row) => { store.put(row.at, Float64Array.from(row.values), 0); return store.history().time[0]; });
+    assert.deepEqual([firsts[0], firsts[999], firsts[1_000], firsts[1_199]], [at(1), at(1), at(501), at(501)]);
+    assert.deepEqual([...store.history().rows.subarray(-WIDTH)], rows.at(-1)!.values);
   });
 });

@@ -19,7 +19,7 @@ export interface BarStoreOptions {
   readonly symbol: string;
   readonly timeframe: Timeframe;
   readonly calendar: Calendar;
-  /** Rows kept at most, >= 2. */
+  /** Rows kept at most, >= 64. */
   readonly rowsMax: number;
 }
 
@@ -120,8 +120,7 @@ export class BarStore {
   /** Twice the space, up to the bound; there the oldest half goes. Returns where `place` is now. */
   #makeRoom(place: number): number {
     const { rowsMax } = this.#options, size = this.#time.length;
-    const gone = size * 2 > rowsMax ? size >> 1 : 0;
-    const space = gone > 0 ? size : size * 2;
+    const space = Math.max(size, Math.min(size * 2, rowsMax)), gone = space === size ? size >> 1 : 0;
     const time = new Float64Array(space), rows = new Float64Array(space * WIDTH);
     time.set(this.#time.subarray(gone));
     rows.set(this.#rows.subarray(gone * WIDTH));

@@ -88,7 +88,8 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
   constructor(options: FeedRimOptions) {
     const { session, clock, limits, url } = options;
     if (session.feed === "alpaca" && session.timeframe === "1s") {
-      throw new UserError("alpaca streams no bars of seconds", "choose --timeframe 1m, or the feed of massive");
+      throw new UserError("alpaca streams no bars of seconds",
+        "choose --timeframe 1m, or the feed of massive");
     }
     this.#options = options;
     this.#config = configOf(session, options.config);
