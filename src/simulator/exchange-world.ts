@@ -72,7 +72,8 @@ export class World {
     this.#replay = new Replay(markets, from, to);
     this.#seed = seed;
     this.#listener = listener;
-    this.#now = Number.isFinite(from) ? from : Math.min(this.#replay.nextAt - 1, Number.MAX_SAFE_INTEGER);
+    const first = this.#replay.nextAt;
+    this.#now = Number.isFinite(from) ? from : Number.isFinite(first) ? first - 1 : 0;
     this.#showLast(markets, from);
   }
 

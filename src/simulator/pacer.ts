@@ -131,6 +131,7 @@ export class Pacer {
   }
 
   #run(): void {
+    this.stop();
     const until = this.#wall() + TURN_MS;
     for (let steps = 0; steps < STEPS_A_TURN && this.#wall() < until; steps++) {
       if (this.#isCongested()) {
@@ -140,7 +141,7 @@ export class Pacer {
       this.#world.settle();
       if (!this.#world.step()) return;
     }
-    this.#immediate ??= setImmediate(() => { this.#immediate = null; this.#run(); });
+    this.#immediate = setImmediate(() => { this.#run(); });
   }
 }
 

@@ -105,7 +105,7 @@ function barOf(cursor: Cursor, row: number): StepBar {
   const isDaily = timeframe === "1d";
   return {
     symbol: cursor.symbol, at, stamp: isDaily ? newYorkMidnight(dayOf(at)) : at - length,
-    start: isDaily ? SESSIONS.session(day(dayOf(at)))?.open ?? at : at - length,
+    start: isDaily ? SESSIONS.session(day(dayOf(at)))?.open ?? at - length : at - length,
     open: value(cursor, "open", row), high: value(cursor, "high", row), low: value(cursor, "low", row),
     close: value(cursor, "close", row), volume: value(cursor, "volume", row),
     vwap: value(cursor, "vwap", row), trades: value(cursor, "trades", row),

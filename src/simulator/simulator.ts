@@ -58,6 +58,8 @@ export interface RequestEntry {
 }
 
 const PIECES = 8;
+/** Entries of the log: at most twice as many are kept. */
+const LOG_KEPT = 50_000;
 
 export class Simulator implements AsyncDisposable {
   /** Base address, for both vendors: http://127.0.0.1:PORT */
@@ -93,7 +95,7 @@ export function dataDesk(options: SimulatorOptions): {
   readonly serve: (request: http.IncomingMessage, response: http.ServerResponse) => void;
 } {
   const requests: RequestEntry[] = [], answer = answerer(options);
-  const desk = { options, requests, answer };
+  const desk = { options, requests, answer, asked: 0 };
   return { requests, serve: (request, response) => { serveOne(request, response, desk); } };
 }
 
@@ -119,12 +121,15 @@ interface Desk {
   readonly options: SimulatorOptions;
   readonly requests: RequestEntry[];
   readonly answer: Answer;
+  /** Requests so far. */
+  asked: number;
 }
 
 function serveOne(
-  request: http.IncomingMessage, response: http.ServerResponse, { options, requests, answer }: Desk,
+  request: http.IncomingMessage, response: http.ServerResponse, desk: Desk,
 ): void {
-  const number = requests.length + 1;
+  const { options, requests, answer } = desk;
+  const number = ++desk.asked;
   const address = request.url ?? "/";
   const fault = (options.faults ?? noFaults)(number);
   const { massive, alpaca } = options.keys ?? SIMULATOR_KEYS;
@@ -132,6 +137,7 @@ function serveOne(
     .some((key) => address.includes(key));
   const entry: RequestEntry = { number, address, fault, status: 0, hasKeyInAddress };
   requests.push(entry);
+  if (requests.length > 2 * LOG_KEPT) requests.splice(0, LOG_KEPT);
   options.onRequest?.(entry);
   const draw = random(options.seed ?? 0, "answer", number);
   const refusal = fault === null ? null : refusalOf(fault);

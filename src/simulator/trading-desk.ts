@@ -11,7 +11,8 @@ import type { Pacer } from "./pacer.ts";
 import { RateBucket } from "./rate-bucket.ts";
 import type { SimulatorKeys } from "./simulator.ts";
 import { asObject, objectOf } from "./stream-socket.ts";
-import { answerTrading, purposeOf, refusal, type TradingAnswer, type TradingQuestion } from "./trading-wire.ts";
+import { answerTrading, purposeOf, refusal, type TradingAnswer, type TradingQuestion,
+} from "./trading-wire.ts";
 
 export interface TradingEntry {
   readonly method: string;
@@ -99,7 +100,8 @@ export class TradingDesk {
 }
 
 /** What the exchange is asked, and what the client gets to hear of it. */
-function ask(world: World, fault: ExchangeFault | null, question: TradingQuestion): TradingAnswer | "hung" | "cut" {
+function ask(world: World, fault: ExchangeFault | null,
+  question: TradingQuestion): TradingAnswer | "hung" | "cut" {
   const instead = fault === null ? undefined : INSTEAD[fault];
   if (instead !== undefined) return instead;
   if (fault === "post-lost") return "cut";

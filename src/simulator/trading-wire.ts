@@ -192,6 +192,7 @@ function activities(world: World, url: URL): object[] {
     id: `${String(stampOf(fill.at)).replace(/[-:TZ]/g, "")}::${fill.executionId}`, activity_type: "FILL",
     transaction_time: stampOf(fill.at), type: fill.event, price: money(fill.price), qty: money(fill.quantity),
     side: fill.order.side, symbol: fill.order.symbol, order_id: fill.order.id,
-    leaves_qty: money(fill.order.quantity - fill.order.filled), cum_qty: money(fill.order.filled), order_status: fill.order.status,
+    leaves_qty: money(fill.order.quantity - fill.order.filled), cum_qty: money(fill.order.filled),
+    order_status: fill.order.status,
   }));
 }
