@@ -39,7 +39,8 @@ async function stage(change: Partial<Session> = {}, port = 0): Promise<Stage> {
     }
   };
   for (const [now, message] of tradingDay()) await say(message, now);
-  await say({ kind: "meter", at: END, process: "features", rows: [meterRow("market: feed -> features", { p50: 51, p99: 199 })] });
+  await say({ kind: "meter", at: END, process: "features", rows: [meterRow("market: feed -> features", { p50: 51, p99: 199 }),
+    meterRow("zebra")] });
   await say({ kind: "mixture", at: END, models: ["lstm-1", "transformer-1"], weights: [0.65, 0.35] });
   return { dashboard, orders, say, [Symbol.asyncDispose]: () => dashboard[Symbol.asyncDispose]() };
 }
@@ -197,6 +198,9 @@ describe("the dashboard in Chromium", { skip: CHROMIUM === null && NO_CHROMIUM }
       /Equity 100,350, \+350\.00 since the start, drawdown 0\.00%/);
     await page.click("[data-range='60']");
     assert.equal(await page.getAttribute("[data-range='60']", "aria-pressed"), "true");
+    assert.equal(await page.locator("#hops tbody tr").count(), 2, "what has no target waits behind a button");
+    await page.click("#all-hops");
+    assert.deepEqual(await page.locator("#hops tbody th").allInnerTexts(), ["market: feed → features", "order to broker", "zebra"]);
     await page.click("#theme");
     assert.equal(await page.getAttribute("html", "data-theme"), "dark");
     await page.reload();

@@ -18,7 +18,7 @@ import { livePlaces } from "../src/live/recorder/places.ts";
 import { journalBytes, keepWithin } from "../src/live/recorder/retention.ts";
 import { openRecorderRim } from "../src/live/recorder/rim.ts";
 import type { WriterOrder, WriterWord } from "../src/live/recorder/writer.ts";
-import { makeSession, MINUTE, OPEN, tradingDay } from "./monitor-facts.ts";
+import { decision, makeSession, market, MINUTE, OPEN, tradingDay } from "./monitor-facts.ts";
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-recorder-"));
 after(() => { fs.rmSync(folder, { recursive: true }); });
@@ -107,6 +107,18 @@ describe("the recorder", () => {
       ["0001-20261120-143000-a1b2.journal", "0002-20261120-143000-a1b2.journal"]);
     const count = (table: string): unknown => rowsIn(root, "trading_history", `select count(*) n from ${table}`)[0]["n"];
     assert.deepEqual([count("orders"), count("fills"), count("alerts")], [10, 10, 1], "heard twice counts once");
+  });
+
+  test("what is said again is kept once, a revision of it is kept, by the recorder as by who reads two files", async () => {
+    const root = newRoot(), bars = [1, 2, 3].map((k) => market(OPEN + k * MINUTE, [100 + k]));
+    const again = bars.map((bar) => ({ ...bar, flags: Uint8Array.of(3) }));
+    const revised = { ...market(OPEN + MINUTE, [99]), flags: Uint8Array.of(1) };
+    const decided = decision(OPEN + MINUTE, [0.5]);
+    await record(root, [...bars, decided, ...again, decided, revised].map((message) => [OPEN, message] as const));
+    // The next recorder is told everything that is retained.
+    await record(root, [...again, decided, market(OPEN + 4 * MINUTE, [104])].map((message) => [OPEN, message] as const));
+    assert.deepEqual([...readDay(root, "2026-11-20")].filter(({ message }) => message.kind !== "control")
+      .map(({ message }) => message), [...bars, decided, revised, market(OPEN + 4 * MINUTE, [104])]);
   });
 
   test("a damaged database is moved aside and rebuilt from the journals, row for row", async () => {

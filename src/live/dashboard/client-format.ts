@@ -56,7 +56,8 @@ export function micros(value: number | null): string {
 export function short(value: number | null): string {
   if (value === null) return "–";
   if (value < 9999.5) return value.toLocaleString("en-US", { maximumFractionDigits: value < 10 ? 1 : 0 });
-  return value < 999_950 ? (value / 1000).toFixed(1) + " k" : (value / 1e6).toFixed(2) + " M";
+  if (value < 999_950) return (value / 1000).toFixed(1) + " k";
+  return value < 999.95e6 ? (value / 1e6).toFixed(2) + " M" : (value / 1e9).toFixed(2) + " bn";
 }
 
 /** UTC time of day, with as much of its date as differs from `today`'s. */

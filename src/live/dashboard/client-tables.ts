@@ -144,7 +144,13 @@ export function bullet(row: View["hops"][number], most: number): PageElement {
   svg("circle", { class: "middle", cx: place(row.p50) + "%", cy: 8, r: 4 }));
 }
 
-export function showHops(rows: View["hops"]): void {
+/** Those of the founding table; all that are measured when the button is pressed. */
+export function showHops(desk: Desk, all: View["hops"]): void {
+  desk.hops = all;
+  const button = document.getElementById("all-hops")!, aimed = all.filter((row) => row.targetUs !== null);
+  const rows = button.getAttribute("aria-pressed") === "true" || aimed.length === 0 ? all : aimed;
+  button.hidden = aimed.length === 0 || aimed.length === all.length;
+  button.textContent = "all " + all.length + " paths";
   const most = Math.max(20_000, ...rows.map((row) => Math.max(row.p99 ?? 0, row.maximumUs ?? 0))) * 1.3;
   const kinds: Record<string, string> = { "within": "done", "no target": "quiet" };
   fillTable("hops", rows.map((row) => rowOf(row.name.replace("->", "→"), micros(row.p50), micros(row.p99),

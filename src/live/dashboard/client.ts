@@ -35,6 +35,7 @@ export interface Desk {
   source: PageSource | null;
   venue: string;
   state: string;
+  hops: View["hops"];
   /** Since the start, as shown. */
   gain: string;
 }
@@ -60,7 +61,7 @@ function show(desk: Desk, view: Partial<View>): void {
   if (view.fills !== undefined) showFills(desk, view.fills);
   if (view.risk !== undefined) showRisk(desk, view.risk);
   if (view.models !== undefined) showModels(desk, view.models);
-  if (view.hops !== undefined) showHops(view.hops);
+  if (view.hops !== undefined) showHops(desk, view.hops);
   if (view.processes !== undefined) showProcesses(view.processes);
   if (view.alerts !== undefined) showAlerts(desk, view.alerts);
   document.title = desk.gain + " · " + desk.state + " · dmn live";
@@ -253,6 +254,14 @@ function startRanges(desk: Desk): void {
   }
 }
 
+function startHops(desk: Desk): void {
+  const button = document.getElementById("all-hops")!;
+  button.addEventListener("click", () => {
+    button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
+    showHops(desk, desk.hops);
+  });
+}
+
 function startTheme(): void {
   const root = document.documentElement, button = document.getElementById("theme")!;
   const isDark = (): boolean => (root.getAttribute("data-theme")
@@ -277,10 +286,11 @@ function chooseTheme(): void {
 function start(): void {
   const desk: Desk = { curve: { at: [], equity: [] }, now: null, barMs: 60_000, rangeMs: null, pointed: null,
     shown: [],
-    toTime: () => 0, heardAt: new Date(), isLive: false, source: null, venue: "", state: "UNKNOWN",
+    toTime: () => 0, heardAt: new Date(), isLive: false, source: null, venue: "", state: "UNKNOWN", hops: [],
     gain: "–" };
   startTheme();
   startRanges(desk);
+  startHops(desk);
   startPointer(desk);
   startButtons(desk);
   startWatch(desk);
@@ -293,7 +303,7 @@ const FUNCTIONS = [money, signedMoney, percent, signedPercent, units, price, mic
   startPointer, make, rowOf, fillTable, maybe, showPositions, showOrders, stateCell, showFills, limitWords,
   showRisk, gauge, showModels, bullet, showHops, showProcesses, showAlerts, put, show, addPoints, showSession,
   showTrading, showAccount, setLive, connect, lose, startWatch, reconnect, startButtons, order, startRanges,
-  startTheme, start];
+  startHops, startTheme, start];
 
 /** The two scripts of the page: before the first paint, and after the body. */
 export const SCRIPTS = {

@@ -44,6 +44,9 @@ id="read-equity">–</b></span>
 <div id="plot-empty" class="nothing">The curve begins with the second account update.</div>
 <div id="plot" tabindex="0" role="img" aria-label="Equity and drawdown"></div></section>`;
 
+const HOPS_HEAD = `<span class="note">p50 to p99; marks: target and maximum; equal ratios</span>
+<span class="choices-range"><button type="button" id="all-hops" aria-pressed="false" hidden>all paths</button></span>`;
+
 const BODY = `<a class="skip" href="#performance">Skip to the numbers</a>
 <header class="masthead"><h1 id="strategy">dmn live</h1><span class="venue" id="venue">–</span>
 <span class="facts" id="facts"></span></header>
@@ -65,8 +68,8 @@ ${section("risk", "Risk limits", "", `${table("Risk limits", "Limit|Now|Limit|Us
   table("Orders", "Time|Instrument:text|Wanted|Filled|Price|State"))}
 ${section("fills", "Fills", noteOf("fills"),
   table("Fills", "Time|Instrument:text|Quantity|Price|Fee|Held after"))}</div>
-${section("hops", "Latency", `<span class="note">p50 to p99; marks: target and maximum; equal ratios</span>`,
-  table("Latency", "Path|p50|p99|p99.9|10 µs to maximum|Target / maximum|Verdict|Per second|Errors"))}
+${section("hops", "Latency", HOPS_HEAD, table("Latency",
+  "Path|p50|p99|p99.9|10 µs to maximum|Target / maximum|Verdict|Per second|Errors"))}
 <div class="two wide">${section("models", "Models", noteOf("models"),
   table("Models", "Model|Weight|Share|Confidence|Hits|Scored|Mean|Version|Last"))}
 ${section("alerts", "Alerts", noteOf("alerts"), `<ul class="plain" id="alert-list" tabindex="0"
