@@ -28,11 +28,13 @@ const CHECK_MS = 200, START_MS = 60_000;
 const STEADY_MS = 60_000;
 const BACKOFF_MS = 100, BACKOFF_FACTOR = 1.5;
 const ANSWER_MS = 2_000;
-/** Stages of an orderly stop and their limits, ms: who decides, who trades, who records, the outside world. */
+/** Stages of an orderly stop and their limits, ms: deciding ends first, then what it rests on, then trading. */
 const STAGES: readonly (readonly [readonly Role[], number])[] = [
-  [["feed", "features", "model", "meta", "decision"], 400], [["execution"], 900], [["recorder", "monitor"], 400],
-  [["simulator"], 200],
+  [["feed", "decision"], 300], [["features", "model", "meta"], 250], [["execution"], 800],
+  [["recorder", "monitor"], 400], [["simulator"], 150],
 ];
+/** They take in history at the start; and they place no orders: an emergency ends them at once. */
+const THINKERS: readonly Role[] = ["feed", "features", "model", "meta", "decision"];
 
 interface Child {
   readonly place: Place;
@@ -223,12 +225,14 @@ export class Supervisor {
 
   /** Resolves when nobody has anything left to do: history has been taken in. At most `limitMs`. */
   async quiet(limitMs: number, signal: AbortSignal): Promise<void> {
-    const handled = (): number => this.#of(["feed", "features", "model", "meta", "decision"])
-      .reduce((sum, { heartbeat }) => sum + (heartbeat?.handled ?? 0), 0);
+    const handled = (roles: readonly Role[]): number[] =>
+      this.#of(roles).map(({ heartbeat }) => heartbeat?.handled ?? 0);
     const until = performance.now() + limitMs;
-    for (let before = -1, now = handled(); now !== before && performance.now() < until; now = handled()) {
-      before = now;
+    for (let before = ""; performance.now() < until;) {
       await delay(2 * HEARTBEAT_MS, undefined, { signal });
+      const now = handled(THINKERS).join();
+      if (now === before && !handled(["feed", "features", "model"]).includes(0)) return;
+      before = now;
     }
   }
 
@@ -267,7 +271,7 @@ export class Supervisor {
     this.#isStopping = true;
     clearInterval(this.#checks);
     const cancelled = this.order("execution", command, true);
-    for (const { process: spawned } of this.#of(STAGES[0][0])) spawned?.kill("SIGKILL");
+    for (const { process: spawned } of this.#of(THINKERS)) spawned?.kill("SIGKILL");
     const answer = await cancelled, cancelMs = performance.now() - begunMs;
     await this.#end(this.#of(["execution", "recorder", "monitor"]), 150);
     await this.#end(this.#children, 0);

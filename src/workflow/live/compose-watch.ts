@@ -10,6 +10,8 @@ import { alertSettings } from "../../live/alerts/settings.ts";
 import { readAccess } from "../../live/control.ts";
 import { startDashboard } from "../../live/dashboard/server.ts";
 import { host } from "../../live/hosted.ts";
+import { recordedEquity } from "../../live/recorder/database.ts";
+import { livePlaces } from "../../live/recorder/places.ts";
 import { openRecorderRim } from "../../live/recorder/rim.ts";
 import type { Session } from "../../live/session.ts";
 import { placesOf, portOf } from "../../live/topology.ts";
@@ -26,13 +28,14 @@ export const composeMonitor: Compose = async ({ root, session, config, clock, pa
   const settings = alertSettings(config.live.alerts);
   const expected = placesOf(session).filter(({ role }) => role !== "monitor").map(({ name }) => name);
   const health = healthActor({ session, expected, elapsedMs: () => performance.now() });
-  const performed = performanceActor({ session });
+  const recorded = recordedEquity(livePlaces.database(root, "performance_metrics"), session);
+  const performed = performanceActor({ session, recorded });
   const keys = await keyAges(root, secretsOf(root, session), systemClock.now());
   const alerts = host(alertsActor({ session, settings, keys }),
     openAlertsRim({ session, settings, environment: process.env, clock, log }));
   const access = readAccess(root);
   if (access === null || access.dashboard === "") return actorsOnly(host(health), host(performed), alerts);
-  const dashboard = await startDashboard({ session, port: portOf(session, "dashboard"), token: access.dashboard, log,
+  const dashboard = await startDashboard({ session, port: portOf(session, "dashboard"), token: access.dashboard, log, recorded,
     monitors: { hops: () => performed.hops(), processes: () => health.processes() },
     async control(action, by, subject, value) {
       const answer = await parent?.ask({ kind: "control", at: clock.now(), action, by, subject, value });
