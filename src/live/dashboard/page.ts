@@ -45,7 +45,8 @@ id="read-equity">–</b></span>
 <div id="plot" tabindex="0" role="img" aria-label="Equity and drawdown"></div></section>`;
 
 const HOPS_HEAD = `<span class="note">p50 to p99; marks: target and maximum; equal ratios</span>
-<span class="choices-range"><button type="button" id="all-hops" aria-pressed="false" hidden>all paths</button></span>`;
+<span class="choices-range"><button type="button" id="all-hops" aria-pressed="false"
+hidden>all paths</button></span>`;
 
 const BODY = `<a class="skip" href="#performance">Skip to the numbers</a>
 <header class="masthead"><h1 id="strategy">dmn live</h1><span class="venue" id="venue">–</span>
