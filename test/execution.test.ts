@@ -307,7 +307,7 @@ describe("what the broker says, and does not", () => {
   });
 
   test("replaced by the broker while half of it was open: the new one counts for it, nothing is ordered on top (fault 4)", () => {
-    for (const carried of [0, 4]) {
+    for (const [carried, isTold] of [[0, true], [4, true], [0, false]] as const) {
       const world = started();
       world.fillsAtOnce = false;
       world.hand(world.target([10]));
@@ -315,7 +315,7 @@ describe("what the broker says, and does not", () => {
       const [{ id }] = world.posts;
       world.fill(id, 4);
       world.run(100);
-      world.replaceOutside(id, carried === 0 ? 6 : 10, carried);
+      world.replaceOutside(id, carried === 0 ? 6 : 10, carried, isTold);
       world.run(5_000);
       assert.deepEqual([world.posts.length, world.books()[0], world.last("settled")], [1, 4, undefined]);
       world.fill("replacement", 6);
