@@ -87,6 +87,18 @@ describe("simulated broker", () => {
     assert.deepEqual([...first, ...second].map((fill) => fill.order_id), ["c", "b", "a"].map(byId));
   });
 
+  test("submitAndWait of the package places once and resolves with the fill", async () => {
+    await using server = await serve({ terms: REALISTIC });
+    const alpaca = alpacaAt(server), stream = alpaca.trading.stream({ url: server.streams.trading });
+    stream.connect();
+    assert.equal(await stream.waitForAuthentication(5_000), true);
+    server.step(1);
+    const order = await alpaca.trading.submitAndWait({ symbol: "AAA", side: "buy", qty: "3", type: "market", timeInForce: "day",
+      clientOrderId: "waited" }, { stream, timeoutMs: 5_000 });
+    stream.disconnect();
+    assert.deepEqual([order.status, order.filledQty, ids(server)], ["filled", "3", ["waited"]]);
+  });
+
   test("refusals in the package's classes: duplicate id 422, no money 403, no such order 404, wrong key 401", async () => {
     await using server = await serve({ terms: { ...REALISTIC, latencyMs: 0, latencyJitterMs: 0 } });
     await using trader = await traderAt(server);
