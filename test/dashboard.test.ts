@@ -200,7 +200,8 @@ describe("the dashboard in Chromium", { skip: CHROMIUM === null && NO_CHROMIUM }
     assert.equal(await page.getAttribute("[data-range='60']", "aria-pressed"), "true");
     assert.equal(await page.locator("#hops tbody tr").count(), 2, "what has no target waits behind a button");
     await page.click("#all-hops");
-    assert.deepEqual(await page.locator("#hops tbody th").allInnerTexts(), ["market: feed → features", "order to broker", "zebra"]);
+    assert.deepEqual(await page.locator("#hops tbody th").allInnerTexts(),
+      ["market: feed → features", "order to broker", "zebra"]);
     await page.click("#theme");
     assert.equal(await page.getAttribute("html", "data-theme"), "dark");
     await page.reload();

@@ -18,6 +18,7 @@ import { livePlaces } from "../src/live/recorder/places.ts";
 import { journalBytes, keepWithin } from "../src/live/recorder/retention.ts";
 import { openRecorderRim } from "../src/live/recorder/rim.ts";
 import type { WriterOrder, WriterWord } from "../src/live/recorder/writer.ts";
+import type { Spoken } from "../src/live/message.ts";
 import { decision, makeSession, market, MINUTE, OPEN, tradingDay } from "./monitor-facts.ts";
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-recorder-"));
@@ -114,7 +115,10 @@ describe("the recorder", () => {
     const again = bars.map((bar) => ({ ...bar, flags: Uint8Array.of(3) }));
     const revised = { ...market(OPEN + MINUTE, [99]), flags: Uint8Array.of(1) };
     const decided = decision(OPEN + MINUTE, [0.5]);
-    await record(root, [...bars, decided, ...again, decided, revised].map((message) => [OPEN, message] as const));
+    // Features of the history are in nobody's decision and follow from its bars: not kept at all.
+    const past: Spoken = { kind: "features", at: OPEN, instrument: Int32Array.of(0), rows: Float32Array.of(1, 2),
+      flags: Uint8Array.of(3) };
+    await record(root, [past, ...bars, decided, ...again, decided, revised].map((message) => [OPEN, message] as const));
     // The next recorder is told everything that is retained.
     await record(root, [...again, decided, market(OPEN + 4 * MINUTE, [104])].map((message) => [OPEN, message] as const));
     assert.deepEqual([...readDay(root, "2026-11-20")].filter(({ message }) => message.kind !== "control")

@@ -5,7 +5,7 @@
  *   anything said ──> rows (recorder/rows.ts) ──persist──> rim ──persisted | stuck | dropped──> alert
  */
 import type { Actor } from "../actor.ts";
-import { SPOKEN_CODES, type AlertFact, type Kind, type Spoken } from "../message.ts";
+import { BAR_FLAGS, SPOKEN_CODES, type AlertFact, type Kind, type Spoken } from "../message.ts";
 import type { Session } from "../session.ts";
 import { repeatFilter } from "../recorder/repeats.ts";
 import { rowsOf, startRows } from "../recorder/rows.ts";
@@ -40,6 +40,10 @@ export type RecorderOutcome =
   /** The queue was full. */
   | { readonly kind: "dropped"; readonly batch: number; readonly rows: number; readonly messages: number };
 
+/** Features of the history follow from its bars, which are kept; nobody decided on them. */
+const isOfHistory = (message: Spoken): boolean =>
+  message.kind === "features" && message.flags.every((flag) => flag === BAR_FLAGS.history);
+
 const HEARS = Object.keys(SPOKEN_CODES) as Kind[];
 
 export function recorderActor({ session }: { readonly session: Session }): Actor<Persist, RecorderOutcome> {
@@ -47,7 +51,7 @@ export function recorderActor({ session }: { readonly session: Session }): Actor
   let heard: Heard[] = [], rows: Row[] = [], since = NaN, batch = 0, dropped = 0, refused = 0;
 
   function take(message: Spoken, now: number): Persist[] {
-    if (isRepeat(message)) return [];
+    if (isRepeat(message) || isOfHistory(message)) return [];
     if (heard.length === 0) since = now;
     const made = rowsOf(state, message);
     // Heartbeats between the samples that are kept would fill the journal with nothing.
