@@ -289,7 +289,8 @@ export class World {
   /** The broker puts another order, "replacement", in the place of an open one. `carried`: units it counts as filled. */
   replaceOutside(id: string, quantity: number, carried: number, isTold: boolean): void {
     const { order } = this.held.get(id)!;
-    const next: BrokerOrder = { ...order, id: "replacement", brokerId: "b-replacement", quantity, filled: carried, replaces: order.brokerId,
+    const next: BrokerOrder = { ...order, id: "replacement", brokerId: "b-replacement", quantity, filled: carried,
+      replaces: order.brokerId,
       state: carried === 0 ? "accepted" : "partially-filled" };
     this.#set(id, { state: "replaced" });
     this.held.set(next.id, { order: next, posts: 1 });
