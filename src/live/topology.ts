@@ -29,35 +29,43 @@ export interface Seat {
   readonly log: "trading" | "system" | "performance";
   /** Trading stops when it cannot keep up or is gone for good. */
   readonly isVital: boolean;
+  /**
+   * Scheduling priority (nice). Beside two busy processes of the same priority the graph of two cores needs half
+   * a second from tick to order, beside two of priority 19 half a millisecond. Below 0 only where we are allowed to.
+   */
+  readonly nice: number;
 }
+/** On the way from a bar to an order; and whoever only looks on. */
+const TRADES = -10, LOOKS_ON = 5;
 
 /** Said by every process about itself. */
 const OF_ALL = ["heartbeat", "meter", "alert"] as const satisfies readonly Heard[];
 const TRADED = ["order-state", "fill", "account", "settled", "trading-state"] as const satisfies readonly Heard[];
 
 export const ROLES = {
-  simulator: { hosts: [], says: [], hears: [], binds: null, joins: "last", log: "trading", isVital: true },
+  simulator: { hosts: [], says: [], hears: [], binds: null, joins: "last", log: "trading", isVital: true,
+    nice: 0 },
   feed: { hosts: ["feed"], says: ["market", "quote", "notice"], hears: ["settled"],
-    binds: "data", joins: "last", log: "trading", isVital: true },
+    binds: "data", joins: "last", log: "trading", isVital: true, nice: TRADES },
   features: { hosts: ["features"], says: ["features"], hears: ["market"],
-    binds: "features", joins: "history", log: "trading", isVital: true },
+    binds: "features", joins: "history", log: "trading", isVital: true, nice: TRADES },
   model: { hosts: ["model"], says: ["prediction"], hears: ["features"], binds: null, joins: "history", log: "trading",
-    isVital: false },
+    isVital: false, nice: TRADES },
   meta: { hosts: ["meta"], says: ["mixture"], hears: ["features", "prediction", "mixture"], binds: null,
-    joins: "history", log: "trading", isVital: false },
+    joins: "history", log: "trading", isVital: false, nice: TRADES },
   // `target` goes to execution as a command; what is broadcast is its copy, for those who keep or show it.
   decision: { hosts: ["aggregator", "portfolio"], says: ["decision", "target", "prediction", "mixture"],
     hears: ["market", "notice", "prediction", "mixture", "account", "fill", "trading-state"],
-    binds: "decisions", joins: "history", log: "trading", isVital: true },
+    binds: "decisions", joins: "history", log: "trading", isVital: true, nice: TRADES },
   execution: { hosts: ["execution"], says: TRADED, hears: ["market", "quote", "notice"],
-    binds: "execution", joins: "last", log: "trading", isVital: true },
+    binds: "execution", joins: "last", log: "trading", isVital: true, nice: TRADES },
   recorder: { hosts: ["recorder"], says: [], hears: ["market", "quote", "notice", "features", "prediction",
     "mixture", "decision", "target", ...TRADED, ...OF_ALL, "performance"], binds: null, joins: "as-said", log: "system",
-  isVital: false },
+  isVital: false, nice: LOOKS_ON },
   monitor: { hosts: ["health", "performance", "alerts", "dashboard"], says: ["performance"],
     hears: ["market", "prediction", "mixture", "decision", "target", "order-state", "fill", "account",
       "trading-state", ...OF_ALL],
-    binds: null, joins: "last", log: "performance", isVital: false },
+    binds: null, joins: "last", log: "performance", isVital: false, nice: LOOKS_ON },
 } as const satisfies Record<Role, Seat>;
 
 export const seatOf = (role: Role): Seat => ROLES[role];

@@ -8,6 +8,7 @@
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import * as fs from "node:fs";
+import * as os from "node:os";
 import * as path from "node:path";
 import { fileURLToPath } from "node:url";
 import { createInterface } from "node:readline/promises";
@@ -66,8 +67,8 @@ const LAST_ORDERS_MS = 1_500;
 /** Runs until somebody or something ends it. UserError for what kept it from starting. */
 export async function runLive(options: RunOptions, context: Context): Promise<LiveReport> {
   using _lock = lockLive(context.root);
-  const consent = options.isLive ? await askConsent(context) : null;
   const session = await chooseSession(options, context);
+  const consent = options.isLive ? await askConsent(context) : null;
   await checkPorts(session, options.isHeadless);
   await checkBroker(session, consent, context);
   context.progress.stop();
@@ -276,10 +277,17 @@ function spawnNode(root: string, place: Place, { cores, consent }: SpawnOptions)
     serialization: "advanced", env: { NODE_COMPILE_CACHE: path.join(places.storage(root), "cache"), ...process.env,
       ...(consent === null ? {} : { DMN_LIVE_CONSENT: consent.typed }) } });
   fs.closeSync(log);
+  prioritise(child.pid, seatOf(place.role).nice);
   const own = coresOf(cores, place.name);
   if (own !== null && child.pid !== undefined) spawn("taskset", ["-cp", own, String(child.pid)], { stdio: "ignore" })
     .on("error", () => { /* Only Linux has it, and not everywhere. */ });
   return child;
+}
+
+/** Before it has made its threads, which inherit it. Where we may not have more than others, all have the same. */
+function prioritise(pid: number | undefined, nice: number): void {
+  if (pid === undefined) return;
+  try { os.setPriority(pid, nice); } catch { /* Not allowed, or it has ended already. */ }
 }
 
 /** "execution=1,feed=0-1;2": the list of one process. */
