@@ -8,7 +8,7 @@
  * 0.4 ms, chunked 0.8 and 0.5, gzip (the only filter that plain h5py reads) 3.2 and 1.0 for 36 %
  * less disk. A slice of a contiguous dataset reads its own bytes and nothing else.
  */
-import { Dataset, File as H5File, type Group, ready } from "h5wasm/node";
+import type * as Library from "h5wasm/node";
 import { messageOf } from "../base/error.ts";
 
 /** Attributes by name. */
@@ -29,14 +29,16 @@ interface Module {
 }
 
 let opening: Promise<void> | null = null;
+let library: typeof Library;
 let loaded: Module;
 
-/** Loads the WebAssembly module once. Every other function here needs it. */
+/** Loads the library once: 30 MiB, for those who read or write. Every other function here needs it. */
 export async function loadHdf5(): Promise<void> {
-  opening ??= ready.then((module) => {
-    loaded = module;
+  opening ??= (async () => {
+    library = await import("h5wasm/node");
+    loaded = await library.ready;
     loaded.activate_throwing_error_handler();
-  });
+  })();
   await opening;
 }
 
@@ -57,9 +59,9 @@ export interface Hdf5Column {
 export function writeHdf5(
   place: string, attributes: Attributes, columns: readonly Hdf5Column[],
 ): void {
-  let file: H5File | null = null;
+  let file: Library.File | null = null;
   try {
-    file = new H5File(place, "w");
+    file = new library.File(place, "w");
     writeAttributes(file, attributes);
     const folders = columns.flatMap((one) => one.name.split("/").slice(0, -1));
     for (const folder of new Set(folders)) file.create_group(folder);
@@ -79,7 +81,7 @@ export function writeHdf5(
   }
 }
 
-function writeAttributes(target: Group | Dataset, attributes: Attributes): void {
+function writeAttributes(target: Library.Group | Library.Dataset, attributes: Attributes): void {
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "number") target.create_attribute(name, Float64Array.of(value), [], "<d");
     else target.create_attribute(name, value);
@@ -95,10 +97,10 @@ export interface Hdf5Reader extends Disposable {
 }
 
 export function openHdf5(place: string): Hdf5Reader {
-  const file = attempt(() => new H5File(place, "r"));
-  const open = (name: string): Dataset => {
+  const file = attempt(() => new library.File(place, "r"));
+  const open = (name: string): Library.Dataset => {
     const found = file.get(name);
-    if (!(found instanceof Dataset)) throw new Error(`it has no dataset "${name}"`);
+    if (!(found instanceof library.Dataset)) throw new Error(`it has no dataset "${name}"`);
     return found;
   };
   return {
@@ -116,7 +118,7 @@ export function openHdf5(place: string): Hdf5Reader {
  * Dataset.slice copies every number three times on its way out of the library's memory; this does
  * it once: 6 columns x 10,000 rows take 0.4 ms instead of 0.5 (best of 400).
  */
-function readFloats(dataset: Dataset, name: string, from: number, to: number): Float64Array {
+function readFloats(dataset: Library.Dataset, name: string, from: number, to: number): Float64Array {
   const { type, size, littleEndian, shape } = dataset.metadata;
   if (type !== floatClass() || size !== Float64Array.BYTES_PER_ELEMENT || !littleEndian) {
     throw new Error(`dataset "${name}" is not float64`);
@@ -139,7 +141,7 @@ function readFloats(dataset: Dataset, name: string, from: number, to: number): F
 }
 
 /** A file that fails to close is one that already failed: the first reason is the one to tell. */
-function closeQuietly(file: H5File | null): void {
+function closeQuietly(file: Library.File | null): void {
   try { file?.close(); } catch { /* told already */ }
 }
 

@@ -2,7 +2,7 @@
  * Ways to reach a person. Each sends one notice or rejects; secrets come from the environment and are never
  * said.
  */
-import { createTransport } from "nodemailer";
+import type { Transporter } from "nodemailer";
 import { UserError } from "../../base/error.ts";
 import type { Channel, Notice } from "../actors/alerts.ts";
 import type { Session } from "../session.ts";
@@ -69,21 +69,24 @@ function openEmail({ email }: ChannelSettings, environment: Environment): Sender
       "set all three, or set live.alerts.email.host to null");
   }
   const user = environment["DMN_SMTP_USER"], pass = environment["DMN_SMTP_PASSWORD"];
-  const transport = createTransport({
+  // Its library is loaded for the first mail: most runs send none.
+  const open = async (): Promise<Transporter> => (await import("nodemailer")).createTransport({
     host, port, secure: port === 465, requireTLS: port !== 465 && !isLoopback(host),
     ignoreTLS: isLoopback(host),
     connectionTimeout: SEND_MS, greetingTimeout: SEND_MS, socketTimeout: SEND_MS, dnsTimeout: SEND_MS,
     ...(user && pass ? { auth: { user, pass } } : {}),
   });
+  let transport: Promise<Transporter> | null = null;
   return {
     channel: "email", secrets: pass ? [pass] : [],
-    close() { transport.close(); },
+    close() { void transport?.then((opened) => { opened.close(); }); },
     async send(notice, session) {
       const lines = [sentenceOf(notice), "", `severity  ${notice.severity}`, `code      ${notice.code}`,
         `process   ${notice.process}`, `time      ${new Date(notice.at).toISOString()}`,
         `session   ${session.id} (${session.venue}, ${session.strategyName})`];
       const subject = `[dmn ${notice.severity}] ${sentenceOf(notice)}`.replaceAll(/\s+/g, " ").slice(0, 150);
-      await transport.sendMail({ from, to, subject, text: lines.join("\n"), disableFileAccess: true,
+      transport ??= open();
+      await (await transport).sendMail({ from, to, subject, text: lines.join("\n"), disableFileAccess: true,
         disableUrlAccess: true });
     },
   };
