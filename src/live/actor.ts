@@ -23,8 +23,9 @@ export interface Actor<Effect = never, Outcome = never> {
 }
 
 /**
- * The side of an actor that touches the world: it carries out effects and pushes what came of them, and what
- * comes by itself (a vendor's bar, a fill), as messages to its actor. It never throws for what the world may do.
+ * The side of an actor that touches the world: it carries out effects and pushes what came of them, and
+ * what comes by itself (a vendor's bar, a fill), as messages to its actor. It never throws for what the
+ * world may do.
  */
 export interface Rim<Effect, Outcome> {
   /** Opens what it needs; the first outcomes tell what was recovered from files. */

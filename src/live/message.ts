@@ -104,7 +104,8 @@ export const ORDER_STATES = ["intended", "submitted", "accepted", "partially-fil
   "pending-cancel", "cancelled", "rejected", "expired", "replaced", "unknown"] as const;
 export type OrderState = (typeof ORDER_STATES)[number];
 export const isTerminal = (state: OrderState): boolean =>
-  state === "filled" || state === "cancelled" || state === "rejected" || state === "expired" || state === "replaced";
+  state === "filled" || state === "cancelled" || state === "rejected" || state === "expired"
+  || state === "replaced";
 
 export interface OrderFacts {
   /** Our client_order_id: a function of strategy, instrument, decision time and leg. */
@@ -126,7 +127,11 @@ export interface OrderFacts {
   /** Why it was refused, cancelled or is unknown. */
   readonly reason: string | null;
 }
-export interface OrderStateFact { readonly kind: "order-state"; readonly at: number; readonly order: OrderFacts }
+export interface OrderStateFact {
+  readonly kind: "order-state";
+  readonly at: number;
+  readonly order: OrderFacts;
+}
 export interface FillFact {
   readonly kind: "fill";
   readonly at: number;
@@ -250,8 +255,8 @@ export interface ControlCommand {
 /** Time passes: from the rim, some times a second. */
 export interface Tick { readonly kind: "tick"; readonly at: number }
 
-export type Fact = MarketFact | QuoteFact | NoticeFact | FeaturesFact | PredictionFact | MixtureFact | DecisionFact
-  | OrderStateFact | FillFact | AccountFact | SettledFact | TradingStateFact | HeartbeatFact | MeterFact | AlertFact
+export type Fact = MarketFact | QuoteFact | NoticeFact | FeaturesFact | PredictionFact | MixtureFact
+  | DecisionFact | OrderStateFact | FillFact | AccountFact | SettledFact | TradingStateFact | HeartbeatFact | MeterFact | AlertFact
   | PerformanceFact;
 export type Command = TargetCommand | ControlCommand;
 /** What crosses sockets. */
@@ -260,7 +265,8 @@ export type Kind = Spoken["kind"] | Tick["kind"];
 
 /** The number by which a kind travels; never reused. Also tells what is spoken from an actor's effects. */
 export const SPOKEN_CODES = {
-  market: 1, quote: 2, notice: 3, features: 4, prediction: 5, mixture: 6, decision: 7, "order-state": 8, fill: 9,
+  market: 1, quote: 2, notice: 3, features: 4, prediction: 5, mixture: 6, decision: 7, "order-state": 8,
+  fill: 9,
   account: 10, settled: 11, "trading-state": 12, heartbeat: 13, meter: 14, alert: 15, target: 16, control: 17,
   performance: 18,
 } as const satisfies Record<Spoken["kind"], number>;

@@ -1,12 +1,12 @@
 /**
- * What one run of `dmn live` is, as data: the supervisor writes it to storage/live/session.json, every process
- * reads it. It holds no keys: those come from the environment or a 0600 file, process by process.
+ * What one run of `dmn live` is, as data: the supervisor writes it to storage/live/session.json, every
+ * process reads it. It holds no keys: those come from the environment or a 0600 file, process by process.
  */
 import { z } from "zod";
 import { TIMEFRAMES, type Timeframe } from "../market/bars.ts";
 import { CALENDARS } from "../market/calendar.ts";
 
-/** One bind per port; the stable side binds. The founding communication document's map, and ours from 5568. */
+/** One bind per port; the stable side binds. The founding communication document's map, ours from 5568. */
 export const PORTS = {
   data: 5555, features: 5556, predictions: 5557, execution: 5558,
   health: 5564, performance: 5565, alerts: 5566, dashboard: 5567,
@@ -33,7 +33,7 @@ export const sessionSchema = z.strictObject({
   calendar: z.enum(CALENDARS),
   recipe: z.string().min(1),
   recipeHash: z.string().min(1),
-  /** Dataset whose bars before `from` are the history, and which the simulator replays from there; null: vendor. */
+  /** Dataset: bars before `from` are history, and the simulator replays it from there; null: a vendor's. */
   history: z.strictObject({ dataset: z.string(), from: z.number(), to: z.number() }).nullable(),
   /** wall: the machine's clock. market: time is what the bars say; stepped waits for `settled`. */
   clock: z.strictObject({ kind: z.enum(["wall", "market"]), isStepped: z.boolean(),
@@ -43,7 +43,8 @@ export const sessionSchema = z.strictObject({
   quorum: z.int().min(1), deadlineMs: z.number().positive(),
   mixture: z.enum(["equal", "adaptive"]), isConfidenceWeighted: z.boolean(),
   sizing: z.strictObject({ volatilityTarget: z.number().positive(), weightMax: limit,
-    portfolioTarget: limit, method: z.enum(["volatility", "erc", "hrp", "min-variance", "mean-variance", "cvar"]),
+    portfolioTarget: limit,
+    method: z.enum(["volatility", "erc", "hrp", "min-variance", "mean-variance", "cvar"]),
     isFractional: z.boolean(), capital: z.number().positive() }),
   risk: z.record(z.string(), limit),
   execution: z.strictObject({ style: z.enum(["market", "limit-at-touch", "twap"]),

@@ -79,7 +79,9 @@ export class Asker {
   }
 
   /** Splits and dividends of a span by ex-date, ascending. Throws UserError. */
-  async actions(span: Span): Promise<readonly CorporateAction[]> { return (await this.#actions(span)).actions; }
+  async actions(span: Span): Promise<readonly CorporateAction[]> {
+    return (await this.#actions(span)).actions;
+  }
 
   async #bars(span: Span, series: BarSeries, now: number): Promise<void> {
     const closeOf = closes(span.timeframe, SESSIONS);
