@@ -256,7 +256,8 @@ export interface ControlCommand {
 export interface Tick { readonly kind: "tick"; readonly at: number }
 
 export type Fact = MarketFact | QuoteFact | NoticeFact | FeaturesFact | PredictionFact | MixtureFact
-  | DecisionFact | OrderStateFact | FillFact | AccountFact | SettledFact | TradingStateFact | HeartbeatFact | MeterFact | AlertFact
+  | DecisionFact | OrderStateFact | FillFact | AccountFact | SettledFact | TradingStateFact | HeartbeatFact
+  | MeterFact | AlertFact
   | PerformanceFact;
 export type Command = TargetCommand | ControlCommand;
 /** What crosses sockets. */
