@@ -483,6 +483,8 @@ describe("trading states", () => {
     assert.deepEqual([world.open().length, world.last("trading-state")?.state], [0, "HALTED"]);
     assert.deepEqual(world.all("settled").map(({ at, orders }) => [at, orders]), [[stop.at, 50]]);
     assert.ok(world.journal.some((record) => record.t === "state" && record.state === "HALTED"));
+    // One call cancels all; nobody waits for fifty.
+    assert.deepEqual(world.cancels, []);
   });
 
   test("a journal that cannot be written: no order, HALTED, and the halt is written once it can (fault 30)", () => {

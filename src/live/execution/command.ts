@@ -5,9 +5,10 @@
  *     ACTIVE <─> REDUCING (nothing may grow) <─> HALTED (nothing leaves but cancels; survives restarts)
  */
 import type { ControlCommand, TradingState } from "../message.ts";
+import { askTruth } from "./ask.ts";
 import { setGoal } from "./converge.ts";
-import { alarm, say, sayAccount, sayTrading, touchAll, type Desk } from "./desk.ts";
-import type { ExecutionOutcome } from "./effect.ts";
+import { alarm, note, say, sayAccount, sayTrading, touchAll, type Desk } from "./desk.ts";
+import type { ExecutionOutcome, JournalRecord } from "./effect.ts";
 import { cancel } from "./news.ts";
 
 export function takeControl(desk: Desk, command: ControlCommand): void {
@@ -16,7 +17,7 @@ export function takeControl(desk: Desk, command: ControlCommand): void {
     case "halt": return changeTrading(desk, "HALTED", why, by);
     case "reduce": return changeTrading(desk, "REDUCING", why, by);
     case "resume": return resume(desk, why, by);
-    case "flatten": return flatten(desk, command.at, why, by);
+    case "flatten": return flatten(desk, why, by);
     case "emergency-stop": return emergencyStop(desk, command);
     case "stop": return stop(desk);
     case "status": sayTrading(desk); sayAccount(desk); return;
@@ -32,8 +33,12 @@ export function changeTrading(desk: Desk, state: TradingState, reason: string, b
   desk.writes.set(ticket, { orders: [], trading: isStricter ? null : trading });
   desk.records++;
   if (isStricter) apply(desk, trading);
-  say(desk, { kind: "persist", ticket, records: [{ t: "state", at: desk.now, ...trading }] });
+  say(desk, { kind: "persist", ticket, records: [stateOf(desk, trading)] });
 }
+/** As the journal keeps it. */
+export const stateOf = (desk: Desk, trading = desk.trading): JournalRecord => ({ t: "state", at: desk.now, ...trading,
+  ...(trading.state === "REDUCING" && desk.errand === "flattening" ? { isFlattening: true } : {}) });
+
 const STRICTNESS: Readonly<Record<TradingState, number>> = { ACTIVE: 0, REDUCING: 1, HALTED: 2 };
 
 /** A written state takes effect. */
@@ -59,15 +64,17 @@ function resume(desk: Desk, why: string, by: string): void {
   changeTrading(desk, "ACTIVE", why, by);
 }
 
-/** Everything that is held goes to 0; then HALTED. */
-function flatten(desk: Desk, at: number, why: string, by: string): void {
+/** Everything that is held goes to 0; then HALTED. A restart in between goes on with it. */
+export function flatten(desk: Desk, why: string, by: string): void {
   if (desk.errand === "flattening") { sayTrading(desk); return; }
   desk.errand = "flattening";
-  desk.errandAt = Math.max(at, desk.targetAt + 1);
+  // Next after the newest decision, by the market's clock and not by whose who asked: the next target is newer.
+  desk.errandAt = Number.isFinite(desk.targetAt) ? desk.targetAt + 1 : desk.now;
   desk.targetAt = desk.errandAt;
   desk.isSettled = false;
   desk.targetOrders = 0;
   if (desk.trading.state !== "REDUCING") changeTrading(desk, "REDUCING", why, by);
+  else note(desk, stateOf(desk));
   for (let i = 0; i < desk.goals.length; i++) {
     if (desk.books.units[i] !== 0 || desk.goals[i] !== null) setGoal(desk, i, desk.errandAt, 0);
   }
@@ -77,11 +84,13 @@ function flatten(desk: Desk, at: number, why: string, by: string): void {
 function emergencyStop(desk: Desk, command: ControlCommand): void {
   if (desk.errand !== "none") { sayTrading(desk); return; }
   const reason = command.value === "" ? "emergency stop" : `emergency stop: ${command.value}`;
+  // One call for all: as many as there are orders would wait for each other.
+  for (const order of desk.open) order.isCancelling = order.brokerId !== null;
+  say(desk, { kind: "withdraw" }, { kind: "cancel-all" });
   changeTrading(desk, "HALTED", reason, command.by);
   desk.errand = "cancelling";
   desk.errandAt = command.at;
   desk.wantsFlat = command.value === "flatten";
-  say(desk, { kind: "withdraw" }, { kind: "cancel-all" });
 }
 
 export function takeAllCancelled(desk: Desk, outcome: ExecutionOutcome & { kind: "all-cancelled" }): void {
@@ -92,10 +101,12 @@ export function takeAllCancelled(desk: Desk, outcome: ExecutionOutcome & { kind:
       `not every order is known to be cancelled: ${outcome.trouble ?? `${failed} are not`}`);
     for (const order of desk.open) { order.isCancelling = false; cancel(desk, order); }
   }
+  // Acknowledged is not cancelled: what became of them is asked before anybody may end us.
+  if (desk.open.size > 0) askTruth(desk);
   if (desk.errand !== "cancelling") return;
   desk.errand = "none";
   if (desk.wantsFlat) {
-    flatten(desk, desk.errandAt, "emergency stop: flatten", desk.trading.by);
+    flatten(desk, "emergency stop: flatten", desk.trading.by);
     return;
   }
   desk.isSettled = true;
