@@ -109,7 +109,7 @@ describe("a desk", () => {
     ({ message, originNs: 0, sentNs: 0, hop: "", bytes: 0, plainBytes: 0 });
   const deskOf = (handle: (message: { kind: string }) => readonly never[] | Promise<readonly never[]>): { desk: Desk; failed: unknown[] } => {
     const failed: unknown[] = [];
-    const desk = new Desk({ hosted: host({ name: "x", hears: [], handle: handle as never }), now: () => 0, begin: () => 0, end: () => {},
+    const desk = new Desk({ hosted: host({ name: "x", hears: [], handle }), now: () => 0, begin: () => 0, end: () => {},
       route: () => {}, fail: (error) => { failed.push(error); } });
     return { desk, failed };
   };

@@ -16,7 +16,8 @@ import { answerOf, Hearing, type Heard, type Question } from "./hearing.ts";
 import type { Kind, Spoken, TargetCommand } from "./message.ts";
 import { Retained } from "./retained.ts";
 import type { PortName, Session } from "./session.ts";
-import { hearersOf, hearingsOf, inletsFor, INLETS, portOf, QUESTIONS, seatOf, type Inlet, type Place } from "./topology.ts";
+import { hearersOf, hearingsOf, inletsFor, INLETS, portOf, QUESTIONS, seatOf, type Inlet, type Place,
+} from "./topology.ts";
 
 export type { Heard } from "./hearing.ts";
 
@@ -88,7 +89,8 @@ export class Bus {
     for (const { port, kinds, isInlet } of hearingsOf(role, wanted)) {
       const questions = isInlet ? undefined : QUESTIONS[port];
       const isRelayed = INLETS.some((inlet) => inlet.port === port && inlet.isRelayed);
-      this.#closers.push(await Hearing.open({ sender: place.name, address: this.#address(port), isInlet, kinds,
+      this.#closers.push(await Hearing.open({
+        sender: place.name, address: this.#address(port), isInlet, kinds,
         questions: questions === undefined ? null : this.#address(questions), joins: seatOf(role).joins,
         link: this.#link, trouble: this.#options.trouble,
         hear: isRelayed ? (heard) => this.#relay(heard) : this.#options.hear }));
@@ -101,21 +103,24 @@ export class Bus {
   }
 
   async #respond(port: PortName, answer: (packet: Packet) => Content | Promise<Content>): Promise<Responder> {
-    return openResponder({ ...this.#link, sender: this.#options.place.name, address: this.#address(port), answer });
+    return openResponder({ ...this.#link, sender: this.#options.place.name, address: this.#address(port),
+      answer });
   }
 
   /** Resolves when all hearers of its facts have subscribed, or are not waited for any longer. */
   async ready(signal: AbortSignal): Promise<void> {
     const { session, place } = this.#options, count = hearersOf(session, place.role);
     if (this.#bound === null || count === 0) return;
-    try { await this.#bound.ready(count, AbortSignal.any([signal, AbortSignal.timeout(HEARERS_MS)])); } catch {
+    const until = AbortSignal.any([signal, AbortSignal.timeout(HEARERS_MS)]);
+    try { await this.#bound.ready(count, until); } catch {
       if (signal.aborted) return;
-      this.#options.trouble("hearers-late", `${this.#bound.subscribers} of ${count} hearers of ${place.name} came in `
+      this.#options.trouble("hearers-late",
+        `${this.#bound.subscribers} of ${count} hearers of ${place.name} came in `
         + `${HEARERS_MS / 1000} s; the others will ask for what they missed`);
     }
   }
 
-  /** Says a fact to all who hear it; `originNs`: when what caused it came into the graph, 0 if nothing did. */
+  /** Says a fact to all who hear it. `originNs`: when what caused it came into the graph; 0: nothing did. */
   say(message: Spoken, originNs = 0): void {
     if (this.#isClosed) return;
     const topic = topicOf(message), content = toContent(message), { says } = seatOf(this.#options.place.role);

@@ -39,7 +39,8 @@ export function readAccess(root: string): Access | null {
   try { text = fs.readFileSync(accessPlace(root), "utf8"); } catch { return null; }
   let access: Access;
   try { access = accessSchema.parse(JSON.parse(text)); } catch (error) {
-    throw new UserError(`${accessPlace(root)} is damaged`, "remove it; if dmn live still runs, end it with Ctrl-C there",
+    throw new UserError(`${accessPlace(root)} is damaged`,
+      "remove it; if dmn live still runs, end it with Ctrl-C there",
       { cause: error });
   }
   try { process.kill(access.pid, 0); } catch { return null; }
@@ -79,7 +80,8 @@ export async function openControl(options: {
 }
 
 /** Asks the graph that runs below `root`. UserError when none does, or when it does not answer in time. */
-export async function askGraph(root: string, command: Omit<ControlCommand, "kind" | "at">, security: Security | null,
+export async function askGraph(root: string, command: Omit<ControlCommand, "kind" | "at">,
+  security: Security | null,
   deadlineMs = 5_000): Promise<ControlAnswer> {
   const access = readAccess(root);
   if (access === null) {

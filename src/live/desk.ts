@@ -66,7 +66,8 @@ export class Desk {
   tick(at: number): void {
     if (this.#isTicking) return;
     this.#isTicking = true;
-    void this.push({ message: { kind: "tick", at }, originNs: 0, sentNs: 0, hop: "", bytes: 0, plainBytes: 0 });
+    void this.push({ message: { kind: "tick", at }, originNs: 0, sentNs: 0, hop: "", bytes: 0,
+      plainBytes: 0 });
   }
 
   #take(): Letter | undefined {

@@ -2,7 +2,7 @@
  * One subscription, made whole: what was lost on the way is asked for and delivered in its place, and who
  * comes (back) is told what was said before.
  *
- *   packets  1 2 3 _ 5 6      5 shows the hole: ask the speaker for 4, deliver 4, then 5; 6 waits in the socket
+ *   packets  1 2 3 _ 5 6      5 shows the hole: ask the speaker for 4, deliver 4, then 5; 6 waits
  *   joiner   [ 1 2 3 4 5 6 ]  what the speaker retained, page by page, flagged as history but for the newest
  *                             of market and features (its step may still wait for an answer); then what comes
  *
@@ -46,7 +46,8 @@ export interface HearingOptions {
 export const QUESTION_CODE = 250;
 export type Question =
   | { readonly want: "range"; readonly topic: string; readonly first: number; readonly last: number }
-  | { readonly want: "since"; readonly from: number; readonly kinds: readonly string[]; readonly isAll: boolean };
+  | { readonly want: "since"; readonly from: number; readonly kinds: readonly string[];
+    readonly isAll: boolean };
 export const questionOf = (question: Question): Content =>
   ({ code: QUESTION_CODE, at: NaN, version: "", tensors: [], meta: question });
 export const answerOf = ({ bytes, ends, topics, next }: Page): Content =>
@@ -75,7 +76,7 @@ export class Hearing {
     const self = new Hearing(options), { sender, address, kinds, questions, link, isInlet } = options;
     if (questions !== null) {
       self.#requester = await openRequester({ ...link, sender, address: questions });
-      self.#queue(() => self.#join());
+      void self.#queue(() => self.#join());
     }
     self.#subscriber = await openSubscriber({ ...link, sender, addresses: [address], isBound: isInlet,
       topics: kinds.map((kind) => `${kind}.`), hear: (packet, topic) => self.#hear(packet, topic),
@@ -169,8 +170,12 @@ export class Hearing {
     if (known !== undefined && known.epoch === packet.epoch && packet.seq <= known.seq) return;
     this.#upTo.set(topic, { epoch: packet.epoch, seq: packet.seq });
     const heard = fromContent(packet);
-    if (isDamage(heard)) { this.#options.trouble("damaged", `${topic} from ${packet.sender}: ${heard.damage}`); return; }
-    const message = isHistory && (heard.kind === "market" || heard.kind === "features") ? asHistory(heard) : heard;
+    if (isDamage(heard)) {
+      this.#options.trouble("damaged", `${topic} from ${packet.sender}: ${heard.damage}`);
+      return;
+    }
+    const hasFlags = heard.kind === "market" || heard.kind === "features";
+    const message = isHistory && hasFlags ? asHistory(heard) : heard;
     return this.#options.hear({ message, sender: packet.sender, seq: packet.seq, bytes: packet.bytes,
       plainBytes: packet.plainBytes, sentNs: packet.sent, originNs: packet.origin });
   }

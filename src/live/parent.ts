@@ -1,6 +1,6 @@
 /**
- * What a process and its supervisor tell each other, over the channel that Node gives a child (ordered, closed
- * by the death of either). Orders are acknowledged; a channel that closes means: stop trading, end.
+ * What a process and its supervisor tell each other, over the channel that Node gives a child (ordered,
+ * closed by the death of either). Orders are acknowledged; a channel that closes means: stop trading, end.
  */
 import type { AlertFact, ControlCommand, HeartbeatFact, MeterRow } from "./message.ts";
 
@@ -17,7 +17,8 @@ export type Note =
 
 export type Order =
   /** `isWaiting`: answer when all that followed from it has come to rest too. */
-  | { readonly order: "control"; readonly id: number; readonly command: ControlCommand; readonly isWaiting: boolean }
+  | { readonly order: "control"; readonly id: number; readonly command: ControlCommand;
+    readonly isWaiting: boolean }
   | { readonly order: "answer"; readonly id: number; readonly isDone: boolean; readonly text: string }
   | { readonly order: "stop" };
 
@@ -40,12 +41,15 @@ export function openParent(): Parent | null {
   const asked = new Map<number, (answer: Answer) => void>();
   let count = 0;
   // Where it has gone, `disconnect` says so.
-  const tell = (note: Note): void => { if (process.connected) process.send?.(note, undefined, {}, () => {}); };
+  const tell = (note: Note): void => {
+    if (process.connected) process.send?.(note, undefined, {}, () => {});
+  };
   return {
     tell,
     ask(command) {
       const id = ++count, { promise, resolve } = Promise.withResolvers<Answer>();
-      const timer = setTimeout(() => { answer({ isDone: false, text: "the supervisor did not answer" }); }, ANSWER_MS);
+      const late = { isDone: false, text: "the supervisor did not answer" };
+      const timer = setTimeout(() => { answer(late); }, ANSWER_MS);
       const answer = (said: Answer): void => { clearTimeout(timer); asked.delete(id); resolve(said); };
       asked.set(id, answer);
       tell({ note: "control", id, command });

@@ -15,15 +15,16 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { ExitCode, messageOf, UserError } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
 import { monotonicNs } from "../wire/codec.ts";
-import { Meters } from "../wire/meter.ts";
+import type { Meters } from "../wire/meter.ts";
 import type { Security } from "../wire/security.ts";
 import { Bus, type Heard } from "./bus.ts";
 import { Desk, type Letter } from "./desk.ts";
 import type { Hosted } from "./hosted.ts";
-import { BAR_FLAGS, isSpoken, type AlertFact, type ControlCommand, type Kind, type Spoken } from "./message.ts";
+import { BAR_FLAGS, isSpoken, type AlertFact, type ControlCommand, type Kind, type Spoken,
+} from "./message.ts";
 import type { Order, Parent } from "./parent.ts";
 import type { Session } from "./session.ts";
-import { SessionClock } from "./session-clock.ts";
+import type { SessionClock } from "./session-clock.ts";
 import { seatOf, type Place } from "./topology.ts";
 
 export const HEARTBEAT_MS = 500;
@@ -31,7 +32,8 @@ const TICK_MS = 100, METERS_MS = 2_000;
 /** An orderly end: for actors and rims to come to rest, then for rims to close, ms. */
 const REST_MS = 700, CLOSE_MS = 200, POLL_MS = 5;
 /** Kinds whose `at` is the market's time. */
-const TIMED: ReadonlySet<string> = new Set(["market", "quote", "features", "prediction", "decision", "target"]);
+const TIMED: ReadonlySet<string> =
+  new Set(["market", "quote", "features", "prediction", "decision", "target"]);
 /** What hops and work are called in meters; others are called after their actors. */
 const HOP_NAMES: Readonly<Record<string, string>> = {
   "market features": "market: feed -> features",
@@ -141,14 +143,17 @@ export class LiveProcess {
       end: ({ message }, begunNs) => {
         if (message.kind !== "tick" && !isHistory(message)) work.record((monotonicNs() - begunNs) / 1_000);
       },
-      route: (said, letter) => { for (const one of said) this.#route(desk, one as { kind: string }, letter); },
+      route: (said, letter) => {
+        for (const one of said) this.#route(desk, one as { kind: string }, letter);
+      },
       fail: (error) => { this.fail(error); } });
     return desk;
   }
 
   #hear({ message, sentNs, originNs, bytes, plainBytes }: Heard): void | Promise<void> {
     if (TIMED.has(message.kind)) this.#options.clock.hear(message.at);
-    const { role } = this.#options.place, hop = HOP_NAMES[`${message.kind} ${role}`] ?? `${message.kind} -> ${role}`;
+    const { role } = this.#options.place, { kind } = message;
+    const hop = HOP_NAMES[`${kind} ${role}`] ?? `${kind} -> ${role}`;
     // History comes as fast as it can be read: how long it queues is no latency of trading.
     const sent = isHistory(message) ? 0 : sentNs;
     let room: Promise<void> | undefined;
@@ -164,7 +169,8 @@ export class LiveProcess {
     const desks = this.#byKind.get(message.kind) ?? [];
     if (desks.length === 0) resolve();
     for (const desk of desks) {
-      void desk.push({ message, originNs, sentNs, hop: HOP_NAMES["target execution"], bytes, plainBytes, done: resolve });
+      void desk.push({ message, originNs, sentNs, hop: HOP_NAMES["target execution"], bytes, plainBytes,
+        done: resolve });
     }
     return promise;
   }
@@ -217,7 +223,8 @@ export class LiveProcess {
     }
     this.#say(fact, 0, null);
     if (isLoss && this.#isVital) {
-      this.#say({ kind: "control", at: clock.now(), action: "halt", by: place.name, subject: code, value: text }, 0, null);
+      const at = clock.now(), by = place.name;
+      this.#say({ kind: "control", at, action: "halt", by, subject: code, value: text }, 0, null);
     }
   }
 
@@ -229,7 +236,8 @@ export class LiveProcess {
   async #carryOut(id: number, command: ControlCommand, isWaiting: boolean): Promise<void> {
     await this.#control(command);
     if (isWaiting) await this.#rest(REST_MS);
-    this.#options.parent?.tell({ note: "done", id, text: this.#isAtRest() ? "" : "something is still under way" });
+    const text = isWaiting && !this.#isAtRest() ? "something is still under way" : "";
+    this.#options.parent?.tell({ note: "done", id, text });
   }
 
   /** Resolves when every actor that hears commands has handled this one. */
@@ -260,7 +268,7 @@ export class LiveProcess {
         subject: reason, value: "" };
       await Promise.race([this.#control(command).then(() => this.#rest(REST_MS)), clock.sleep(REST_MS)]);
     }
-    const closing = [...this.#desks.map(({ hosted }) => hosted.stop()), ...services.map((service) => service.stop())];
+    const closing = [...this.#desks.map(({ hosted }) => hosted), ...services].map((one) => one.stop());
     await Promise.race([Promise.allSettled(closing), clock.sleep(CLOSE_MS)]);
     this.#beat();
     this.#tellMeters();
@@ -270,13 +278,14 @@ export class LiveProcess {
     this.#ended.resolve(ExitCode.ok);
   }
 
-  /** What a person can mend is told to the supervisor; anything else is a bug. Either way this process ends now. */
+  /** What a person can mend is told to the supervisor; anything else is a bug. Either way this is the end. */
   fail(error: unknown): void {
     const { parent, log } = this.#options, isUsers = error instanceof UserError;
     if (isUsers) {
       log.error(messageOf(error));
       parent?.tell({ note: "refused", problem: error.problem, hint: error.hint });
-    } else log.fatal({ stack: error instanceof Error ? error.stack : undefined }, `a bug ends this process: ${messageOf(error)}`);
+    } else log.fatal({ stack: error instanceof Error ? error.stack : undefined },
+      `a bug ends this process: ${messageOf(error)}`);
     for (const timer of this.#timers) clearInterval(timer);
     this.#bus?.close();
     this.#state = "stopped";
@@ -285,10 +294,13 @@ export class LiveProcess {
 
   #beat(): void {
     const { place, clock, parent } = this.#options, now = monotonicNs();
-    const { user, system } = process.cpuUsage(this.#cpu), elapsedUs = Math.max(1, (now - this.#beatNs) / 1_000);
-    const fact = { kind: "heartbeat", at: clock.now(), process: place.name, pid: process.pid, state: this.#state,
+    const { user, system } = process.cpuUsage(this.#cpu);
+    const elapsedUs = Math.max(1, (now - this.#beatNs) / 1_000);
+    const handled = this.#desks.reduce((sum, desk) => sum + desk.handled, 0);
+    const fact = { kind: "heartbeat", at: clock.now(), process: place.name, pid: process.pid,
+      state: this.#state, handled,
       cpuShare: (user + system) / elapsedUs, memoryBytes: process.memoryUsage.rss(),
-      loopDelayMs: this.#delay.max / 1e6, handled: this.#desks.reduce((sum, desk) => sum + desk.handled, 0) } as const;
+      loopDelayMs: this.#delay.max / 1e6 } as const;
     this.#cpu = process.cpuUsage();
     this.#beatNs = now;
     this.#delay.reset();

@@ -79,7 +79,8 @@ export class Retained {
   since(from: number, kinds: readonly string[], isAll: boolean): Page {
     const found: Said[] = [];
     let at = Math.max(0, from - this.#first), bytes = 0;
-    for (; isAll && at < this.#said.length && bytes < PAGE_BYTES; at++) {
+    const end = isAll ? this.#said.length : at;
+    for (; at < end && bytes < PAGE_BYTES; at++) {
       const said = this.#said[at], { kind } = said.message;
       if (RETAINED[kind as keyof typeof RETAINED] !== "all" || !kinds.includes(kind)) continue;
       found.push(said);

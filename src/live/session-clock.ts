@@ -1,6 +1,6 @@
 /**
- * A session's time. Wall: the machine's. Market: what the bars say, moving on with real time in between, so that
- * deadlines of milliseconds run out although the next bar is a day away:
+ * A session's time. Wall: the machine's. Market: what the bars say, moving on with real time in between, so
+ * that deadlines of milliseconds run out although the next bar is a day away:
  *
  *   now = newest event time heard + real ms since it was heard
  */
@@ -33,5 +33,7 @@ export class SessionClock implements Clock {
   }
 
   /** Real ms, whatever the session's time does. */
-  async sleep(durationMs: number, signal?: AbortSignal): Promise<void> { await delay(durationMs, undefined, { signal }); }
+  async sleep(durationMs: number, signal?: AbortSignal): Promise<void> {
+    await delay(durationMs, undefined, { signal });
+  }
 }

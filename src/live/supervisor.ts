@@ -28,7 +28,9 @@ const CHECK_MS = 200, START_MS = 60_000;
 const STEADY_MS = 60_000;
 const BACKOFF_MS = 100, BACKOFF_FACTOR = 1.5;
 const ANSWER_MS = 2_000;
-/** Stages of an orderly stop and their limits, ms: deciding ends first, then what it rests on, then trading. */
+/**
+ * Stages of an orderly stop and their limits, ms: deciding ends first, then what it rests on, then trading.
+ */
 const STAGES: readonly (readonly [readonly Role[], number])[] = [
   [["feed", "decision"], 300], [["features", "model", "meta"], 250], [["execution"], 800],
   [["recorder", "monitor"], 400], [["simulator"], 150],
@@ -91,7 +93,8 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    this.#children = placesOf(options.session).map((place) => ({ place, process: null, state: "stopped", spawnedMs: 0,
+    this.#children = placesOf(options.session).map((place) => ({
+      place, process: null, state: "stopped", spawnedMs: 0,
       beatMs: 0, heartbeat: null, meters: [], restarts: 0, tries: 0, isOver: false }));
     // Whoever waits for it hears it; nobody has to.
     this.#failed.promise.catch(() => {});
@@ -115,8 +118,9 @@ export class Supervisor {
     while (children.some(({ state }) => state !== "running")) {
       signal.throwIfAborted();
       if (late.aborted) {
-        const names = children.filter(({ state }) => state !== "running").map(({ place }) => place.name).join(", ");
-        throw new UserError(`${names} did not start within ${START_MS / 1_000} s`, "see logs/ for what they said");
+        const missing = children.filter(({ state }) => state !== "running").map(({ place }) => place.name);
+        throw new UserError(`${missing.join(", ")} did not start within ${START_MS / 1_000} s`,
+          "see logs/ for what they said");
       }
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#wakeStart = resolve;
@@ -131,8 +135,12 @@ export class Supervisor {
     child.state = "starting";
     child.spawnedMs = child.beatMs = performance.now();
     spawned.on("message", (note) => { if (child.process === spawned) this.#hear(child, note as Note); });
-    spawned.on("error", (error) => { this.#options.say("critical", `${child.place.name}: ${error.message}`); });
-    spawned.on("exit", (code, signal) => { if (child.process === spawned) this.#mourn(child, code, signal); });
+    spawned.on("error", ({ message }) => {
+      this.#options.say("critical", `${child.place.name}: ${message}`);
+    });
+    spawned.on("exit", (code, signal) => {
+      if (child.process === spawned) this.#mourn(child, code, signal);
+    });
   }
 
   #hear(child: Child, note: Note): void {
@@ -171,13 +179,14 @@ export class Supervisor {
     const { say, restartsMax } = this.#options, { name, role } = child.place;
     child.process = null;
     child.state = "stopped";
-    for (const [id, settle] of [...this.#answers]) if (id % 1_000 === this.#indexOf(child)) settle(DIED);
+    for (const [id, settle] of this.#answers) if (id % 1_000 === this.#indexOf(child)) settle(DIED);
     this.#wakeStart();
     if (this.#isStopping || child.isOver) return;
     const how = signal === null ? `ended with code ${code}` : `was ended by ${signal}`;
     if (performance.now() - child.spawnedMs > STEADY_MS) child.tries = 0;
     if (role === "simulator" || child.tries >= restartsMax) {
-      const why = role === "simulator" ? "its market and its account are gone" : `${child.tries} restarts did not help`;
+      const why = role === "simulator" ? "its market and its account are gone"
+        : `${child.tries} restarts did not help`;
       child.isOver = true;
       say("critical", `${name} ${how}; ${why}: trading is halted`);
       void this.halt(`${name} is gone for good`);
@@ -195,16 +204,19 @@ export class Supervisor {
 
   /** Frozen processes are ended: what holds stale positions must not wake up. */
   #check(): void {
-    const now = performance.now(), lateMs = Math.max(0, now - this.#checkedMs - CHECK_MS), isLate = lateMs > CHECK_MS;
+    const now = performance.now(), lateMs = Math.max(0, now - this.#checkedMs - CHECK_MS);
+    const isLate = lateMs > CHECK_MS;
     this.#checkedMs = now;
     this.#lateMs = Math.max(lateMs, this.#lateMs * LATE_KEPT);
     for (const child of this.#children) {
       // Who was frozen ourselves cannot tell who else was.
       if (isLate) { child.beatMs = Math.max(child.beatMs, now - HEARTBEAT_MS); continue; }
       // On a machine that is itself late, others may be later.
-      const limitMs = child.state === "running" ? MISSED_MAX * HEARTBEAT_MS + LATE_FACTOR * this.#lateMs : START_MS;
+      const limitMs =
+        child.state === "running" ? MISSED_MAX * HEARTBEAT_MS + LATE_FACTOR * this.#lateMs : START_MS;
       if (child.process === null || child.state === "stopped" || now - child.beatMs <= limitMs) continue;
-      this.#options.say("warning", `${child.place.name} has been silent for ${Math.round(now - child.beatMs)} ms; `
+      this.#options.say("warning",
+        `${child.place.name} has been silent for ${Math.round(now - child.beatMs)} ms; `
         + "it is ended");
       child.beatMs = now;
       child.process.kill("SIGKILL");
@@ -214,7 +226,8 @@ export class Supervisor {
   #shed(child: Child): void {
     if (child.state !== "running" || this.#isStopping) return;
     const MiB = 1 << 20, { memoryMaxBytes, say } = this.#options;
-    say("warning", `${child.place.name} holds ${Math.round(child.heartbeat!.memoryBytes / MiB)} MiB, more than `
+    say("warning",
+      `${child.place.name} holds ${Math.round(child.heartbeat!.memoryBytes / MiB)} MiB, more than `
       + `${Math.round(memoryMaxBytes / MiB)} (live.memoryMaxMiB); it starts anew`);
     child.state = "stopped";
     this.#tell(child, { order: "stop" });
@@ -244,7 +257,8 @@ export class Supervisor {
     // The process is part of the number, so that its death answers what it was asked.
     const id = ++this.#orders * 1_000 + this.#indexOf(child);
     const { promise, resolve } = Promise.withResolvers<ControlAnswer>();
-    const timer = setTimeout(() => { resolve({ isDone: false, text: `${name} did not answer` }); }, ANSWER_MS);
+    const timer = setTimeout(() => { resolve({ isDone: false, text: `${name} did not answer` }); },
+      ANSWER_MS);
     this.#answers.set(id, resolve);
     this.#tell(child, { order: "control", id, command, isWaiting });
     try { return await promise; } finally { clearTimeout(timer); this.#answers.delete(id); }
@@ -263,7 +277,8 @@ export class Supervisor {
   }
 
   /**
-   * Cancels, refuses, persists, ends: who cannot place orders is killed at once, execution is asked to cancel all and
+   * Cancels, refuses, persists, ends: who cannot place orders is killed at once, execution is asked to cancel
+   * all and
    * waits until each cancel is acknowledged. `cancelMs`: until then; `isDone` false: not all were.
    */
   async emergencyStop(command: ControlCommand): Promise<ControlAnswer & { readonly cancelMs: number }> {
@@ -278,7 +293,9 @@ export class Supervisor {
     return { ...answer, cancelMs };
   }
 
-  #of(roles: readonly Role[]): Child[] { return this.#children.filter(({ place }) => roles.includes(place.role)); }
+  #of(roles: readonly Role[]): Child[] {
+    return this.#children.filter(({ place }) => roles.includes(place.role));
+  }
 
   async #end(children: readonly Child[], limitMs: number): Promise<void> {
     const alive = children.filter((child) => child.process !== null);
@@ -297,7 +314,8 @@ export class Supervisor {
   }
 
   status(): ProcessStatus[] {
-    return this.#children.map(({ place, process: spawned, state, restarts, heartbeat }) => ({ name: place.name,
+    return this.#children.map(({ place, process: spawned, state, restarts, heartbeat }) => ({
+      name: place.name,
       pid: spawned?.pid ?? null, state, restarts, cpuShare: heartbeat?.cpuShare ?? 0,
       memoryBytes: heartbeat?.memoryBytes ?? 0, loopDelayMs: heartbeat?.loopDelayMs ?? 0,
       handled: heartbeat?.handled ?? 0 }));

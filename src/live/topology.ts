@@ -11,8 +11,8 @@ import { assert } from "../base/assert.ts";
 import type { Fact, Kind, Spoken } from "./message.ts";
 import { PORTS, type PortName, type Session } from "./session.ts";
 
-export type Role = "simulator" | "feed" | "features" | "model" | "meta" | "decision" | "execution" | "recorder"
-  | "monitor";
+export type Role = "simulator" | "feed" | "features" | "model" | "meta" | "decision" | "execution"
+  | "recorder" | "monitor";
 type Heard = Exclude<Spoken["kind"], "control">;
 
 export interface Seat {
@@ -23,15 +23,16 @@ export interface Seat {
   readonly hears: readonly Heard[];
   /** Where its facts are to be had; null: at inlets only. */
   readonly binds: PortName | null;
-  /** When it comes (back): all that is retained, as history but for the newest; the same unchanged; or the last. */
+  /** What it is told when it comes (back): all, as history but for the newest; all unchanged; or the last. */
   readonly joins: "history" | "as-said" | "last";
   /** Which log folder takes what it prints. */
   readonly log: "trading" | "system" | "performance";
   /** Trading stops when it cannot keep up or is gone for good. */
   readonly isVital: boolean;
   /**
-   * Scheduling priority (nice). Beside two busy processes of the same priority the graph of two cores needs half
-   * a second from tick to order, beside two of priority 19 half a millisecond. Below 0 only where we are allowed to.
+   * Scheduling priority (nice). Beside two busy processes of the same priority the graph of two cores needs
+   * half a second from tick to order, beside two of priority 19 half a millisecond. Below 0 only where we are
+   * allowed to.
    */
   readonly nice: number;
 }
@@ -40,7 +41,8 @@ const TRADES = -10, LOOKS_ON = 5;
 
 /** Said by every process about itself. */
 const OF_ALL = ["heartbeat", "meter", "alert"] as const satisfies readonly Heard[];
-const TRADED = ["order-state", "fill", "account", "settled", "trading-state"] as const satisfies readonly Heard[];
+const TRADED =
+  ["order-state", "fill", "account", "settled", "trading-state"] as const satisfies readonly Heard[];
 
 export const ROLES = {
   simulator: { hosts: [], says: [], hears: [], binds: null, joins: "last", log: "trading", isVital: true,
@@ -49,8 +51,8 @@ export const ROLES = {
     binds: "data", joins: "last", log: "trading", isVital: true, nice: TRADES },
   features: { hosts: ["features"], says: ["features"], hears: ["market"],
     binds: "features", joins: "history", log: "trading", isVital: true, nice: TRADES },
-  model: { hosts: ["model"], says: ["prediction"], hears: ["features"], binds: null, joins: "history", log: "trading",
-    isVital: false, nice: TRADES },
+  model: { hosts: ["model"], says: ["prediction"], hears: ["features"], binds: null, joins: "history",
+    log: "trading", isVital: false, nice: TRADES },
   meta: { hosts: ["meta"], says: ["mixture"], hears: ["features", "prediction", "mixture"], binds: null,
     joins: "history", log: "trading", isVital: false, nice: TRADES },
   // `target` goes to execution as a command; what is broadcast is its copy, for those who keep or show it.
@@ -60,8 +62,8 @@ export const ROLES = {
   execution: { hosts: ["execution"], says: TRADED, hears: ["market", "quote", "notice"],
     binds: "execution", joins: "last", log: "trading", isVital: true, nice: TRADES },
   recorder: { hosts: ["recorder"], says: [], hears: ["market", "quote", "notice", "features", "prediction",
-    "mixture", "decision", "target", ...TRADED, ...OF_ALL, "performance"], binds: null, joins: "as-said", log: "system",
-  isVital: false, nice: LOOKS_ON },
+    "mixture", "decision", "target", ...TRADED, ...OF_ALL, "performance"], binds: null, joins: "as-said",
+  log: "system", isVital: false, nice: LOOKS_ON },
   monitor: { hosts: ["health", "performance", "alerts", "dashboard"], says: ["performance"],
     hears: ["market", "prediction", "mixture", "decision", "target", "order-state", "fill", "account",
       "trading-state", ...OF_ALL],
@@ -83,7 +85,8 @@ export const INLETS: readonly Inlet[] = [
   { port: "health", by: "monitor", takes: ["heartbeat"], isRelayed: false },
   { port: "performance", by: "monitor", takes: ["meter"], isRelayed: false },
   { port: "alerts", by: "monitor", takes: ["alert"], isRelayed: false },
-  { port: "records", by: "recorder", takes: ["heartbeat", "meter", "alert", "performance"], isRelayed: false },
+  { port: "records", by: "recorder", takes: ["heartbeat", "meter", "alert", "performance"],
+    isRelayed: false },
 ];
 
 /** What a sender keeps for hearers that come (back), and how much: `all` within a bound, or the last one. */
@@ -190,7 +193,8 @@ export function diagram(session: Session): string {
     const seat = seatOf(role);
     const binds = seat.binds === null ? "" : `${seat.binds} :${portOf(session, seat.binds)}`;
     const inlets = INLETS.filter(({ by }) => by === role).map(({ port, takes, isRelayed }) =>
-      `  <- ${port} :${portOf(session, port)} takes ${takes.join(", ")}${isRelayed ? ", passes them on" : ""}`);
+      `  <- ${port} :${portOf(session, port)} takes ${takes.join(", ")}`
+        + (isRelayed ? ", passes them on" : ""));
     const heard = hearingsOf(role, seat.hears).filter(({ isInlet }) => !isInlet)
       .map(({ port, kinds }) => `  <- ${port}: ${kinds.join(", ")}`);
     const said = binds === "" ? seat.says.join(", ") : `${seat.says.join(", ")} -> ${binds}`;

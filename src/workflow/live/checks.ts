@@ -1,4 +1,6 @@
-/** What has to be true before a process is started: each failure is a sentence, and nothing has happened yet. */
+/**
+ * What has to be true before a process is started: each failure is a sentence, and nothing has happened yet.
+ */
 import * as net from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context } from "../../base/context.ts";
@@ -40,17 +42,21 @@ async function isFree(host: string, port: number): Promise<boolean> {
 }
 
 /** Asks the broker whether today's plan can work: keys, clock, hours, instruments. */
-export async function checkBroker(session: Session, consent: LiveConsent | null, context: Context): Promise<void> {
+export async function checkBroker(session: Session, consent: LiveConsent | null,
+  context: Context): Promise<void> {
   if (session.venue === "simulator") return;
   const { root, clock, log } = context;
-  await using broker = await openAlpacaBroker({ host: hostOf(session.venue, null, consent), keys: alpacaKeys(root),
+  await using broker = await openAlpacaBroker({ host: hostOf(session.venue, null, consent),
+    keys: alpacaKeys(root),
     clock, log });
   try {
     const account = await broker.account();
-    if (account.isTradingBlocked) throw new UserError("the broker has blocked trading on this account", "ask the broker why");
+    if (account.isTradingBlocked) throw new UserError("the broker has blocked trading on this account",
+      "ask the broker why");
     const asked = clock.now(), told = await broker.clock(), now = (asked + clock.now()) / 2;
     if (Math.abs(told.at - now) > SKEW_MAX_MS) {
-      throw new UserError(`this machine's clock is ${((now - told.at) / 1_000).toFixed(1)} s from the broker's`,
+      throw new UserError(
+        `this machine's clock is ${((now - told.at) / 1_000).toFixed(1)} s from the broker's`,
         "set it (for example: sudo timedatectl set-ntp true), then run the same command again");
     }
     if (!told.isOpen) {
@@ -60,7 +66,8 @@ export async function checkBroker(session: Session, consent: LiveConsent | null,
     for (const symbol of session.symbols) {
       const asset = await broker.asset(symbol);
       if (asset?.isTradable === true) continue;
-      throw new UserError(asset === null ? `the broker knows no instrument ${symbol}` : `${symbol} cannot be traded now`,
+      throw new UserError(asset === null ? `the broker knows no instrument ${symbol}`
+        : `${symbol} cannot be traded now`,
         "choose others: --symbols SPY,QQQ");
     }
   } catch (error) {

@@ -1,5 +1,5 @@
 /**
- * Which models trade when nobody said: those that are there, and tiny ones, trained in seconds, for what is missing.
+ * Which models trade when nobody said: those that are there, else tiny ones, trained in seconds.
  *
  *   lstm-1, lstm-2   two seeds of a trained LSTM (that of `dmn demo`, else live-lstm)
  *   transformer-1    a trained transformer (else live-transformer)
@@ -35,13 +35,15 @@ export function modelsFrom(words: readonly string[]): Models {
   });
   const twice = models.find(({ worker }, k) => models.findIndex((other) => other.worker === worker) !== k);
   if (twice === undefined) return models;
-  throw new UserError(`two models are called ${twice.worker}`, "give each a name of its own: --models a=tsmom,b=macd");
+  throw new UserError(`two models are called ${twice.worker}`,
+    "give each a name of its own: --models a=tsmom,b=macd");
 }
 
 /** The models of a dataset without a word said; trains what is missing. */
 export async function defaultModels(manifest: Manifest, context: Context): Promise<Models> {
   const lstm = fitting("lstm", manifest, context) ?? await train("lstm", manifest, context);
-  const transformer = fitting("transformer", manifest, context) ?? await train("transformer", manifest, context);
+  const transformer = fitting("transformer", manifest, context)
+    ?? await train("transformer", manifest, context);
   const seeds = seedsOf(lstm), second = seeds[1] ?? seeds[0];
   const named = (artifact: Artifact, seed: number): string => `${MODEL_PREFIX}${artifact.name}/seed-${seed}`;
   return [
@@ -60,7 +62,8 @@ function fitting(architecture: keyof typeof TINY, manifest: Manifest, { root }: 
   return found.find(({ name }) => name !== TINY[architecture].name) ?? found[0] ?? null;
 }
 
-async function train(architecture: keyof typeof TINY, manifest: Manifest, context: Context): Promise<Artifact> {
+async function train(architecture: keyof typeof TINY, manifest: Manifest,
+  context: Context): Promise<Artifact> {
   const { name, seeds, set } = TINY[architecture], { dataset } = manifest;
   const to = Math.max(...manifest.instruments.map((row) => row.to));
   const year = new Date(to).getUTCFullYear() - TEST_YEARS + 1;
@@ -68,8 +71,9 @@ async function train(architecture: keyof typeof TINY, manifest: Manifest, contex
     await features({ dataset, recipe: RECIPE, symbols: [], from: null, to: null,
       workers: context.config.workers }, context);
   }
-  const { artifact } = await trainExport({ name, workers: context.config.workers, isResume: false, isForced: true,
-    said: { dataset, recipe: RECIPE, model: architecture, set, seeds, windows: [year], windowYears: TEST_YEARS,
-      from: `${year - TRAIN_YEARS}-01-01` } }, context);
+  const { workers } = context.config;
+  const { artifact } = await trainExport({ name, workers, isResume: false, isForced: true,
+    said: { dataset, recipe: RECIPE, model: architecture, set, seeds, windows: [year],
+      windowYears: TEST_YEARS, from: `${year - TRAIN_YEARS}-01-01` } }, context);
   return artifact;
 }

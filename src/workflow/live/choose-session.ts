@@ -24,7 +24,7 @@ import { panelOf } from "./session-facts.ts";
 export { panelOf };
 
 export interface LiveOptions {
-  /** Dataset whose bars are replayed by the simulator; null: the vendor's, or the synthetic one without keys. */
+  /** Dataset that the simulator replays; null: a vendor's prices, or without keys the synthetic one. */
   readonly replay: string | null;
   readonly from: string | null;
   readonly to: string | null;
@@ -51,9 +51,10 @@ export interface LiveOptions {
 }
 
 export const LIVE_DEFAULTS = {
-  replay: null, from: null, to: null, pace: null, isLive: false, feed: null, wire: null, symbols: [], timeframe: null,
-  models: [], mixture: "adaptive", capital: 1_000_000, volatilityTarget: 0.15, portfolioTarget: null, weightMax: null,
-  portfolio: "volatility", isFractional: false, orders: "market", seed: 7, faults: "none", portBase: null, device: "auto",
+  replay: null, from: null, to: null, pace: null, isLive: false, feed: null, wire: null, symbols: [],
+  timeframe: null, models: [], mixture: "adaptive", capital: 1_000_000, volatilityTarget: 0.15,
+  portfolioTarget: null, weightMax: null, portfolio: "volatility", isFractional: false, orders: "market",
+  seed: 7, faults: "none", portBase: null, device: "auto",
 } as const satisfies LiveOptions;
 
 const DATASET = "synthetic";
@@ -86,7 +87,8 @@ function keysOf({ isLive, feed }: LiveOptions, { root }: Context): object | null
 
 async function replaySession(options: LiveOptions, context: Context): Promise<Session> {
   const manifest = await manifestOf(options.replay ?? DATASET, context);
-  const models = options.models.length > 0 ? modelsFrom(options.models) : await defaultModels(manifest, context);
+  const models = options.models.length > 0 ? modelsFrom(options.models)
+    : await defaultModels(manifest, context);
   const strategies = await membersOf(context.root, models);
   const symbols = chooseSymbols(options.symbols, manifest);
   const rows = manifest.instruments.filter(({ symbol }) => symbols.includes(symbol));
@@ -105,7 +107,7 @@ async function replaySession(options: LiveOptions, context: Context): Promise<Se
   }
   const isDaily = manifest.timeframe === "1d", { pace } = options;
   const paced = pace ?? (isDaily ? PACE_DEFAULT : "real");
-  return finish(options, context, { models, strategies, symbols, timeframe: manifest.timeframe as Timeframe,
+  return finish(options, context, { models, strategies, symbols, timeframe: manifest.timeframe,
     calendar: manifest.calendar, venue: "simulator", feed: "simulator", wire: options.wire ?? "alpaca",
     history: { dataset: manifest.dataset, from, to },
     clock: { kind: "market", isStepped: paced === "max",
@@ -115,18 +117,20 @@ async function replaySession(options: LiveOptions, context: Context): Promise<Se
 async function vendorSession(options: LiveOptions, context: Context): Promise<Session> {
   if (options.models.length === 0 || options.symbols.length === 0) {
     throw new UserError(`which ${options.symbols.length === 0 ? "instruments" : "models"} shall be traded?`,
-      "for example: dmn live --paper --symbols SPY,QQQ --models lstm-1=model:NAME/seed-0,lstm-2=model:NAME/seed-1");
+      "for example: dmn live --paper --symbols SPY,QQQ "
+        + "--models lstm-1=model:NAME/seed-0,lstm-2=model:NAME/seed-1");
   }
   const models = modelsFrom(options.models), strategies = await membersOf(context.root, models);
   const feed = options.feed ?? "alpaca";
   return finish(options, context, { models, strategies, symbols: [...options.symbols],
-    timeframe: options.timeframe ?? "1m", calendar: "us-equity", venue: options.isLive ? "alpaca-live" : "alpaca-paper",
+    timeframe: options.timeframe ?? "1m", calendar: "us-equity",
+    venue: options.isLive ? "alpaca-live" : "alpaca-paper",
     feed, wire: options.wire ?? feed, history: null,
     clock: { kind: "wall", isStepped: false, barsPerSecond: null } });
 }
 
-interface Chosen extends Pick<Session, "models" | "symbols" | "timeframe" | "calendar" | "venue" | "feed" | "wire"
-  | "history" | "clock"> { readonly strategies: readonly Strategy[] }
+interface Chosen extends Pick<Session, "models" | "symbols" | "timeframe" | "calendar" | "venue" | "feed"
+  | "wire"  | "history" | "clock"> { readonly strategies: readonly Strategy[] }
 
 async function finish(options: LiveOptions, context: Context, chosen: Chosen): Promise<Session> {
   const { strategies, ...said } = chosen, [{ recipe }] = strategies;
@@ -140,7 +144,8 @@ async function finish(options: LiveOptions, context: Context, chosen: Chosen): P
     sizing: { volatilityTarget: options.volatilityTarget, weightMax: options.weightMax,
       portfolioTarget: options.portfolioTarget, method: options.portfolio, isFractional: options.isFractional,
       capital: options.capital },
-    risk, execution: { style: options.orders, slices: options.orders === "twap" ? TWAP_SLICES : 1, timeoutMs: 10_000,
+    risk, execution: { style: options.orders, slices: options.orders === "twap" ? TWAP_SLICES : 1,
+      timeoutMs: 10_000,
       // Of a broker's real minutes; a replayed day passes in a moment.
       callsPerMinute: said.clock.kind === "market" ? 1_000_000 : 200 },
     ports: portsFrom(options.portBase ?? live.portBase), host: live.host, seed: options.seed,
@@ -160,7 +165,8 @@ async function membersOf(root: string, models: Session["models"]): Promise<Strat
   const strategies = await Promise.all(models.map(({ strategy }) => findStrategy(root, strategy)));
   const odd = strategies.find(({ recipe }) => recipe !== strategies[0].recipe);
   if (odd === undefined) return strategies;
-  throw new UserError(`${strategies[0].name} reads recipe ${strategies[0].recipe} and ${odd.name} recipe ${odd.recipe}`,
+  throw new UserError(
+    `${strategies[0].name} reads recipe ${strategies[0].recipe} and ${odd.name} recipe ${odd.recipe}`,
     "the models of one session read one recipe: choose models that agree");
 }
 
@@ -168,12 +174,13 @@ function chooseSymbols(wanted: readonly string[], manifest: Manifest): string[] 
   const known = manifest.instruments.map(({ symbol }) => symbol);
   const unknown = wanted.find((symbol) => !known.includes(symbol));
   if (unknown === undefined) return wanted.length === 0 ? known : [...new Set(wanted)];
-  throw new UserError(`dataset "${manifest.dataset}" has no instrument ${unknown}`, suggestion(unknown, known));
+  throw new UserError(`dataset "${manifest.dataset}" has no instrument ${unknown}`,
+    suggestion(unknown, known));
 }
 
 /** About so many bars, as time. */
 function spanOf(bars: number, { calendar: name, timeframe }: Manifest): number {
-  return bars / calendar(name).periodsPerYear(timeframe as Timeframe) * 365.25 * MS_PER_DAY;
+  return bars / calendar(name).periodsPerYear(timeframe) * 365.25 * MS_PER_DAY;
 }
 const dayStart = (text: string): number => parseDay(text)! * MS_PER_DAY;
 const dayEnd = (text: string): number => (parseDay(text)! + 1) * MS_PER_DAY - 1;

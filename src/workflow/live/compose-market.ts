@@ -23,7 +23,8 @@ export const composeFeed: Compose = async ({ root, config, session, clock, log }
 
 export const composeSimulator: Compose = async ({ root, session, log }) => {
   const { history, symbols, seed } = session;
-  if (history === null) throw new UserError("the simulator needs a dataset to replay", "name one: --replay NAME");
+  if (history === null) throw new UserError("the simulator needs a dataset to replay",
+    "name one: --replay NAME");
   const manifest = readManifest(root, history.dataset), market = new Map<string, Listing>();
   for (const symbol of symbols) {
     const bars = await readBars(root, manifest, symbol, { adjust: "none" });

@@ -16,7 +16,8 @@ import { membersOf, panelOf, versionOf } from "./session-facts.ts";
 
 export const composeFeatures: Compose = async ({ root, session }) => {
   const { recipe, calendar, timeframe } = session;
-  return actorsOnly(host(featuresActor({ session, panel: await panelOf(root, recipe, calendar, timeframe) })));
+  const panel = await panelOf(root, recipe, calendar, timeframe);
+  return actorsOnly(host(featuresActor({ session, panel })));
 };
 
 export const composeMeta: Compose = async ({ root, session }) => {
@@ -35,7 +36,8 @@ export const composeModel: Compose = async (all) => {
   };
   const hosted = await Promise.all(workersOf(session, place).map(async ({ worker, strategy }) =>
     host(modelActor({ session, worker, ...await find(strategy), names, eligibility }), modelRim({ find }))));
-  const services = gpu === null ? [] : [{ start: async () => {}, stop: async () => { await gpu[Symbol.asyncDispose](); } }];
+  const services = gpu === null ? []
+    : [{ start: async () => {}, stop: async () => { await gpu[Symbol.asyncDispose](); } }];
   return { hosted, services };
 };
 

@@ -30,7 +30,8 @@ export const composeDecision: Compose = async ({ root, session, log }) => {
 
 export const composeExecution: Compose = async ({ root, session, clock, log, meters }) => {
   const toBroker = meters.of("order to broker");
-  const broker = await openAlpacaBroker({ clock, log, host: hostOf(session.venue, simulatorUrl(session), consent()),
+  const broker = await openAlpacaBroker({ clock, log,
+    host: hostOf(session.venue, simulatorUrl(session), consent()),
     keys: session.venue === "simulator" ? SIMULATOR_KEYS.alpaca : alpacaKeys(root) });
   const rim = openExecutionRim({ session, folder: places.live(root), broker, clock, log,
     onSubmitted: (micros) => { toBroker.record(micros); } });
@@ -39,7 +40,8 @@ export const composeExecution: Compose = async ({ root, session, clock, log, met
 };
 
 const simulatorUrl = (session: Session): string | null =>
-  session.venue === "simulator" ? session.simulatorUrl ?? `http://127.0.0.1:${portOf(session, "simulator")}` : null;
+  session.venue === "simulator" ? session.simulatorUrl ?? `http://127.0.0.1:${portOf(session, "simulator")}`
+    : null;
 
 /** What a person did before this session was allowed to touch real money; the supervisor asked. */
 function consent(): LiveConsent | null {

@@ -20,8 +20,9 @@ import { actorsOnly, type Compose } from "./composed.ts";
 
 export const composeRecorder: Compose = ({ root, session, config, clock, log }) => {
   const { recordedDays, recordedGiB } = config.live;
-  return Promise.resolve(actorsOnly(host(recorderActor({ session }), openRecorderRim({ root, session, clock, log,
-    retention: { daysKept: recordedDays, bytesMax: recordedGiB * 2 ** 30 } }))));
+  const retention = { daysKept: recordedDays, bytesMax: recordedGiB * 2 ** 30 };
+  const rim = openRecorderRim({ root, session, clock, log, retention });
+  return Promise.resolve(actorsOnly(host(recorderActor({ session }), rim)));
 };
 
 export const composeMonitor: Compose = async ({ root, session, config, clock, parent, log }) => {
@@ -35,7 +36,8 @@ export const composeMonitor: Compose = async ({ root, session, config, clock, pa
     openAlertsRim({ session, settings, environment: process.env, clock, log }));
   const access = readAccess(root);
   if (access === null || access.dashboard === "") return actorsOnly(host(health), host(performed), alerts);
-  const dashboard = await startDashboard({ session, port: portOf(session, "dashboard"), token: access.dashboard, log, recorded,
+  const dashboard = await startDashboard({ session, port: portOf(session, "dashboard"),
+    token: access.dashboard, log, recorded,
     monitors: { hops: () => performed.hops(), processes: () => health.processes() },
     async control(action, by, subject, value) {
       const answer = await parent?.ask({ kind: "control", at: clock.now(), action, by, subject, value });

@@ -1,6 +1,6 @@
 /**
- * What each process holds: actors with their rims, and services beside them, made from the session and nothing
- * else. Each role's code is loaded by the processes that are it, and by no other.
+ * What each process holds: actors with their rims, and services beside them, made from the session and
+ * nothing else. Each role's code is loaded by the processes that are it, and by no other.
  */
 import type { Role } from "../../live/topology.ts";
 import type { Compose, Composed, Surroundings } from "./composed.ts";

@@ -7,23 +7,28 @@ import type { LiveReport } from "./live.ts";
 const MiB = 1 << 20;
 
 export function liveText(report: LiveReport): string {
-  const { tradingState, reason, decidedAt, decisions, equity, equityStart, orders, openOrders, rejected, fills, held,
+  const { tradingState, reason, decidedAt, decisions, equity, equityStart, orders, openOrders, rejected,
+    fills, held,
     alerts, restarts, ended, dashboard, processes, hops } = report;
   const gain = equity === null || equityStart === null ? null : equity / equityStart - 1;
   const money = (value: number | null): string => value === null ? "unknown" : formatCount(Math.round(value));
   const facts: readonly (readonly [string, string])[] = [
-    ["session", `${report.session}, ${report.venue}${report.dataset === null ? "" : `, replay of ${report.dataset}`}, `
+    ["session", `${report.session}, ${report.venue}, `
+      + (report.dataset === null ? "" : `replay of ${report.dataset}, `)
       + `${Math.round(report.seconds)} s${ended === null ? "" : `, ended: ${ended}`}`],
     ["trading", `${tradingState}${reason === "" ? "" : ` (${reason})`}`],
-    ["decisions", `${formatCount(decisions)}${decidedAt === null ? "" : `, last of ${formatTime(decidedAt)}`}`],
+    ["decisions",
+      `${formatCount(decisions)}${decidedAt === null ? "" : `, last of ${formatTime(decidedAt)}`}`],
     ["equity", `${money(equity)}${gain === null ? "" : ` (${gain >= 0 ? "+" : ""}${formatPercent(gain)})`}, `
       + `${held} instruments held${report.isReconciled ? "" : ", NOT reconciled with the broker"}`],
-    ["orders", `${formatCount(orders)}, ${openOrders} open, ${rejected} rejected; ${formatCount(fills)} fills`],
+    ["orders", `${formatCount(orders)}, ${openOrders} open, ${rejected} rejected; `
+      + `${formatCount(fills)} fills`],
     ["alerts", `${alerts.critical} critical, ${alerts.warning} warnings; ${restarts} restarts`],
     ...(ended === null && dashboard !== null ? [["dashboard", dashboard] as const] : []),
   ];
   const width = Math.max(...facts.map(([name]) => name.length));
-  return [facts.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n"), "", processTable(processes),
+  return [facts.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n"), "",
+    processTable(processes),
     ...(hops.length === 0 ? [] : ["", hopTable(hops)])].join("\n");
 }
 
@@ -38,7 +43,8 @@ function processTable(processes: LiveReport["processes"]): string {
 function hopTable(hops: LiveReport["hops"]): string {
   return formatTable([{ title: "microseconds" }, right("count"), right("p50"), right("p99"), right("p99.9"),
     right("max")],
-  hops.filter(({ name, count }) => count > 0 && name in LATENCY_TARGETS).map(({ name, count, p50, p99, p999, max }) =>
+  hops.filter(({ name, count }) => count > 0 && name in LATENCY_TARGETS).map(({ name, count, p50, p99, p999,
+    max }) =>
     [name, formatCount(count), ...[p50, p99, p999, max].map((one) => formatNumber(one, 0))]));
 }
 

@@ -1,22 +1,17 @@
 /**
  * `dmn live`: one run from the first check to the last process's end.
  *
- *   lock ─> session ─> checks ─> session.json, access-keys.json ─> supervisor ─> running ─┬─ Ctrl-C, --duration, stop
+ *   lock ─> session ─> checks ─> session.json, access ─> supervisor ─> running ─┬─ Ctrl-C, stop, --duration
  *                                                                                    ├─ the replay is over
  *                                                                                    └─ a process refuses
  *   everything ends in order (supervisor.ts), whatever happened; then the summary
  */
-import { spawn, type ChildProcess } from "node:child_process";
-import * as fs from "node:fs";
-import * as os from "node:os";
 import * as path from "node:path";
-import { fileURLToPath } from "node:url";
 import { createInterface } from "node:readline/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context } from "../../base/context.ts";
 import { places } from "../../base/data-root.ts";
 import { UserError } from "../../base/error.ts";
-import { makeFolder, explainWrite } from "../../base/file.ts";
 import { hopsOf, type Hop } from "../../live/actors/performance.ts";
 import { checkConsent, LIVE_CONFIRMATION, type LiveConsent } from "../../live/brokers/alpaca-hosts.ts";
 import { newToken, openControl, removeAccess, writeAccess, type ControlAnswer } from "../../live/control.ts";
@@ -25,7 +20,7 @@ import { Hearing } from "../../live/hearing.ts";
 import type { AlertFact, ControlCommand } from "../../live/message.ts";
 import type { PortName, Session } from "../../live/session.ts";
 import { Supervisor, type ProcessStatus } from "../../live/supervisor.ts";
-import { portOf, processOf, seatOf, type Place } from "../../live/topology.ts";
+import { portOf, processOf } from "../../live/topology.ts";
 import { takeLock } from "../../market/writer-lock.ts";
 import { closeWire } from "../../wire/socket.ts";
 import { checkBroker, checkPorts } from "./checks.ts";
@@ -34,6 +29,7 @@ import { chooseSession, type LiveOptions } from "./choose-session.ts";
 import { openDisplay, type Display } from "./display.ts";
 import { securityOf } from "./security.ts";
 import { writeSession } from "./session-file.ts";
+import { spawnNode } from "./spawn-node.ts";
 import { Tally, type TallyReport } from "./tally.ts";
 
 export interface RunOptions extends LiveOptions {
@@ -90,7 +86,7 @@ function lockLive(root: string): Disposable {
   }
 }
 
-/** A simulated account begins anew with each run; whether we may trade does not. UserError for a damaged journal. */
+/** A simulated account begins anew with each run, the trading state stays. UserError: a damaged journal. */
 function forgetHoldings(root: string): void {
   using journal = openIntentJournal(places.live(root));
   const state = journal.recovered.findLast(({ t }) => t === "state");
@@ -133,10 +129,12 @@ class Run {
     this.#context = context;
     this.#display = openDisplay(process.stderr);
     const { memoryMaxMiB, restartsMax, cores } = context.config.live;
-    this.#supervisor = new Supervisor({ session, clock: context.clock, restartsMax, memoryMaxBytes: memoryMaxMiB * 2 ** 20,
-      spawn: (place) => spawnNode(context.root, place, { cores, consent }),
+    const memoryMaxBytes = memoryMaxMiB * 2 ** 20;
+    this.#supervisor = new Supervisor({ session, clock: context.clock, restartsMax, memoryMaxBytes,
+      spawn: (place) => spawnNode(place, { root: context.root, cores, consent }),
       say: (severity, text) => { this.#say(severity, text); },
-      running: ({ role }) => { if (role === "feed" && this.#isLaunched) void this.#advance(); }, asked: (command) => this.#obey(command) });
+      running: ({ role }) => { if (role === "feed" && this.#isLaunched) void this.#advance(); },
+      asked: (command) => this.#obey(command) });
   }
 
   async whole(): Promise<LiveReport> {
@@ -145,9 +143,10 @@ class Run {
       `tcp://${session.host}:${portOf(session, name)}`;
     const control = await openControl({ address: at("control"), token: this.#tokens.control, security,
       now: () => clock.now(), obey: (command) => this.#obey(command) });
-    const listen = (port: "execution" | "decisions", kinds: readonly string[]): Promise<Hearing> => Hearing.open({
-      sender: "supervisor", address: at(port), questions: at(`${port}Questions`), isInlet: false, kinds, joins: "last",
-      link: { security }, hear: ({ message }) => { this.#tally.hear(message); }, trouble: () => {} });
+    const listen = (port: "execution" | "decisions", kinds: readonly string[]): Promise<Hearing> =>
+      Hearing.open({ sender: "supervisor", address: at(port), questions: at(`${port}Questions`),
+        isInlet: false, kinds, joins: "last", link: { security },
+        hear: ({ message }) => { this.#tally.hear(message); }, trouble: () => { /* Those who trade say it themselves. */ } });
     const ears = [await listen("execution", ["account", "fill", "order-state", "trading-state"]),
       await listen("decisions", ["decision"])];
     await writeAccess(root, { pid: process.pid, address: at("control"), token: this.#tokens.control,
@@ -155,8 +154,8 @@ class Run {
     const drawing = setInterval(() => { this.#display.draw(this.report()); }, POLL_MS);
     try {
       await this.#supervisor.start(signal);
-      this.#display.line(`running: ${this.#supervisor.status().length} processes`
-        + `${this.#address() === null ? "" : `, dashboard ${this.#address()}`}`);
+      const address = this.#address(), count = this.#supervisor.status().length;
+      this.#display.line(`running: ${count} processes${address === null ? "" : `, dashboard ${address}`}`);
       await this.#supervisor.quiet(QUIET_MS, signal);
       this.#isLaunched = true;
       await this.#advance();
@@ -217,8 +216,9 @@ class Run {
       return { isDone: true, text: "stopping" };
     }
     if (command.action === "swap-model") {
-      const [answer] = await Promise.all([this.#supervisor.order(processOf(this.#session, command.subject), command),
-        this.#supervisor.order("decision", command)]);
+      const worker = processOf(this.#session, command.subject);
+      const [answer] = await Promise.all([worker, "decision"].map((name) =>
+        this.#supervisor.order(name, command)));
       return answer;
     }
     return this.#supervisor.order("execution", command);
@@ -232,8 +232,9 @@ class Run {
     const allMs = Math.round(performance.now() - begunMs);
     // The answer leaves before the door is closed.
     setTimeout(() => { this.#stop.resolve(`emergency stop by ${command.by}`); }, 20);
-    return { isDone, text: `${isDone ? "all cancels acknowledged" : `NOT all cancels acknowledged: ${text}`} after `
-      + `${Math.round(cancelMs)} ms, all processes down after ${allMs} ms` };
+    const cancels = isDone ? "all cancels acknowledged" : `NOT all cancels acknowledged: ${text}`;
+    return { isDone,
+      text: `${cancels} after ${Math.round(cancelMs)} ms, all processes down after ${allMs} ms` };
   }
 
   #say(severity: AlertFact["severity"], text: string): void {
@@ -263,35 +264,4 @@ async function simulatorState(session: Session): Promise<{ isDone?: boolean } | 
       { signal: AbortSignal.timeout(1_000) });
     return await answer.json() as { isDone?: boolean };
   } catch { return null; }
-}
-
-interface SpawnOptions { readonly cores: string | null; readonly consent: LiveConsent | null }
-
-/** A child with its log file; its words to us go over Node's channel. */
-function spawnNode(root: string, place: Place, { cores, consent }: SpawnOptions): ChildProcess {
-  const folder = places.logs(root, seatOf(place.role).log), file = path.join(folder, `${place.name}.log`);
-  let log: number;
-  try { makeFolder(folder); log = fs.openSync(file, "a"); } catch (error) { throw explainWrite(file, error); }
-  const node = fileURLToPath(new URL(`./node${path.extname(import.meta.filename)}`, import.meta.url));
-  const child = spawn(process.execPath, [node, place.name, root], { stdio: ["ignore", log, log, "ipc"],
-    serialization: "advanced", env: { NODE_COMPILE_CACHE: path.join(places.storage(root), "cache"), ...process.env,
-      ...(consent === null ? {} : { DMN_LIVE_CONSENT: consent.typed }) } });
-  fs.closeSync(log);
-  prioritise(child.pid, seatOf(place.role).nice);
-  const own = coresOf(cores, place.name);
-  if (own !== null && child.pid !== undefined) spawn("taskset", ["-cp", own, String(child.pid)], { stdio: "ignore" })
-    .on("error", () => { /* Only Linux has it, and not everywhere. */ });
-  return child;
-}
-
-/** Before it has made its threads, which inherit it. Where we may not have more than others, all have the same. */
-function prioritise(pid: number | undefined, nice: number): void {
-  if (pid === undefined) return;
-  try { os.setPriority(pid, nice); } catch { /* Not allowed, or it has ended already. */ }
-}
-
-/** "execution=1,feed=0-1;2": the list of one process. */
-export function coresOf(text: string | null, name: string): string | null {
-  const rows = (text ?? "").split(",").map((row) => /^([a-z0-9-]+)=([\d\-;]+)$/.exec(row.trim()));
-  return rows.find((row) => row?.[1] === name)?.[2].replaceAll(";", ",") ?? null;
 }

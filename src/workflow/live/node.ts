@@ -19,11 +19,13 @@ import { readSession } from "./session-file.ts";
 
 async function main(name: string, root: string): Promise<number> {
   const parent = openParent();
-  const config = readConfig(root), log = openLog(config.log === "warn" ? "info" : config.log).child({ process: name });
+  const config = readConfig(root), log = openLog(config.log === "warn" ? "info"
+    : config.log).child({ process: name });
   try {
     const session = readSession(root);
     const place = placesOf(session).find((one) => one.name === name);
-    if (place === undefined) throw new UserError(`the session has no process "${name}"`, "see: dmn live status");
+    if (place === undefined) throw new UserError(`the session has no process "${name}"`,
+      "see: dmn live status");
     const clock = new SessionClock(systemClock, session.clock.kind), meters = new Meters(monotonicNs());
     const composed = await compose({ root, config, session, place, clock, meters, parent, log });
     const live = new LiveProcess({ session, place, clock, meters, parent, log, ...composed,
@@ -31,7 +33,8 @@ async function main(name: string, root: string): Promise<number> {
     return await live.run();
   } catch (error) {
     const isUsers = error instanceof UserError;
-    log.fatal(isUsers ? error.problem : error instanceof Error ? error.stack ?? error.message : String(error));
+    log.fatal(isUsers ? error.problem : error instanceof Error ? error.stack ?? error.message
+      : String(error));
     if (isUsers) parent?.tell({ note: "refused", problem: error.problem, hint: error.hint });
     return isUsers ? ExitCode.user : ExitCode.bug;
   }

@@ -1,4 +1,7 @@
-/** Keys of the graph's sockets: none on this machine; beyond it one pair for all, in storage/live/wire-keys.json. */
+/**
+ * Keys of the graph's sockets: none on this machine; beyond it one pair for all, in
+ * storage/live/wire-keys.json.
+ */
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { places } from "../../base/data-root.ts";

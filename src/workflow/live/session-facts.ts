@@ -1,4 +1,7 @@
-/** What follows from a session and the data root, for whoever needs it: live processes, and the report that replays them. */
+/**
+ * What follows from a session and the data root, for whoever needs it: live processes, and the report that
+ * replays them.
+ */
 import { calendar, type CalendarName } from "../../market/calendar.ts";
 import type { Timeframe } from "../../market/bars.ts";
 import { instrument, type Instrument } from "../../market/instrument.ts";
@@ -27,7 +30,9 @@ export interface Members {
   readonly eligibility: Eligibility;
 }
 
-/** What all members together need, so that live decides on the rows that the backtest of their ensemble does. */
+/**
+ * What all members together need, so that live decides on the rows that the backtest of their ensemble does.
+ */
 export async function membersOf(root: string, session: Session): Promise<Members> {
   const { recipe, calendar: name, timeframe } = session;
   const { names, warmup } = await panelOf(root, recipe, name, timeframe);

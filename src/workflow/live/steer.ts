@@ -43,7 +43,8 @@ export async function steer(word: string, options: SteerOptions, context: Contex
   const { root } = context, asked = STEERING[word](options);
   if (asked.action === "swap-model") await checkModel(root, asked.value);
   const answer = await askGraph(root, { ...asked, by: "user" }, securityFor(root));
-  if (answer.isDone) return { text: answer.text || "done", status: (answer.status as LiveReport | undefined) ?? null };
+  if (answer.isDone) return { text: answer.text || "done", status: (answer.status as LiveReport | undefined)
+    ?? null };
   throw new UserError(`${word}: ${answer.text}`, "look at it: dmn live status");
 }
 

@@ -1,4 +1,6 @@
-/** What a run has done so far, counted from what is said: for the status line, `dmn live status` and the end. */
+/**
+ * What a run has done so far, counted from what is said: for the status line, `dmn live status` and the end.
+ */
 import type { OrderState, Spoken, TradingState } from "../../live/message.ts";
 import { isTerminal } from "../../live/message.ts";
 
@@ -73,7 +75,8 @@ export class Tally {
   }
 
   report(): TallyReport {
-    return { tradingState: this.#state, reason: this.#reason, decidedAt: this.#decidedAt, decisions: this.#decisions,
+    return { tradingState: this.#state, reason: this.#reason, decidedAt: this.#decidedAt,
+      decisions: this.#decisions,
       equityStart: this.#start, equity: this.#equity, isReconciled: this.#isReconciled, held: this.#held,
       orders: this.#orders, openOrders: this.#open.size, rejected: this.#rejected, fills: this.#filled,
       alerts: { ...this.#alerts } };
