@@ -42,10 +42,10 @@ export interface ReplayOptions {
 
 const TICK_MS = 500;
 /**
- * On a market's clock time leaps from bar to bar; what waits for a while waits for less than this between
- * two.
+ * On a market's clock time leaps from bar to bar, and is the machine's until the first one: whoever waits has
+ * waited for the first of these between two bars, and for the second at most between two messages.
  */
-const LEAP_MS = 1;
+const LEAP_MS = 1, SILENCE_MAX_MS = 1_000;
 /** After the last message, for what is still on its way. */
 const REST_MS = 5_000;
 
@@ -63,9 +63,11 @@ export async function replayRecorded(options: ReplayOptions): Promise<Spoken[]> 
   for (const one of recorded) {
     const { message } = one, isStep = message.kind === "market" && message.at > step;
     if (isStep) step = message.at;
-    const passedMs = Math.max(0, one.heardAt - heardAt);
-    heardAt = Math.max(heardAt, one.heardAt);
-    atMs += isStep && session.clock.kind === "market" ? Math.min(passedMs, LEAP_MS) : passedMs;
+    const isMarket = session.clock.kind === "market", isLeap = isStep && isMarket;
+    const passedMs = Math.min(Math.max(0, one.heardAt - heardAt), isMarket ? SILENCE_MAX_MS : Infinity);
+    atMs += isLeap ? LEAP_MS : passedMs;
+    // Before its first bar a market's clock shows the machine's time: it may leap back.
+    heardAt = isMarket ? one.heardAt : heardAt + passedMs;
     await time.run(atMs);
     bus.setClocks(heardAt - time.now());
     await relive(message, bus, broker);

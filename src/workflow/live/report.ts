@@ -126,7 +126,7 @@ export function compareRecorded(recorded: readonly Row[], replayed: readonly Spo
   const from = Math.min(...live.filter(({ kind }) => kind === "decision").map(({ at }) => at));
   const replay = replayed.filter(({ at, kind }) => kind === "order-state" || kind === "fill" || at >= from);
   comparison.symbols = session.symbols;
-  comparison.compare("features", featureNumbers(live, panel.names), batchNumbers(recorded, session, panel),
+  comparison.compare("features", featureNumbers(live, panel), batchNumbers(recorded, session, panel),
     0);
   comparison.compare("positions", predictionNumbers(live), predictionNumbers(replay), 0);
   comparison.compare("decisions", decisionNumbers(live), decisionNumbers(replay), 0);
@@ -143,14 +143,17 @@ const put = (numbers: Numbers, at: number, instrument: number, of: string, value
   void numbers.set(`${at} ${instrument} ${of}`, { at, instrument, of, value });
 
 /** Rows that models decided on, as last told. */
-function featureNumbers(messages: readonly Spoken[], names: readonly string[]): Numbers {
+function featureNumbers(messages: readonly Spoken[], { columns }: Panel): Numbers {
   const numbers: Numbers = new Map();
   for (const message of messages) {
     if (message.kind !== "features") continue;
     const { at, instrument: who, rows, flags } = message satisfies FeaturesFact;
     who.forEach((i, k) => {
       if (flags[k] === BAR_FLAGS.history) return;
-      names.forEach((name, f) => { put(numbers, at, i, name, rows[k * names.length + f]); });
+      columns.forEach(({ name, role }, f) => {
+        // A target reads the next bar, which live has not seen.
+        if (role === "input") put(numbers, at, i, name, rows[k * columns.length + f]);
+      });
     });
   }
   return numbers;
