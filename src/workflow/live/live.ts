@@ -2,8 +2,8 @@
  * `dmn live`: one run from the first check to the last process's end.
  *
  *   lock ─> session ─> checks ─> session.json, access ─> supervisor ─> running ─┬─ Ctrl-C, stop, --duration
- *                                                                                    ├─ the replay is over
- *                                                                                    └─ a process refuses
+ *                                                                               ├─ the replay is over
+ *                                                                               └─ a process refuses
  *   everything ends in order (supervisor.ts), whatever happened; then the summary
  */
 import * as path from "node:path";
@@ -23,7 +23,7 @@ import { Supervisor, type ProcessStatus } from "../../live/supervisor.ts";
 import { portOf, processOf } from "../../live/topology.ts";
 import { takeLock } from "../../market/writer-lock.ts";
 import { closeWire } from "../../wire/socket.ts";
-import { checkBroker, checkPorts } from "./checks.ts";
+import { checkBroker, checkModels, checkPorts } from "./checks.ts";
 export { LIVE_DEFAULTS } from "./choose-session.ts";
 import { chooseSession, type LiveOptions } from "./choose-session.ts";
 import { openDisplay, type Display } from "./display.ts";
@@ -65,6 +65,7 @@ export async function runLive(options: RunOptions, context: Context): Promise<Li
   using _lock = lockLive(context.root);
   const session = await chooseSession(options, context);
   const consent = options.isLive ? await askConsent(context) : null;
+  checkModels(session, context.root);
   await checkPorts(session, options.isHeadless);
   await checkBroker(session, consent, context);
   context.progress.stop();
@@ -146,7 +147,8 @@ class Run {
     const listen = (port: "execution" | "decisions", kinds: readonly string[]): Promise<Hearing> =>
       Hearing.open({ sender: "supervisor", address: at(port), questions: at(`${port}Questions`),
         isInlet: false, kinds, joins: "last", link: { security },
-        hear: ({ message }) => { this.#tally.hear(message); }, trouble: () => { /* Those who trade say it themselves. */ } });
+        hear: ({ message }) => { this.#tally.hear(message); },
+        trouble: () => { /* Those who trade say it themselves. */ } });
     const ears = [await listen("execution", ["account", "fill", "order-state", "trading-state"]),
       await listen("decisions", ["decision"])];
     await writeAccess(root, { pid: process.pid, address: at("control"), token: this.#tokens.control,
@@ -239,7 +241,7 @@ class Run {
 
   #say(severity: AlertFact["severity"], text: string): void {
     this.#tally.alert(severity);
-    if (severity !== "info") this.#display.line(`${severity}: ${text}`);
+    if (severity !== "info") this.#display.alert(`${severity}: ${text}`);
   }
 
   #address(): string | null {
