@@ -67,8 +67,11 @@ export class World {
   fillsAtOnce = true;
   /** Answers to a submit by hand, before the broker sees it. */
   onSubmit: ((order: OrderRequest) => SubmitOutcome | "drop-answer" | null) | null = null;
-  /** Cancels that are accepted and then never done. */
+  /** Cancels that are accepted and then never done; so many that are lost on their way. */
   isCancelStuck = false;
+  cancelsToLose = 0;
+  /** Whether orders stood still while the account was read. */
+  isSteady = true;
   readonly cancels: string[] = [];
   readonly lookUps: string[] = [];
   readonly #random: Random;
@@ -200,7 +203,7 @@ export class World {
             account: { equity: this.cash, cash: this.cash, buyingPower: 2e6, isTradingBlocked: false, oddities: [] },
             positions: [...this.units].filter(([, units]) => units !== 0).map(([symbol, units]) =>
               ({ symbol, units, averagePrice: 100 })),
-            orders: [...this.held.values()].map(({ order }) => order), isSteady: true,
+            orders: [...this.held.values()].map(({ order }) => order), isSteady: this.isSteady,
           };
           this.later(this.#delay(10), () => {
             if (epoch === this.#epoch) this.hand({ kind: "truth", ticket: effect.ticket, truth, trouble: null });
@@ -300,6 +303,7 @@ export class World {
 
   #cancel(id: string, brokerId: string): void {
     this.cancels.push(id);
+    if (this.cancelsToLose-- > 0) return this.deliver(50, { kind: "cancelled", id, outcome: { outcome: "unknown", reason: "reset" } });
     this.later(this.#delay(20), () => {
       const found = [...this.held.values()].find(({ order }) => order.brokerId === brokerId);
       const isOpen = found !== undefined && ["accepted", "partially-filled", "pending-cancel"].includes(found.order.state);

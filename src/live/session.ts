@@ -28,7 +28,8 @@ export const sessionSchema = z.strictObject({
   /** Wire that the simulator's or vendor's market data speaks. */
   wire: z.enum(["alpaca", "massive"]),
   strategyName: z.string().min(1),
-  symbols: z.array(z.string().min(1)).min(1).max(10_000),
+  symbols: z.array(z.string().min(1)).min(1).max(10_000)
+    .refine((symbols) => new Set(symbols).size === symbols.length, "a symbol is named twice"),
   timeframe: z.enum(Object.keys(TIMEFRAMES) as [Timeframe, ...Timeframe[]]),
   calendar: z.enum(CALENDARS),
   recipe: z.string().min(1),

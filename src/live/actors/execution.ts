@@ -27,7 +27,7 @@ import {
   type Purpose, type Terms,
 } from "../execution/desk.ts";
 import type { ExecutionEffect, ExecutionOutcome } from "../execution/effect.ts";
-import { giveUp, submit, takeCancelled, takeLookedUp, takeSubmitted, takeUpdate, watchCancel }
+import { cancelAgain, giveUp, submit, takeCancelled, takeLookedUp, takeSubmitted, takeUpdate, watchCancel }
   from "../execution/news.ts";
 import { recover, takeSplit, takeStream, takeTruth } from "../execution/reconcile.ts";
 
@@ -128,7 +128,7 @@ function takeMarket(desk: Desk, { at, instrument, bars }: MarketFact): void {
   }
 }
 
-function takeQuotes(desk: Desk, { instrument, quotes }: QuoteFact): void {
+function takeQuotes(desk: Desk, { at, instrument, quotes }: QuoteFact): void {
   for (let k = 0; k < instrument.length; k++) {
     const i = instrument[k], bid = quotes[k * 4], ask = quotes[k * 4 + 2];
     if (i >= desk.price.length) continue;
@@ -136,6 +136,7 @@ function takeQuotes(desk: Desk, { instrument, quotes }: QuoteFact): void {
     const isSane = bid > 0 && ask >= bid;
     desk.bid[i] = isSane ? bid : NaN;
     desk.ask[i] = isSane ? ask : NaN;
+    desk.quoteAt[i] = at;
   }
 }
 
@@ -201,6 +202,7 @@ const WAKES: WakeTable = {
   "look-up": lookUp,
   "time-out": (desk, { id }) => timeOut(desk, id),
   "cancel-watch": (desk, { id }) => watchCancel(desk, id),
+  "cancel-again": (desk, { id }) => cancelAgain(desk, id),
   "submit-again": (desk, { id }) => {
     const order = desk.orders.get(id);
     if (order !== undefined) submit(desk, order);

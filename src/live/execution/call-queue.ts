@@ -31,9 +31,9 @@ export class CallQueue {
   readonly #clock: Clock;
   readonly #perMinute: number;
   readonly #lanes: Record<Lane, Call[]> = { cancel: [], submit: [], "look-up": [], read: [] };
-  /** When the last `perMinute` requests left, a ring. */
-  readonly #left: Float64Array;
-  #count = 0;
+  /** When the requests of the last minute left, from `#first` on; before it are older ones. */
+  #left: number[] = [];
+  #first = 0;
   #inFlight = 0;
   #pausedUntil = -Infinity;
   /** What the broker said is left, less what has left since. */
@@ -45,7 +45,6 @@ export class CallQueue {
   constructor(clock: Clock, perMinute: number) {
     this.#clock = clock;
     this.#perMinute = perMinute;
-    this.#left = new Float64Array(perMinute).fill(-Infinity);
   }
 
   get isIdle(): boolean { return this.#inFlight === 0
@@ -87,11 +86,20 @@ export class CallQueue {
       const waitMs = this.#waitMs(lane, this.#lanes[lane][0].cost);
       if (waitMs > 0) { void this.#pumpAfter(waitMs); return; }
       const call = this.#lanes[lane].shift()!;
-      for (let k = 0; k < call.cost; k++) this.#left[this.#count++ % this.#perMinute] = this.#clock.now();
+      this.#leave(call.cost);
       this.#told.left -= call.cost;
       this.#inFlight++;
       void call.run().finally(() => { this.#inFlight--; this.#pump(); });
     }
+  }
+
+  #leave(cost: number): void {
+    const now = this.#clock.now();
+    for (let k = 0; k < cost; k++) this.#left.push(now);
+    while (this.#left[this.#first] <= now - MS_PER_MINUTE) this.#first++;
+    if (2 * this.#first < this.#left.length) return;
+    this.#left = this.#left.slice(this.#first);
+    this.#first = 0;
   }
 
   /** Until `cost` more requests leave the lane's reserve untouched; 0: now. */
@@ -106,9 +114,8 @@ export class CallQueue {
     const allowed = Math.max(cost, this.#perMinute - reserve);
     // The request that must be older than a minute before `cost` more are within the allowance.
     const back = allowed - cost + 1;
-    if (back > Math.min(this.#count, this.#perMinute)) return 0;
-    const oldest = this.#left[(this.#count - back + this.#perMinute) % this.#perMinute];
-    return Math.max(0, oldest + MS_PER_MINUTE - now);
+    if (back > this.#left.length - this.#first) return 0;
+    return Math.max(0, this.#left[this.#left.length - back] + MS_PER_MINUTE - now);
   }
 
   async #pumpAfter(waitMs: number): Promise<void> {

@@ -75,6 +75,10 @@ export function nextSlice(desk: Desk, instrument: number, decidedAt: number): vo
 /** Looks at every instrument that something happened to; at the end of every message. */
 export function converge(desk: Desk): void {
   while (desk.sent.length > 0 && desk.sent[0] <= desk.now - MS_PER_MINUTE) desk.sent.shift();
+  // Also those that were open before a restart, or that the broker got only now.
+  if (desk.trading.state === "HALTED" || desk.stage === "stopping") {
+    for (const order of desk.open) if (order.isOurs) cancel(desk, order);
+  }
   for (const instrument of desk.dirty) pursue(desk, instrument);
   desk.dirty.clear();
   writeIntents(desk);

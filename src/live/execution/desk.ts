@@ -72,7 +72,7 @@ export interface Goal {
 }
 
 export type Purpose =
-  | { readonly what: "look-up" | "time-out" | "cancel-watch" | "submit-again"; readonly id: string }
+  | { readonly what: "look-up" | "time-out" | "cancel-watch" | "cancel-again" | "submit-again"; readonly id: string }
   | { readonly what: "pursue" | "slice"; readonly instrument: number; readonly decidedAt: number }
   | { readonly what: "reconcile" | "asset" | "save" }
   /** Has anything been heard of orders since `news`? */
@@ -103,7 +103,7 @@ export interface Desk {
   /** "cancelling" and "flattening" after an emergency stop or flatten. */
   errand: "none" | "cancelling" | "flattening";
   errandAt: number;
-  /** The emergency stop is to flatten as well. */
+  /** The emergency stop, or what was going on before a restart, is to flatten as well. */
   wantsFlat: boolean;
   readonly books: Books;
   buyingPower: number;
@@ -125,11 +125,12 @@ export interface Desk {
   isSettled: boolean;
   /** Orders made for the newest target. */
   targetOrders: number;
-  /** (N) last price, its time, bid, ask; NaN. */
+  /** (N) last price, its time, bid, ask, their time; NaN. */
   readonly price: Float64Array;
   readonly priceAt: Float64Array;
   readonly bid: Float64Array;
   readonly ask: Float64Array;
+  readonly quoteAt: Float64Array;
   readonly isHalted: Uint8Array;
   readonly assets: Map<string, BrokerAsset | null>;
   readonly assetsAsked: Set<string>;
@@ -172,7 +173,8 @@ export function openDesk(terms: Terms): Desk {
     goals: Array.from({ length: count }, () => null), targetAt: -Infinity, isRepeatable: false,
       orderedAt: -Infinity, isSettled: true,
     targetOrders: 0,
-    price: numbers(), priceAt: numbers(), bid: numbers(), ask: numbers(), isHalted: new Uint8Array(count),
+    price: numbers(), priceAt: numbers(), bid: numbers(), ask: numbers(),
+    quoteAt: numbers(), isHalted: new Uint8Array(count),
     assets: new Map(), assetsAsked: new Set(), sent: [], dirty: new Set(), waiting: new Set(), intents: [],
       ticket: 0, wakes: new Map(),
     writes: new Map(), reconcile: { ticket: 0, fillsBefore: 0, isSoon: false },

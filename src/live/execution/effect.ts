@@ -15,9 +15,9 @@ import type { OrderState, TradingState } from "../message.ts";
 
 /** One record of the intent journal. JSON has no NaN: null stands for it. */
 export type JournalRecord =
-  /** Counts from the moment that it is on the disk. */
+  /** Counts from the moment that it is on the disk. `isFlattening`: a restart goes on with it. */
   | { readonly t: "state"; readonly at: number; readonly state: TradingState; readonly reason: string;
-    readonly by: string }
+    readonly by: string; readonly isFlattening?: boolean }
   /** Written before the order leaves. `goal`: signed units that its decision wants; `price` as it saw it. */
   | { readonly t: "intent"; readonly at: number; readonly decidedAt: number; readonly leg: number;
     readonly goal: number; readonly price: number; readonly request: OrderRequest }
@@ -35,7 +35,8 @@ export type ExecutionEffect =
   | { readonly kind: "note"; readonly records: readonly JournalRecord[] }
   /** The journal is replaced by these. */
   | { readonly kind: "compact"; readonly records: readonly JournalRecord[] }
-  | { readonly kind: "submit"; readonly order: OrderRequest }
+  /** Should its turn come later than that, it never leaves: answered as one that was withdrawn. */
+  | { readonly kind: "submit"; readonly order: OrderRequest; readonly goodForMs: number }
   /** Submits that still wait for their turn never leave: they are answered "rejected", code "withdrawn". */
   | { readonly kind: "withdraw" }
   | { readonly kind: "cancel"; readonly id: string; readonly brokerId: string }

@@ -40,6 +40,9 @@ export function nextLeg(desk: Desk, instrument: number, goal: Goal): Leg {
   if (desk.trading.state === "REDUCING") wanted = keptPart(wanted, held);
   if (Math.abs(wanted - held) < UNIT_EPSILON) return REACHED;
   if (!permits.flips && wanted * held < 0) wanted = 0;
+  const ageMs = desk.now - goal.decidedAt, { timeoutMs } = session.execution;
+  // Prices may be fresh again after a stop; what was decided before it is not.
+  if (desk.errand !== "flattening" && ageMs > desk.terms.limits.staleMs + timeoutMs) return rest("stale-data");
   const asset = desk.assets.get(symbol);
   const needsAsset = session.sizing.isFractional || wanted < 0;
   if (needsAsset && asset === undefined) return { do: "wait", afterMs: null, ask: "asset" };
@@ -80,8 +83,7 @@ function orderOf(desk: Desk, instrument: number, goal: Goal, ticket: Ticket): Le
   const { quantity, symbol } = ticket, isBuy = quantity > 0;
   const last = desk.price[instrument];
   if (!(last > 0)) return rest("stale-data");
-  const far = isBuy ? desk.ask[instrument] : desk.bid[instrument];
-  const near = isBuy ? desk.bid[instrument] : desk.ask[instrument];
+  const { bid, ask } = touchOf(desk, instrument), far = isBuy ? ask : bid, near = isBuy ? bid : ask;
   const isLimit = ticket.isExtendedHours || (session.execution.style === "limit-at-touch" && !goal.isUrgent
     && ticket.timeInForce === "day");
   const touch = ticket.isExtendedHours ? far : near;
@@ -94,8 +96,7 @@ function orderOf(desk: Desk, instrument: number, goal: Goal, ticket: Ticket): Le
   if (refusal?.reason === "order-rate") return { do: "wait", afterMs: RATE_WAIT_MS, ask: null };
   if (refusal !== null) return rest(refusal.reason);
   const opened = Math.abs(ticket.wanted - keptPart(ticket.wanted, ticket.held));
-  const ask = desk.ask[instrument] > 0 ? desk.ask[instrument] : last;
-  const notional = opened * (isBuy ? price : Math.max(price, ask * SHORT_MARGIN));
+  const notional = opened * (isBuy ? price : Math.max(price, (ask > 0 ? ask : last) * SHORT_MARGIN));
   if (!permits.anyBuyingPower && notional > desk.buyingPower) {
     // What others of this target give back counts when they are through; then the account is asked.
     if ([...desk.open].some((order) => order.isOurs)) return WAIT;
@@ -106,6 +107,12 @@ function orderOf(desk: Desk, instrument: number, goal: Goal, ticket: Ticket): Le
     id, symbol, quantity, type: isLimit ? "limit" : "market", limitPrice, timeInForce: ticket.timeInForce,
     isExtendedHours: ticket.isExtendedHours,
   } };
+}
+
+/** The newest quote, while it is fresh. */
+function touchOf(desk: Desk, instrument: number): { readonly bid: number; readonly ask: number } {
+  const isFresh = desk.now - desk.quoteAt[instrument] <= desk.terms.limits.staleMs;
+  return isFresh ? { bid: desk.bid[instrument], ask: desk.ask[instrument] } : { bid: NaN, ask: NaN };
 }
 
 /** What the risk gate is told. Orders of ours are never open here; those of others may be. */

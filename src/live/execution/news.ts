@@ -72,6 +72,7 @@ function take(desk: Desk, order: Order, change: Change): void {
     watch(desk, order);
   }
   if (change.quantity !== 0) book(desk, order, change);
+  if (order.isUnwanted) cancel(desk, order);
   if (!change.isChanged) return;
   desk.news++;
   sayOrder(desk, order);
@@ -210,7 +211,10 @@ export function watch(desk: Desk, order: Order): void {
 
 /** Asks the broker to cancel, once; what comes of it is heard. */
 export function cancel(desk: Desk, order: Order): void {
-  if (order.isCancelling || order.brokerId === null || !isOpen(order)) return;
+  if (order.isCancelling || !isOpen(order)) return;
+  // Its POST may be in flight: who was not there yet cannot be cancelled, and is as soon as it is.
+  order.isUnwanted = order.brokerId === null;
+  if (order.brokerId === null) return;
   order.isCancelling = true;
   if (order.isOurs) order.reason ??= BY_US;
   say(desk, { kind: "cancel", id: order.id, brokerId: order.brokerId });
@@ -228,8 +232,7 @@ export function takeCancelled(desk: Desk, id: string, outcome: CancelOutcome): v
     return;
   }
   if (outcome.outcome === "limited") {
-    order.isCancelling = false;
-    wake(desk, Math.max(100, outcome.retryAfterMs), { what: "cancel-watch", id });
+    wake(desk, Math.max(100, outcome.retryAfterMs), { what: "cancel-again", id });
     return;
   }
   // Too late or unknown: the order itself says what is true.
@@ -240,24 +243,35 @@ export function takeCancelled(desk: Desk, id: string, outcome: CancelOutcome): v
 export function watchCancel(desk: Desk, id: string): void {
   const order = desk.orders.get(id);
   if (order === undefined || !isOpen(order)) return;
-  if (order.isCancelling && !order.isAlarmed) {
+  if (!order.isCancelling) { cancel(desk, order); return; }
+  if (!order.isAlarmed) {
     order.isAlarmed = true;
     alarm(desk, "critical", "cancel-stuck", `the cancel of ${id} is not through; its instrument waits`);
   }
-  if (order.isCancelling) {
-    say(desk, { kind: "look-up", id });
-    wake(desk, CANCEL_WATCH_MS * 2, { what: "cancel-watch", id });
-  } else cancel(desk, order);
+  cancelAgain(desk, id);
+  say(desk, { kind: "look-up", id });
+  wake(desk, CANCEL_WATCH_MS * 2, { what: "cancel-watch", id });
+}
+
+/** Nobody has said that a cancel is under way: it may be lost, and asking twice does no harm. */
+export function cancelAgain(desk: Desk, id: string): void {
+  const order = desk.orders.get(id);
+  if (order === undefined || !isOpen(order) || order.brokerId === null) return;
+  if (order.isCancelling && order.state !== "pending-cancel") {
+    say(desk, { kind: "cancel", id, brokerId: order.brokerId });
+  }
 }
 
 /** Lets an order leave that is in the journal, if it still may. */
 export function submit(desk: Desk, order: Order): void {
   if (order.brokerId !== null || !isOpen(order)) return;
-  if (!mayTrade(desk)) { end(desk, order, WITHDRAWN); return; }
+  const goodForMs = desk.priceAt[order.instrument] + desk.terms.limits.staleMs - desk.now;
+  // It may have waited for the disk, or for the broker's "too many", longer than its price is good for.
+  if (!mayTrade(desk) || order.isUnwanted || !(goodForMs >= 0)) { end(desk, order, WITHDRAWN); return; }
   if (order.state !== "submitted") {
     order.state = "submitted";
     sayOrder(desk, order);
   }
   if (Number.isFinite(desk.terms.limits.ordersPerMinuteMax)) desk.sent.push(desk.now);
-  say(desk, { kind: "submit", order: order.request });
+  say(desk, { kind: "submit", order: order.request, goodForMs });
 }

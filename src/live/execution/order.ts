@@ -36,6 +36,8 @@ export interface Order {
   readonly executions: Set<string>;
   /** A cancel is under way. */
   isCancelling: boolean;
+  /** To be cancelled as soon as the broker is known to have it. */
+  isUnwanted: boolean;
   /** The next look-up waits already. */
   isWatched: boolean;
   /** How often it was watched, and how often the broker knew nothing of it. */
@@ -68,8 +70,8 @@ export function newOrder(request: OrderRequest, instrument: number, decidedAt: n
   return {
     id: request.id, request, decidedAt, leg, instrument, isOurs, madeAt, quantity: request.quantity,
     brokerId: null, state: "intended", filled: 0, averagePrice: NaN, reason: null, heard: 0,
-    executions: new Set(), isCancelling: false, isWatched: false, watches: 0, lookUps: 0, isRecovered: false,
-    isLost: false, isAlarmed: false,
+    executions: new Set(), isCancelling: false, isUnwanted: false, isWatched: false, watches: 0, lookUps: 0,
+    isRecovered: false, isLost: false, isAlarmed: false,
   };
 }
 

@@ -13,7 +13,8 @@ import { alarm, keepOrder, openOf, say, sayAccount, symbolOf, touchAll, wake, ty
 import type { ExecutionOutcome, JournalRecord, Truth } from "./effect.ts";
 import { askAsset, askTruth } from "./ask.ts";
 import { intentOf, setGoal } from "./converge.ts";
-import { changeTrading } from "./command.ts";
+import { equityOf } from "./books.ts";
+import { changeTrading, flatten, stateOf } from "./command.ts";
 import { cancel, takeOrder } from "./news.ts";
 import { isOpen, newOrder } from "./order.ts";
 import { roundUnits } from "./quantity.ts";
@@ -37,6 +38,7 @@ export function recover(desk: Desk, records: readonly JournalRecord[], tornBytes
     switch (record.t) {
       case "state":
         desk.trading = { state: record.state, reason: record.reason, by: record.by };
+        desk.wantsFlat = record.isFlattening === true;
         break;
       case "intent": {
         const { request, decidedAt, leg, at } = record;
@@ -92,8 +94,10 @@ export function takeTruth(desk: Desk, outcome: ExecutionOutcome & { kind: "truth
   if (outcome.ticket !== desk.reconcile.ticket) return;
   const { fillsBefore, isSoon } = desk.reconcile;
   desk.reconcile.ticket = 0;
-  if (outcome.truth === null) {
-    alarm(desk, "warning", "broker-silent", `the broker's account cannot be read: ${outcome.trouble ?? ""}`);
+  const isTold = Number.isFinite(outcome.truth?.account.cash) || Number.isFinite(outcome.truth?.account.equity);
+  if (outcome.truth === null || !isTold) {
+    const trouble = outcome.trouble ?? "it tells neither cash nor equity";
+    alarm(desk, "warning", "broker-silent", `the broker's account cannot be read: ${trouble}`);
     wake(desk, SOON_MS * 4, { what: "reconcile" });
     return;
   }
@@ -105,8 +109,8 @@ export function takeTruth(desk: Desk, outcome: ExecutionOutcome & { kind: "truth
     alarm(desk, "warning", "broker-oddity", `the broker's account: ${oddity}`, true);
   }
   const isFirst = desk.stage === "reconciling";
-  if (isFirst) adoptAll(desk, truth);
-  else compare(desk, truth, isStill);
+  let isEqual = true;
+  if (isFirst) adoptAll(desk, truth); else isEqual = compare(desk, truth, isStill);
   takeAccount(desk, truth, isStill);
   lookUpTheRest(desk, truth);
   desk.lastTruthAt = desk.now;
@@ -114,7 +118,11 @@ export function takeTruth(desk: Desk, outcome: ExecutionOutcome & { kind: "truth
   // Asked for again meanwhile: this answer may be older than what made it necessary.
   if (isSoon) askTruth(desk);
   else wake(desk, hasStrikes || !isStill ? SOON_MS : desk.terms.reconcileMs, { what: "reconcile" });
-  if (desk.isProven && !hasStrikes && !isSoon) desk.isReconciled = true;
+  if (!isEqual && isStill) desk.isReconciled = false;
+  if (desk.isProven && isEqual && !isSoon) desk.isReconciled = true;
+  if (isFirst && desk.wantsFlat && desk.trading.state === "REDUCING") {
+    flatten(desk, desk.trading.reason, desk.trading.by);
+  }
   if (isFirst) for (const symbol of desk.terms.session.symbols.slice(0, ASSETS_AT_START)) askAsset(desk,
     symbol);
   compact(desk);
@@ -142,8 +150,8 @@ function adoptAll(desk: Desk, truth: Truth): void {
   desk.stage = "running";
 }
 
-/** While running: what the stream lost is booked from the orders; then holdings must be equal. */
-function compare(desk: Desk, truth: Truth, isStill: boolean): void {
+/** While running: what the stream lost is booked from the orders; then holdings must be equal. Are they? */
+function compare(desk: Desk, truth: Truth, isStill: boolean): boolean {
   const fills = desk.fills;
   for (const told of truth.orders) takeOrder(desk, told);
   if (desk.fills > fills) {
@@ -156,18 +164,20 @@ function compare(desk: Desk, truth: Truth, isStill: boolean): void {
     if (instrument === undefined) sayForeign(desk, position.symbol, position.units);
     else found[instrument] = position.units;
   }
+  let isEqual = true;
   for (let i = 0; i < found.length; i++) {
     if (Math.abs(found[i] - desk.books.units[i]) <= UNITS_TOLERANCE) { desk.strikes[i] = 0; continue; }
     // A fill came while the broker was being asked: the answer proves nothing about this moment.
-    if (!isStill) continue;
+    if (!isStill) { isEqual = false; continue; }
     if (desk.hasSplit[i] === 1) { adoptSplit(desk, i, found[i]); continue; }
-    if (++desk.strikes[i] < STRIKES) continue;
+    if (++desk.strikes[i] < STRIKES) { isEqual = false; continue; }
     alarm(desk, "critical", "books-mismatch", `${symbolOf(desk, i)}: the broker holds ${found[i]}, our books `
       + `say ${desk.books.units[i]}, and no order explains it; halted, the broker's number is taken`);
     desk.books.units[i] = found[i];
     desk.strikes[i] = 0;
     changeTrading(desk, "HALTED", "the books do not match the broker's", "execution");
   }
+  return isEqual;
 }
 
 /** A split multiplies what is held; what is open and what was wanted are of other shares than these. */
@@ -178,6 +188,8 @@ export function takeSplit(desk: Desk, instrument: number, ratio: number): void {
   books.averagePrice[instrument] /= ratio;
   price[instrument] /= ratio;
   desk.hasSplit[instrument] = 1;
+  // The broker may have split before us, or not yet: until it is asked nobody knows what is held.
+  desk.isReconciled = false;
   if (goal !== null) goal.isAtRest = true;
   for (const order of openOf(desk, instrument)) if (order.isOurs) cancel(desk, order);
   desk.isAccountDue = true;
@@ -199,7 +211,8 @@ function sayForeign(desk: Desk, symbol: string, units: number): void {
 
 function takeAccount(desk: Desk, truth: Truth, isStill: boolean): void {
   const { account } = truth;
-  if (isStill && Number.isFinite(account.cash)) desk.books.cash = account.cash;
+  const holdings = equityOf(desk.books, desk.price) - desk.books.cash;
+  if (isStill) desk.books.cash = Number.isFinite(account.cash) ? account.cash : account.equity - holdings;
   if (Number.isFinite(account.buyingPower)) desk.buyingPower = account.buyingPower;
   if (account.isTradingBlocked !== desk.isBlocked) {
     desk.isBlocked = account.isTradingBlocked;
@@ -224,7 +237,7 @@ function lookUpTheRest(desk: Desk, truth: Truth): void {
 function compact(desk: Desk): void {
   if (desk.records < RECORDS_MAX || desk.writes.size > 0) return;
   const { symbols } = desk.terms.session, records: JournalRecord[] = [
-    { t: "state", at: desk.now, ...desk.trading }, { t: "decided", at: desk.targetAt },
+    stateOf(desk), { t: "decided", at: desk.targetAt },
   ];
   desk.books.units.forEach((units, i) => {
     if (units !== 0) records.push({ t: "position", symbol: symbols[i], units });

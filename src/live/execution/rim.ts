@@ -143,7 +143,10 @@ class LiveRim implements ExecutionRim {
   #call(effect: Calling): void {
     const { lane, cost } = CALLS[effect.kind];
     const refuse = (reason: string): void => this.#push(refusalOf(effect, reason));
+    const { clock } = this.#options, askedAt = clock.now();
     const isQueued = this.#queue.add(lane, cost, async () => {
+      const isLate = effect.kind === "submit" && clock.now() - askedAt > effect.goodForMs;
+      if (isLate) { refuse(WITHDRAWN); return; }
       try { this.#push(await this.#ask(effect)); } catch (error) {
         if (error instanceof BrokerTrouble
           && error.retryAfterMs !== null) this.#queue.pause(error.retryAfterMs);

@@ -1,0 +1,206 @@
+/** What a stranger tried in order to lose money: the odd moments of halts, restarts, splits, limits of rate, and names. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { ExecutionOptions } from "../src/live/actors/execution.ts";
+import { orderId, readOrderId } from "../src/live/execution/order-id.ts";
+import { STRICT } from "../src/live/execution/desk.ts";
+import { sessionSchema } from "../src/live/session.ts";
+import { CALM, sessionOf, START, World } from "./execution-world.ts";
+
+function started(symbols = ["AAA"], change: Partial<ExecutionOptions> = {}): World {
+  const world = new World(symbols, 1, CALM, change);
+  world.run(1_000);
+  return world;
+}
+const limitStyle = (symbols = ["AAA"]) => sessionOf(symbols, { execution: { style: "limit-at-touch", slices: 1, timeoutMs: 600_000,
+  callsPerMinute: 100_000 } });
+
+describe("ids", () => {
+  test("100,000 long names of one beginning have 100,000 ids of at most 48 characters, each read back", () => {
+    const names = Array.from({ length: 100_000 }, (_, k) => `CONTRACT OF THE MONTH ${k}`);
+    const ids = names.map((name) => orderId("a strategy with a long name", name, START, 111));
+    assert.equal(new Set(ids).size, names.length);
+    assert.ok(ids.every((id) => id.length <= 48 && /^[A-Za-z0-9._-]+$/.test(id)));
+    assert.deepEqual(readOrderId(ids[77], "a strategy with a long name", names[77]), { decidedAt: START, leg: 111 });
+    assert.equal(readOrderId(ids[77], "a strategy with a long name", names[78]), null);
+  });
+
+  test("a session that names a symbol twice is no session: two goals would share their ids", () => {
+    assert.equal(sessionSchema.safeParse(sessionOf(["AAA", "BBB"])).success, true);
+    assert.equal(sessionSchema.safeParse(sessionOf(["AAA", "BBB", "AAA"])).success, false);
+  });
+
+  test("an order of a lost journal keeps its leg: known before the goal or after it, the next order has another id", () => {
+    for (const isLate of [false, true]) {
+      const world = new World(["AAA"]), id = orderId("momentum", "AAA", START, 0);
+      const adopt = (): void => {
+        world.accept({ id, symbol: "AAA", quantity: 4, type: "limit", limitPrice: 90, timeInForce: "day",
+          isExtendedHours: false });
+      };
+      if (!isLate) adopt();
+      world.run(1_000);
+      if (isLate) {
+        // The goal waits for the account to be read anew; meanwhile the order is heard of.
+        world.disconnect();
+        world.hand(world.target([10], START));
+        adopt();
+        world.run(20_000);
+      } else world.hand(world.target([10], START));
+      world.run(2_000);
+      world.end(id, "cancelled");
+      world.run(20_000);
+      assert.ok(!world.posts.some((post) => post.id === id), `the broker would have refused ${id}`);
+      assert.equal(new Set(world.posts.map((post) => post.id)).size, world.posts.length);
+    }
+  });
+});
+
+describe("HALTED, cancels and what is in flight", () => {
+  test("an order whose POST is in flight when the halt comes is cancelled as soon as the broker has it", () => {
+    for (const action of ["halt", "reduce", "stop", "emergency-stop"] as const) {
+      const world = started(["AAA"], { session: limitStyle() });
+      world.onSubmit = () => "drop-answer";
+      world.hand(world.target([10]));
+      world.run(6);
+      assert.equal(world.posts.length, 1);
+      world.hand(world.control(action));
+      world.run(10_000);
+      assert.deepEqual([world.held.size, world.open().length], [1, 0], action);
+    }
+  });
+
+  test("killed between the halt's record and its cancels: the restart cancels what is still open", () => {
+    const world = started(["AAA"], { session: limitStyle() });
+    world.hand(world.target([10]));
+    world.run(500);
+    assert.equal(world.open().length, 1);
+    world.journal.push({ t: "state", at: world.now, state: "HALTED", reason: "lunch", by: "user" });
+    world.durable = world.journal.length;
+    world.crash();
+    world.run(10_000);
+    assert.deepEqual([world.last("trading-state")?.state, world.open().length], ["HALTED", 0]);
+  });
+
+  test("a cancel that was lost on its way is asked for again", () => {
+    const world = started(["AAA"], { session: limitStyle() });
+    world.hand(world.target([10]));
+    world.run(500);
+    world.cancelsToLose = 2;
+    world.hand(world.control("halt"));
+    world.run(20_000);
+    assert.deepEqual([world.open().length, world.cancels.length], [0, 3]);
+  });
+
+  test("a flatten that is interrupted by a crash goes on after the restart and ends HALTED", () => {
+    for (const action of ["flatten", "emergency-stop"] as const) {
+      const world = started(["AAA", "BBB"]);
+      world.hand(world.target([10, -3]));
+      world.run(1_000);
+      world.fillsAtOnce = false;
+      world.hand(world.control(action, "flatten"));
+      world.run(100);
+      world.crash();
+      world.fillsAtOnce = true;
+      world.run(500);
+      for (const { order } of world.open()) world.fill(order.id, Math.abs(order.quantity));
+      world.run(60_000);
+      assert.deepEqual([world.position("AAA"), world.position("BBB"), world.last("trading-state")?.state], [0, 0, "HALTED"],
+        action);
+    }
+  });
+
+  test("a flatten asked for by a clock of another year than the market's does not make later targets old", () => {
+    const world = started();
+    world.hand(world.target([10]));
+    world.run(1_000);
+    world.hand({ ...world.control("flatten"), at: Date.UTC(2031, 0, 1) });
+    world.run(5_000);
+    assert.deepEqual([world.position(), world.last("trading-state")?.state], [0, "HALTED"]);
+    world.hand(world.control("resume"));
+    world.run(1_000);
+    world.hand(world.target([7]));
+    world.run(1_000);
+    assert.equal(world.position(), 7);
+  });
+});
+
+describe("nothing leaves on what is old", () => {
+  test("429 for longer than a price is good for: the order ends, it is not sent late", () => {
+    const world = started();
+    let isLimited = true;
+    world.onSubmit = () => isLimited ? { outcome: "limited", retryAfterMs: 10_000 } : null;
+    world.hand(world.target([10]));
+    world.run(250_000);
+    isLimited = false;
+    world.run(60_000);
+    assert.deepEqual([world.position(), world.held.size], [0, 0]);
+    assert.equal(world.last("settled")?.at, START + 1_000);
+  });
+
+  test("a decision of before a long stop is not gone on with, fresh as its price may be", () => {
+    const world = started();
+    world.onSubmit = () => ({ outcome: "unknown", reason: "reset" });
+    world.hand(world.target([10]));
+    world.run(3);
+    world.crash();
+    world.onSubmit = null;
+    // Nothing of it runs for three hours; then a fresh bar is heard first.
+    world.now += 3 * 3_600_000;
+    world.later(0, () => { world.hand({ kind: "market", at: world.now, instrument: Int32Array.of(0),
+      bars: Float64Array.of(100, 100, 100, 100, 1, NaN, NaN), flags: Uint8Array.of(0) }); });
+    world.run(1_000);
+    world.hand({ kind: "market", at: world.now, instrument: Int32Array.of(0),
+      bars: Float64Array.of(100, 100, 100, 100, 1, NaN, NaN), flags: Uint8Array.of(0) });
+    world.run(60_000);
+    assert.deepEqual([world.held.size, world.position()], [0, 0]);
+  });
+
+  test("a quote of ten minutes ago is no touch: the limit is the last price", () => {
+    const world = started(["AAA"], { session: limitStyle() });
+    world.hand({ kind: "quote", at: world.now, instrument: Int32Array.of(0), quotes: Float64Array.of(80, 1, 81, 1) });
+    world.run(600_000);
+    world.hand(world.target([10]));
+    world.run(500);
+    assert.deepEqual(world.posts.map(({ limitPrice }) => limitPrice), [100]);
+  });
+
+  test("no target that is no number, and no price that is none, becomes an order", () => {
+    for (const [units, price] of [[NaN, 100], [Infinity, 100], [-Infinity, 100], [1e308, 100], [10, NaN], [10, 0], [10, -37.63],
+      [10, Infinity]]) {
+      const world = started(["AAA"], { permits: STRICT });
+      world.hand({ ...world.target([units]), price: Float64Array.of(price) });
+      world.run(2_000);
+      assert.deepEqual([world.posts.length, world.books()[0]], [0, 0], `${units} at ${price}`);
+      assert.equal(world.last("settled")?.orders, 0, `${units} at ${price}`);
+    }
+  });
+});
+
+describe("books and the broker", () => {
+  test("a split that the broker had overnight, told with the first bar: no order on books that count it twice", () => {
+    const world = started();
+    world.tradeOutside("AAA", 400, false);
+    world.run(60_000);
+    world.hand(world.control("resume"));
+    world.run(1_000);
+    assert.equal(world.books()[0], 400);
+    world.hand({ kind: "notice", at: world.now, instrument: 0, what: "split", value: 4 });
+    world.hand(world.target([420]));
+    world.run(5_000);
+    assert.deepEqual([world.posts.map(({ quantity }) => quantity), world.position()], [[20], 420]);
+  });
+
+  test("holdings read while orders changed prove nothing: what differs stays unreconciled, and nothing leaves", () => {
+    const world = started();
+    world.disconnect();
+    world.isSteady = false;
+    world.tradeOutside("AAA", 5, false);
+    world.run(4_000);
+    world.hand(world.target([10]));
+    world.run(1_000);
+    assert.deepEqual([world.last("account")?.isReconciled, world.posts.length], [false, 0]);
+    world.isSteady = true;
+    world.run(10_000);
+    assert.deepEqual([world.last("trading-state")?.state, world.books()[0]], ["HALTED", 5]);
+  });
+});
