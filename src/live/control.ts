@@ -85,7 +85,8 @@ export async function askGraph(root: string, command: Omit<ControlCommand, "kind
   deadlineMs = 5_000): Promise<ControlAnswer> {
   const access = readAccess(root);
   if (access === null) {
-    throw new UserError("nothing is running here", "start it: dmn live --paper");
+    throw new UserError(`nothing is running here (${root})`,
+      "start it: dmn live --paper, or say where it runs: --data-dir FOLDER");
   }
   const requester = await openRequester({ sender: `dmn-${process.pid}`, address: access.address, security });
   try {

@@ -38,7 +38,7 @@ export function checkConsent(consent: LiveConsent | null): void {
   }
   if (!consent.isConfigured) {
     throw new UserError("trading real money is not allowed by the settings",
-      "set \"live\": { \"realMoney\": true } in dmn.json, or use --paper");
+      "set \"live\": { \"realMoney\": true } in dmn.config.json, or use --paper");
   }
   if (consent.typed !== LIVE_CONFIRMATION) {
     throw new UserError("trading real money was not confirmed", `type exactly: ${LIVE_CONFIRMATION}`);

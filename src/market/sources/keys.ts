@@ -12,7 +12,7 @@ import * as path from "node:path";
 import { z } from "zod";
 import { UserError } from "../../base/error.ts";
 
-const KEYS_FILE = "keys.json";
+export const KEYS_FILE = "keys.json";
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 const key = z.string().trim().min(1).optional();
@@ -72,7 +72,8 @@ function checked(secret: string, what: string): string {
     "copy it again, without blanks or line ends");
 }
 
-function readKeys(root: string): Keys {
+/** What the file holds. UserError when others may read it, or it holds something else; no key is shown. */
+export function readKeys(root: string): Keys {
   const place = path.join(root, KEYS_FILE);
   if (!fs.existsSync(place)) return keysSchema.parse({});
   const mode = fs.statSync(place).mode & 0o777;

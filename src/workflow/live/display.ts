@@ -8,7 +8,7 @@ import type { LiveReport } from "./live.ts";
 export interface Display {
   /** Says something for good. */
   line(text: string): void;
-  /** As `line`; the same sentence, names and numbers aside, is shown once a minute: the logs have all of them. */
+  /** The same sentence, names and numbers aside, is shown once a minute: the logs have all of them. */
   alert(text: string): void;
   draw(report: LiveReport): void;
   clear(): void;
@@ -20,8 +20,9 @@ const ALERT_EVERY_MS = 60_000;
 const ALERTS_MAX = 1_000;
 const ERASE = "\r\u001b[2K";
 /** What every table and page of a run says first. */
-export const MONEY = { simulator: "SIMULATED", "alpaca-paper": "PAPER", "alpaca-live": "REAL MONEY" } as const satisfies
-  Record<LiveReport["venue"], string>;
+export const MONEY = {
+  simulator: "SIMULATED", "alpaca-paper": "PAPER", "alpaca-live": "REAL MONEY",
+} as const satisfies Record<LiveReport["venue"], string>;
 
 export function openDisplay(stream: NodeJS.WriteStream,
   now: () => number = () => performance.now()): Display {

@@ -2,42 +2,53 @@
 import { formatCount, formatNumber, formatPercent, formatTable } from "../../base/table.ts";
 import { formatTime } from "../../base/units.ts";
 import { LATENCY_TARGETS } from "../../live/actors/performance.ts";
+import { MONEY } from "./display.ts";
 import type { LiveReport } from "./live.ts";
 
 const MiB = 1 << 20;
 
 export function liveText(report: LiveReport): string {
-  const { tradingState, reason, decidedAt, decisions, equity, equityStart, orders, openOrders, rejected,
-    fills, held,
-    alerts, restarts, ended, dashboard, processes, hops } = report;
+  const { session, venue, dataset, seconds, tradingState, reason, decidedAt, decisions, equity, equityStart,
+    orders, openOrders, rejected, fills, held, isReconciled, alerts, restarts, ended, dashboard, processes,
+    hops } = report;
   const gain = equity === null || equityStart === null ? null : equity / equityStart - 1;
   const money = (value: number | null): string => value === null ? "unknown" : formatCount(Math.round(value));
   const facts: readonly (readonly [string, string])[] = [
-    ["session", `${report.session}, ${report.venue}, `
-      + (report.dataset === null ? "" : `replay of ${report.dataset}, `)
-      + `${Math.round(report.seconds)} s${ended === null ? "" : `, ended: ${ended}`}`],
+    [MONEY[venue], `${AT_STAKE[venue]}${dataset === null ? "" : `; bars of dataset ${dataset}`}`],
+    ["session", `${session}, ${Math.round(seconds)} s${ended === null ? "" : `, ended: ${ended}`}`],
     ["trading", `${tradingState}${reason === "" ? "" : ` (${reason})`}`],
     ["decisions",
       `${formatCount(decisions)}${decidedAt === null ? "" : `, last of ${formatTime(decidedAt)}`}`],
     ["equity", `${money(equity)}${gain === null ? "" : ` (${gain >= 0 ? "+" : ""}${formatPercent(gain)})`}, `
-      + `${held} instruments held${report.isReconciled ? "" : ", NOT reconciled with the broker"}`],
+      + `${held} instruments held${isReconciled ? "" : ", NOT reconciled with the broker"}`],
     ["orders", `${formatCount(orders)}, ${openOrders} open, ${rejected} rejected; `
       + `${formatCount(fills)} fills`],
-    ["alerts", `${alerts.critical} critical, ${alerts.warning} warnings; ${restarts} restarts`],
+    ["alerts", `${alerts.critical} critical, ${alerts.warning} warnings (all in logs/); `
+      + `${restarts} restarts`],
     ...(ended === null && dashboard !== null ? [["dashboard", dashboard] as const] : []),
+    ["next", ended === null ? "dmn live halt (no new orders), dmn live stop (the end)"
+      : `dmn live report --day ${session.slice(0, "2026-01-01".length)} (does the backtest say the same?)`],
   ];
   const width = Math.max(...facts.map(([name]) => name.length));
   return [facts.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n"), "",
-    processTable(processes),
+    processTable(processes, ended !== null),
     ...(hops.length === 0 ? [] : ["", hopTable(hops)])].join("\n");
 }
 
-function processTable(processes: LiveReport["processes"]): string {
-  return formatTable([{ title: "process" }, { title: "state" }, right("pid"), right("restarts"), right("CPU"),
-    right("MiB"), right("loop ms"), right("handled")],
-  processes.map(({ name, state, pid, restarts, cpuShare, memoryBytes, loopDelayMs, handled }) =>
-    [name, state, pid === null ? "-" : String(pid), String(restarts), formatPercent(cpuShare, 0),
-      String(Math.round(memoryBytes / MiB)), formatNumber(loopDelayMs, 1), formatCount(handled)]));
+const AT_STAKE = {
+  simulator: "no money, no broker: orders are filled by the simulator",
+  "alpaca-paper": "no money: Alpaca's paper account",
+  "alpaca-live": "Alpaca's live account",
+} as const satisfies Record<LiveReport["venue"], string>;
+
+/** Of a run that has ended nobody asks which process had which number. */
+function processTable(processes: LiveReport["processes"], isOver: boolean): string {
+  const rows = processes.map(({ name, state, pid, restarts, cpuShare, memoryBytes, loopDelayMs, handled }) =>
+    [name, ...(isOver ? [] : [state, pid === null ? "-" : String(pid)]), String(restarts),
+      formatPercent(cpuShare, 0), String(Math.round(memoryBytes / MiB)), formatNumber(loopDelayMs, 1),
+      formatCount(handled)]);
+  return formatTable([{ title: "process" }, ...(isOver ? [] : [{ title: "state" }, right("pid")]),
+    right("restarts"), right("CPU"), right("MiB"), right("loop ms"), right("handled")], rows);
 }
 
 function hopTable(hops: LiveReport["hops"]): string {

@@ -14,9 +14,8 @@ import { keyAges } from "../../live/alerts/key-age.ts";
 import { openAlpacaBroker } from "../../live/brokers/alpaca.ts";
 import { hostOf } from "../../live/brokers/alpaca-hosts.ts";
 import { BrokerTrouble, type Broker } from "../../live/brokers/broker.ts";
-import { alpacaKeys, type AlpacaKeys } from "../../market/sources/keys.ts";
+import { alpacaKeys, KEYS_FILE, readKeys, type AlpacaKeys } from "../../market/sources/keys.ts";
 
-const KEYS_FILE = "keys.json";
 const NEXT = "restart dmn live, then revoke the old keys at the broker";
 
 type Open = (keys: AlpacaKeys, context: Context) => Promise<Broker>;
@@ -35,9 +34,8 @@ export async function rotateKeys(context: Context, environment = process.env,
       + "APCA_API_SECRET_KEY to it, and run this again");
   }
   const fresh = alpacaKeys(root, environment), place = path.join(root, KEYS_FILE);
-  const held = fs.existsSync(place) ? JSON.parse(fs.readFileSync(place, "utf8")) as Record<string, unknown>
-    : {};
-  if ((held["alpaca"] as Partial<AlpacaKeys> | undefined)?.secretKey === fresh.secretKey) {
+  const held = readKeys(root);
+  if (held.alpaca.secretKey === fresh.secretKey) {
     throw new UserError("these keys are in use already", "make a new pair at the broker first");
   }
   await using broker = await open(fresh, context);

@@ -15,21 +15,27 @@ export interface SteerOptions {
   /** swap-model: "worker=strategy". */
   readonly models: readonly string[];
 }
-type Asked = Pick<ControlCommand, "action" | "subject" | "value">;
+type Asked = Pick<ControlCommand, "action" | "subject" | "value"> & {
+  /** What is said when it is done, unless the answer says more. */
+  readonly done: string;
+};
+const asked = (action: ControlCommand["action"], done: string, subject = "asked to", value = ""): Asked =>
+  ({ action, subject, value, done });
 
 /** Every word that needs a running graph. */
 export const STEERING: Readonly<Record<string, (options: SteerOptions) => Asked>> = {
-  status: () => ({ action: "status", subject: "", value: "" }),
-  stop: ({ isEmergency, isFlattened }) => ({ action: isEmergency ? "emergency-stop" : "stop", subject: "",
-    value: isFlattened ? "flatten" : "" }),
-  halt: () => ({ action: "halt", subject: "asked to", value: "" }),
-  reduce: () => ({ action: "reduce", subject: "asked to", value: "" }),
-  resume: () => ({ action: "resume", subject: "asked to", value: "" }),
-  flatten: () => ({ action: "flatten", subject: "asked to", value: "" }),
+  status: () => asked("status", "", ""),
+  stop: ({ isEmergency, isFlattened }) =>
+    asked(isEmergency ? "emergency-stop" : "stop", "stopping", "", isFlattened ? "flatten" : ""),
+  halt: () => asked("halt", "halted: no new orders, also after a restart; go on with: dmn live resume"),
+  reduce: () => asked("reduce", "positions may only shrink; go on with: dmn live resume"),
+  resume: () => asked("resume", "trading again; stop it with: dmn live halt"),
+  flatten: () => asked("flatten", "all positions are being closed; watch it: dmn live status"),
   "swap-model": ({ models }) => {
     const [model] = modelsFrom(models);
     if (models.length === 1 && models[0].includes("=")) {
-      return { action: "swap-model", subject: model.worker, value: model.strategy };
+      const { worker, strategy } = model;
+      return asked("swap-model", `${worker} answers with ${strategy} from the next bar on`, worker, strategy);
     }
     throw new UserError("which worker gets which model?",
       "for example: dmn live swap-model --models lstm-1=model:demo-lstm/seed-2");
@@ -40,10 +46,10 @@ export interface Steered { readonly text: string; readonly status: LiveReport | 
 
 /** UserError when nothing runs here, it does not answer, or it could not do what was asked. */
 export async function steer(word: string, options: SteerOptions, context: Context): Promise<Steered> {
-  const { root } = context, asked = STEERING[word](options);
-  if (asked.action === "swap-model") await checkModel(root, asked.value);
-  const answer = await askGraph(root, { ...asked, by: "user" }, securityFor(root));
-  if (answer.isDone) return { text: answer.text || "done", status: (answer.status as LiveReport | undefined)
+  const { root } = context, { done, ...wanted } = STEERING[word](options);
+  if (wanted.action === "swap-model") await checkModel(root, wanted.value);
+  const answer = await askGraph(root, { ...wanted, by: "user" }, securityFor(root));
+  if (answer.isDone) return { text: answer.text || done, status: (answer.status as LiveReport | undefined)
     ?? null };
   throw new UserError(`${word}: ${answer.text}`, "look at it: dmn live status");
 }
