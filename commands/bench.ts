@@ -6,11 +6,12 @@ export default command({
   flags: ["device", "models", "peers", "quick", "json"],
   required: [],
   argument: { syntax: "[suite]",
-    help: "store, features, backtest, training or inference; all of them when left out" },
+    help: "store, features, backtest, training, inference or live; all of them when left out" },
   examples: [
     ["dmn bench", "every suite"],
     ["dmn bench features --peers", "one suite, with its peers in the same run"],
     ["dmn bench inference --device cuda --peers", "networks on the GPU, beside PyTorch and cuDNN"],
+    ["dmn bench live --peers", "trading: hops, throughput, orders, a session; beside pyzmq and Unix sockets"],
     ["dmn bench store --json", "rows for a script"],
   ],
   async run({ device = null, models = null, peers, quick, json }, context, suite) {

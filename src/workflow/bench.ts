@@ -37,6 +37,7 @@ export const SUITES: Readonly<Record<string, () => Promise<Suite>>> = {
   backtest: () => import("./bench/backtest.ts"),
   training: () => import("./bench/training.ts"),
   inference: () => import("./bench/inference.ts"),
+  live: () => import("./bench/live.ts"),
 };
 
 export async function bench(options: BenchOptions, context: Context): Promise<BenchReport> {
@@ -63,13 +64,16 @@ const formatFigure = (value: number | null): string => value === null ? "-" : CO
 
 export function benchText({ rows, notes }: BenchReport): string {
   const hasSuites = new Set(rows.map(({ suite }) => suite)).size > 1;
+  const hasTails = rows.some(({ p999 }) => p999 !== undefined);
   const table = formatTable([
     ...(hasSuites ? [{ title: "suite" }] : []), { title: "what" }, { title: "value", align: "right" },
-    { title: "worst", align: "right" }, { title: "unit" }, { title: "limit", align: "right" },
+    { title: "worst", align: "right" }, ...(hasTails ? [{ title: "p99.9", align: "right" } as const] : []),
+    { title: "unit" }, { title: "limit", align: "right" },
     { title: "" }, { title: "peer" }, { title: "value", align: "right" },
     { title: "ratio", align: "right" },
   ], rows.map((row) => [
-    ...(hasSuites ? [row.suite] : []), row.name, formatFigure(row.value), formatFigure(row.p99), row.unit,
+    ...(hasSuites ? [row.suite] : []), row.name, formatFigure(row.value), formatFigure(row.p99),
+    ...(hasTails ? [formatFigure(row.p999 ?? null)] : []), row.unit,
     formatFigure(row.maximum ?? row.target), row.pass === null ? "" : row.pass ? "ok" : "MISSED",
     row.peer ?? "-", formatFigure(row.peerValue), row.ratio === null ? "-" : `${row.ratio.toFixed(2)}x`,
   ]));

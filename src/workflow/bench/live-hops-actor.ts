@@ -6,6 +6,7 @@ import { fromContent, toContent, topicOf } from "../../live/frames.ts";
 import { BAR_FIELDS, type Spoken } from "../../live/message.ts";
 import { ACK, isDamage, monotonicNs, type Packet } from "../../wire/codec.ts";
 import { assert } from "../../base/assert.ts";
+import { sleepUntil } from "./live-process.ts";
 import { LOADS, type Figures, type LoadName, type Order, type Part, type Said } from "./live-hops.ts";
 
 const { roles, transport, folder, instruments, columns } = JSON.parse(process.argv[2]) as Part;
@@ -48,8 +49,8 @@ function hear(packet: Packet): void {
   assert(!isDamage(message), "what we say can be read");
   heard++;
   hop.record((now - packet.sent) / 1_000);
-  if (last === "execution") end.record((now - packet.origin) / 1_000);
-  else pass(through(message.at), packet.origin);
+  end.record((now - packet.origin) / 1_000);
+  if (last !== "execution") pass(through(message.at), packet.origin);
   work.record((monotonicNs() - now) / 1_000);
 }
 
@@ -65,18 +66,13 @@ async function connect({ upstream, downstream }: Extract<Order, { what: "connect
   tell({ what: "connected" });
 }
 
-/**
- * Sends at the intended times, never later for having been slow: `origin` is the intended time. Waits with
- * Atomics.wait, because a timer of 1 ms would be measured as latency, and spinning would take a core.
- */
+/** Sends at the intended times, never later for having been slow: `origin` is the intended time. */
 async function drive(load: LoadName, seconds: number): Promise<void> {
-  const { everyMs, atOnce } = LOADS[load], cell = new Int32Array(new SharedArrayBuffer(4));
+  const { everyMs, atOnce } = LOADS[load];
   const start = monotonicNs() + 50e6, steps = Math.round(seconds * 1_000 / everyMs);
   for (let k = 0; k < steps; k++) {
     const intended = start + k * everyMs * 1e6;
-    for (let left = intended - monotonicNs(); left > 0; left = intended - monotonicNs()) {
-      Atomics.wait(cell, 0, 0, Math.max(0.01, left / 1e6));
-    }
+    sleepUntil(intended);
     for (let i = 0; i < atOnce; i++) pass(through(k), intended);
     await new Promise((resolve) => { setImmediate(resolve); });
   }

@@ -62,7 +62,7 @@ export interface Figures {
   readonly hop: Quantiles;
   /** In this process: decode, make the next, encode, hand to the socket. */
   readonly work: Quantiles;
-  /** From the intended time of the first send; of the last process only. */
+  /** From the intended time of the first send to here. */
   readonly end: Quantiles;
   readonly cpuMs: number;
 }

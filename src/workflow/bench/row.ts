@@ -11,6 +11,8 @@ export interface BenchRow {
   /** Median and slowest percent of the rounds, in `unit`; with few rounds p99 is the worst one. */
   readonly p50: number;
   readonly p99: number;
+  /** Of latencies: one in a thousand is slower. */
+  readonly p999?: number;
   readonly rounds: number;
   /** What we want and what must not be crossed; null where nothing is promised. */
   readonly target: number | null;
