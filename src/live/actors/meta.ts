@@ -59,6 +59,8 @@ class Learner implements Actor {
   readonly #earned: number;
   readonly #volatility: number;
   readonly #steps: Step[] = [];
+  /** What members said, by step: they may be faster than the features of their step on their way to here. */
+  readonly #said = new Map<number, (PredictionFact | null)[]>();
   #mixture: AdaptiveMixture;
   #deciding: Deciding | null = null;
 
@@ -107,7 +109,18 @@ class Learner implements Actor {
 
   #hear(prediction: PredictionFact): void {
     const m = this.#models.indexOf(prediction.model);
-    if (m >= 0 && prediction.at === this.#deciding?.at) this.#deciding.said[m] ??= prediction;
+    if (m < 0 || prediction.at < (this.#deciding?.at ?? -Infinity)) return;
+    this.#saidAt(prediction.at)[m] ??= prediction;
+  }
+
+  /** (M) of a step; beyond STEPS_MAX steps the oldest is forgotten. */
+  #saidAt(at: number): (PredictionFact | null)[] {
+    const known = this.#said.get(at);
+    if (known !== undefined) return known;
+    const said = this.#models.map(() => null);
+    this.#said.set(at, said);
+    if (this.#said.size > STEPS_MAX) this.#said.delete(Math.min(...this.#said.keys()));
+    return said;
   }
 
   #learn(now: number): readonly MixtureFact[] {
@@ -126,7 +139,8 @@ class Learner implements Actor {
         this.#mixture.earn(i, window.valueAt(at, 0, this.#earned), window.valueAt(at, 1, this.#volatility));
       }
       said.push({ kind: "mixture", at, models: this.#models, weights: this.#mixture.learn() });
-      this.#deciding = { at, instrument, said: this.#models.map(() => null) };
+      this.#deciding = { at, instrument, said: this.#saidAt(at) };
+      for (const old of this.#said.keys()) if (old < at) this.#said.delete(old);
     }
   }
 
