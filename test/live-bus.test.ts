@@ -93,14 +93,33 @@ describe("hearing", () => {
 });
 
 describe("what a speaker retains", () => {
-  test("ranges, pages and last facts; the oldest go at the bound", () => {
+  test("of what passes the last 4,000 to 5,000, for holes; joiners are not told of it", () => {
     const retained = new Retained("feed", 7);
     for (let seq = 1; seq <= 45_000; seq++) retained.keep("settled.", seq, fact(seq));
     assert.equal(retained.range("settled.", 44_998, 44_999).ends.length, 2);
-    // After 40,001 messages the first 20,001 are forgotten.
-    assert.equal(retained.range("settled.", 1, 20_001).ends.length, 0);
-    assert.equal(retained.range("settled.", 20_001, 20_003).ends.length, 2);
+    // Cut to 4,000 at 5,001 and at every 1,001st behind it, 44,040 being the last of them.
+    assert.equal(retained.range("settled.", 1, 40_040).ends.length, 0);
+    assert.equal(retained.range("settled.", 40_040, 40_042).ends.length, 2);
     assert.equal(retained.since(0, ["settled"], true).ends.length, 0, "no joiner needs what was settled");
+  });
+
+  test("of history 20,000 to 25,000 steps, page by page, however much passes", () => {
+    const retained = new Retained("feed", 7), bar = bars(1);
+    for (let seq = 1; seq <= 45_000; seq++) {
+      retained.keep("market.", seq, bar);
+      retained.keep("settled.", seq, fact(seq));
+    }
+    // Cut to 20,000 at 25,001 and at every 5,001st behind it: at 40,004, so that 20,005 is the first.
+    assert.equal(retained.range("market.", 20_004, 20_006).ends.length, 2);
+    const pages: number[] = [];
+    for (let from: number | null = 0; from !== null;) {
+      const { ends, topics, next } = retained.since(from, ["market"], true);
+      assert.ok(topics.every((topic) => topic === "market."));
+      pages.push(ends.length);
+      from = next;
+    }
+    assert.equal(pages.reduce((sum, count) => sum + count, 0), 45_000 - 20_004);
+    assert.ok(pages.length > 1);
   });
 });
 

@@ -37,7 +37,7 @@ export interface DeskOptions {
 }
 
 /** Closed orders that can still be asked for; older ones are forgotten. */
-const CLOSED_KEPT = 50_000;
+const CLOSED_KEPT = 10_000;
 /** Events that nobody took: more is a bug of the caller. */
 const EVENTS_MAX = 1_000_000;
 const GTC_MS = 90 * MS_PER_DAY;

@@ -123,7 +123,9 @@ export async function openResponder(options: LinkOptions & {
     const content = answered instanceof Promise ? await answered : answered;
     const stamp = { sender, epoch: link.epoch, seq, sent: monotonicNs(), origin, reply: seq, expires: 0 };
     const frame = encode(content, stamp, isCompressed);
-    if (frame.length <= REMEMBERED_BYTES) known.set(key, frame); else known.delete(key);
+    // Its own memory: a slice of Node's pool would keep 64 KiB of it for each answer of 88 bytes.
+    if (frame.length <= REMEMBERED_BYTES) known.set(key, Buffer.from(Uint8Array.from(frame).buffer));
+    else known.delete(key);
     reply(identity, frame);
   };
   void receive(link, ([identity, ...parts]) => {
