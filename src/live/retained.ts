@@ -101,7 +101,7 @@ export class Retained {
   since(from: number, kinds: readonly string[], isAll: boolean): Page {
     const { said: kept, first } = this.#history, found: Said[] = [];
     let at = Math.max(0, from - first), bytes = 0;
-    for (; isAll && at < kept.length && bytes < PAGE_BYTES; at++) {
+    for (const end = isAll ? kept.length : at; at < end && bytes < PAGE_BYTES; at++) {
       const said = kept[at];
       if (!kinds.includes(said.message.kind)) continue;
       found.push(said);
