@@ -49,8 +49,8 @@ export function ticksOf(low: number, high: number, count: number): number[] {
 export function timeTicks(from: number, to: number, count: number): number[] {
   const seconds = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200,
     86_400,
-    172_800, 604_800, 2_592_000, 7_776_000, 31_536_000];
-  const step = 1000 * (seconds.find((one) => (to - from) / 1000 / one <= count) ?? 31_536_000);
+    172_800, 604_800, 2_592_000, 7_776_000, 31_536_000, 63_072_000, 157_680_000, 315_360_000];
+  const step = 1000 * (seconds.find((one) => (to - from) / 1000 / one <= count) ?? 315_360_000);
   const ticks: number[] = [];
   for (let at = Math.ceil(from / step) * step; at <= to && ticks.length < 20; at += step) ticks.push(at);
   return ticks;
@@ -68,7 +68,10 @@ export interface Scale {
 
 export function scaleOf(desk: Desk, width: number): Scale {
   const { at, equity, fall } = visible(desk), isNarrow = width < 560, start = desk.curve.equity[0];
-  const left = isNarrow ? 56 : 68, right = width - 6, top = 8, tall = isNarrow ? 190 : 250;
+  // Room for the longest number on the axis.
+  const digits = Math.max(start, ...equity).toLocaleString("en-US", { maximumFractionDigits: 0 }).length;
+  const left = Math.max(isNarrow ? 56 : 68, 14 + digits * 7), right = width - 6;
+  const top = 8, tall = isNarrow ? 190 : 250;
   const base = top + tall + 26, deep = isNarrow ? 52 : 64;
   const from = at[0], to = Math.max(at[at.length - 1], from + 1);
   const least = Math.min(start, ...equity), most = Math.max(start, ...equity);

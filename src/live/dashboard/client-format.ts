@@ -52,9 +52,10 @@ export function micros(value: number | null): string {
   return (value / 1e6).toFixed(1) + " s";
 }
 
-/** 1234567 -> "1.23 M", 12345 -> "12.3 k", 950 -> "950". */
+/** 1234567 -> "1.23 M", 12345 -> "12.3 k", 950 -> "950"; what no broker grants is "unlimited". */
 export function short(value: number | null): string {
   if (value === null) return "–";
+  if (value >= 1e12) return "unlimited";
   if (value < 9999.5) return value.toLocaleString("en-US", { maximumFractionDigits: value < 10 ? 1 : 0 });
   if (value < 999_950) return (value / 1000).toFixed(1) + " k";
   return value < 999.95e6 ? (value / 1e6).toFixed(2) + " M" : (value / 1e9).toFixed(2) + " bn";

@@ -204,7 +204,7 @@ background:var(--paper);border-top:1px solid var(--rule)}
 .actions button{flex:1;padding:10px 6px}
 .tiles{grid-template-columns:1fr 1fr}.tiles>div:first-child{grid-column:1/-1}
 #plot,#plot-empty[hidden]+#plot{min-height:302px}
-th,td{padding:6px 6px}tbody th{white-space:normal}.state{white-space:normal}
+th,td{padding:6px 4px}tbody th{white-space:normal}.state{white-space:normal}
 ${minorColumns()}{display:none}
 footer{padding-bottom:96px}}
 @media(prefers-reduced-motion:reduce){.link.on::before{animation:none}}
