@@ -30,10 +30,11 @@ describe("deaths", { skip: NO_PROC }, () => {
     const names = ["features", "trend", "decision", "execution", "recorder"];
     for (const name of names) {
       process.kill(graph.processes().get(name)!, "SIGKILL");
-      await graph.until(new RegExp(`${name} was ended by SIGKILL; it starts again`));
+      await graph.untilStatus(({ processes }) => processes.some((one) => one.name === name && one.restarts > 0), name);
     }
     const back = await graph.untilStatus(({ processes }) => processes.every(({ state }) => state === "running"), "all back");
-    assert.equal(back.restarts, names.length, graph.said);
+    // On a machine that is very busy one more may have been silent for too long.
+    assert.ok(back.restarts >= names.length, graph.said);
     await graph.untilStatus(({ decisions, fills }) => decisions > back.decisions + 3 && fills > back.fills, "trading again");
     const orders = await graph.broker("/v2/orders?status=all&limit=500") as Order[];
     assert.ok(orders.length > 0);
