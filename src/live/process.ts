@@ -25,6 +25,7 @@ import { BAR_FLAGS, isSpoken, type AlertFact, type ControlCommand, type Kind, ty
 import type { Order, Parent } from "./parent.ts";
 import type { Session } from "./session.ts";
 import type { SessionClock } from "./session-clock.ts";
+import type { TickToOrder } from "./tick-to-order.ts";
 import { seatOf, type Place } from "./topology.ts";
 
 export const HEARTBEAT_MS = 500;
@@ -54,6 +55,8 @@ export interface ProcessOptions {
   readonly parent: Parent | null;
   readonly security: Security | null;
   readonly meters: Meters;
+  /** Of the process that sends orders. */
+  readonly tickToOrder?: TickToOrder;
   readonly log: Log;
 }
 
@@ -76,9 +79,8 @@ export class LiveProcess {
   #state: "starting" | "running" | "stopped" = "starting";
   #cpu = process.cpuUsage();
   #beatNs = monotonicNs();
-  /** Of the newest command or bar that an actor with a rim works on, and whether its first order has left. */
+  /** Of the newest command or bar that an actor with a rim works on. */
   #originNs = 0;
-  #orderedNs = 0;
 
   constructor(options: ProcessOptions) {
     this.#options = options;
@@ -181,7 +183,8 @@ export class LiveProcess {
       this.#inferringNs = 0;
       this.#options.meters.of("inference").record((now - begunNs) / 1_000);
     }
-    const originNs = this.#options.place.role === "feed" ? now : this.#originNs;
+    const { originNs: heardNs = now } = outcome as { readonly originNs?: number };
+    const originNs = this.#options.place.role === "feed" ? heardNs : this.#originNs;
     void desk.push({ ...LOCAL, message: outcome, originNs });
   }
 
@@ -189,10 +192,7 @@ export class LiveProcess {
     if (letter.originNs > 0) this.#originNs = letter.originNs;
     if (isSpoken(one)) { this.#say(one, letter.originNs, desk); return; }
     if (one.kind === "infer") this.#inferringNs = monotonicNs();
-    if (one.kind === "submit" && this.#originNs > this.#orderedNs) {
-      this.#orderedNs = this.#originNs;
-      this.#options.meters.of("tick to order").record((monotonicNs() - this.#originNs) / 1_000);
-    }
+    if (one.kind === "submit") this.#options.tickToOrder?.submit(this.#originNs);
     desk.hosted.carryOut(one);
   }
 

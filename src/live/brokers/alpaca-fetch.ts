@@ -13,7 +13,9 @@ const ANSWER_MAX = 32 << 20;
 const CONNECTIONS_MAX = 32;
 const IDLE_MS = 4_000;
 
-export function pinnedFetch(base: URL, onHeaders: (headers: http.IncomingHttpHeaders) => void): PinnedFetch {
+/** `onLeft`: told when the last byte of a POST has been handed to the system. */
+export function pinnedFetch(base: URL, onHeaders: (headers: http.IncomingHttpHeaders) => void,
+  onLeft: () => void = () => {}): PinnedFetch {
   const library = base.protocol === "https:" ? https : http;
   const agent = new library.Agent(
     { keepAlive: true, maxSockets: CONNECTIONS_MAX, scheduling: "lifo", timeout: IDLE_MS });
@@ -40,6 +42,7 @@ export function pinnedFetch(base: URL, onHeaders: (headers: http.IncomingHttpHea
         response.on("end", () => resolve(answerOf(response, pieces)));
       });
       request.on("error", reject);
+      if (init.method === "POST") request.on("finish", onLeft);
       request.end(init.body as string | undefined);
     });
   };

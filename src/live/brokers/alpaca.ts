@@ -32,6 +32,8 @@ export interface AlpacaBrokerOptions {
   readonly log: Log;
   /** How long an answer is waited for, ms. */
   readonly timeoutMs?: number;
+  /** Told when an order's last byte has left. */
+  readonly onLeft?: () => void;
 }
 
 const TIMEOUT_MS = 10_000;
@@ -74,7 +76,7 @@ class AlpacaBroker implements Broker {
     this.isPaper = host.isPaper;
     this.#options = options;
     this.#library = library;
-    this.#pinned = pinnedFetch(host.trading, (headers) => this.#heed(headers));
+    this.#pinned = pinnedFetch(host.trading, (headers) => this.#heed(headers), options.onLeft);
     const configuration = new library.trading.Configuration({
       basePath: host.trading.origin, keyId: keys.keyId, secret: keys.secretKey, timeoutMs,
       fetchApi: this.#pinned.fetch,
@@ -94,7 +96,12 @@ class AlpacaBroker implements Broker {
 
   async positions(): ReturnType<Broker["positions"]> {
     const answer = await this.#ask(() => this.#positions.getAllOpenPositionsRaw());
-    return listOf(answer, "positions").map(positionOf).filter(({ units }) => units !== 0);
+    const positions = listOf(answer, "positions").map(positionOf);
+    // A holding that cannot be read is not none.
+    if (positions.every(({ symbol, units }) => symbol !== "" && Number.isFinite(units))) {
+      return positions.filter(({ units }) => units !== 0);
+    }
+    throw new BrokerTrouble("the broker's list of positions cannot be read");
   }
 
   async orders(since: number): Promise<readonly BrokerOrder[]> {

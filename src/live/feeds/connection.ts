@@ -9,6 +9,7 @@
 import { WebSocket, type RawData } from "ws";
 import type { Clock } from "../../base/clock.ts";
 import { messageOf } from "../../base/error.ts";
+import { monotonicNs } from "../../wire/codec.ts";
 import type { Frame } from "./frame.ts";
 
 /** What a message of a vendor means for the connection; null: it was data, or says nothing. */
@@ -73,7 +74,7 @@ export class Connection {
   readonly #over = new AbortController();
   readonly #ended = Promise.withResolvers<End>();
   readonly #missing: Set<string>;
-  #queue: Buffer[] = [];
+  #queue: { readonly raw: Buffer; readonly originNs: number }[] = [];
   #bytes = 0;
   #isDraining = false;
   #isAlive = true;
@@ -129,7 +130,7 @@ export class Connection {
     if (this.#over.signal.aborted) return;
     this.#isAlive = true;
     this.frames++;
-    this.#queue.push(raw);
+    this.#queue.push({ raw, originNs: monotonicNs() });
     this.#bytes += raw.length;
     if (this.#queue.length > framesMax || this.#bytes > bytesMax) {
       this.overrun = this.#queue.length;
@@ -142,7 +143,8 @@ export class Connection {
     const { dialect, makeFrame, heard } = this.#options;
     let n = 0;
     for (; n < this.#queue.length && n < FRAMES_PER_TURN; n++) {
-      const raw = this.#queue[n], frame = makeFrame();
+      const { raw, originNs } = this.#queue[n], frame = makeFrame();
+      frame.originNs = originNs;
       this.#bytes -= raw.length;
       try {
         for (const message of dialect.parse(raw)) {

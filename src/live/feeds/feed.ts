@@ -67,4 +67,6 @@ export interface Heard {
   readonly bars: Float64Array;
   /** All bars of its closes are in it. */
   readonly isWhole: boolean;
+  /** Monotonic ns at which their bytes came, if by the stream: latencies count from there. */
+  readonly originNs?: number;
 }

@@ -19,6 +19,8 @@ interface Rows { readonly time: number[]; readonly instrument: number[]; readonl
 const noRows = (): Rows => ({ time: [], instrument: [], bars: [] });
 
 export class Frame {
+  /** Monotonic ns at which its bytes had come; 0 unknown. */
+  originNs = 0;
   readonly #shape: FrameShape;
   readonly #fresh = noRows();
   readonly #revised = noRows();
@@ -81,7 +83,8 @@ export class Frame {
   }
 
   #heard(how: Heard["how"], rows: Rows, isWhole: boolean): Heard {
-    return { kind: "heard", how, isWhole, ...columnsOf(rows) };
+    return { kind: "heard", how, isWhole, ...columnsOf(rows),
+      ...this.originNs > 0 && { originNs: this.originNs } };
   }
 }
 

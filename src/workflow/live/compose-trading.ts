@@ -28,9 +28,9 @@ export const composeDecision: Compose = async ({ root, session, log }) => {
     host(portfolio, openPortfolioRim({ session, folder: places.live(root), log })));
 };
 
-export const composeExecution: Compose = async ({ root, session, clock, log, meters }) => {
+export const composeExecution: Compose = async ({ root, session, clock, log, meters, tickToOrder }) => {
   const toBroker = meters.of("order to broker");
-  const broker = await openAlpacaBroker({ clock, log,
+  const broker = await openAlpacaBroker({ clock, log, onLeft: () => { tickToOrder.left(); },
     host: hostOf(session.venue, simulatorUrl(session), consent()),
     keys: session.venue === "simulator" ? SIMULATOR_KEYS.alpaca : alpacaKeys(root) });
   const rim = openExecutionRim({ session, folder: places.live(root), broker, clock, log,

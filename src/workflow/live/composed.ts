@@ -5,6 +5,7 @@ import type { Hosted } from "../../live/hosted.ts";
 import type { Parent } from "../../live/parent.ts";
 import type { SessionClock } from "../../live/session-clock.ts";
 import type { Session } from "../../live/session.ts";
+import type { TickToOrder } from "../../live/tick-to-order.ts";
 import type { Place } from "../../live/topology.ts";
 import type { Meters } from "../../wire/meter.ts";
 
@@ -15,6 +16,7 @@ export interface Surroundings {
   readonly place: Place;
   readonly clock: SessionClock;
   readonly meters: Meters;
+  readonly tickToOrder: TickToOrder;
   readonly parent: Parent | null;
   readonly log: Log;
 }

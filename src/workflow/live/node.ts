@@ -9,6 +9,7 @@ import { openLog } from "../../base/log.ts";
 import { openParent } from "../../live/parent.ts";
 import { LiveProcess } from "../../live/process.ts";
 import { SessionClock } from "../../live/session-clock.ts";
+import { TickToOrder } from "../../live/tick-to-order.ts";
 import { placesOf } from "../../live/topology.ts";
 import { monotonicNs } from "../../wire/codec.ts";
 import { Meters } from "../../wire/meter.ts";
@@ -27,8 +28,9 @@ async function main(name: string, root: string): Promise<number> {
     if (place === undefined) throw new UserError(`the session has no process "${name}"`,
       "see: dmn live status");
     const clock = new SessionClock(systemClock, session.clock.kind), meters = new Meters(monotonicNs());
-    const composed = await compose({ root, config, session, place, clock, meters, parent, log });
-    const live = new LiveProcess({ session, place, clock, meters, parent, log, ...composed,
+    const tickToOrder = new TickToOrder(meters);
+    const composed = await compose({ root, config, session, place, clock, meters, tickToOrder, parent, log });
+    const live = new LiveProcess({ session, place, clock, meters, tickToOrder, parent, log, ...composed,
       security: securityOf(root, session) });
     return await live.run();
   } catch (error) {
