@@ -21,6 +21,7 @@ import type { Instrument } from "../../market/instrument.ts";
 import type { RiskLimits } from "../../strategy/risk.ts";
 import type { Shaper } from "../../strategy/optimise/shaper.ts";
 import type { Strategy } from "../../strategy/strategy.ts";
+import { asHappened } from "./report-order.ts";
 import { MemoryBus } from "./memory-bus.ts";
 import { CALM, type MemoryProcess } from "./memory-process.ts";
 import { featuresProcess, memoryGraph } from "./memory-graph.ts";
@@ -51,25 +52,25 @@ const REST_MS = 5_000;
 
 /** Everything that the actors say when they hear what was recorded. */
 export async function replayRecorded(options: ReplayOptions): Promise<Spoken[]> {
-  const { session, recorded } = options, said: Spoken[] = [];
-  const time = new VirtualTime(recorded[0].heardAt), broker = new RecordedBroker(options);
+  const { session } = options, recorded = asHappened(options.recorded, session), said: Spoken[] = [];
+  const time = new VirtualTime(recorded[0].heardAt), broker = new RecordedBroker({ session, recorded });
   const bus = new MemoryBus({ time, seed: session.seed, weather: CALM, tickMs: TICK_MS, isRetaining: false,
     restartMs: 0, onEntry: ({ what, message, process, text }) => {
       if (what === "crashed") throw new Error(`${process} ended in the replay: ${text}`);
       if (what === "said") said.push(message as Spoken);
     } });
   for (const process of processesOf(options, time, broker)) bus.add(process);
-  let atMs = 0, heardAt = recorded[0].heardAt, step = -Infinity;
-  for (const one of recorded) {
-    const { message } = one, isStep = message.kind === "market" && message.at > step;
+  const isMarket = session.clock.kind === "market";
+  let atMs = 0, timeOf = recorded[0].heardAt, step = -Infinity;
+  for (const { message, heardAt } of recorded) {
+    const isStep = message.kind === "market" && message.at > step, told = isMarket ? message.at : heardAt;
     if (isStep) step = message.at;
-    const isMarket = session.clock.kind === "market", isLeap = isStep && isMarket;
-    const passedMs = Math.min(Math.max(0, one.heardAt - heardAt), isMarket ? SILENCE_MAX_MS : Infinity);
-    atMs += isLeap ? LEAP_MS : passedMs;
-    // Before its first bar a market's clock shows the machine's time: it may leap back.
-    heardAt = isMarket ? one.heardAt : heardAt + passedMs;
+    const passedMs = Math.min(Math.max(0, told - timeOf), isMarket ? SILENCE_MAX_MS : Infinity);
+    atMs += isStep && isMarket ? LEAP_MS : passedMs;
+    // It leaps back to the first bar.
+    timeOf = isMarket ? told : timeOf + passedMs;
     await time.run(atMs);
-    bus.setClocks(heardAt - time.now());
+    bus.setClocks(timeOf - time.now());
     await relive(message, bus, broker);
     await time.run(atMs);
   }
@@ -123,9 +124,12 @@ class RecordedBroker implements Broker {
   readonly #mark: Float64Array;
   #cash: number;
   #buyingPower: number;
+  /** What is known of the account from here to the next step, oldest first. */
+  #accounts: AccountFact[] = [];
+  readonly #steps: AccountFact[][] = [[]];
   #listener: BrokerListener | null = null;
 
-  constructor({ session, recorded }: ReplayOptions) {
+  constructor({ session, recorded }: Pick<ReplayOptions, "session" | "recorded">) {
     this.#symbols = session.symbols;
     const account = recorded.find(({ message }) => message.kind === "account"
       && message.isReconciled)?.message;
@@ -134,18 +138,24 @@ class RecordedBroker implements Broker {
     this.#mark = new Float64Array(session.symbols.length);
     this.#cash = this.#first?.cash ?? NaN;
     this.#buyingPower = this.#first?.buyingPower ?? NaN;
-    for (const { message } of recorded) if (message.kind === "order-state") this.#known.set(message.order.id,
-      message.order);
+    for (const { message } of recorded) {
+      if (message.kind === "order-state") this.#known.set(message.order.id, message.order);
+      if (message.kind === "market") this.#steps.push([]);
+      if (message.kind === "account" && message.isReconciled) this.#steps.at(-1)!.push(message);
+    }
+    this.#accounts = this.#steps.shift()!;
   }
 
   mark({ instrument, bars }: MarketFact): void {
     const width = bars.length / instrument.length;
+    this.#accounts = this.#steps.shift() ?? [];
     instrument.forEach((i, k) => { this.#mark[i] = bars[k * width + 3]; });
   }
 
   /** Interest, dividends and fees are known by what they leave behind. */
   correct({ cash, buyingPower, isReconciled }: AccountFact): void {
     if (!isReconciled) return;
+    this.#accounts.shift();
     this.#cash = cash;
     this.#buyingPower = buyingPower;
   }
@@ -182,9 +192,10 @@ class RecordedBroker implements Broker {
   account() {
     if (this.#first === null) return Promise.reject(new BrokerTrouble("no account was recorded"));
     const equity = this.#units.reduce((sum, units, i) => sum + units * this.#mark[i], this.#cash);
-    return Promise.resolve({ equity, cash: this.#cash, buyingPower: this.#buyingPower,
-      isTradingBlocked: false,
-      oddities: [] });
+    // Orders only take from it: where it grew, the broker had been asked, and this was the answer.
+    const grown = this.#accounts.find(({ buyingPower }) => buyingPower > this.#buyingPower);
+    return Promise.resolve({ equity, cash: this.#cash, buyingPower: grown?.buyingPower ?? this.#buyingPower,
+      isTradingBlocked: false, oddities: [] });
   }
   positions() {
     return Promise.resolve([...this.#symbols].flatMap((symbol, i) =>
