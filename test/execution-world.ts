@@ -6,11 +6,11 @@
  */
 import { random, type Random } from "../src/base/random.ts";
 import { executionActor, type ExecutionOptions } from "../src/live/actors/execution.ts";
-import type { BrokerOrder, BrokerUpdate, OrderRequest, SubmitOutcome } from "../src/live/brokers/broker.ts";
+import type { BrokerAccount, BrokerOrder, BrokerUpdate, OrderRequest, SubmitOutcome } from "../src/live/brokers/broker.ts";
 import type { ExecutionEffect, ExecutionOutcome, JournalRecord } from "../src/live/execution/effect.ts";
 import { FREE } from "../src/live/execution/desk.ts";
 import {
-  isSpoken, type AlertFact, type ControlCommand, type OrderState, type Spoken, type TargetCommand,
+  isSpoken, isTerminal, type AlertFact, type ControlCommand, type OrderState, type Spoken, type TargetCommand,
 } from "../src/live/message.ts";
 import type { Session } from "../src/live/session.ts";
 import { NO_LIMITS } from "../src/strategy/risk.ts";
@@ -70,6 +70,8 @@ export class World {
   /** Cancels that are accepted and then never done; so many that are lost on their way. */
   isCancelStuck = false;
   cancelsToLose = 0;
+  /** What the broker tells of the account otherwise than it is. */
+  account: Partial<BrokerAccount> = {};
   /** Whether orders stood still while the account was read. */
   isSteady = true;
   readonly cancels: string[] = [];
@@ -200,10 +202,12 @@ export class World {
         const epoch = this.#epoch;
         this.later(this.#delay(10), () => {
           const truth = {
-            account: { equity: this.cash, cash: this.cash, buyingPower: 2e6, isTradingBlocked: false, oddities: [] },
+            account: { equity: this.cash, cash: this.cash, buyingPower: 2e6, isTradingBlocked: false, oddities: [],
+              ...this.account },
             positions: [...this.units].filter(([, units]) => units !== 0).map(([symbol, units]) =>
               ({ symbol, units, averagePrice: 100 })),
-            orders: [...this.held.values()].map(({ order }) => order), isSteady: this.isSteady,
+            orders: [...this.held.values()].map(({ order }) => order).filter(({ id, state, submittedAt }) =>
+              submittedAt >= effect.since || !isTerminal(state) || effect.ids.includes(id)), isSteady: this.isSteady,
           };
           this.later(this.#delay(10), () => {
             if (epoch === this.#epoch) this.hand({ kind: "truth", ticket: effect.ticket, truth, trouble: null });
@@ -303,7 +307,9 @@ export class World {
 
   #cancel(id: string, brokerId: string): void {
     this.cancels.push(id);
-    if (this.cancelsToLose-- > 0) return this.deliver(50, { kind: "cancelled", id, outcome: { outcome: "unknown", reason: "reset" } });
+    if (this.cancelsToLose-- > 0) {
+      return this.deliver(50, { kind: "cancelled", id, outcome: { outcome: "unknown", reason: "reset" } });
+    }
     this.later(this.#delay(20), () => {
       const found = [...this.held.values()].find(({ order }) => order.brokerId === brokerId);
       const isOpen = found !== undefined && ["accepted", "partially-filled", "pending-cancel"].includes(found.order.state);

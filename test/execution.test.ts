@@ -385,6 +385,19 @@ describe("books and the broker", () => {
       [7, 1, "ACTIVE"]);
   });
 
+  test("9,000 orders between two looks at the account: all of them are known at the next one, none is booked twice", () => {
+    const symbols = Array.from({ length: 200 }, (_, k) => `S${k}`), world = started(symbols);
+    world.run(14_500 - world.now + START);
+    for (let k = 0; k < 45; k++) {
+      world.hand(world.target(symbols.map(() => k % 2 === 0 ? 3 : 5)));
+      world.run(300);
+    }
+    assert.equal(world.posts.length, 9_000);
+    world.run(20_000);
+    assert.deepEqual([world.books()[0], world.alerts("fill-missed").length, world.alerts("books-mismatch").length,
+      world.last("trading-state")?.state], [3, 0, 0, "ACTIVE"]);
+  });
+
   test("holdings that no order explains: HALTED after three looks, the broker's number taken", () => {
     const world = started();
     world.tradeOutside("AAA", 7, false);

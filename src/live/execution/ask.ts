@@ -21,7 +21,8 @@ export function askTruth(desk: Desk): void {
     since = Math.min(since, order.madeAt);
     if (order.isOurs && order.state !== "intended" && ids.length < IDS_MAX) ids.push(order.id);
   }
+  since -= MS_PER_MINUTE;
   const ticket = ++desk.ticket;
-  desk.reconcile = { ticket, fillsBefore: desk.fills, isSoon: false };
-  say(desk, { kind: "reconcile", ticket, since: since - MS_PER_MINUTE, ids });
+  desk.reconcile = { ticket, fillsBefore: desk.fills, isSoon: false, since };
+  say(desk, { kind: "reconcile", ticket, since, ids });
 }

@@ -72,7 +72,8 @@ export interface Goal {
 }
 
 export type Purpose =
-  | { readonly what: "look-up" | "time-out" | "cancel-watch" | "cancel-again" | "submit-again"; readonly id: string }
+  | { readonly what: "look-up" | "time-out" | "cancel-watch" | "cancel-again" | "submit-again";
+    readonly id: string }
   | { readonly what: "pursue" | "slice"; readonly instrument: number; readonly decidedAt: number }
   | { readonly what: "reconcile" | "asset" | "save" }
   /** Has anything been heard of orders since `news`? */
@@ -144,7 +145,7 @@ export interface Desk {
   ticket: number;
   readonly wakes: Map<number, Purpose>;
   readonly writes: Map<number, Writing>;
-  reconcile: { ticket: number; fillsBefore: number; isSoon: boolean };
+  reconcile: { ticket: number; fillsBefore: number; isSoon: boolean; since: number };
   readonly strikes: Uint8Array;
   /** (N) 1: the broker's holdings may differ from our books since a split. */
   readonly hasSplit: Uint8Array;
@@ -155,8 +156,11 @@ export interface Desk {
   isAccountDue: boolean;
 }
 
-/** Terminal orders kept for late news; the oldest go first. */
-const ORDERS_MAX = 5_000;
+/**
+ * Terminal orders kept for late news; the oldest go first. What the broker lists at the next look must be
+ * known then, or its fills would be booked once more: of a broker that does not answer, so many are kept.
+ */
+const ORDERS_MAX = 5_000, UNSEEN_MAX = 100_000;
 const ALARMS_MAX = 1_000;
 
 export function openDesk(terms: Terms): Desk {
@@ -177,7 +181,7 @@ export function openDesk(terms: Terms): Desk {
     quoteAt: numbers(), isHalted: new Uint8Array(count),
     assets: new Map(), assetsAsked: new Set(), sent: [], dirty: new Set(), waiting: new Set(), intents: [],
       ticket: 0, wakes: new Map(),
-    writes: new Map(), reconcile: { ticket: 0, fillsBefore: 0, isSoon: false },
+    writes: new Map(), reconcile: { ticket: 0, fillsBefore: 0, isSoon: false, since: -Infinity },
     strikes: new Uint8Array(count), hasSplit: new Uint8Array(count), lastTruthAt: -Infinity, records: 0,
       alarmed: new Set(),
     isAccountDue: false,
@@ -250,6 +254,7 @@ export function keepOrder(desk: Desk, order: Order): void {
   if (desk.orders.size <= ORDERS_MAX) return;
   for (const old of desk.orders.values()) {
     if (isOpen(old)) continue;
+    if (old.submittedAt >= desk.reconcile.since && desk.orders.size <= UNSEEN_MAX) return;
     desk.orders.delete(old.id);
     if (old.brokerId !== null) desk.idOf.delete(old.brokerId);
     return;

@@ -23,6 +23,8 @@ export interface Order {
   readonly isOurs: boolean;
   /** When it was made, session clock. */
   readonly madeAt: number;
+  /** When the broker took it, the broker's clock; until that is known, when it was made. */
+  submittedAt: number;
   /** As the broker has it. */
   quantity: number;
   brokerId: string | null;
@@ -68,8 +70,8 @@ export interface Change {
 export function newOrder(request: OrderRequest, instrument: number, decidedAt: number, leg: number,
   madeAt: number, isOurs = true): Order {
   return {
-    id: request.id, request, decidedAt, leg, instrument, isOurs, madeAt, quantity: request.quantity,
-    brokerId: null, state: "intended", filled: 0, averagePrice: NaN, reason: null, heard: 0,
+    id: request.id, request, decidedAt, leg, instrument, isOurs, madeAt, submittedAt: madeAt,
+    quantity: request.quantity, brokerId: null, state: "intended", filled: 0, averagePrice: NaN, reason: null, heard: 0,
     executions: new Set(), isCancelling: false, isUnwanted: false, isWatched: false, watches: 0, lookUps: 0,
     isRecovered: false, isLost: false, isAlarmed: false,
   };
@@ -108,6 +110,7 @@ export function hearUpdate(order: Order, update: BrokerUpdate): Change {
 function hear(order: Order, told: BrokerOrder, update: BrokerUpdate | null): Change {
   const before = order.state, hadBrokerId = order.brokerId !== null;
   if (told.brokerId !== "") order.brokerId ??= told.brokerId;
+  if (told.submittedAt > order.submittedAt) order.submittedAt = told.submittedAt;
   if (order.isLost) { order.isLost = false; order.state = "submitted"; order.reason = null; }
   if (Number.isFinite(told.quantity) && told.quantity !== 0) order.quantity = told.quantity;
   const fill = count(order, told, update);
