@@ -54,12 +54,14 @@ export class Graph {
   #said = "";
   #out = "";
 
-  constructor(root: string, base: number, args: readonly string[]) {
+  /** `environment`: over the machine's. */
+  constructor(root: string, base: number, args: readonly string[],
+    environment: Readonly<Record<string, string>> = {}) {
     this.root = root;
     this.base = base;
     this.#child = spawn(process.execPath, [DMN, "live", "--replay", "small", ...MODELS, "--port-base", String(base), "--headless",
       "--json", ...args], { cwd: root, stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, DMN_HOME: root, CI: "1", APCA_API_KEY_ID: "", APCA_API_SECRET_KEY: "" } });
+      env: { ...process.env, DMN_HOME: root, CI: "1", APCA_API_KEY_ID: "", APCA_API_SECRET_KEY: "", ...environment } });
     this.#child.stdout!.on("data", (text: Buffer) => { this.#out += text.toString(); });
     this.#child.stderr!.on("data", (text: Buffer) => { this.#said += text.toString(); this.#wake(); });
     this.#child.on("exit", (code) => { this.#ended.resolve(code); this.#wake(); });

@@ -35,7 +35,7 @@ export function openDisplay(stream: NodeJS.WriteStream,
   const line = (text: string): void => { clear(); stream.write(`${text}\n`); };
   /** "monitor: the event loop of NAME was blocked for 612 ms" is told of one process for all. */
   const kindOf = (text: string): string =>
-    text.split(/\b/).map((word) => names.includes(word) ? "NAME" : word).join("").replace(/[\d,.]+/g, "#");
+    names.reduce((kind, name) => kind.replaceAll(name, "NAME"), text).replace(/[\d,.]+/g, "#");
   return {
     clear, line,
     alert(text) {
@@ -72,7 +72,6 @@ export function lineOf(report: LiveReport): string {
   return [MONEY[venue], tradingState,
     decidedAt === null ? "no decision yet" : formatTime(decidedAt).slice(0, "2026-01-01T00:00".length),
     equity === null ? "no account yet" : `equity ${formatCount(Math.round(equity))}${gain}`,
-    `${formatCount(decisions)} decisions`,
     `${formatCount(orders)} orders${openOrders > 0 ? `, ${openOrders} open` : ""}`,
     ...(running < processes.length ? [processesUp] : []),
     ...(restarts > 0 ? [`${restarts} restarts`] : [])].join("  ");
