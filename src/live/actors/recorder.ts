@@ -12,10 +12,10 @@ import { rowsOf, startRows } from "../recorder/rows.ts";
 import type { Row } from "../recorder/schema.ts";
 
 /**
- * Longest that a message waits to be written, ms of the session's clock, and most rows or messages of a
- * flush.
+ * Longest that a message waits to be written, ms, and most rows or messages of a flush. Each flush makes the
+ * disk busy, and the next order's intent must be on it before the order leaves: not too often.
  */
-export const FLUSH_MS = 250, ROWS_MAX = 1000;
+export const FLUSH_MS = 500, ROWS_MAX = 1000;
 /** Alerts of one code are at least so far apart, ms. */
 const QUIET_MS = 60_000;
 
@@ -46,13 +46,19 @@ const isOfHistory = (message: Spoken): boolean =>
 
 const HEARS = Object.keys(SPOKEN_CODES) as Kind[];
 
-export function recorderActor({ session }: { readonly session: Session }): Actor<Persist, RecorderOutcome> {
+export interface RecorderOptions {
+  readonly session: Session;
+  /** Real ms, never back. Default: the session's clock, by which a replay of days flushes at every tick. */
+  readonly elapsedMs?: () => number;
+}
+
+export function recorderActor({ session, elapsedMs }: RecorderOptions): Actor<Persist, RecorderOutcome> {
   const state = startRows(session), isRepeat = repeatFilter(), saidAt = new Map<string, number>();
   let heard: Heard[] = [], rows: Row[] = [], since = NaN, batch = 0, dropped = 0, refused = 0;
 
   function take(message: Spoken, now: number): Persist[] {
     if (isRepeat(message) || isOfHistory(message)) return [];
-    if (heard.length === 0) since = now;
+    if (heard.length === 0) since = elapsedMs?.() ?? now;
     const made = rowsOf(state, message);
     // Heartbeats between the samples that are kept would fill the journal with nothing.
     if (message.kind === "heartbeat" && made.length === 0) return [];
@@ -101,7 +107,10 @@ export function recorderActor({ session }: { readonly session: Session }): Actor
     name: "recorder", hears: HEARS,
     handle(message, now) {
       switch (message.kind) {
-        case "tick": return now - since >= FLUSH_MS || now < since ? flush() : [];
+        case "tick": {
+          const elapsed = elapsedMs?.() ?? now;
+          return elapsed - since >= FLUSH_MS || elapsed < since ? flush() : [];
+        }
         case "recovered": case "stuck": case "died": case "dropped": case "persisted":
           return outcome(message, now);
         // The process is about to end: what is in hand goes to the rim now.
