@@ -173,6 +173,38 @@ describe("orders, positions, cancels", () => {
   });
 });
 
+describe("a broker that answers oddly", () => {
+  /** Answers everything with this. */
+  async function odd(status: number, body: unknown): Promise<{ broker: Broker; asked: string[] } & AsyncDisposable> {
+    const asked: string[] = [];
+    const server = http.createServer((request, response) => {
+      asked.push(`${request.method} ${request.url}`);
+      response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const broker = await openClient(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    return { broker, asked, [Symbol.asyncDispose]: async () => {
+      await broker[Symbol.asyncDispose]();
+      await new Promise((resolve) => { server.close(resolve); server.closeAllConnections(); });
+    } };
+  }
+
+  test("HTTP 408, 425 and 5xx to an order: nobody knows; 400, 403, 404: refused; each was sent once", async () => {
+    for (const [status, outcome] of [[408, "unknown"], [425, "unknown"], [500, "unknown"], [504, "unknown"],
+      [400, "rejected"], [403, "rejected"], [404, "rejected"], [429, "limited"]] as const) {
+      await using scene = await odd(status, { code: 1, message: "no" });
+      assert.deepEqual([(await scene.broker.submit(order("a"))).outcome, scene.asked.length], [outcome, 1], String(status));
+    }
+  });
+
+  test("a holding that cannot be read is not none: no list of positions at all", async () => {
+    for (const row of [{ symbol: "AAA", side: "long" }, { symbol: "AAA", qty: "many" }, { qty: "3" }]) {
+      await using scene = await odd(200, [{ symbol: "BBB", qty: "1" }, row]);
+      await assert.rejects(scene.broker.positions(), BrokerTrouble);
+    }
+  });
+});
+
 describe("the update stream", () => {
   test("is proven only when it listens; an update carries the execution", async () => {
     await using server = await startVenue(["AAA"]);
@@ -216,6 +248,12 @@ describe("words and numbers", () => {
     const account = accountOf({ status: "ACTIVE", cash: "5", equity: null, moon: 1 });
     assert.deepEqual([account.cash, account.equity, account.buyingPower, account.isTradingBlocked], [5, NaN, NaN, false]);
     assert.deepEqual(account.oddities, ['"buying_power" is missing', '"equity" is missing', '"moon" is new']);
+  });
+
+  test("an account in another currency is not traded on, and says why", () => {
+    const euro = accountOf({ status: "ACTIVE", cash: "5", equity: "5", buying_power: "5", currency: "EUR" });
+    assert.deepEqual([euro.isTradingBlocked, euro.oddities], [true, ["it is kept in EUR: only dollars can be traded with"]]);
+    assert.equal(accountOf({ currency: "USD" }).isTradingBlocked, false);
   });
 
   test("quantities travel as decimals without an exponent", () => {

@@ -4,7 +4,9 @@ import { describe, test } from "node:test";
 import type { ExecutionOptions } from "../src/live/actors/execution.ts";
 import { orderId, readOrderId } from "../src/live/execution/order-id.ts";
 import { STRICT } from "../src/live/execution/desk.ts";
-import { sessionSchema } from "../src/live/session.ts";
+import { Suspects } from "../src/live/feeds/suspects.ts";
+import { sessionSchema, type Session } from "../src/live/session.ts";
+import { nameOf } from "../src/workflow/live/choose-session.ts";
 import { CALM, sessionOf, START, World } from "./execution-world.ts";
 
 function started(symbols = ["AAA"], change: Partial<ExecutionOptions> = {}): World {
@@ -12,8 +14,8 @@ function started(symbols = ["AAA"], change: Partial<ExecutionOptions> = {}): Wor
   world.run(1_000);
   return world;
 }
-const limitStyle = (symbols = ["AAA"]) => sessionOf(symbols, { execution: { style: "limit-at-touch", slices: 1, timeoutMs: 600_000,
-  callsPerMinute: 100_000 } });
+const limitStyle = (): Session => sessionOf(["AAA"], {
+  execution: { style: "limit-at-touch", slices: 1, timeoutMs: 600_000, callsPerMinute: 100_000 } });
 
 describe("ids", () => {
   test("100,000 long names of one beginning have 100,000 ids of at most 48 characters, each read back", () => {
@@ -28,6 +30,14 @@ describe("ids", () => {
   test("a session that names a symbol twice is no session: two goals would share their ids", () => {
     assert.equal(sessionSchema.safeParse(sessionOf(["AAA", "BBB"])).success, true);
     assert.equal(sessionSchema.safeParse(sessionOf(["AAA", "BBB", "AAA"])).success, false);
+  });
+
+  test("two folders on one account have names of their own, the same folder the same again; its ids are read back", () => {
+    const [one, other] = ["/a", "/b"].map((root) => nameOf("alpaca-paper", root));
+    assert.notEqual(one, other);
+    assert.deepEqual([nameOf("alpaca-paper", "/a"), nameOf("simulator", "/a")], [one, "dmn"]);
+    const id = orderId(one, "SPY", START, 0);
+    assert.deepEqual([readOrderId(id, one, "SPY")?.leg, readOrderId(id, other, "SPY")], [0, null]);
   });
 
   test("an order of a lost journal keeps its leg: known before the goal or after it, the next order has another id", () => {
@@ -164,6 +174,14 @@ describe("nothing leaves on what is old", () => {
     assert.deepEqual(world.posts.map(({ limitPrice }) => limitPrice), [100]);
   });
 
+  test("a wrong bar that the vendor corrected confirms no other wrong bar", () => {
+    const suspects = new Suspects(["AAA"]), row = (close: number): Float64Array => Float64Array.of(close, close, close, close, 1, 1, 1);
+    assert.equal(suspects.judge(0, 1, row(5.264), 0, 52.77).isGood, false);
+    assert.equal(suspects.judge(0, 1, row(52.64), 0, 52.77).isGood, true);
+    const next = suspects.judge(0, 2, row(5.255), 0, 52.64);
+    assert.deepEqual([next.isGood, next.before], [false, null]);
+  });
+
   test("no target that is no number, and no price that is none, becomes an order", () => {
     for (const [units, price] of [[NaN, 100], [Infinity, 100], [-Infinity, 100], [1e308, 100], [10, NaN], [10, 0], [10, -37.63],
       [10, Infinity]]) {
@@ -202,5 +220,23 @@ describe("books and the broker", () => {
     world.isSteady = true;
     world.run(10_000);
     assert.deepEqual([world.last("trading-state")?.state, world.books()[0]], ["HALTED", 5]);
+  });
+
+  test("the broker's cash is missing: worked out from its equity; both are missing: nothing is traded", () => {
+    const world = new World(["AAA"]);
+    world.tradeOutside("AAA", 100, false);
+    world.account = { cash: NaN };
+    world.run(1_000);
+    world.hand(world.target([100]));
+    world.run(20_000);
+    // 1,000,000 less 100 x 100 in cash, told as "equity" by this broker; 100 held at 100 are a part of it.
+    assert.deepEqual([world.last("account")?.equity, world.last("account")?.cash], [990_000, 980_000]);
+    const silent = new World(["AAA"]);
+    silent.account = { cash: NaN, equity: NaN };
+    silent.run(1_000);
+    silent.hand(silent.target([10]));
+    silent.run(20_000);
+    assert.deepEqual([silent.posts.length, silent.last("account")], [0, undefined]);
+    assert.ok(silent.alerts("broker-silent").length > 0);
   });
 });

@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 import { openLog } from "../src/base/log.ts";
 import { random } from "../src/base/random.ts";
 import type { Actor } from "../src/live/actor.ts";
-import { openPortfolioRim, SNAPSHOT_FILE } from "../src/live/actors/portfolio-rim.ts";
+import { openPortfolioRim, snapshotFile } from "../src/live/actors/portfolio-rim.ts";
 import { portfolioActor, type PortfolioEffect, type PortfolioOptions, type PortfolioOutcome }
   from "../src/live/actors/portfolio.ts";
 import { BAR_FLAGS, type AlertFact, type ControlCommand, type Spoken, type TargetCommand } from "../src/live/message.ts";
@@ -311,7 +311,7 @@ describe("restarts", () => {
       assert.deepEqual(found, [{ kind: "kept", snapshot }]);
       const other = { ...session, symbols: ["A", "C"] };
       await openPortfolioRim({ session: other, folder, log }).start(() => { assert.fail("other symbols"); });
-      fs.writeFileSync(path.join(folder, SNAPSHOT_FILE), "{ torn");
+      fs.writeFileSync(path.join(folder, snapshotFile("simulator")), "{ torn");
       await openPortfolioRim({ session, folder, log }).start(() => { assert.fail("damaged"); });
       assert.equal(warnings.length, 1);
     } finally { fs.rmSync(folder, { recursive: true }); }

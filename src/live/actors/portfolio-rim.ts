@@ -17,7 +17,9 @@ import type { Rim } from "../actor.ts";
 import type { Session } from "../session.ts";
 import type { PortfolioEffect, PortfolioOutcome } from "./portfolio.ts";
 
-export const SNAPSHOT_FILE = "targets.json";
+/** Each account has its own peak, and what is left of a drawdown. */
+export const snapshotFile = (venue: Session["venue"]): string =>
+  venue === "simulator" ? "targets.json" : `targets-${venue}.json`;
 
 const number = z.number();
 const schema = z.strictObject({
@@ -38,7 +40,7 @@ export interface PortfolioRim extends Rim<PortfolioEffect, PortfolioOutcome> {
 /** A snapshot of another strategy or other symbols is none of this session's. */
 export function openPortfolioRim({ session, folder, log }:
 { readonly session: Session; readonly folder: string; readonly log: Log }): PortfolioRim {
-  const place = path.join(folder, SNAPSHOT_FILE), { strategyName, symbols } = session;
+  const place = path.join(folder, snapshotFile(session.venue)), { strategyName, symbols } = session;
   let waiting: TargetSnapshot | null = null, writing: Promise<void> | null = null;
   async function write(): Promise<void> {
     while (waiting !== null) {

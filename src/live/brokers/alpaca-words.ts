@@ -94,12 +94,15 @@ export function accountOf(value: unknown): BrokerAccount {
   for (const name of Object.keys(told)) if (!KNOWN.has(name)) oddities.push(`"${name}" is new`);
   const status = textOf(told.status);
   if (status !== "" && status !== "ACTIVE") oddities.push(`its status is ${status}`);
+  // Prices are dollars: units worked out from another currency's cash would be wrong by the rate.
+  const currency = textOf(told.currency) || "USD", isForeign = currency !== "USD";
+  if (isForeign) oddities.push(`it is kept in ${currency}: only dollars can be traded with`);
   const isTrue = (name: string): boolean => told[name] === true;
   return {
     equity: numberOf(told.equity ?? told.portfolio_value), cash: numberOf(told.cash),
     buyingPower: numberOf(told.buying_power),
     isTradingBlocked: isTrue("trading_blocked") || isTrue("account_blocked")
-      || isTrue("trade_suspended_by_user"),
+      || isTrue("trade_suspended_by_user") || isForeign,
     oddities,
   };
 }

@@ -36,7 +36,8 @@ export function changeTrading(desk: Desk, state: TradingState, reason: string, b
   say(desk, { kind: "persist", ticket, records: [stateOf(desk, trading)] });
 }
 /** As the journal keeps it. */
-export const stateOf = (desk: Desk, trading = desk.trading): JournalRecord => ({ t: "state", at: desk.now, ...trading,
+export const stateOf = (desk: Desk, trading = desk.trading): JournalRecord => ({
+  t: "state", at: desk.now, ...trading,
   ...(trading.state === "REDUCING" && desk.errand === "flattening" ? { isFlattening: true } : {}) });
 
 const STRICTNESS: Readonly<Record<TradingState, number>> = { ACTIVE: 0, REDUCING: 1, HALTED: 2 };
@@ -68,7 +69,7 @@ function resume(desk: Desk, why: string, by: string): void {
 export function flatten(desk: Desk, why: string, by: string): void {
   if (desk.errand === "flattening") { sayTrading(desk); return; }
   desk.errand = "flattening";
-  // Next after the newest decision, by the market's clock and not by whose who asked: the next target is newer.
+  // By the market's clock, not by that of who asked: the next target shall be newer.
   desk.errandAt = Number.isFinite(desk.targetAt) ? desk.targetAt + 1 : desk.now;
   desk.targetAt = desk.errandAt;
   desk.isSettled = false;

@@ -3,16 +3,19 @@
  * intent is not in it never leaves; a trading state that is not in it never counts.
  *
  * A torn tail never counted and is cut off. Damage before it is a UserError: no trading on a journal that
- * lies. It is made short again by writing a new one beside it and renaming that over it.
+ * lies. It is made short again by writing a new one beside it and renaming that over it. Each venue has its
+ * own: what was meant for one account is nothing that another may be asked about, or be sent.
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { explainWrite, flush, TEMPORARY } from "../../base/file.ts";
 import { Journal, type JournalKind } from "../../base/journal.ts";
+import type { Session } from "../session.ts";
 import type { JournalRecord } from "./effect.ts";
 
 const KIND: JournalKind = { kind: "intents", version: 1, remedy: "dmn live --paper" };
-const FILE = "intents.journal";
+const fileOf = (venue: Session["venue"]): string =>
+  venue === "simulator" ? "intents.journal" : `intents-${venue}.journal`;
 
 /** Throws UserError when the disk will not take it: then nothing of the call counts. */
 export interface IntentJournal extends Disposable {
@@ -25,8 +28,8 @@ export interface IntentJournal extends Disposable {
 }
 
 /** Opens or makes it. Throws UserError for a damaged one or a folder that cannot be written. */
-export function openIntentJournal(folder: string): IntentJournal {
-  const place = path.join(folder, FILE);
+export function openIntentJournal(folder: string, venue: Session["venue"] = "simulator"): IntentJournal {
+  const place = path.join(folder, fileOf(venue));
   let journal = Journal.open(place, KIND);
   return {
     recovered: journal.recovered as readonly JournalRecord[],
@@ -34,18 +37,21 @@ export function openIntentJournal(folder: string): IntentJournal {
     append(records, isDurable) { journal.appendAll(records, isDurable); },
     replace(records) {
       const beside = place + TEMPORARY;
+      let next: Journal | null = null;
       try {
         fs.rmSync(beside, { force: true });
-        const next = Journal.open(beside, KIND);
-        try { next.appendAll(records); } finally { next[Symbol.dispose](); }
+        next = Journal.open(beside, KIND);
+        next.appendAll(records);
         fs.renameSync(beside, place);
-        flush(folder);
       } catch (error) {
+        next?.[Symbol.dispose]();
         fs.rmSync(beside, { force: true });
         throw explainWrite(place, error);
       }
+      // From here on the old file has no name: a record in it would be lost.
       journal[Symbol.dispose]();
-      journal = Journal.open(place, KIND);
+      journal = next;
+      try { flush(folder); } catch (error) { throw explainWrite(place, error); }
     },
     [Symbol.dispose]() { journal[Symbol.dispose](); },
   };

@@ -42,7 +42,8 @@ export function nextLeg(desk: Desk, instrument: number, goal: Goal): Leg {
   if (!permits.flips && wanted * held < 0) wanted = 0;
   const ageMs = desk.now - goal.decidedAt, { timeoutMs } = session.execution;
   // Prices may be fresh again after a stop; what was decided before it is not.
-  if (desk.errand !== "flattening" && ageMs > desk.terms.limits.staleMs + timeoutMs) return rest("stale-data");
+  const isOld = ageMs > desk.terms.limits.staleMs + timeoutMs;
+  if (isOld && desk.errand !== "flattening") return rest("stale-data");
   const asset = desk.assets.get(symbol);
   const needsAsset = session.sizing.isFractional || wanted < 0;
   if (needsAsset && asset === undefined) return { do: "wait", afterMs: null, ask: "asset" };

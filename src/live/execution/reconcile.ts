@@ -94,7 +94,8 @@ export function takeTruth(desk: Desk, outcome: ExecutionOutcome & { kind: "truth
   if (outcome.ticket !== desk.reconcile.ticket) return;
   const { fillsBefore, isSoon } = desk.reconcile;
   desk.reconcile.ticket = 0;
-  const isTold = Number.isFinite(outcome.truth?.account.cash) || Number.isFinite(outcome.truth?.account.equity);
+  const { cash = NaN, equity = NaN } = outcome.truth?.account ?? {};
+  const isTold = Number.isFinite(cash) || Number.isFinite(equity);
   if (outcome.truth === null || !isTold) {
     const trouble = outcome.trouble ?? "it tells neither cash nor equity";
     alarm(desk, "warning", "broker-silent", `the broker's account cannot be read: ${trouble}`);

@@ -47,7 +47,8 @@ type Reconcile = ExecutionEffect & { readonly kind: "reconcile" };
 
 /** Throws UserError for a damaged journal or a folder that cannot be written: then nothing is traded. */
 export function openExecutionRim(options: ExecutionRimOptions): ExecutionRim {
-  return new LiveRim(options, options.journal ?? openIntentJournal(options.folder));
+  return new LiveRim(options, options.journal
+    ?? openIntentJournal(options.folder, options.session.venue));
 }
 
 class LiveRim implements ExecutionRim {
@@ -58,6 +59,7 @@ class LiveRim implements ExecutionRim {
   #push: (outcome: ExecutionOutcome) => void = () => {};
   #writes: (Persist | ExecutionEffect & { readonly kind: "note" })[] = [];
   #isFlushDue = false;
+  #isProven = false;
 
   constructor(options: ExecutionRimOptions, journal: IntentJournal) {
     this.#options = options;
@@ -71,7 +73,10 @@ class LiveRim implements ExecutionRim {
     // Listeners only push: what a listener throws, a stream's library may swallow.
     this.#options.broker.listen({
       update: (update) => this.#push({ kind: "update", update }),
-      stream: (isProven, reason) => this.#push({ kind: "stream", isProven, reason }),
+      stream: (isProven, reason) => {
+        this.#isProven = isProven;
+        this.#push({ kind: "stream", isProven, reason });
+      },
     });
     return Promise.resolve();
   }
@@ -145,7 +150,9 @@ class LiveRim implements ExecutionRim {
     const refuse = (reason: string): void => this.#push(refusalOf(effect, reason));
     const { clock } = this.#options, askedAt = clock.now();
     const isQueued = this.#queue.add(lane, cost, async () => {
-      const isLate = effect.kind === "submit" && clock.now() - askedAt > effect.goodForMs;
+      // The actor may not have heard yet that the stream is gone: between the two nothing leaves either.
+      const isLate = effect.kind === "submit"
+        && (!this.#isProven || clock.now() - askedAt > effect.goodForMs);
       if (isLate) { refuse(WITHDRAWN); return; }
       try { this.#push(await this.#ask(effect)); } catch (error) {
         if (error instanceof BrokerTrouble

@@ -25,8 +25,10 @@ export class Suspects {
     if (problem !== null) {
       return { isGood: false, before: null, alert: `a bar of ${symbol} with ${problem} was left out` };
     }
-    if (Number.isNaN(last)) return GOOD;
     const held = this.#held.get(instrument);
+    // The vendor has corrected it: what it said first is nothing that a later bar could confirm.
+    if (held?.at === at) this.#held.delete(instrument);
+    if (Number.isNaN(last)) return GOOD;
     if (held !== undefined && held.at < at) {
       this.#held.delete(instrument);
       if (confirms(held.row[CLOSE], close)) return { isGood: true, before: held, alert: null };

@@ -5,8 +5,11 @@
  *   Alpaca keys       its paper account, bars from Alpaca or Massive
  *   ... and --live    real money, if the settings allow it and a person types so
  */
+import * as os from "node:os";
+import * as path from "node:path";
 import type { Context } from "../../base/context.ts";
 import { UserError } from "../../base/error.ts";
+import { hashOf } from "../../base/file.ts";
 import { formatDay, dayOf, MS_PER_DAY, parseDay } from "../../base/units.ts";
 import { suggestion } from "../../base/suggest.ts";
 import { calendar } from "../../market/calendar.ts";
@@ -17,7 +20,6 @@ import { portsFrom } from "../../live/topology.ts";
 import { sessionSchema, type Session } from "../../live/session.ts";
 import { findStrategy } from "../../strategy/find.ts";
 import type { Strategy } from "../../strategy/strategy.ts";
-import { fetch } from "../fetch.ts";
 import { defaultModels, modelsFrom } from "./choose-models.ts";
 import { panelOf } from "./session-facts.ts";
 
@@ -122,7 +124,7 @@ async function vendorSession(options: LiveOptions, context: Context): Promise<Se
   }
   const models = modelsFrom(options.models), strategies = await membersOf(context.root, models);
   const feed = options.feed ?? "alpaca";
-  return finish(options, context, { models, strategies, symbols: [...options.symbols],
+  return finish(options, context, { models, strategies, symbols: [...new Set(options.symbols)],
     timeframe: options.timeframe ?? "1m", calendar: "us-equity",
     venue: options.isLive ? "alpaca-live" : "alpaca-paper",
     feed, wire: options.wire ?? feed, history: null,
@@ -137,7 +139,7 @@ async function finish(options: LiveOptions, context: Context, chosen: Chosen): P
   const panel = await panelOf(context.root, recipe, said.calendar, said.timeframe);
   const { risk, live } = context.config;
   return sessionSchema.parse({ ...said,
-    id: new Date(context.clock.now()).toISOString().replace(/[:.]/g, "-"), strategyName: "dmn",
+    id: new Date(context.clock.now()).toISOString().replace(/[:.]/g, "-"), strategyName: nameOf(said.venue, context.root),
     recipe, recipeHash: panel.hash,
     quorum: Math.max(1, Math.ceil(said.models.length / 2)), deadlineMs: DEADLINE_MS,
     mixture: said.models.length > 1 ? options.mixture : "equal", isConfidenceWeighted: true,
@@ -152,9 +154,18 @@ async function finish(options: LiveOptions, context: Context, chosen: Chosen): P
     faults: options.faults, simulatorUrl: null, device: await deviceOf(options) } satisfies Session);
 }
 
+/**
+ * With which the ids of its orders begin: two folders or machines that trade on one account never meet there,
+ * and the same one has the same name again after a restart.
+ */
+export const nameOf = (venue: Session["venue"], root: string): string =>
+  venue === "simulator" ? "dmn" : `dmn.${hashOf(`${os.hostname()} ${path.resolve(root)}`).slice(0, 10)}`;
+
 /** The dataset that is replayed; the synthetic one is made when it is wanted and not there. */
 async function manifestOf(dataset: string, context: Context): Promise<Manifest> {
-  if (dataset === DATASET && !listDatasets(context.root).includes(dataset)) await fetch({ dataset }, context);
+  if (dataset === DATASET && !listDatasets(context.root).includes(dataset)) {
+    await (await import("../fetch.ts")).fetch({ dataset }, context);
+  }
   const manifest = readManifest(context.root, dataset);
   if (manifest.kind === "bars" && manifest.timeframe !== "tick") return manifest;
   throw new UserError(`dataset "${dataset}" holds ${manifest.kind}, and models read bars`,

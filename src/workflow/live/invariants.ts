@@ -96,7 +96,9 @@ export const RULES = {
       if (entry.isStart) isProven = false;
       else if (entry.venue?.what === "stream-up") isProven = true;
       else if (entry.venue?.what === "stream-down") isProven = false;
-      else if (entry.effect === "submit" && !isProven) faults.push(submitAt(record, entry));
+      else if (entry.effect === "submit" && !isProven && hasArrived(record, entry)) {
+        faults.push(submitAt(record, entry));
+      }
     }
     return faults;
   },
@@ -257,6 +259,12 @@ function timeline(record: SimulationRecord): Moment[] {
   const stream = record.venue.filter(({ what }) => what.startsWith("stream"))
     .map((venue): Moment => ({ ...none, at: venue.after - 0.5, elapsedMs: venue.elapsedMs, venue }));
   return [...stream, ...own].sort((a, b) => a.at - b.at);
+}
+
+/** Did the order of this effect reach the exchange later? The rim may have held it back. */
+function hasArrived({ entries, venue }: SimulationRecord, { at }: Moment): boolean {
+  const { order } = entries[at].message as unknown as { readonly order: { readonly id: string } };
+  return venue.some(({ what, id, after }) => what === "submit" && id === order.id && after >= at);
 }
 
 /** Targets by the moment decided on; a decision process that died may have said one twice. */

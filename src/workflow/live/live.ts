@@ -6,6 +6,7 @@
  *                                                                               └─ a process refuses
  *   everything ends in order (supervisor.ts), whatever happened; then the summary
  */
+import * as fs from "node:fs";
 import * as path from "node:path";
 import { createInterface } from "node:readline/promises";
 import { setTimeout as delay } from "node:timers/promises";
@@ -15,6 +16,7 @@ import { UserError } from "../../base/error.ts";
 import { hopsOf, type Hop } from "../../live/actors/performance.ts";
 import { checkConsent, LIVE_CONFIRMATION, type LiveConsent } from "../../live/brokers/alpaca-hosts.ts";
 import { newToken, openControl, removeAccess, writeAccess, type ControlAnswer } from "../../live/control.ts";
+import { snapshotFile } from "../../live/actors/portfolio-rim.ts";
 import { openIntentJournal } from "../../live/execution/intent-journal.ts";
 import { Hearing } from "../../live/hearing.ts";
 import type { AlertFact, ControlCommand } from "../../live/message.ts";
@@ -89,7 +91,8 @@ function lockLive(root: string): Disposable {
 
 /** A simulated account begins anew with each run, the trading state stays. UserError: a damaged journal. */
 function forgetHoldings(root: string): void {
-  using journal = openIntentJournal(places.live(root));
+  fs.rmSync(path.join(places.live(root), snapshotFile("simulator")), { force: true });
+  using journal = openIntentJournal(places.live(root), "simulator");
   const state = journal.recovered.findLast(({ t }) => t === "state");
   if (journal.recovered.length > 0) journal.replace(state === undefined ? [] : [state]);
 }
