@@ -34,7 +34,8 @@ const TICK_MS = 100, METERS_MS = 2_000;
 const REST_MS = 700, CLOSE_MS = 200, POLL_MS = 5;
 /** Kinds whose `at` is the market's time. */
 const TIMED: ReadonlySet<string> =
-  new Set(["market", "quote", "features", "prediction", "decision", "target"]);
+  new Set(["market", "quote", "features", "prediction", "mixture", "decision",
+  "target"]);
 /** What hops and work are called in meters; others are called after their actors. */
 const HOP_NAMES: Readonly<Record<string, string>> = {
   "market features": "market: feed -> features",

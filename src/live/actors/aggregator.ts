@@ -110,7 +110,8 @@ class Aggregator implements Actor {
     let place = this.#steps.length;
     while (place > 0 && this.#steps[place - 1].at > at) place--;
     if (place > 0 && this.#steps[place - 1].at === at) return this.#steps[place - 1];
-    const step: Step = { at, openedAt: now, said: this.#members.map(() => null), weights: null };
+    // What comes first may come before its time: a deadline runs from the close at the earliest.
+    const step: Step = { at, openedAt: Math.max(now, at), said: this.#members.map(() => null), weights: null };
     this.#steps.splice(place, 0, step);
     return step;
   }
