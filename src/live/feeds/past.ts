@@ -44,8 +44,11 @@ export async function datasetHistory(root: string, session: Session): Promise<Li
 
 /** Asks a vendor about what was missed. */
 export interface Past {
-  /** Bars of one instrument that closed after `since` (UTC ms), none unfinished. Throws UserError. */
-  bars(symbol: string, since: number, signal: AbortSignal): Promise<Bars>;
+  /**
+   * Bars of one instrument that closed after `since` (UTC ms), none unfinished. `heardTo`: the newest close
+   * that was heard; a replay's clock stands still while its feed waits for a gap. Throws UserError.
+   */
+  bars(symbol: string, since: number, heardTo: number, signal: AbortSignal): Promise<Bars>;
   /** The last `rows` bars, about, with splits and dividends. Throws UserError. */
   listing(symbol: string, rows: number, signal: AbortSignal): Promise<Listing>;
   /** Splits and dividends whose ex-date is today or in the days to come. Throws UserError. */
@@ -62,12 +65,12 @@ export async function vendorPast(session: Session, context: Context,
     context: { ...context, config, signal: AbortSignal.any([context.signal, signal]) },
     task: context.progress.start(`${vendor} calls`, 1, "calls"), random: random(seed, vendor, "past"),
     timeout: () => AbortSignal.timeout(TIMEOUT_MS) });
-  const today = (): Span["to"] => dayOf(clock.now() + MS_PER_DAY / 2);
+  const today = (least = 0): Span["to"] => dayOf(Math.max(clock.now(), least) + MS_PER_DAY / 2);
   return {
-    async bars(symbol, since, signal) {
+    async bars(symbol, since, heardTo, signal) {
       const isDaily = timeframe === "1d", from = sessions.sessionDay(since);
       const bars = await askerFor(signal)
-        .missed({ symbol, timeframe, from, to: today(), afterMs: isDaily ? null : since });
+        .missed({ symbol, timeframe, from, to: today(heardTo), afterMs: isDaily ? null : since });
       return sliceBars(bars, firstRowAt(bars.time, since + 1), bars.time.length);
     },
     async listing(symbol, rows, signal) {

@@ -207,7 +207,7 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
       return;
     }
     const since = this.#newest[i] - OVERLAP_BARS * TIMEFRAMES[session.timeframe];
-    const heard = heardOf(i, await past.bars(symbol, since, signal));
+    const heard = heardOf(i, await past.bars(symbol, since, Math.max(...this.#newest), signal));
     if (heard.time.length > 0 && !signal.aborted) this.#tell(heard);
   }
 
