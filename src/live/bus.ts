@@ -40,6 +40,12 @@ const COMMAND = { deadlineMs: 5_000, retryMs: 250 } as const;
 /** Hearers that do not come within this are not waited for, ms: they will ask for what they missed. */
 const HEARERS_MS = 3_000;
 
+/**
+ * Heard from here only by those who look on, and each hearer costs a system call: they are told when the event
+ * loop comes round, after what trading waits for has left.
+ */
+const LATER: ReadonlySet<string> = new Set(["decision", "target", "order-state"]);
+
 export class Bus {
   readonly #options: BusOptions;
   readonly #link: Omit<LinkOptions, "sender">;
@@ -50,6 +56,7 @@ export class Bus {
   readonly #closers: { close(): void }[] = [];
   #target: { readonly message: TargetCommand; readonly originNs: number } | null = null;
   #isHanding = false;
+  #later: { readonly message: Spoken; readonly originNs: number }[] = [];
   #isClosed = false;
 
   private constructor(options: BusOptions) {
@@ -123,6 +130,20 @@ export class Bus {
   /** Says a fact to all who hear it. `originNs`: when what caused it came into the graph; 0: nothing did. */
   say(message: Spoken, originNs = 0): void {
     if (this.#isClosed) return;
+    if (message.kind === "target") this.#handOver(message, originNs);
+    if (LATER.has(message.kind)) this.#defer(message, originNs); else this.#sayNow(message, originNs);
+  }
+
+  #defer(message: Spoken, originNs: number): void {
+    if (this.#later.push({ message, originNs }) === 1) setImmediate(() => { this.#sayLater(); });
+  }
+
+  #sayLater(): void {
+    for (const { message, originNs } of this.#later.splice(0)) this.#sayNow(message, originNs);
+  }
+
+  #sayNow(message: Spoken, originNs: number): void {
+    if (this.#isClosed) return;
     const topic = topicOf(message), content = toContent(message), { says } = seatOf(this.#options.place.role);
     if (says.some((kind) => kind === message.kind) && this.#bound !== null) {
       this.#retained!.keep(topic, this.#bound.say(topic, content, originNs), message);
@@ -130,7 +151,6 @@ export class Bus {
     for (const { inlet, publisher } of this.#joined) {
       if (inlet.takes.some((kind) => kind === message.kind)) publisher.say(topic, content, originNs);
     }
-    if (message.kind === "target") this.#handOver(message, originNs);
   }
 
   #handOver(message: TargetCommand, originNs: number): void {
@@ -156,7 +176,7 @@ export class Bus {
 
   #relay(heard: Heard): void | Promise<void> {
     const taken = this.#options.hear(heard);
-    this.say(heard.message, heard.originNs);
+    this.#defer(heard.message, heard.originNs);
     return taken;
   }
 
@@ -175,6 +195,7 @@ export class Bus {
   }
 
   close(): void {
+    this.#sayLater();
     this.#isClosed = true;
     for (const one of this.#closers) one.close();
   }
