@@ -10,6 +10,7 @@ import type { Clock } from "../src/base/clock.ts";
 import { openLog } from "../src/base/log.ts";
 import type { Broker, BrokerListener, OrderRequest, SubmitOutcome } from "../src/live/brokers/broker.ts";
 import type { ExecutionOutcome, JournalRecord } from "../src/live/execution/effect.ts";
+import { CallQueue } from "../src/live/execution/call-queue.ts";
 import { openIntentJournal } from "../src/live/execution/intent-journal.ts";
 import { openExecutionRim } from "../src/live/execution/rim.ts";
 import type { TimeMs } from "../src/base/units.ts";
@@ -25,8 +26,8 @@ const times = (place: string): number[] => {
 };
 
 /** Runs with one function of node:fs replaced. */
-function withFs<Name extends "writeSync" | "renameSync" | "fsyncSync" | "fdatasyncSync">(name: Name, replacement: (typeof fs)[Name],
-  run: () => void): void {
+function withFs<Name extends "writeSync" | "renameSync" | "fsyncSync" | "fdatasyncSync">(name: Name,
+  replacement: (typeof fs)[Name], run: () => void): void {
   const original = realFs[name];
   realFs[name] = replacement;
   syncBuiltinESMExports();
@@ -106,10 +107,14 @@ describe("orders that wait to leave", () => {
     let now = 0, listener: BrokerListener | null = null;
     const heard: ExecutionOutcome[] = [], sent: string[] = [], sleepers: { at: number; wake: () => void }[] = [];
     const broker = {
-      submit: ({ id }: OrderRequest): Promise<SubmitOutcome> => { sent.push(id); return Promise.resolve({ outcome: "duplicate" }); },
+      submit: ({ id }: OrderRequest): Promise<SubmitOutcome> => {
+        sent.push(id);
+        return Promise.resolve({ outcome: "duplicate" });
+      },
       listen: (one: BrokerListener) => { listener = one; }, [Symbol.asyncDispose]: () => Promise.resolve(),
     } as unknown as Broker;
-    const clock: Clock = { now: () => now as TimeMs, sleep: (ms) => new Promise<void>((wake) => { sleepers.push({ at: now + ms, wake }); }) };
+    const clock: Clock = { now: () => now as TimeMs,
+      sleep: (ms) => new Promise<void>((wake) => { sleepers.push({ at: now + ms, wake }); }) };
     const session = sessionOf(["AAA"], { execution: { style: "market", slices: 1, timeoutMs: 1_000, callsPerMinute } });
     const journal = { recovered: [], tornBytes: 0, append: () => {}, replace: () => {}, [Symbol.dispose]: () => {} };
     const rim = openExecutionRim({ session, folder: "", journal, broker, clock, log: openLog("silent") });
@@ -138,6 +143,19 @@ describe("orders that wait to leave", () => {
     await pass(150_000);
     assert.deepEqual([sent, withdrawn(heard)], [["now", "then", "patient"], ["late"]]);
     await stop();
+  });
+
+  test("a clock that is set back an hour in the middle of a 429 keeps no cancel waiting for it to catch up", async () => {
+    let now = 7_200_000, calls = 0;
+    const clock: Clock = { now: () => now as TimeMs, sleep: () => new Promise<void>(() => {}) };
+    const queue = new CallQueue(clock, 100), call = (): Promise<void> => { calls++; return Promise.resolve(); };
+    queue.add("submit", 1, call);
+    queue.pause(1_000);
+    now -= 3_600_000;
+    queue.add("cancel", 1, call);
+    assert.equal(calls, 2);
+    queue.close();
+    await Promise.resolve();
   });
 
   test("never leave while the stream of updates is gone, heard of by the actor or not", async () => {

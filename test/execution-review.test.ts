@@ -175,11 +175,45 @@ describe("nothing leaves on what is old", () => {
   });
 
   test("a wrong bar that the vendor corrected confirms no other wrong bar", () => {
-    const suspects = new Suspects(["AAA"]), row = (close: number): Float64Array => Float64Array.of(close, close, close, close, 1, 1, 1);
+    const suspects = new Suspects(["AAA"]);
+    const row = (close: number): Float64Array => Float64Array.of(close, close, close, close, 1, 1, 1);
     assert.equal(suspects.judge(0, 1, row(5.264), 0, 52.77).isGood, false);
     assert.equal(suspects.judge(0, 1, row(52.64), 0, 52.77).isGood, true);
     const next = suspects.judge(0, 2, row(5.255), 0, 52.64);
     assert.deepEqual([next.isGood, next.before], [false, null]);
+  });
+
+  test("a bar or a target of another year is left out, and what is of this one goes on", () => {
+    const world = started(), far = Date.UTC(2031, 0, 1);
+    world.hand({ kind: "market", at: far, instrument: Int32Array.of(0), bars: Float64Array.of(1, 1, 1, 1, 1, NaN, NaN),
+      flags: Uint8Array.of(0) });
+    world.hand(world.target([50], far));
+    world.run(1_000);
+    assert.deepEqual([world.posts.length, world.alerts("target-ahead").length], [0, 1]);
+    world.hand(world.target([10]));
+    world.run(1_000);
+    assert.equal(world.position(), 10);
+  });
+
+  test("the clock is set back an hour: what is known of prices has no age, and nothing leaves", () => {
+    const world = started();
+    world.hand({ kind: "market", at: world.now, instrument: Int32Array.of(0), bars: Float64Array.of(9, 9, 9, 9, 1, NaN, NaN),
+      flags: Uint8Array.of(0) });
+    world.now -= 3_600_000;
+    world.hand({ ...world.target([10]), price: Float64Array.of(NaN) });
+    world.run(1_000);
+    assert.deepEqual([world.posts.length, world.alerts("order-refused-stale-data").length], [0, 1]);
+  });
+
+  test("flatten after the close: nothing is sent into a closed market, HALTED, and a person is told what is left", () => {
+    const world = started(["AAA"], { permits: STRICT });
+    world.hand(world.target([10]));
+    world.run(1_000);
+    world.run(Date.parse("2024-01-03T22:00:00Z") - world.now);
+    world.hand({ ...world.control("flatten"), by: "risk" });
+    world.run(60_000);
+    assert.deepEqual([world.posts.length, world.position(), world.last("trading-state")?.state], [1, 10, "HALTED"]);
+    assert.match(world.alerts("not-flat")[0].text, /AAA/);
   });
 
   test("no target that is no number, and no price that is none, becomes an order", () => {
@@ -206,6 +240,16 @@ describe("books and the broker", () => {
     world.hand(world.target([420]));
     world.run(5_000);
     assert.deepEqual([world.posts.map(({ quantity }) => quantity), world.position()], [[20], 420]);
+  });
+
+  test("a week after a split, holdings that nothing explains halt again", () => {
+    const world = started();
+    world.hand({ kind: "notice", at: world.now, instrument: 0, what: "split", value: 2 });
+    world.run(8 * 86_400_000);
+    world.tradeOutside("AAA", 5, false);
+    world.run(60_000);
+    assert.deepEqual([world.last("trading-state")?.state, world.books()[0], world.alerts("split-adopted").length],
+      ["HALTED", 5, 0]);
   });
 
   test("holdings read while orders changed prove nothing: what differs stays unreconciled, and nothing leaves", () => {

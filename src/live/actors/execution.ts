@@ -23,7 +23,7 @@ import { apply, endErrand, takeAllCancelled, takeControl } from "../execution/co
 import { converge, leave, lookForQuiet, nextSlice, sendRecovered, takeTarget, timeOut }
   from "../execution/converge.ts";
 import {
-  alarm, openDesk, say, sayTrading, STRICT, takeSaid, touchAll, wake, type Desk, type Permits,
+  alarm, isAhead, openDesk, say, sayTrading, STRICT, takeSaid, touchAll, wake, type Desk, type Permits,
   type Purpose, type Terms,
 } from "../execution/desk.ts";
 import type { ExecutionEffect, ExecutionOutcome } from "../execution/effect.ts";
@@ -119,6 +119,7 @@ function hear(desk: Desk, message: Spoken | Tick | ExecutionOutcome): void {
 
 const CLOSE = 3;
 function takeMarket(desk: Desk, { at, instrument, bars }: MarketFact): void {
+  if (isAhead(desk, at)) return;
   const width = bars.length / Math.max(1, instrument.length);
   for (let k = 0; k < instrument.length; k++) {
     const i = instrument[k], close = bars[k * width + CLOSE];

@@ -47,7 +47,8 @@ export function openPortfolioRim({ session, folder, log }:
       const text = JSON.stringify({ version: 1, strategyName, symbols, snapshot: waiting });
       waiting = null;
       try {
-        await fs.writeFile(place + TEMPORARY, text);
+        // Without the flush a power cut leaves an empty file, and the drawdown would begin anew.
+        await fs.writeFile(place + TEMPORARY, text, { flush: true });
         await fs.rename(place + TEMPORARY, place);
       } catch (error) { log.warn({ place, error: messageOf(error) }, "the portfolio's state was not kept"); }
     }

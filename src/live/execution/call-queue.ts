@@ -43,6 +43,7 @@ export class CallQueue {
   /** Calls begun in this turn; the next turn has been asked for. */
   #begun = 0;
   #isTurnDue = false;
+  #newest = -Infinity;
   #pausedUntil = -Infinity;
   /** What the broker said is left, less what has left since. */
   #told = { left: Infinity, until: -Infinity };
@@ -113,6 +114,14 @@ export class CallQueue {
     this.#first = 0;
   }
 
+  /** The clock was set back: by it, waits would last until it has caught up, of cancels as well. */
+  #startOver(now: number): void {
+    this.#pausedUntil = -Infinity;
+    this.#told = { left: Infinity, until: -Infinity };
+    this.#left = this.#left.slice(this.#first).map(() => now);
+    this.#first = 0;
+  }
+
   #turn(): void {
     if (this.#isTurnDue) return;
     this.#isTurnDue = true;
@@ -126,6 +135,8 @@ export class CallQueue {
   /** Until `cost` more requests leave the lane's reserve untouched; 0: now. */
   #waitMs(lane: Lane, cost: number): number {
     const now = this.#clock.now();
+    if (now < this.#newest) this.#startOver(now);
+    this.#newest = now;
     if (now < this.#pausedUntil) return this.#pausedUntil - now;
     const reserve = Math.floor(this.#perMinute * RESERVE[lane]);
     if (now < this.#told.until && this.#told.left < cost + reserve

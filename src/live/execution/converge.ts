@@ -7,12 +7,14 @@
  *                            └── fill, rest, wake, truth                    v
  *                                                                   persisted ─> submit each
  */
-import { MS_PER_MINUTE } from "../../base/units.ts";
+import { formatTime, MS_PER_MINUTE } from "../../base/units.ts";
 import type { TargetCommand } from "../message.ts";
 import { askAsset, askTruth } from "./ask.ts";
 import type { JournalRecord } from "./effect.ts";
-import { alarm, keepOrder, mayTrade, openOf, say, sayAccount, sayOrder, symbolOf, wake, type Desk, type Goal }
-  from "./desk.ts";
+import {
+  alarm, isAhead, keepOrder, mayTrade, openOf, say, sayAccount, sayOrder, symbolOf, wake,
+  type Desk, type Goal,
+} from "./desk.ts";
 import { nextLeg } from "./leg.ts";
 import { cancel, end, submit, WITHDRAWN } from "./news.ts";
 import { newOrder, remaining, type Order } from "./order.ts";
@@ -24,6 +26,10 @@ const QUIET = new Set(["market-closed", "halted"]);
 /** A target is taken when it is newer than all before; the same one again changes nothing. */
 export function takeTarget(desk: Desk, target: TargetCommand): void {
   if (!(target.at > desk.targetAt || desk.isRepeatable && target.at === desk.targetAt)) return;
+  if (isAhead(desk, target.at)) {
+    return alarm(desk, "warning", "target-ahead", `a target of ${formatTime(target.at)} was left out: `
+      + "this machine's clock is far from there", true);
+  }
   desk.isRepeatable = false;
   desk.targetAt = target.at;
   desk.isSettled = false;

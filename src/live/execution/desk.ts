@@ -147,8 +147,8 @@ export interface Desk {
   readonly writes: Map<number, Writing>;
   reconcile: { ticket: number; fillsBefore: number; isSoon: boolean; since: number };
   readonly strikes: Uint8Array;
-  /** (N) 1: the broker's holdings may differ from our books since a split. */
-  readonly hasSplit: Uint8Array;
+  /** (N) when a split was told: the broker's holdings may differ from our books for some days. */
+  readonly splitAt: Float64Array;
   lastTruthAt: number;
   /** Since the journal was last compacted. */
   records: number;
@@ -182,7 +182,7 @@ export function openDesk(terms: Terms): Desk {
     assets: new Map(), assetsAsked: new Set(), sent: [], dirty: new Set(), waiting: new Set(), intents: [],
       ticket: 0, wakes: new Map(),
     writes: new Map(), reconcile: { ticket: 0, fillsBefore: 0, isSoon: false, since: -Infinity },
-    strikes: new Uint8Array(count), hasSplit: new Uint8Array(count), lastTruthAt: -Infinity, records: 0,
+    strikes: new Uint8Array(count), splitAt: numbers(), lastTruthAt: -Infinity, records: 0,
       alarmed: new Set(),
     isAccountDue: false,
   };
@@ -193,6 +193,13 @@ export function mayTrade(desk: Desk): boolean {
   return desk.stage === "running" && desk.trading.state !== "HALTED" && desk.isProven && desk.isReconciled
     && !desk.isJournalBroken && !desk.isBlocked && desk.errand !== "cancelling";
 }
+
+/**
+ * Of a time that by the machine's clock is far from having come: taken, it would make everything that follows
+ * old, and never grow old itself.
+ */
+export const isAhead = (desk: Desk, at: number): boolean =>
+  desk.terms.session.clock.kind === "wall" && at > desk.now + desk.terms.limits.staleMs;
 
 export function say(desk: Desk, ...messages: Said<ExecutionEffect>): void { desk.said.push(...messages); }
 

@@ -5,7 +5,7 @@
  *     delta ──window──price──self-cross──buying power──risk gate──> order | rest(why) | wait
  */
 import type { BrokerAsset, OrderRequest } from "../brokers/broker.ts";
-import { openOf, symbolOf, type Desk, type Goal } from "./desk.ts";
+import { isAhead, openOf, symbolOf, type Desk, type Goal } from "./desk.ts";
 import { remaining } from "./order.ts";
 import { orderId } from "./order-id.ts";
 import { keptPart, roundPrice, roundUnits, truncateUnits, UNIT_EPSILON } from "./quantity.ts";
@@ -121,8 +121,10 @@ function viewOf(desk: Desk, instrument: number,
   limitPrice: number | null): Parameters<Desk["terms"]["gate"]>[1] {
   const open = openOf(desk, instrument)
     .map((order) => ({ quantity: remaining(order), limitPrice: order.request.limitPrice ?? NaN }));
+  // After the clock was set back, how old a price is cannot be said.
+  const priceAt = desk.priceAt[instrument];
   return {
-    lastPrice: desk.price[instrument], lastTimeMs: desk.priceAt[instrument], nowMs: desk.now,
+    lastPrice: desk.price[instrument], lastTimeMs: isAhead(desk, priceAt) ? NaN : priceAt, nowMs: desk.now,
     isHalted: desk.isHalted[instrument] === 1, tradingState: desk.trading.state,
     held: desk.books.units[instrument], limitPrice: limitPrice ?? NaN, open,
     sentLastMinute: desk.sent.length + desk.intents.length, buyingPower: desk.buyingPower,

@@ -71,9 +71,9 @@ export function newOrder(request: OrderRequest, instrument: number, decidedAt: n
   madeAt: number, isOurs = true): Order {
   return {
     id: request.id, request, decidedAt, leg, instrument, isOurs, madeAt, submittedAt: madeAt,
-    quantity: request.quantity, brokerId: null, state: "intended", filled: 0, averagePrice: NaN, reason: null, heard: 0,
-    executions: new Set(), isCancelling: false, isUnwanted: false, isWatched: false, watches: 0, lookUps: 0,
-    isRecovered: false, isLost: false, isAlarmed: false,
+    quantity: request.quantity, brokerId: null, state: "intended", filled: 0, averagePrice: NaN, reason: null,
+    heard: 0, executions: new Set(), isCancelling: false, isUnwanted: false, isWatched: false, watches: 0,
+    lookUps: 0, isRecovered: false, isLost: false, isAlarmed: false,
   };
 }
 

@@ -9,6 +9,7 @@
  *
  * At the start the broker's holdings are simply taken (adopted), and what the journal cannot explain is said.
  */
+import { MS_PER_DAY } from "../../base/units.ts";
 import { alarm, keepOrder, openOf, say, sayAccount, symbolOf, touchAll, wake, type Desk } from "./desk.ts";
 import type { ExecutionOutcome, JournalRecord, Truth } from "./effect.ts";
 import { askAsset, askTruth } from "./ask.ts";
@@ -24,6 +25,8 @@ const STRIKES = 3;
 /** Two quantities are equal within this: brokers round to nine decimals, sums a little more. */
 const UNITS_TOLERANCE = 1e-6;
 const SOON_MS = 500;
+/** Brokers split in the night, or the next one, and pay for fractions days later. */
+const SPLIT_MS = 4 * MS_PER_DAY;
 /** What the broker says of so many symbols is asked at once, of others when it matters. */
 const ASSETS_AT_START = 100;
 const RECORDS_MAX = 4_096;
@@ -170,7 +173,7 @@ function compare(desk: Desk, truth: Truth, isStill: boolean): boolean {
     if (Math.abs(found[i] - desk.books.units[i]) <= UNITS_TOLERANCE) { desk.strikes[i] = 0; continue; }
     // A fill came while the broker was being asked: the answer proves nothing about this moment.
     if (!isStill) { isEqual = false; continue; }
-    if (desk.hasSplit[i] === 1) { adoptSplit(desk, i, found[i]); continue; }
+    if (desk.now - desk.splitAt[i] < SPLIT_MS) { adoptSplit(desk, i, found[i]); continue; }
     if (++desk.strikes[i] < STRIKES) { isEqual = false; continue; }
     alarm(desk, "critical", "books-mismatch", `${symbolOf(desk, i)}: the broker holds ${found[i]}, our books `
       + `say ${desk.books.units[i]}, and no order explains it; halted, the broker's number is taken`);
@@ -188,7 +191,7 @@ export function takeSplit(desk: Desk, instrument: number, ratio: number): void {
   books.units[instrument] = roundUnits(books.units[instrument] * ratio);
   books.averagePrice[instrument] /= ratio;
   price[instrument] /= ratio;
-  desk.hasSplit[instrument] = 1;
+  desk.splitAt[instrument] = desk.now;
   // The broker may have split before us, or not yet: until it is asked nobody knows what is held.
   desk.isReconciled = false;
   if (goal !== null) goal.isAtRest = true;

@@ -139,7 +139,8 @@ async function finish(options: LiveOptions, context: Context, chosen: Chosen): P
   const panel = await panelOf(context.root, recipe, said.calendar, said.timeframe);
   const { risk, live } = context.config;
   return sessionSchema.parse({ ...said,
-    id: new Date(context.clock.now()).toISOString().replace(/[:.]/g, "-"), strategyName: nameOf(said.venue, context.root),
+    id: new Date(context.clock.now()).toISOString().replace(/[:.]/g, "-"),
+    strategyName: nameOf(said.venue, context.root),
     recipe, recipeHash: panel.hash,
     quorum: Math.max(1, Math.ceil(said.models.length / 2)), deadlineMs: DEADLINE_MS,
     mixture: said.models.length > 1 ? options.mixture : "equal", isConfidenceWeighted: true,
