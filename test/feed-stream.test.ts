@@ -4,9 +4,10 @@ import { describe, test } from "node:test";
 import { WebSocketServer, type WebSocket } from "ws";
 import type { AddressInfo } from "node:net";
 import { encode } from "@msgpack/msgpack";
-import { systemClock } from "../src/base/clock.ts";
+import { FakeClock, systemClock } from "../src/base/clock.ts";
 import { configSchema } from "../src/base/config.ts";
 import { openLog } from "../src/base/log.ts";
+import { silentProgress } from "../src/base/progress.ts";
 import { random } from "../src/base/random.ts";
 import { feedActor } from "../src/live/actors/feed.ts";
 import { alpacaDialect } from "../src/live/feeds/alpaca-dialect.ts";
@@ -14,6 +15,7 @@ import type { FeedEffect, FeedOutcome } from "../src/live/feeds/feed.ts";
 import { Frame } from "../src/live/feeds/frame.ts";
 import { streamUrl } from "../src/live/feeds/hosts.ts";
 import { massiveDialect } from "../src/live/feeds/massive-dialect.ts";
+import { vendorPast } from "../src/live/feeds/past.ts";
 import { openFeedRim, type FeedRimOptions } from "../src/live/feeds/rim.ts";
 import { FeedStream } from "../src/live/feeds/stream.ts";
 import { BAR_FLAGS, type MarketFact, type Spoken } from "../src/live/message.ts";
@@ -143,6 +145,18 @@ describe("a replay through the vendors' own streams", () => {
       assert.equal(feed.rim.stream.connections, 2);
     });
   }
+
+  test("a gap is asked for up to the newest bar heard, also while the session's clock stands days behind it", async (t) => {
+    const server = await simulator();
+    t.after(() => server.close());
+    server.step(LIVE);
+    const past = await vendorPast(session({ symbols: SYMBOLS }), { root: "/nowhere", log: openLog("silent"),
+      progress: silentProgress, config: configSchema.parse({ alpaca: { dataUrl: server.url } }),
+      clock: new FakeClock(FROM - 3 * 24 * 60 * MINUTE), signal: new AbortController().signal }, KEYS.alpaca);
+    const newest = FROM + 20 * MINUTE, since = newest - 5 * MINUTE;
+    const { time } = await past.bars("I0", since, newest, AbortSignal.timeout(DEADLINE_MS));
+    assert.deepEqual([...time].filter((at) => at <= newest), [4, 3, 2, 1, 0].map((k) => newest - k * MINUTE));
+  });
 
   test("a restarted feed asks for what was played before it came", async () => {
     await using server = await simulator();
