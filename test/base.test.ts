@@ -111,6 +111,55 @@ describe("journal", () => {
     }
   });
 
+  /** The bytes of a journal with a reserve of 64 KiB whose writer was killed. */
+  const killed = (): Buffer => {
+    const place = fresh(), journal = Journal.open(place, kind, { reserveBytes: 1 << 16 });
+    for (const record of records) journal.append(record);
+    const bytes = fs.readFileSync(place);
+    journal[Symbol.dispose]();
+    assert.ok(fs.readFileSync(place).every((byte) => byte !== 0), "closed, it is text");
+    return bytes;
+  };
+
+  test("written ahead: a killed writer's zeros are no damage, records that need more room get it, and bits are told apart", () => {
+    const bytes = killed(), end = bytes.lastIndexOf(0x0a) + 1, place = fresh();
+    assert.equal(bytes.length - end >= (1 << 16) - end, true, `${bytes.length - end} bytes ahead`);
+    fs.writeFileSync(place, bytes);
+    assert.deepEqual(readJournal(place, kind), { records, tornBytes: 0, goodBytes: end });
+    const long = "x".repeat(100_000);
+    {
+      using journal = Journal.open(place, kind, { reserveBytes: 1 << 16 });
+      journal.appendAll([long, "after"]);
+      journal.append("last", false);
+      assert.deepEqual(readJournal(place, kind).records, [...records, long, "after", "last"]);
+    }
+    // Opened without a reserve, zeros are cut off before anything is written behind them.
+    fs.writeFileSync(place, bytes);
+    { using journal = Journal.open(place, kind); journal.append("next"); }
+    assert.deepEqual(readJournal(place, kind).records, [...records, "next"]);
+    const lastStart = bytes.lastIndexOf(0x0a, end - 2) + 1;
+    for (let at = 0; at < end; at++) {
+      const damaged = Buffer.from(bytes);
+      damaged[at] ^= 1;
+      fs.writeFileSync(place, damaged);
+      if (at >= lastStart) assert.equal(readJournal(place, kind).records.length, records.length - 1, `byte ${at}`);
+      else assert.throws(() => readJournal(place, kind), UserError, `byte ${at}`);
+    }
+  });
+
+  test("a hole of zeros before good records is a write that a power cut tore; far from the end it is damage", () => {
+    const bytes = killed(), place = fresh(), second = bytes.indexOf(0x0a, bytes.indexOf(0x0a) + 1) + 1;
+    const torn = Buffer.from(bytes).fill(0, second, second + 12);
+    fs.writeFileSync(place, torn);
+    assert.deepEqual(readJournal(place, kind).records, records.slice(0, 1));
+    { using journal = Journal.open(place, kind, { reserveBytes: 1 << 16 }); journal.append("next"); }
+    assert.deepEqual(readJournal(place, kind).records, [records[0], "next"], "what was behind the hole does not come back");
+    fs.writeFileSync(place, bytes);
+    { using journal = Journal.open(place, kind); journal.append("x".repeat(1 << 16)); }
+    fs.writeFileSync(place, fs.readFileSync(place).fill(0, second, second + 12));
+    assert.throws(() => readJournal(place, kind), /is damaged at byte/);
+  });
+
   test("refuses another kind and a newer version in one sentence", () => {
     const place = fresh();
     write(place, records);

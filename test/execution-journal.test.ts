@@ -41,8 +41,8 @@ describe("a disk that is full", () => {
     using journal = openIntentJournal(place);
     journal.append([record(1)], true);
     let calls = 0;
-    const half = ((descriptor: number, bytes: Uint8Array) => calls++ === 0
-      ? write(descriptor, bytes.subarray(0, 20)) : full()) as typeof fs.writeSync;
+    const half = ((descriptor: number, bytes: Uint8Array, from: number, _: number, place: number) => calls++ === 0
+      ? write(descriptor, bytes, from, 20, place) : full()) as typeof fs.writeSync;
     withFs("writeSync", half, () => { assert.throws(() => journal.append([record(2)], true), /is full/); });
     assert.equal(calls, 2);
     journal.append([record(3)], true);

@@ -14,6 +14,8 @@ import type { Session } from "../session.ts";
 import type { JournalRecord } from "./effect.ts";
 
 const KIND: JournalKind = { kind: "intents", version: 1, remedy: "dmn live --paper" };
+/** Some thousands of intents: an order waits for the disk each time. */
+const RESERVE = { reserveBytes: 1 << 20 };
 const fileOf = (venue: Session["venue"]): string =>
   venue === "simulator" ? "intents.journal" : `intents-${venue}.journal`;
 
@@ -30,7 +32,7 @@ export interface IntentJournal extends Disposable {
 /** Opens or makes it. Throws UserError for a damaged one or a folder that cannot be written. */
 export function openIntentJournal(folder: string, venue: Session["venue"] = "simulator"): IntentJournal {
   const place = path.join(folder, fileOf(venue));
-  let journal = Journal.open(place, KIND);
+  let journal = Journal.open(place, KIND, RESERVE);
   return {
     recovered: journal.recovered as readonly JournalRecord[],
     tornBytes: journal.tornBytes,
@@ -40,7 +42,7 @@ export function openIntentJournal(folder: string, venue: Session["venue"] = "sim
       let next: Journal | null = null;
       try {
         fs.rmSync(beside, { force: true });
-        next = Journal.open(beside, KIND);
+        next = Journal.open(beside, KIND, RESERVE);
         next.appendAll(records);
         fs.renameSync(beside, place);
       } catch (error) {
