@@ -79,6 +79,19 @@ describe("HALTED, cancels and what is in flight", () => {
     }
   });
 
+  test("an intent that is on its way to the disk when it is not wanted any more never leaves", () => {
+    const world = started();
+    world.hand(world.target([10]));
+    world.hand(world.control("reduce"));
+    world.run(1_000);
+    assert.deepEqual([world.posts.length, world.position()], [0, 0]);
+    const other = started();
+    other.hand(other.target([10]));
+    other.hand(other.target([3], other.now + 1));
+    other.run(1_000);
+    assert.deepEqual([other.posts.map(({ quantity }) => quantity), other.position()], [[3], 3]);
+  });
+
   test("killed between the halt's record and its cancels: the restart cancels what is still open", () => {
     const world = started(["AAA"], { session: limitStyle() });
     world.hand(world.target([10]));

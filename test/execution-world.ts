@@ -72,6 +72,8 @@ export class World {
   cancelsToLose = 0;
   /** What the broker tells of the account otherwise than it is. */
   account: Partial<BrokerAccount> = {};
+  /** Why the account cannot be read. */
+  truthTrouble: string | null = null;
   /** Whether orders stood still while the account was read. */
   isSteady = true;
   readonly cancels: string[] = [];
@@ -199,7 +201,10 @@ export class World {
           asset: { symbol: effect.symbol, isTradable: true, isShortable: true, isFractionable: true } });
         return;
       case "reconcile": {
-        const epoch = this.#epoch;
+        const epoch = this.#epoch, { ticket } = effect;
+        if (this.truthTrouble !== null) {
+          return this.deliver(20, { kind: "truth", ticket, truth: null, trouble: this.truthTrouble });
+        }
         this.later(this.#delay(10), () => {
           const truth = {
             account: { equity: this.cash, cash: this.cash, buyingPower: 2e6, isTradingBlocked: false, oddities: [],

@@ -81,10 +81,11 @@ function termsOf(options: ExecutionOptions): Terms {
   };
 }
 
-const EARLY_MAX = 100;
 function hear(desk: Desk, message: Spoken | Tick | ExecutionOutcome): void {
   if (desk.stage === "recovering" && (message.kind === "target" || message.kind === "control")) {
-    desk.early = [...desk.early, message].slice(-EARLY_MAX);
+    // Of targets the newest counts, of commands every one: people give few.
+    const isTarget = message.kind === "target";
+    desk.early = [...desk.early.filter(({ kind }) => !isTarget || kind === "control"), message];
     return;
   }
   switch (message.kind) {

@@ -91,7 +91,7 @@ export interface Desk {
   readonly instrumentOf: ReadonlyMap<string, number>;
   said: (Spoken | ExecutionEffect)[];
   now: number;
-  /** Commands that came before the journal was read; they are taken then (EARLY_MAX at most). */
+  /** Commands, and the newest target, that came before the journal was read; they are taken then. */
   early: (TargetCommand | ControlCommand)[];
   stage: "recovering" | "reconciling" | "running" | "stopping";
   trading: { state: TradingState; reason: string; by: string };
