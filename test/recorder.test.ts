@@ -139,6 +139,16 @@ describe("the recorder", () => {
     assert.match(JSON.stringify(rowsIn(root, "trading_history", "select code, text from alerts")), /feed-stale/);
   });
 
+  test("a database whose header alone is damaged is one too, though SQLite calls it an unsupported format", async () => {
+    const root = newRoot();
+    await record(root);
+    const place = livePlaces.database(root, "trading_history"), bytes = fs.readFileSync(place);
+    // The schema's format, 1 to 4.
+    fs.writeFileSync(place, bytes.fill(0xa5, 40, 48));
+    const outcomes = await record(root, []);
+    assert.match(JSON.stringify(outcomes[0]), /trading_history.db was damaged: moved to .*damaged-1, and \d+ rows rebuilt/);
+  });
+
   test("a disk that hangs costs what is above the bound, said once, and everything before it is written later", async () => {
     const actor = recorderActor({ session }), outcomes: RecorderOutcome[] = [], posted: WriterOrder[] = [];
     let hear: (word: WriterWord) => void = () => {};

@@ -5,13 +5,13 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import { UserError } from "../../base/error.ts";
+import { messageOf, UserError } from "../../base/error.ts";
 import { makeFolder } from "../../base/file.ts";
 import type { Session } from "../session.ts";
 import { MIGRATIONS, TABLES, type DatabaseName, type Row, type TableName } from "./schema.ts";
 
 /** SQLite's words for a file that it cannot trust: SQLITE_CORRUPT and SQLITE_NOTADB. */
-const DAMAGE_CODES = new Set([11, 26]);
+const CORRUPT = 11, DAMAGE_CODES = new Set([CORRUPT, 26]);
 /** SQLITE_CONSTRAINT: the row is at fault, not the file. */
 const CONSTRAINT_CODE = 19;
 const codeOf = (error: unknown): number => ((error as { errcode?: number }).errcode ?? 0) & 0xff;
@@ -86,13 +86,24 @@ export function openDatabase(name: DatabaseName,
 function open(name: DatabaseName, place: string): DatabaseSync {
   const sqlite = new DatabaseSync(place, { timeout: 2000 });
   try {
-    sqlite.exec("pragma journal_mode = wal; pragma synchronous = full");
-    const found = sqlite.prepare("pragma quick_check(1)").get() as { quick_check: string };
-    if (found.quick_check !== "ok") throw Object.assign(new Error(found.quick_check), { errcode: 11 });
+    look(sqlite);
     migrate(sqlite, name, place);
     return sqlite;
   } catch (error) {
     sqlite.close();
+    throw error;
+  }
+}
+
+/** Throws what SQLite throws, with SQLITE_CORRUPT for all that says that the file is not whole. */
+function look(sqlite: DatabaseSync): void {
+  try {
+    sqlite.exec("pragma journal_mode = wal; pragma synchronous = full");
+    const found = sqlite.prepare("pragma quick_check(1)").get() as { quick_check: string };
+    if (found.quick_check !== "ok") throw Object.assign(new Error(found.quick_check), { errcode: CORRUPT });
+  } catch (error) {
+    // Nothing was asked that could be wrong: a damaged header is "unsupported file format", SQLITE_ERROR.
+    if (codeOf(error) === 1) throw Object.assign(new Error(messageOf(error)), { errcode: CORRUPT });
     throw error;
   }
 }

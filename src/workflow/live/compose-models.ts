@@ -7,7 +7,6 @@ import { modelRim } from "../../live/actors/model-rim.ts";
 import { host } from "../../live/hosted.ts";
 import type { Session } from "../../live/session.ts";
 import { workersOf } from "../../live/topology.ts";
-import { askStrategy } from "../../strategy/decision.ts";
 import { findStrategy } from "../../strategy/find.ts";
 import type { GpuNetworks } from "../../strategy/gpu.ts";
 import type { Strategy } from "../../strategy/strategy.ts";
@@ -41,10 +40,13 @@ export const composeModel: Compose = async (all) => {
   return { hosted, services };
 };
 
-/** Its first answer opens files and takes long: better before the first bar than at it. */
+/**
+ * Its first answer opens files and takes long: better before the first bar than at it. What it makes of
+ * zeros, which no market shows, is not judged.
+ */
 async function warm(strategy: Strategy, { symbols, history }: Session): Promise<void> {
   const { features: names, lookback, decidesFrom = 0 } = strategy, rows = symbols.length;
-  await askStrategy(strategy, { names, symbols, lookback, instrument: Int32Array.from(symbols, (_, k) => k),
+  await strategy.decide({ names, symbols, lookback, instrument: Int32Array.from(symbols, (_, k) => k),
     time: new Float64Array(rows).fill(Math.max(decidesFrom, history?.from ?? systemClock.now())),
     features: new Float32Array(rows * lookback * names.length) });
 }
