@@ -218,6 +218,17 @@ describe("nothing leaves on what is old", () => {
     assert.deepEqual([world.posts.length, world.alerts("order-refused-stale-data").length], [0, 1]);
   });
 
+  test("flatten long after the last decision closes at a fresh price: it is a decision of now", () => {
+    const world = started();
+    world.hand(world.target([10]));
+    world.run(1_800_000);
+    world.hand({ kind: "market", at: world.now, instrument: Int32Array.of(0),
+      bars: Float64Array.of(100, 100, 100, 100, 1, NaN, NaN), flags: Uint8Array.of(0) });
+    world.hand(world.control("flatten"));
+    world.run(2_000);
+    assert.deepEqual([world.position(), world.last("trading-state")?.state], [0, "HALTED"]);
+  });
+
   test("flatten after the close: nothing is sent into a closed market, HALTED, and a person is told what is left", () => {
     const world = started(["AAA"], { permits: STRICT });
     world.hand(world.target([10]));
@@ -263,6 +274,16 @@ describe("books and the broker", () => {
     world.run(60_000);
     assert.deepEqual([world.last("trading-state")?.state, world.books()[0], world.alerts("split-adopted").length],
       ["HALTED", 5, 0]);
+  });
+
+  test("from the first look at the broker that differs until it is explained nothing leaves", () => {
+    const world = started();
+    world.tradeOutside("AAA", 5, false);
+    for (let k = 0; k < 200 && world.last("account")?.isReconciled === true; k++) world.run(100);
+    assert.deepEqual([world.last("account")?.isReconciled, world.last("trading-state")?.state], [false, "ACTIVE"]);
+    world.hand(world.target([10]));
+    world.run(5_000);
+    assert.deepEqual([world.posts.length, world.last("trading-state")?.state], [0, "HALTED"]);
   });
 
   test("holdings read while orders changed prove nothing: what differs stays unreconciled, and nothing leaves", () => {
