@@ -200,6 +200,10 @@ describe("how a run looks", () => {
     now += 59_000;
     blocked("feed", 700);
     assert.equal(lines.length, 2);
+    for (const symbol of ["AG1", "BRK.B", "MT2"]) {
+      display.alert(`warning: execution: ${symbol}: stays at 373, wanted 0: stale-data`);
+    }
+    assert.equal(lines.splice(2).length, 1);
     now += 2_000;
     blocked("feed", 800);
     assert.match(lines[2], /800 ms/);

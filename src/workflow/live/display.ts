@@ -33,9 +33,10 @@ export function openDisplay(stream: NodeJS.WriteStream,
     isDrawn = false;
   };
   const line = (text: string): void => { clear(); stream.write(`${text}\n`); };
-  /** "monitor: the event loop of NAME was blocked for 612 ms" is told of one process for all. */
+  /** "the loop of NAME was blocked for # ms", "SYMBOL: stays at #": told of one for all. */
   const kindOf = (text: string): string =>
-    names.reduce((kind, name) => kind.replaceAll(name, "NAME"), text).replace(/[\d,.]+/g, "#");
+    names.reduce((kind, name) => kind.replaceAll(name, "NAME"), text)
+      .replace(/\b[A-Z][A-Z\d.]+\b/g, "SYMBOL").replace(/[\d,.]+/g, "#");
   return {
     clear, line,
     alert(text) {
