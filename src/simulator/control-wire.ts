@@ -2,7 +2,7 @@
  * What only a simulator has: /simulator/*, for tests, the feed's stepped clock and curious people. JSON in
  * and out.
  *
- *   GET  state                                 POST step {count} · pace {kind, ...} · pause · resume
+ *   GET  state                     POST step {count} or {barMs} · pace {kind, ...} · pause · resume
  *   POST fault {name, later} · cut {streams}   POST trade {symbol, quantity, price} · halt {symbol, isOn}
  *   POST split {symbol, ratio} · dividend {symbol, perShare} · rename {symbol, to} · delist {symbol}
  *   POST margin-call {isOn} · block {isOn}
@@ -18,6 +18,8 @@ export interface SimulatorState {
   readonly now: number;
   readonly nextAt: number | null;
   readonly step: number;
+  /** Trades said on the streams so far. */
+  readonly trades: number;
   readonly isDone: boolean;
   readonly isPaused: boolean;
   readonly pace: Pace;
@@ -37,8 +39,8 @@ type Body = Readonly<Record<string, unknown>>;
 const STEPS_MAX = 1_000_000;
 
 const ACTIONS: Readonly<Record<string, (controls: Controls, body: Body) => object | string>> = {
-  step: ({ pacer, state }, { count }) =>
-    ({ done: pacer.step(Math.min(STEPS_MAX, Number(count ?? 1))), ...state() }),
+  step: ({ pacer, state }, { count, barMs }) => ({ done: typeof barMs === "number" && barMs > 0
+    ? pacer.stepBar(barMs) : pacer.step(Math.min(STEPS_MAX, Number(count ?? 1))), ...state() }),
   pace: ({ pacer, state }, body) => {
     const pace = paceOf(body);
     if (pace === null) return "a pace is paced {barsPerSecond}, recorded {speed}, fast or stepped";

@@ -167,6 +167,7 @@ function cut(streams: Streams, which: "data" | "updates" | "all"): void {
 function stateOf(world: World, pacer: Pacer, { trading, alpaca, massive }: Streams): SimulatorState {
   const nextAt = world.nextAt();
   return { now: world.now(), nextAt: nextAt === Infinity ? null : nextAt, step: world.steps(),
+    trades: world.trades(),
     isDone: nextAt === Infinity, isPaused: pacer.isPaused, pace: pacer.pace,
     openOrders: world.exchange.orders("open").length,
     clients: { trading: trading.clients, alpaca: alpaca.clients, massive: massive.clients },

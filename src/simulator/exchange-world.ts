@@ -60,6 +60,7 @@ export class World {
   readonly #fills: ExchangeEvent[] = [];
   #now: number;
   #step = 0;
+  #trades = 0;
   #clockOffMs = 0;
 
   constructor(options: WorldOptions, listener: WorldListener) {
@@ -83,6 +84,8 @@ export class World {
   /** What the broker's clock shows. */
   brokerTime(): number { return this.#now + this.#clockOffMs; }
   steps(): number { return this.#step; }
+  /** Trades said on the streams so far. */
+  trades(): number { return this.#trades; }
   /** Time of the next step; Infinity: the market is at its end. */
   nextAt(): number { return this.#replay.nextAt; }
 
@@ -107,6 +110,7 @@ export class World {
     if (step === null) return false;
     this.#now = step.at;
     this.#step++;
+    this.#trades += step.trades.length;
     for (const { symbol, kind, value } of step.actions) {
       if (kind === "split") this.exchange.split(symbol, value, step.at);
       else this.exchange.dividend(symbol, value);

@@ -74,6 +74,16 @@ export class Pacer {
     return done;
   }
 
+  /** Everything of the next bar of this length (ms) in which anything happens; how many steps there were. */
+  stepBar(lengthMs: number): number {
+    const from = this.#world.nextAt(), close = (Math.floor(from / lengthMs) + 1) * lengthMs;
+    let done = 0;
+    while (this.#world.nextAt() < close && this.#world.step()) done++;
+    this.#world.pass(close);
+    if (done > 0) this.#begin();
+    return done;
+  }
+
   /** Simulated time is what the wall says it is: before anybody is answered. */
   catchUp(): void {
     if (!this.#isPaused && this.#isTimed()) this.#world.pass(simOf(this.#segment, this.#wall()));

@@ -72,6 +72,9 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
   /** Stepped: when the next step was asked for, NaN while one is under way. */
   #steppedAt = NaN;
   #isEnded = false;
+  /** Trades heard in this step, and what the rim was told of it when it was played. */
+  #trades = 0;
+  #played: Extract<FeedOutcome, { readonly kind: "played" }> | null = null;
   /** A replay begins when everybody has taken in the history: told by "advance". */
   #isReleased: boolean;
   #isResumed = false;
@@ -103,6 +106,7 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
       case "ready": this.#begin(now, out); break;
       case "heard": this.#hear(message, now, out); break;
       case "parts": this.#build(message, now, out); break;
+      case "played": this.#played = message; this.#endPlayed(now, out); break;
       case "quoted": this.#quote(message.at, message.instrument, message.quotes, out); break;
       case "noticed": this.#notice(message.notice, out); break;
       case "lost":
@@ -113,7 +117,8 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
       case "caught-up": this.#catchUp(now, out); break;
       case "ended":
         this.#isEnded = true;
-        this.#finish(Infinity, now, out);
+        // Trades of the last step may still be on their way.
+        if (this.#played === null) this.#finish(Infinity, now, out);
         out.push(this.#alert(now, "info", "replay-ended", "the replay is over"));
         break;
       case "trouble": out.push(this.#alert(now, message.severity, message.code, message.text)); break;
@@ -222,6 +227,19 @@ class Feed implements Actor<FeedEffect, FeedOutcome> {
       this.#lastPart[i] = bars[from + CLOSE];
     }
     this.#hearMade(made, now, out);
+    this.#trades += time.length;
+    this.#endPlayed(now, out);
+  }
+
+  /** A step of trades is over when all of them have been heard: its bars are made, and decided on. */
+  #endPlayed(now: number, out: Out): void {
+    if (this.#played === null || this.#trades < this.#played.trades) return;
+    const { close } = this.#played, before = this.#saidAt;
+    this.#played = null;
+    this.#trades = 0;
+    this.#finish(close, now, out);
+    this.#flush(now, out);
+    if (this.#saidAt === before) this.#step(now, out);
   }
 
   #finish(upTo: number, now: number, out: Out): void {

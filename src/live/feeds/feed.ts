@@ -40,6 +40,8 @@ export type FeedOutcome =
   | { readonly kind: "lost"; readonly reason: string }
   | { readonly kind: "caught-up" }
   | { readonly kind: "woken" }
+  /** A step of trades has been played up to this close: this many are on the stream. */
+  | { readonly kind: "played"; readonly close: number; readonly trades: number }
   /** A replay is over. */
   | { readonly kind: "ended" }
   | { readonly kind: "trouble"; readonly severity: AlertFact["severity"]; readonly code: string;

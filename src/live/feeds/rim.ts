@@ -81,6 +81,8 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
   #isReady = false;
   /** Close of the newest bar of each instrument, from wherever. */
   readonly #newest: Float64Array;
+  /** Trades that the simulator had said by its last step. */
+  #played = 0;
   /** Ends the filling of a gap that has become another one. */
   #filling: AbortController | null = null;
   #running: Promise<void> = Promise.resolve();
@@ -181,7 +183,7 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
       try {
         // A replay that has not begun has no gap behind its history from the store.
         const isWhole = !this.#isReady && session.feed === "simulator"
-          && (await this.#control("state"))?.step === 0;
+          && await this.#isUnplayed();
         if (!isWhole) for (const i of session.symbols.keys()) await this.#fillOne(i, signal);
         if (signal.aborted) return;
         if (this.#isReady) this.#push({ kind: "caught-up" });
@@ -231,6 +233,12 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
     }
   }
 
+  async #isUnplayed(): Promise<boolean> {
+    const state = await this.#control("state");
+    this.#played = Number(state?.trades ?? 0);
+    return state?.step === 0;
+  }
+
   /** The vendor's REST interface; loaded when it is first needed. */
   #openPast(): Promise<Past> {
     const { session, root, clock, log, keys } = this.#options;
@@ -238,14 +246,24 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
       signal: this.#stop.signal }, keys);
   }
 
+  /** Trades of a step come on the stream, its end comes here: all of them must be heard before it counts. */
+  #tellPlayed({ now, trades }: SimulatorState): void {
+    const barMs = TIMEFRAMES[this.#options.session.timeframe], said = Number(trades);
+    const close = Math.ceil(Number(now) / barMs) * barMs;
+    this.#push({ kind: "played", close, trades: said - this.#played });
+    this.#played = said;
+  }
+
   /** The simulator's own door: how far it is, that it plays a step, or goes on by itself. Null: no answer. */
   async #control(what: "state" | "step" | "resume"): Promise<SimulatorState | null> {
-    const { session, log } = this.#options;
+    const { session, log, hasTrades = false } = this.#options, barMs = TIMEFRAMES[session.timeframe];
     try {
       const answer = await fetch(`${simulatorUrl(session)}/simulator/${what}`, { redirect: "error",
         method: what === "state" ? "GET" : "POST",
+        ...(what === "step" && hasTrades ? { body: JSON.stringify({ barMs }) } : {}),
         signal: AbortSignal.any([this.#stop.signal, AbortSignal.timeout(STEP_TIMEOUT_MS)]) });
       const state = await answer.json() as SimulatorState;
+      if (what === "step" && hasTrades) this.#tellPlayed(state);
       if (what === "step" && state.isDone === true) this.#push({ kind: "ended" });
       return state;
     } catch (error) {
@@ -256,7 +274,9 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
   }
 }
 
-interface SimulatorState { readonly step?: unknown; readonly isDone?: unknown }
+interface SimulatorState {
+  readonly step?: unknown; readonly isDone?: unknown; readonly now?: unknown; readonly trades?: unknown;
+}
 
 /** The simulator is the vendor's address for a session that it plays. */
 function configOf(session: Session, config: Config): Config {

@@ -12,7 +12,7 @@ import { UserError } from "../../base/error.ts";
 import { hashOf } from "../../base/file.ts";
 import { formatDay, dayOf, MS_PER_DAY, parseDay } from "../../base/units.ts";
 import { suggestion } from "../../base/suggest.ts";
-import { calendar } from "../../market/calendar.ts";
+import { calendar, type CalendarName } from "../../market/calendar.ts";
 import type { Timeframe } from "../../market/bars.ts";
 import { listDatasets, readManifest, type Manifest } from "../../market/store.ts";
 import { alpacaKeys, massiveKeys, NoKeyError } from "../../market/sources/keys.ts";
@@ -95,22 +95,26 @@ async function replaySession(options: LiveOptions, context: Context): Promise<Se
   const symbols = chooseSymbols(options.symbols, manifest);
   const rows = manifest.instruments.filter(({ symbol }) => symbols.includes(symbol));
   const last = Math.max(...rows.map((row) => row.to)), first = Math.min(...rows.map((row) => row.from));
-  const earliest = Math.max(first, ...strategies.map(({ decidesFrom }) => decidesFrom ?? first));
+  const trained = Math.max(...strategies.map(({ decidesFrom }) => decidesFrom ?? -Infinity));
+  const timeframe = timeframeOf(manifest, options);
   const to = options.to === null ? last : dayEnd(options.to);
   const from = options.from === null
-    ? Math.max(earliest, last - spanOf(REPLAY_DEFAULT_BARS, manifest)) : dayStart(options.from);
-  if (from < earliest) {
-    throw new UserError(`the models were trained on days before ${formatDay(dayOf(earliest))}: trading `
-      + `${formatDay(dayOf(from))} would prove nothing`, `begin later: --from ${formatDay(dayOf(earliest))}`);
+    ? Math.max(first, trained, last - spanOf(REPLAY_DEFAULT_BARS, manifest.calendar, timeframe))
+    : dayStart(options.from);
+  if (from < trained) {
+    throw new UserError(`the models were trained on days before ${formatDay(dayOf(trained))}: trading `
+      + `${formatDay(dayOf(from))} would prove nothing`, `begin later: --from ${formatDay(dayOf(trained))}`);
   }
   if (from >= to || from >= last) {
     throw new UserError(`dataset "${manifest.dataset}" has no bars between ${formatDay(dayOf(from))} and `
       + formatDay(dayOf(to)), `it ends ${formatDay(dayOf(last))}: choose --from and --to within it`);
   }
-  const isDaily = manifest.timeframe === "1d", { pace } = options;
+  const { pace } = options, isDaily = timeframe === "1d";
   const paced = pace ?? (isDaily ? PACE_DEFAULT : "real");
-  return finish(options, context, { models, strategies, symbols, timeframe: manifest.timeframe,
-    calendar: manifest.calendar, venue: "simulator", feed: "simulator", wire: options.wire ?? "alpaca",
+  return finish(options, context, { models, strategies, symbols, timeframe,
+    calendar: manifest.calendar, venue: "simulator", feed: "simulator",
+    // Alpaca has no bars of seconds.
+    wire: options.wire ?? (timeframe === "1s" ? "massive" : "alpaca"),
     history: { dataset: manifest.dataset, from, to },
     clock: { kind: "market", isStepped: paced === "max",
       barsPerSecond: typeof paced === "number" ? paced : null } });
@@ -168,9 +172,9 @@ async function manifestOf(dataset: string, context: Context): Promise<Manifest> 
     await (await import("../fetch.ts")).fetch({ dataset }, context);
   }
   const manifest = readManifest(context.root, dataset);
-  if (manifest.kind === "bars" && manifest.timeframe !== "tick") return manifest;
+  if (manifest.kind !== "quotes") return manifest;
   throw new UserError(`dataset "${dataset}" holds ${manifest.kind}, and models read bars`,
-    "replay a dataset of bars: dmn live --replay NAME");
+    "replay a dataset of bars or ticks: dmn live --replay NAME");
 }
 
 async function membersOf(root: string, models: Session["models"]): Promise<Strategy[]> {
@@ -190,10 +194,13 @@ function chooseSymbols(wanted: readonly string[], manifest: Manifest): string[] 
     suggestion(unknown, known));
 }
 
+/** Bars of ticks are as long as is asked for. */
+const timeframeOf = ({ kind, timeframe }: Manifest, asked: Pick<LiveOptions, "timeframe">): Timeframe =>
+  kind === "ticks" ? asked.timeframe ?? "1m" : timeframe;
+
 /** About so many bars, as time. */
-function spanOf(bars: number, { calendar: name, timeframe }: Manifest): number {
-  return bars / calendar(name).periodsPerYear(timeframe) * 365.25 * MS_PER_DAY;
-}
+const spanOf = (bars: number, name: CalendarName, timeframe: Timeframe): number =>
+  bars / calendar(name).periodsPerYear(timeframe) * 365.25 * MS_PER_DAY;
 const dayStart = (text: string): number => parseDay(text)! * MS_PER_DAY;
 const dayEnd = (text: string): number => (parseDay(text)! + 1) * MS_PER_DAY - 1;
 

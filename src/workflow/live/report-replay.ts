@@ -193,7 +193,8 @@ class RecordedBroker implements Broker {
     if (this.#first === null) return Promise.reject(new BrokerTrouble("no account was recorded"));
     const equity = this.#units.reduce((sum, units, i) => sum + units * this.#mark[i], this.#cash);
     // Orders only take from it: where it grew, the broker had been asked, and this was the answer.
-    const grown = this.#accounts.find(({ buyingPower }) => buyingPower > this.#buyingPower) ?? this.#accounts[0];
+    const grown = this.#accounts.find(({ buyingPower }) => buyingPower > this.#buyingPower)
+      ?? this.#accounts[0];
     return Promise.resolve({ equity, cash: this.#cash, buyingPower: grown?.buyingPower ?? this.#buyingPower,
       isTradingBlocked: false, oddities: [] });
   }
