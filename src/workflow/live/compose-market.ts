@@ -18,7 +18,7 @@ import { isFrictionless, membersOf } from "./session-facts.ts";
 export const composeFeed: Compose = async ({ root, config, session, clock, log }) => {
   const { warmup, lookback } = await membersOf(root, session);
   return actorsOnly(host(feedActor({ session }), openFeedRim({ root, config, session, clock, log,
-    keys: marketKeys(root, session), historyRows: warmup + lookback })));
+    keys: marketKeys(root, session), historyRows: warmup + lookback, hasTrades: isOfTicks(root, session) })));
 };
 
 export const composeSimulator: Compose = async ({ root, session, log }) => {
@@ -44,6 +44,10 @@ export const composeSimulator: Compose = async ({ root, session, log }) => {
     async stop() { await server?.close(); },
   }] };
 };
+
+/** The feed makes the bars of a replay of ticks. */
+const isOfTicks = (root: string, { history }: Session): boolean =>
+  history !== null && readManifest(root, history.dataset).kind === "ticks";
 
 function paceOf({ clock: { isStepped, barsPerSecond } }: Session): Pace {
   if (isStepped) return { kind: "stepped" };
