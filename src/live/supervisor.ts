@@ -106,15 +106,8 @@ export class Supervisor {
   /** Resolves when every process is running. */
   async start(signal: AbortSignal): Promise<void> {
     this.#checks = setInterval(() => { this.#check(); }, CHECK_MS);
-    const [first, ...others] = this.#children;
-    // The rest asks the simulator for its clock and its bars.
-    if (first.place.role === "simulator") { this.#spawn(first); await this.#until([first], signal); }
-    for (const child of first.process === null ? this.#children : others) this.#spawn(child);
-    await this.#until(this.#children, signal);
-  }
-
-  async #until(children: readonly Child[], signal: AbortSignal): Promise<void> {
-    const late = AbortSignal.timeout(START_MS);
+    for (const child of this.#children) this.#spawn(child);
+    const children = this.#children, late = AbortSignal.timeout(START_MS);
     while (children.some(({ state }) => state !== "running")) {
       signal.throwIfAborted();
       if (late.aborted) {

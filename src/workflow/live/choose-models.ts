@@ -8,13 +8,10 @@
  */
 import type { Context } from "../../base/context.ts";
 import { UserError } from "../../base/error.ts";
-import { FeaturesFile, featuresPlace } from "../../features/file.ts";
 import type { Manifest } from "../../market/store.ts";
 import type { Session } from "../../live/session.ts";
 import { MODEL_PREFIX, seedsOf } from "../../strategy/network.ts";
 import { listArtifacts, readArtifact, type Artifact } from "../../train/artifact.ts";
-import { features } from "../features.ts";
-import { trainExport } from "../train-export.ts";
 
 type Models = Session["models"];
 
@@ -64,6 +61,9 @@ function fitting(architecture: keyof typeof TINY, manifest: Manifest, { root }: 
 
 async function train(architecture: keyof typeof TINY, manifest: Manifest,
   context: Context): Promise<Artifact> {
+  // All of training is loaded when something is to be trained.
+  const [{ features }, { trainExport }, { FeaturesFile, featuresPlace }] = await Promise.all([
+    import("../features.ts"), import("../train-export.ts"), import("../../features/file.ts")]);
   const { name, seeds, set } = TINY[architecture], { dataset } = manifest;
   const to = Math.max(...manifest.instruments.map((row) => row.to));
   const year = new Date(to).getUTCFullYear() - TEST_YEARS + 1;

@@ -12,13 +12,15 @@ import { startExchangeServer, type ExchangeServer } from "../../simulator/exchan
 import { FRICTIONLESS, REALISTIC } from "../../simulator/exchange.ts";
 import type { Pace } from "../../simulator/pacer.ts";
 import { SIMULATOR_KEYS, type Listing } from "../../simulator/simulator.ts";
+import { afterSimulator } from "./after-simulator.ts";
 import { actorsOnly, type Compose } from "./composed.ts";
 import { isFrictionless, membersOf } from "./session-facts.ts";
 
 export const composeFeed: Compose = async ({ root, config, session, clock, log }) => {
   const { warmup, lookback } = await membersOf(root, session);
-  return actorsOnly(host(feedActor({ session }), openFeedRim({ root, config, session, clock, log,
-    keys: marketKeys(root, session), historyRows: warmup + lookback, hasTrades: isOfTicks(root, session) })));
+  const rim = openFeedRim({ root, config, session, clock, log, keys: marketKeys(root, session),
+    historyRows: warmup + lookback, hasTrades: isOfTicks(root, session) });
+  return actorsOnly(afterSimulator(session, host(feedActor({ session }), rim)));
 };
 
 export const composeSimulator: Compose = async ({ root, session, log }) => {

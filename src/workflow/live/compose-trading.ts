@@ -8,13 +8,13 @@ import { openAlpacaBroker } from "../../live/brokers/alpaca.ts";
 import { hostOf, type LiveConsent } from "../../live/brokers/alpaca-hosts.ts";
 import { FREE, STRICT } from "../../live/execution/desk.ts";
 import { openExecutionRim } from "../../live/execution/rim.ts";
+import { simulatorUrl } from "../../live/feeds/hosts.ts";
 import { host } from "../../live/hosted.ts";
-import type { Session } from "../../live/session.ts";
-import { portOf } from "../../live/topology.ts";
 import { calendar } from "../../market/calendar.ts";
 import { alpacaKeys } from "../../market/sources/keys.ts";
 import { SIMULATOR_KEYS } from "../../simulator/simulator.ts";
 import { openShaper } from "../../strategy/optimise/shaper.ts";
+import { afterSimulator } from "./after-simulator.ts";
 import { actorsOnly, type Compose } from "./composed.ts";
 import { instrumentsOf, isFrictionless, limitsOf } from "./session-facts.ts";
 
@@ -29,19 +29,15 @@ export const composeDecision: Compose = async ({ root, session, log }) => {
 };
 
 export const composeExecution: Compose = async ({ root, session, clock, log, meters, tickToOrder }) => {
-  const toBroker = meters.of("order to broker");
+  const toBroker = meters.of("order to broker"), isSimulated = session.venue === "simulator";
   const broker = await openAlpacaBroker({ clock, log, onLeft: () => { tickToOrder.left(); },
-    host: hostOf(session.venue, simulatorUrl(session), consent()),
-    keys: session.venue === "simulator" ? SIMULATOR_KEYS.alpaca : alpacaKeys(root) });
+    host: hostOf(session.venue, isSimulated ? simulatorUrl(session) : null, consent()),
+    keys: isSimulated ? SIMULATOR_KEYS.alpaca : alpacaKeys(root) });
   const rim = openExecutionRim({ session, folder: places.live(root), broker, clock, log,
     onSubmitted: (micros) => { toBroker.record(micros); } });
-  return actorsOnly(host(executionActor({ session, limits: limitsOf(session),
-    permits: isFrictionless(session) ? FREE : STRICT }), rim));
+  return actorsOnly(afterSimulator(session, host(executionActor({ session, limits: limitsOf(session),
+    permits: isFrictionless(session) ? FREE : STRICT }), rim)));
 };
-
-const simulatorUrl = (session: Session): string | null =>
-  session.venue === "simulator" ? session.simulatorUrl ?? `http://127.0.0.1:${portOf(session, "simulator")}`
-    : null;
 
 /** What a person did before this session was allowed to touch real money; the supervisor asked. */
 function consent(): LiveConsent | null {

@@ -16,6 +16,11 @@ export interface SpawnOptions {
   readonly consent: LiveConsent | null;
 }
 
+/**
+ * MiB of V8's young generation, of which a process holds three: 2 instead of 16 take a graph of eleven from 1.7
+ * to 1.3 GiB and cost no time that could be measured. Nor has each thread of its pool an own heap of malloc's.
+ */
+const YOUNG_MIB = 2, ARENAS = "2";
 const isBuilt = path.extname(import.meta.filename);
 const NODE = fileURLToPath(new URL(`./node${isBuilt}`, import.meta.url));
 
@@ -28,9 +33,10 @@ export function spawnNode(place: Place, { root, cores, consent }: SpawnOptions):
     makeFolder(path.dirname(file));
     log = fs.openSync(file, "a");
   } catch (error) { throw explainWrite(file, error); }
-  const env = { NODE_COMPILE_CACHE: path.join(places.storage(root), "cache"), ...process.env,
+  const env = { NODE_COMPILE_CACHE: path.join(places.storage(root), "cache"), MALLOC_ARENA_MAX: ARENAS,
+    ...process.env,
     ...(consent === null ? {} : { DMN_LIVE_CONSENT: consent.typed }) };
-  const child = spawn(process.execPath, [NODE, place.name, root],
+  const child = spawn(process.execPath, [`--max-semi-space-size=${YOUNG_MIB}`, NODE, place.name, root],
     { stdio: ["ignore", log, log, "ipc"], serialization: "advanced", env });
   fs.closeSync(log);
   if (child.pid !== undefined) settle(child.pid, nice, coresOf(cores, place.name));
