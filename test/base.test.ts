@@ -121,7 +121,7 @@ describe("journal", () => {
     return bytes;
   };
 
-  test("written ahead: a killed writer's zeros are no damage, records that need more room get it, and bits are told apart", () => {
+  test("written ahead: a killed writer's zeros are no damage, long records get room, and flipped bits are told apart", () => {
     const bytes = killed(), end = bytes.lastIndexOf(0x0a) + 1, place = fresh();
     assert.equal(bytes.length - end >= (1 << 16) - end, true, `${bytes.length - end} bytes ahead`);
     fs.writeFileSync(place, bytes);

@@ -18,8 +18,8 @@ import type { LiveReport } from "../src/workflow/live/live.ts";
 
 const root = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-bench-live-test-"));
 after(() => { fs.rmSync(root, { recursive: true }); });
-const bench = { context: { root, log: openLog("silent", () => {}), signal: new AbortController().signal }, hasPeers: false, isQuick: true,
-  device: null, models: null, note() {} } as unknown as Bench;
+const bench = { context: { root, log: openLog("silent", () => {}), signal: new AbortController().signal }, hasPeers: false,
+  isQuick: true, device: null, models: null, note() {} } as unknown as Bench;
 
 function assertSchema(rows: readonly BenchRow[], least: number): void {
   assert.ok(rows.length >= least, `${rows.length} rows`);
@@ -64,7 +64,7 @@ test("the hops of the empty graph: four and all of them, under one load, nothing
   }
 });
 
-test("the wire: a step of 30 bars is 1.9 KB, facts cross with and without CURVE, every cancel in a flood is answered", async () => {
+test("the wire: a step of 30 bars is 1.9 KB, facts cross with and without CURVE, all cancels in a flood are answered", async () => {
   const rows = await wireRows({ seconds: 0.2, rounds: 2 });
   assertSchema(rows, 15);
   // 30 x 7 float64, 30 indexes, 30 flags, and a header.

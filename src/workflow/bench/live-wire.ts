@@ -50,7 +50,7 @@ async function serialisationRows({ rounds }: WireSizes): Promise<BenchRow[]> {
       better: "higher", values: [frame.length / packed.length], note: WHY_ZSTD },
     isMarket ? { target: 3 } : {}));
     out.push(benchRow({ suite: SUITE, name: `encode and decode: ${name}`, unit: "us", better: "lower",
-      values: both, note: `with zstd ${Math.min(...packing).toFixed(1)} us, more than a hop: off on one host` }));
+      values: both, note: `with zstd ${Math.min(...packing).toFixed(1)} us: off on one host` }));
   }
   return out;
 }
