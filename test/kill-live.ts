@@ -18,9 +18,10 @@ import { openIntentJournal } from "../src/live/execution/intent-journal.ts";
 import { places } from "../src/base/data-root.ts";
 import { fetchMarket, freePorts, Graph, processesOf, temporaryRoot } from "./live-graph.ts";
 import { Tape } from "./live-tape.ts";
-import { fetchWide } from "./live-wide.ts";
+import { fetchMinutes } from "./live-minutes.ts";
 
 const WANTED_MS = { kill: 2_000, freeze: 3_000, emergency: 500, "ctrl-c": 2_000 } as const;
+const DMN = path.join(import.meta.dirname, "..", "bin", "dmn.js");
 const SETTLE_MS = 1_500, LIMIT_MS = 60_000, POLL_MS = 2;
 
 const say = (line: string): void => { process.stdout.write(`${line}\n`); };
@@ -103,7 +104,8 @@ async function deaths(times: number, mode: "kill" | "freeze"): Promise<void> {
     }
     tell(`${mode}: safe, all processes`, all.map(({ safeMs }) => safeMs), WANTED_MS[mode]);
     const report = await graph.untilStatus(({ isReconciled }) => isReconciled, "reconciled");
-    say(`after ${all.length} deaths: ${report.tradingState}, ${report.orders} orders, ${report.fills} fills, ${report.rejected} rejected`);
+    say(`after ${all.length} deaths: ${report.tradingState} (${report.reason}), ${report.orders} orders, `
+      + `${report.fills} fills, ${report.rejected} rejected`);
     tape.close();
     graph.signal("SIGINT");
     const { code, said } = await graph.end();
@@ -143,7 +145,7 @@ async function ends(times: number): Promise<void> {
 
 async function emergencies(times: number): Promise<void> {
   const root = temporaryRoot(), typed: number[] = [], down: number[] = [], cancels: number[] = [], inside: number[] = [];
-  fetchWide(root);
+  fetchMinutes(root, "wide", 50, "2024-01-08", "2024-01-11");
   try {
     for (let k = 0; k < times; k++) {
       // It would stay HALTED.
@@ -156,7 +158,7 @@ async function emergencies(times: number): Promise<void> {
         const pids = [...graph.processes().values(), graph.pid], from = performance.now();
         const gone = untilGone(pids).then((at) => at - from);
         const { promise, resolve } = Promise.withResolvers<{ text: string; ms: number }>();
-        const child = spawn(process.execPath, [path.join(import.meta.dirname, "..", "bin", "dmn.js"), "live", "stop", "--emergency"],
+        const child = spawn(process.execPath, [DMN, "live", "stop", "--emergency"],
           { env: { ...process.env, DMN_HOME: root, CI: "1" }, stdio: ["ignore", "pipe", "inherit"] });
         let text = "";
         child.stdout.on("data", (piece: Buffer) => { text += piece.toString(); });
@@ -181,7 +183,7 @@ async function emergencies(times: number): Promise<void> {
   tell("  ... the command has ended", typed);
   const start = Array.from({ length: 5 }, () => {
     const from = performance.now();
-    spawnSync(process.execPath, [path.join(import.meta.dirname, "..", "bin", "dmn.js"), "live", "--help"], { stdio: "ignore" });
+    spawnSync(process.execPath, [DMN, "live", "--help"], { stdio: "ignore" });
     return performance.now() - from;
   });
   tell("  (a command that only starts)", start);

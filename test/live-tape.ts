@@ -39,7 +39,9 @@ export class Tape {
   static async open(base: number): Promise<Tape> {
     const { keyId, secretKey } = SIMULATOR_KEYS.alpaca, { promise, resolve } = Promise.withResolvers<void>();
     const socket = new WebSocket(`ws://127.0.0.1:${portsFrom(base).simulator}/stream`), tape = new Tape(base, socket);
-    socket.on("open", () => { socket.send(JSON.stringify({ action: "authenticate", data: { key_id: keyId, secret_key: secretKey } })); });
+    socket.on("open", () => {
+      socket.send(JSON.stringify({ action: "authenticate", data: { key_id: keyId, secret_key: secretKey } }));
+    });
     socket.on("message", (frame: Buffer) => {
       const { stream } = JSON.parse(frame.toString()) as Update;
       if (stream === "authorization") socket.send(JSON.stringify({ action: "listen", data: { streams: ["trade_updates"] } }));
