@@ -64,7 +64,7 @@ test("the hops of the empty graph: four and all of them, under one load, nothing
   }
 });
 
-test("the wire: a step of 30 bars is 1.9 KB, facts cross with and without CURVE, all cancels in a flood are answered", async () => {
+test("the wire: a step of 30 bars is 1.9 KB, facts cross with and without CURVE, cancels in a flood are answered", async () => {
   const rows = await wireRows({ seconds: 0.2, rounds: 2 });
   assertSchema(rows, 15);
   // 30 x 7 float64, 30 indexes, 30 flags, and a header.

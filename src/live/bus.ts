@@ -41,8 +41,8 @@ const COMMAND = { deadlineMs: 5_000, retryMs: 250 } as const;
 const HEARERS_MS = 3_000;
 
 /**
- * Heard from here only by those who look on, and each hearer costs a system call: they are told when the event
- * loop comes round, after what trading waits for has left.
+ * Heard from here only by those who look on, and each hearer costs a system call: they are told when the
+ * event loop comes round, after what trading waits for has left.
  */
 const LATER: ReadonlySet<string> = new Set(["decision", "target", "order-state"]);
 

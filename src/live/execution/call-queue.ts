@@ -18,8 +18,8 @@ export type Lane = (typeof LANES)[number];
 const RESERVE: Readonly<Record<Lane, number>> = { cancel: 0, submit: 0.05, "look-up": 0.15, read: 0.25 };
 const CALLS_MAX = 32;
 /**
- * Calls begun before the event loop has its turn: putting a request together takes longer than sending it, and
- * of twenty begun at once the first leaves when the last has been put together.
+ * Calls begun before the event loop has its turn: putting a request together takes longer than sending it,
+ * and of twenty begun at once the first leaves when the last has been put together.
  */
 const CALLS_PER_TURN = 2;
 /** Waiting calls of one lane; beyond, a call is refused. */

@@ -22,7 +22,8 @@ export const composeRecorder: Compose = ({ root, session, config, clock, log }) 
   const { recordedDays, recordedGiB } = config.live;
   const retention = { daysKept: recordedDays, bytesMax: recordedGiB * 2 ** 30 };
   const rim = openRecorderRim({ root, session, clock, log, retention });
-  return Promise.resolve(actorsOnly(host(recorderActor({ session, elapsedMs: () => performance.now() }), rim)));
+  const actor = recorderActor({ session, elapsedMs: () => performance.now() });
+  return Promise.resolve(actorsOnly(host(actor, rim)));
 };
 
 export const composeMonitor: Compose = async ({ root, session, config, clock, parent, log }) => {
