@@ -179,6 +179,10 @@ describe("how a run looks", () => {
     }
     assert.match(liveText(REPORT), /next .*dmn live halt/);
     assert.match(liveText({ ...REPORT, ended: "Ctrl-C" }), /next .*dmn live report --day 2026-11-20/);
+    for (const ended of [null, "emergency stop by user"]) {
+      assert.match(liveText({ ...REPORT, ended, tradingState: "HALTED" }), /next .*dmn live resume/);
+    }
+    assert.match(lineOf({ ...REPORT, tradingState: "HALTED" }), /HALTED: dmn live resume/);
     const [late] = REPORT.processes;
     assert.match(lineOf({ ...REPORT, processes: [{ ...late, state: "starting" }, REPORT.processes[1]] }), /1 of 2 processes$/);
   });

@@ -81,7 +81,7 @@ function addPoints(desk: Desk, points: View["points"]): void {
 }
 
 function showSession(desk: Desk, session: View["session"]): void {
-  const venues: Record<string, [string, string]> = { "simulator": ["SIMULATOR", "venue"],
+  const venues: Record<string, [string, string]> = { "simulator": ["SIMULATED", "venue"],
     "alpaca-paper": ["PAPER", "venue"], "alpaca-live": ["REAL MONEY", "venue real"] };
   const [word, className] = venues[session.venue] ?? [session.venue, "venue"];
   desk.venue = session.venue;

@@ -70,7 +70,7 @@ export function lineOf(report: LiveReport): string {
   if (running < processes.length && decisions === 0) return `starting: ${processesUp}`;
   const gain = equity === null || equityStart === null ? "" : ` (${equity >= equityStart ? "+" : ""}`
     + `${formatPercent(equity / equityStart - 1)})`;
-  return [MONEY[venue], tradingState,
+  return [MONEY[venue], tradingState === "HALTED" ? "HALTED: dmn live resume" : tradingState,
     decidedAt === null ? "no decision yet" : formatTime(decidedAt).slice(0, "2026-01-01T00:00".length),
     equity === null ? "no account yet" : `equity ${formatCount(Math.round(equity))}${gain}`,
     `${formatCount(orders)} orders${openOrders > 0 ? `, ${openOrders} open` : ""}`,

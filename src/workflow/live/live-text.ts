@@ -26,13 +26,20 @@ export function liveText(report: LiveReport): string {
     ["alerts", `${alerts.critical} critical, ${alerts.warning} warnings (all in logs/); `
       + `${restarts} restarts`],
     ...(ended === null && dashboard !== null ? [["dashboard", dashboard] as const] : []),
-    ["next", ended === null ? "dmn live halt (no new orders), dmn live stop (the end)"
-      : `dmn live report --day ${session.slice(0, "2026-01-01".length)} (does the backtest say the same?)`],
+    ["next", nextOf(report)],
   ];
   const width = Math.max(...facts.map(([name]) => name.length));
   return [facts.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n"), "",
     processTable(processes, ended !== null),
     ...(hops.length === 0 ? [] : ["", hopTable(hops)])].join("\n");
+}
+
+function nextOf({ ended, session, tradingState }: LiveReport): string {
+  if (tradingState === "HALTED") {
+    return `${ended === null ? "" : "dmn live --paper starts halted; then "}dmn live resume (trades again)`;
+  }
+  return ended === null ? "dmn live halt (no new orders), dmn live stop (the end)"
+    : `dmn live report --day ${session.slice(0, "2026-01-01".length)} (does the backtest say the same?)`;
 }
 
 const AT_STAKE = {
