@@ -114,6 +114,38 @@ describe("HALTED, cancels and what is in flight", () => {
     assert.deepEqual([world.open().length, world.cancels.length], [0, 3]);
   });
 
+  test("what a person halted is not set going again by risk's flatten, but by the person's own", () => {
+    const world = started();
+    world.hand(world.target([10]));
+    world.run(1_000);
+    world.hand(world.control("halt"));
+    world.hand({ ...world.control("flatten"), by: "risk" });
+    world.run(5_000);
+    assert.deepEqual([world.position(), world.last("trading-state")?.state], [10, "HALTED"]);
+    world.hand(world.control("flatten"));
+    world.run(5_000);
+    assert.deepEqual([world.position(), world.last("trading-state")?.state], [0, "HALTED"]);
+  });
+
+  test("an emergency stop that flattens: all cancelled, all sold, HALTED; a disk that is full keeps it from selling only", () => {
+    for (const trouble of [null, "full"]) {
+      const world = started(["AAA", "BBB"]);
+      world.hand(world.target([10, -3]));
+      world.run(1_000);
+      world.journalTrouble = trouble;
+      world.hand(world.control("emergency-stop", "flatten"));
+      world.run(10_000);
+      assert.deepEqual([world.position("AAA"), world.position("BBB"), world.last("trading-state")?.state],
+        trouble === null ? [0, 0, "HALTED"] : [10, -3, "HALTED"]);
+      assert.equal(world.alerts("not-flat").length, trouble === null ? 0 : 1);
+      world.journalTrouble = null;
+      world.run(5_000);
+      world.hand(world.control("resume"));
+      world.run(500);
+      assert.equal(world.last("trading-state")?.state, "ACTIVE");
+    }
+  });
+
   test("a flatten that is interrupted by a crash goes on after the restart and ends HALTED", () => {
     for (const action of ["flatten", "emergency-stop"] as const) {
       const world = started(["AAA", "BBB"]);
@@ -176,6 +208,25 @@ describe("nothing leaves on what is old", () => {
       bars: Float64Array.of(100, 100, 100, 100, 1, NaN, NaN), flags: Uint8Array.of(0) });
     world.run(60_000);
     assert.deepEqual([world.held.size, world.position()], [0, 0]);
+  });
+
+  test("a restart does not make an old price young: a flatten goes by the time of the price, not of the decision", () => {
+    const world = started(), market = (): void => { world.hand({ kind: "market", at: world.now, instrument: Int32Array.of(0),
+      bars: Float64Array.of(100, 100, 100, 100, 1, NaN, NaN), flags: Uint8Array.of(0) }); };
+    market();
+    world.hand(world.target([10]));
+    world.run(1_000);
+    world.run(120_000);
+    world.hand({ ...world.target([10]), price: Float64Array.of(NaN) });
+    world.fillsAtOnce = false;
+    world.hand(world.control("flatten"));
+    world.run(200);
+    for (const { order } of world.open()) world.end(order.id, "expired");
+    world.run(60_000);
+    const posts = world.posts.length;
+    world.crash();
+    world.run(20_000);
+    assert.equal(world.posts.length, posts, "the price is 180 s old by now, the limit of minute bars");
   });
 
   test("a quote of ten minutes ago is no touch: the limit is the last price", () => {

@@ -163,6 +163,7 @@ function takePersisted(desk: Desk, ticket: number, trouble: string | null): void
         apply(desk, { state: "HALTED", reason, by: "execution" });
       }
     }
+    touchAll(desk);
     // What is in memory only would be forgotten by a restart: try until the disk takes it.
     desk.saveTicket = 0;
     if (writing.orders.length === 0 || isNew) wake(desk, SAVE_MS, { what: "save" });

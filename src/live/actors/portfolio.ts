@@ -264,9 +264,10 @@ class Portfolio {
     const units = new Float64Array(traded.length), price = new Float64Array(traded.length);
     traded.forEach((i, k) => {
       weight[k] = this.#maker.weights[i];
-      price[k] = this.#prices.close[i];
-      units[k] = weight[k] === 0 ? 0
-        : unitsOf(weight[k], equity, price[k], this.#session.sizing.isFractional);
+      const close = this.#prices.close[i];
+      // What is closed without a bar of this step has no price of this step.
+      price[k] = this.#prices.at[i] === at ? close : NaN;
+      units[k] = weight[k] === 0 ? 0 : unitsOf(weight[k], equity, close, this.#session.sizing.isFractional);
     });
     return { kind: "target", at, instrument, weight, units, price, equity, actions };
   }

@@ -17,7 +17,10 @@ export function takeControl(desk: Desk, command: ControlCommand): void {
     case "halt": return changeTrading(desk, "HALTED", why, by);
     case "reduce": return changeTrading(desk, "REDUCING", why, by);
     case "resume": return resume(desk, why, by);
-    case "flatten": return flatten(desk, why, by);
+    case "flatten":
+      // What a person halted, risk does not set going again, be it to sell.
+      if (by === "risk" && desk.trading.state === "HALTED") { sayTrading(desk); return; }
+      return flatten(desk, why, by);
     case "emergency-stop": return emergencyStop(desk, command);
     case "stop": return stop(desk);
     case "status": sayTrading(desk); sayAccount(desk); return;

@@ -95,7 +95,10 @@ export function converge(desk: Desk): void {
 function pursue(desk: Desk, instrument: number): void {
   const goal = desk.goals[instrument];
   if (goal === null || goal.isAtRest) return;
-  if (desk.trading.state === "HALTED" || desk.stage === "stopping") { goal.isAtRest = true; return; }
+  if (desk.trading.state === "HALTED" || desk.stage === "stopping") {
+    goal.isAtRest = !isBeingFreed(desk);
+    return;
+  }
   if (!mayTrade(desk)) return;
   const ours = openOf(desk, instrument).filter((order) => order.isOurs);
   if (ours.length > 0) {
@@ -120,6 +123,13 @@ function pursue(desk: Desk, instrument: number): void {
     alarm(desk, "warning", `order-refused-${leg.why}`,
       `${symbolOf(desk, instrument)}: stays at ${held}, wanted ${goal.units}: ${leg.why}`);
   }
+}
+
+/** A flatten of what was HALTED waits until REDUCING is on the disk. */
+function isBeingFreed(desk: Desk): boolean {
+  if (desk.errand !== "flattening" || desk.stage === "stopping") return false;
+  for (const { trading } of desk.writes.values()) if (trading?.state === "REDUCING") return true;
+  return false;
 }
 
 /** Whether an open order leads to the goal: then it may go on. */
@@ -157,6 +167,7 @@ function writeIntents(desk: Desk): void {
 export function intentOf(desk: Desk, order: Order): JournalRecord {
   const { decidedAt, leg, request, instrument, madeAt } = order, goal = desk.goals[instrument];
   return { t: "intent", at: madeAt, decidedAt, leg, request, price: desk.price[instrument],
+    priceAt: desk.priceAt[instrument],
     goal: goal?.decidedAt === decidedAt ? goal.units : NaN };
 }
 

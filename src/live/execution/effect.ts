@@ -18,9 +18,10 @@ export type JournalRecord =
   /** Counts from the moment that it is on the disk. `isFlattening`: a restart goes on with it. */
   | { readonly t: "state"; readonly at: number; readonly state: TradingState; readonly reason: string;
     readonly by: string; readonly isFlattening?: boolean }
-  /** Written before the order leaves. `goal`: signed units that its decision wants; `price` as it saw it. */
+  /** Written before the order leaves. `goal`: signed units that its decision wants; price: as it saw it. */
   | { readonly t: "intent"; readonly at: number; readonly decidedAt: number; readonly leg: number;
-    readonly goal: number; readonly price: number; readonly request: OrderRequest }
+    readonly goal: number; readonly price: number; readonly priceAt?: number | null;
+    readonly request: OrderRequest }
   /** An order came to rest. `position`: signed units of its symbol held after it. */
   | { readonly t: "rest"; readonly at: number; readonly id: string; readonly state: OrderState;
     readonly filled: number; readonly averagePrice: number | null; readonly position: number }

@@ -79,11 +79,12 @@ export function recover(desk: Desk, records: readonly JournalRecord[], tornBytes
 }
 
 /** What the newest decision wanted is gone on with, unless its order ended against our wish. */
-function restoreGoal(desk: Desk, { request, decidedAt, goal, price }: JournalRecord & { t: "intent" }): void {
+function restoreGoal(desk: Desk,
+  { request, decidedAt, goal, price, priceAt }: JournalRecord & { t: "intent" }): void {
   const order = desk.orders.get(request.id);
   if (order === undefined || order.instrument < 0 || decidedAt !== desk.targetAt) return;
   desk.price[order.instrument] = price;
-  desk.priceAt[order.instrument] = decidedAt;
+  desk.priceAt[order.instrument] = priceAt ?? decidedAt;
   const isOver = order.state === "rejected" || order.state === "expired" || order.state === "cancelled";
   if (isOver) { desk.goals[order.instrument] = null; return; }
   // JSON has no NaN: an intent of an older decision came without its goal.

@@ -32,6 +32,8 @@ export interface SimulationRecord {
   readonly touched: ReadonlySet<string>;
 }
 
+/** By so much plans set a process's clock back: it cannot know that prices are older than they look. */
+const CLOCK_SLACK_MS = 5_000;
 /** Units are equal up to rounding. */
 const TINY = 1e-6;
 
@@ -134,8 +136,9 @@ export const RULES = {
       if (what === "started" && process === "execution") isHalted &&= isWritten(record, haltedMs, elapsedMs);
       if (what !== "said" || message?.kind !== "trading-state") continue;
       const { state } = message as TradingStateFact;
-      const isAsked = record.commands.some(({ command, elapsedMs: asked }) =>
-        ["resume", "reduce", "flatten"].includes(command.action) && asked >= haltedMs && asked <= elapsedMs);
+      const isAsked = record.commands.some(({ command, elapsedMs: asked }) => asked <= elapsedMs
+        && (["resume", "reduce", "flatten"].includes(command.action) && asked >= haltedMs
+          || isFlatStop(command) && asked >= haltedMs - STOPPED_MS));
       if (isHalted && state !== "HALTED" && !isAsked) faults.push(`${state} at ${when(record, elapsedMs)}`);
       if (state === "HALTED" && !isHalted) haltedMs = elapsedMs;
       isHalted = state === "HALTED";
@@ -155,7 +158,7 @@ export const RULES = {
       } else if (what === "effect" && message?.kind === "submit") {
         const { order } = message as unknown as { order: { id: string; symbol: string } };
         const ageMs = record.start + elapsedMs - lastAt[index.get(order.symbol)!];
-        if (ageMs > limit) faults.push(`${order.id} on a price ${ageMs} ms old`);
+        if (ageMs > limit + CLOCK_SLACK_MS) faults.push(`${order.id} on a price ${ageMs} ms old`);
       }
     }
     return faults;
@@ -222,6 +225,11 @@ export const RULES = {
       .map(({ order }) => `${order.id} is still ${order.state}`);
   },
 } as const satisfies Record<string, Rule>;
+/** Halts and then sells: the selling begins when all is cancelled. */
+const isFlatStop = ({ action, value }: ControlCommand): boolean =>
+  action === "emergency-stop" && value === "flatten";
+/** From the command to HALTED at most, ms: who executes it may have been frozen. */
+const STOPPED_MS = 20_000;
 /** Whether a journal took the word HALTED between two moments. */
 const isWritten = ({ journal }: SimulationRecord, fromMs: number, toMs: number): boolean =>
   journal.some(({ record: line, elapsedMs }) => line.t === "state" && line.state === "HALTED"
