@@ -90,7 +90,8 @@ async function crossingRows({ seconds }: WireSizes): Promise<BenchRow[]> {
     benchRow({ suite: SUITE, name, unit: "points/s", better: "higher", values: [perSecond * rows],
       note: throughputNote(2e6,
         `bars of 7 numbers, ${rows} a message, ${Math.round(perSecond).toLocaleString("en-US")} messages/s, `
-        + `heard, ${told.missed} beyond that dropped; CPU a message: say ${(flooded.cpuMs * 1e3 / flooded.said).toFixed(1)} us, `
+        + `heard, ${told.missed} beyond that dropped; CPU a message: `
+        + `say ${(flooded.cpuMs * 1e3 / flooded.said).toFixed(1)} us, `
         + `hear ${(told.cpuMs * 1e3 / Math.max(1, told.heard)).toFixed(1)} us${more}`) },
           claim === null ? {} : { target: claim });
   return [
