@@ -19,6 +19,7 @@ function refused(problem: RegExp, hint: RegExp, ...args: string[]): void {
   assert.doesNotMatch(said, /\n\s+at /);
   assert.deepEqual([...processesOf(root)], []);
 }
+const NO_LIMIT = process.platform === "win32" ? "sizes of files are limited by the shell's ulimit" : false;
 const REPLAY = ["--replay", "small", ...MODELS];
 
 describe("refusals", () => {
@@ -39,8 +40,8 @@ describe("refusals", () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     server.listen({ host: "127.0.0.1", port: base + 3 }, resolve);
     await promise;
-    try { refused(new RegExp(`port ${base + 3} \\(execution\\) is in use`), /--port-base/, ...REPLAY, "--port-base", String(base)); }
-    finally { server.close(); }
+    const problem = new RegExp(`port ${base + 3} \\(execution\\) is in use`);
+    try { refused(problem, /--port-base/, ...REPLAY, "--port-base", String(base)); } finally { server.close(); }
   });
 
   test("a journal of intents that is damaged before its end: nothing is overwritten", () => {
@@ -48,7 +49,8 @@ describe("refusals", () => {
     const place = path.join(live, "intents.journal");
     const record = JSON.stringify({ t: "state", at: 1, state: "HALTED", reason: "x", by: "user" });
     const line = spawnSync(process.execPath, ["-e", `const {crc32}=require("node:zlib");const j=${JSON.stringify(record)};
-      process.stdout.write(crc32(Buffer.from(j)).toString(16).padStart(8,"0")+" "+j.length+" "+j+"\\n")`], { encoding: "utf8" }).stdout;
+      process.stdout.write(crc32(Buffer.from(j)).toString(16).padStart(8,"0")+" "+j.length+" "+j+"\\n")`],
+    { encoding: "utf8" }).stdout;
     const damaged = `dmn-journal intents 1\n${line.replace("HALTED", "HALTEX")}${line}`;
     fs.writeFileSync(place, damaged);
     try {
@@ -65,6 +67,17 @@ describe("refusals", () => {
       fs.rmSync(place);
       fs.renameSync(`${place}.aside`, place);
     }
+  });
+
+  test("a disk that takes no more: nothing is started, nothing is half written", { skip: NO_LIMIT }, () => {
+    const door = path.join(import.meta.dirname, "..", "bin", "dmn.js");
+    const limited = ["-c", 'ulimit -f 8; exec "$0" "$@"', process.execPath, door];
+    const { status, stderr } = spawnSync("sh", [...limited, "live", ...REPLAY], { cwd: root, encoding: "utf8",
+      env: { ...process.env, DMN_HOME: root, CI: "1", APCA_API_KEY_ID: "", APCA_API_SECRET_KEY: "" } });
+    assert.equal(status, 2, stderr);
+    assert.match(stderr, /may not grow: a limit on the size of files.*\n.*ulimit -f unlimited/);
+    assert.deepEqual([...processesOf(root)], []);
+    assert.equal(fs.existsSync(path.join(live, "session.json")), false);
   });
 
   test("real money without keys, without the setting, and with a replay", () => {

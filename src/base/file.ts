@@ -69,6 +69,9 @@ export function explainWrite(place: string, error: unknown): unknown {
     case "EDQUOT":
       return new UserError(`the disk of ${folder} is full; nothing was half written`,
         `free some space (df -h ${folder}), then run the same command again, ${elsewhere}`, { cause: error });
+    case "EFBIG":
+      return new UserError(`${place} may not grow: a limit on the size of files is in force`,
+        `lift it (ulimit -f unlimited), then run the same command again, ${elsewhere}`, { cause: error });
     case "EACCES":
     case "EPERM":
     case "EROFS":
