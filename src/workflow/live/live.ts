@@ -59,7 +59,7 @@ export interface LiveReport extends TallyReport {
 const POLL_MS = 500;
 /** History that takes longer than this to take in is not waited for, ms. */
 const QUIET_MS = 30_000;
-/** After a replay's last bar, for its orders to come to rest, ms. */
+/** After a replay's last bar: when nothing has come of it for so long, its orders have come to rest, ms. */
 const LAST_ORDERS_MS = 1_500;
 
 /** Runs until somebody or something ends it. UserError for what kept it from starting. */
@@ -206,8 +206,20 @@ class Run {
       await delay(POLL_MS, undefined, { signal });
       const state = await simulatorState(this.#session);
       if (state?.isDone !== true) continue;
-      await delay(LAST_ORDERS_MS, undefined, { signal });
+      await this.#untilCalm(signal);
       return "the replay is over";
+    }
+  }
+
+  /** Until nothing more comes of the last bar, on a busy machine as well; at most QUIET_MS. */
+  async #untilCalm(signal: AbortSignal): Promise<void> {
+    const doneOf = ({ decisions, orders, fills, openOrders }: TallyReport): string =>
+      [decisions, orders, fills, openOrders].join();
+    for (let waitedMs = 0, before = ""; waitedMs < QUIET_MS; waitedMs += LAST_ORDERS_MS) {
+      const done = doneOf(this.#tally.report());
+      if (done === before) return;
+      before = done;
+      await delay(LAST_ORDERS_MS, undefined, { signal });
     }
   }
 
