@@ -50,26 +50,27 @@ export const configSchema = z.strictObject({
     ordersPerMinuteMax: limit("orders in any 60 seconds (live)"),
   }).prefault({}),
   live: z.strictObject({
-    realMoney: z.boolean().default(false)
-      .describe("`dmn live --live` may trade real money, after a typed confirmation"),
+    /** One of three: the flag --live and a sentence typed by a person are the others. */
+    realMoney: z.boolean().default(false).describe("`dmn live --live` may trade real money"),
     portBase: z.int().min(1024).max(65_000).default(5555).describe("first port of the graph"),
     host: z.string().min(1).default("127.0.0.1").describe("interface that the graph's sockets bind"),
     memoryMaxMiB: z.int().min(128).default(2048).describe("a process above this is restarted"),
     restartsMax: z.int().min(0).max(1000).default(10)
       .describe("restarts of one process before trading is halted"),
     cores: z.string().nullable().default(null)
-      .describe('cores of processes (Linux): "execution=1,feed=0"; off: anywhere'),
+      .describe('cores of processes: "execution=1,feed=0" (Linux)'),
+    /** Trading history is kept for good. */
     recordedDays: z.int().min(1).max(10_000).default(90)
-      .describe("days that journals, logs and metrics are kept; trading history is kept for good"),
+      .describe("days that journals, logs, metrics are kept"),
     recordedGiB: z.number().positive().default(20).describe("journals together; the oldest make room"),
     alerts: z.strictObject({
       log: severity("least severe alert that is written to the log", "info"),
-      webhook: severity("least severe alert that is posted to DMN_ALERT_WEBHOOK", "warning"),
+      webhook: severity("least severe alert for DMN_ALERT_WEBHOOK", "warning"),
       email: severity("least severe alert that is mailed", "critical"),
       quietMinutes: z.number().min(0).default(15).describe("the same alert is told once in this time"),
       keyDaysMax: z.number().positive().default(30).describe("age at which a key is an alert, days"),
       smtpHost: z.string().min(1).nullable().default(null)
-        .describe("mail server; DMN_SMTP_USER and DMN_SMTP_PASSWORD log in"),
+        .describe("mail server (DMN_SMTP_USER, DMN_SMTP_PASSWORD)"),
       smtpPort: z.int().min(1).max(65_535).default(587).describe("its port; 465 is TLS from the start"),
       mailFrom: z.string().min(1).nullable().default(null).describe("sender of mailed alerts"),
       mailTo: z.string().min(1).nullable().default(null).describe("who gets them, comma-separated"),
