@@ -15,6 +15,7 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { openIntentJournal } from "../src/live/execution/intent-journal.ts";
+import { portsFrom } from "../src/live/topology.ts";
 import { places } from "../src/base/data-root.ts";
 import { fetchMarket, freePorts, Graph, processesOf, temporaryRoot } from "./live-graph.ts";
 import { Tape } from "./live-tape.ts";
@@ -110,7 +111,7 @@ async function deaths(times: number, mode: "kill" | "freeze"): Promise<void> {
     graph.signal("SIGINT");
     const { code, said } = await graph.end();
     assert.equal(code, 0, said);
-  } finally { graph.kill(); fs.rmSync(root, { recursive: true, force: true }); }
+  } finally { graph.kill(); fs.rmSync(root, { recursive: true, force: true, maxRetries: 5 }); }
 }
 
 /** The supervisor alone (its children end by themselves), the simulator alone (all ends), and everything at once. */
@@ -140,7 +141,21 @@ async function ends(times: number): Promise<void> {
       tell(`kill ${who}: execution gone`, silent, WANTED_MS.kill);
       tell(`kill ${who}: all gone`, safe, WANTED_MS.kill);
     }
-  } finally { fs.rmSync(root, { recursive: true, force: true }); }
+  } finally { fs.rmSync(root, { recursive: true, force: true, maxRetries: 5 }); }
+}
+
+/** The market stands still from the moment on at which so many orders are open. */
+async function untilOpen(graph: Graph, count: number): Promise<void> {
+  const ask = async (what: string, method: string): Promise<{ openOrders: number }> => {
+    const answer = await fetch(`http://127.0.0.1:${portsFrom(graph.base).simulator}/simulator/${what}`,
+      { method, headers: { connection: "close" } });
+    return await answer.json() as { openOrders: number };
+  };
+  for (const deadline = performance.now() + LIMIT_MS; (await ask("state", "GET")).openOrders !== count; await pause(10)) {
+    assert.ok(performance.now() < deadline, `there are not ${count} open orders`);
+  }
+  await ask("pause", "POST");
+  await graph.untilStatus(({ openOrders }) => openOrders === count, `${count} open orders`);
 }
 
 async function emergencies(times: number): Promise<void> {
@@ -154,7 +169,7 @@ async function emergencies(times: number): Promise<void> {
         "--orders", "limit-at-touch"]);
       try {
         await graph.until(/running: 10 processes/);
-        await graph.untilStatus(({ openOrders }) => openOrders === 50, "50 open orders");
+        await untilOpen(graph, 50);
         const pids = [...graph.processes().values(), graph.pid], from = performance.now();
         const gone = untilGone(pids).then((at) => at - from);
         const { promise, resolve } = Promise.withResolvers<{ text: string; ms: number }>();
@@ -176,7 +191,7 @@ async function emergencies(times: number): Promise<void> {
         assert.equal(report!.tradingState, "HALTED");
       } finally { graph.kill(); }
     }
-  } finally { fs.rmSync(root, { recursive: true, force: true }); }
+  } finally { fs.rmSync(root, { recursive: true, force: true, maxRetries: 5 }); }
   tell("emergency: cancels acknowledged", cancels);
   tell("emergency: children down", inside, WANTED_MS.emergency);
   tell("  ... supervisor too, from typed", down);
@@ -206,10 +221,11 @@ async function ctrlC(times: number): Promise<void> {
         const at = await untilGone([...pids, ...processesOf(root).values()]);
         (isStarting ? starting : running).push(at - from);
         assert.deepEqual([...processesOf(root)], [], "something is left running");
-        assert.ok(code === 0 || code === 130, `it ended with ${code}: ${said}`);
+        // null: the signal came before anybody listened for it.
+        assert.ok(code === 0 || code === 130 || code === null, `it ended with ${code}: ${said}`);
       } finally { graph.kill(); }
     }
-  } finally { fs.rmSync(root, { recursive: true, force: true }); }
+  } finally { fs.rmSync(root, { recursive: true, force: true, maxRetries: 5 }); }
   tell("Ctrl-C while starting: all gone", starting, WANTED_MS["ctrl-c"]);
   tell("Ctrl-C while trading: all gone", running, WANTED_MS["ctrl-c"]);
 }

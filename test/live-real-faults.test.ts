@@ -23,6 +23,9 @@ const NO_PROC = process.platform === "linux" ? false : "processes are found in /
 const NO_LIMIT = NO_PROC === false && spawnSync("prlimit", ["--version"]).status === 0 ? false
   : "a full disk is played by prlimit, which is not here";
 const isLong = process.env["DMN_TEST_LONG"] !== undefined;
+const PAUSE_MS = 700;
+/** No file of a process may be written beyond this: its journal has been by then. */
+const FULL_BYTES = 2_048;
 const root = temporaryRoot();
 /** Numbers of the faults that a test of this file is about. */
 const covered = new Set<number>();
@@ -179,7 +182,8 @@ describe("the broker and its streams", () => {
   fault([10, 12, 16, 17, 19, 20, 21, 22, 23, 31, 33], "every fault of streams and data: what is wrong is left out, what is "
     + "missing is brought, what others do is adopted", {}, async (t) => {
     const { text, needs } = scriptOf({ "tick-times-ten": 4, "tick-zero": 6, "tick-negative": 8, "bar-revised": 10,
-      "bar-twice": 13,      "bar-late": 16, "bar-missing": 19, "frame-dropped": 22, "manual-trade": 25, "manual-order": 28, "updates-cut": 31,
+      "bar-twice": 13, "bar-late": 16, "bar-missing": 19, "frame-dropped": 22, "manual-trade": 25, "manual-order": 28,
+      "updates-cut": 31,
       "stream-cut": 36, "connection-limit": 3, "connection-deaf": 4, "connection-unanswered": 6, "halt": 44, "clock-off": 50,
       "margin-call": 54, "slow-client": 58 });
     const graph = await open(t, ["--from", "2015-01-02", "--pace", "6", "--fractional", "--faults", text]);
@@ -256,15 +260,22 @@ describe("deaths, disks and doors", () => {
     await ctrlC(third);
   });
 
-  fault([30, 34, 36], "a full disk under execution: no order leaves, HALTED; with room again a person resumes. A frozen "
-    + "recorder and a frozen monitor: trading goes on", { skip: NO_LIMIT }, async (t) => {
+  fault([30, 34, 36], "a full disk under execution: no order leaves, HALTED; with room again a person resumes. A webhook "
+    + "that answers nothing, a pause of execution, a frozen recorder and monitor: trading goes on", { skip: NO_LIMIT },
+    async (t) => {
+    let posted = 0;
+    const silent = net.createServer(() => { posted++; }), isListening = Promise.withResolvers<void>();
+    silent.listen(0, "127.0.0.1", () => { isListening.resolve(); });
+    await isListening.promise;
+    silent.unref();
+    process.env["DMN_ALERT_WEBHOOK"] = `http://127.0.0.1:${(silent.address() as net.AddressInfo).port}/`;
+    t.after(() => { delete process.env["DMN_ALERT_WEBHOOK"]; silent.close(); });
     const graph = await open(t, ["--from", "2015-01-02", "--pace", "5"]);
-    const size = fs.statSync(path.join(places.live(root), "intents.journal")).size;
     await until(async () => ours(await ordersOf(graph)).length > 0, () => graph.said);
     const execution = graph.processes().get("execution")!, limit = (bytes: string): void => {
       assert.equal(spawnSync("prlimit", ["--pid", String(execution), `--fsize=${bytes}:`]).status, 0);
     };
-    limit(String(size));
+    limit(String(FULL_BYTES));
     await graph.untilStatus(({ tradingState }) => tradingState === "HALTED", "HALTED on a full disk");
     await graph.until(/the journal cannot be written/);
     const before = ours(await ordersOf(graph)).length;
@@ -275,6 +286,15 @@ describe("deaths, disks and doors", () => {
     limit("unlimited");
     await until(() => { dmn(root, "live", "resume"); return graph.status().tradingState === "ACTIVE"; }, () => graph.said);
     await until(async () => ours(await ordersOf(graph)).length > before, () => graph.said);
+    assert.ok(posted > 0, "the alert has been posted to whom nothing answers");
+    // A pause as of a collector of garbage: not long enough to be ended for.
+    process.kill(execution, "SIGSTOP");
+    const { promise, resolve } = Promise.withResolvers<void>();
+    setTimeout(resolve, PAUSE_MS);
+    await promise;
+    if (graph.processes().get("execution") === execution) process.kill(execution, "SIGCONT");
+    const paused = ours(await ordersOf(graph)).length;
+    await until(async () => ours(await ordersOf(graph)).length > paused, () => graph.said);
     const calm = graph.status();
     process.kill(graph.processes().get("recorder")!, "SIGSTOP");
     process.kill(graph.processes().get("monitor")!, "SIGSTOP");
@@ -338,7 +358,8 @@ describe("deaths, disks and doors", () => {
 const ORDERS = "live-faults-orders", GRAPH = "live-faults-graph";
 const IN_MEMORY: Readonly<Record<number, readonly [file: string, title: string]>> = {
   1: [ORDERS, "1: an answer lost"], 2: [ORDERS, "2 and 3: killed"], 3: [ORDERS, "2 and 3: killed"],
-  4: [ORDERS, "4 and 10: partial"], 5: [ORDERS, "5: limit orders that time out"], 6: [ORDERS, "6: updates"], 7: [ORDERS, "7: accepted, then rejected"],
+  4: [ORDERS, "4 and 10: partial"], 5: [ORDERS, "5: limit orders that time out"], 6: [ORDERS, "6: updates"],
+  7: [ORDERS, "7: accepted, then rejected"],
   8: [ORDERS, "8: an order that would trade"], 9: [ORDERS, "9: 429"], 10: [ORDERS, "4 and 10: partial"],
   11: [GRAPH, "11, 12 and 31: over the close"], 12: [ORDERS, "12: nothing is sent"], 13: [ORDERS, "13: a word"],
   14: [ORDERS, "14: REDUCING"], 15: ["broker-alpaca", "paper"], 16: [ORDERS, "16: a trade by hand"], 17: [GRAPH, "17 and 19"],
@@ -346,7 +367,8 @@ const IN_MEMORY: Readonly<Record<number, readonly [file: string, title: string]>
   22: [GRAPH, "22: a bar"], 23: [GRAPH, "23: a minute"], 24: ["massive", "a page that states another count"],
   25: [GRAPH, "25: a split"], 26: ["fetch", "--check of a file with 1 byte changed"], 27: ["massive", "5 calls a minute"],
   28: [GRAPH, "28: all killed at once"], 29: [GRAPH, "29: a fifth"], 30: [GRAPH, "30: the disk is full"],
-  31: [GRAPH, "31: clocks step"],  32: [GRAPH, "32: both models"], 33: [GRAPH, "33: bars"], 34: [GRAPH, "34 and 36"], 35: [ORDERS, "35: halted"],
+  31: [GRAPH, "31: clocks step"], 32: [GRAPH, "32: both models"], 33: [GRAPH, "33: bars"], 34: [GRAPH, "34 and 36"],
+  35: [ORDERS, "35: halted"],
   36: [GRAPH, "34 and 36"],
 };
 /** Real, but not here: the data wire over HTTP, and a split told by the vendor's. */
