@@ -36,7 +36,8 @@ async function live(rows: readonly string[], from: string, kind: readonly string
   fs.writeFileSync(path.join(root, "rows.csv"), `${rows.join("\n")}\n`);
   fs.rmSync(path.join(root, "datasets"), { recursive: true, force: true });
   fs.rmSync(path.join(root, "storage"), { recursive: true, force: true });
-  const fetched = dmn(root, "fetch", "--source", "csv", "--path", "rows.csv", "--dataset", "day", "--calendar", "us-equity", ...kind);
+  const fetched = dmn(root, "fetch", "--source", "csv", "--path", "rows.csv", "--dataset", "day", "--calendar", "us-equity",
+    ...kind);
   assert.equal(fetched.code, 0, fetched.said);
   const child = spawn(process.execPath, [path.join(import.meta.dirname, "..", "bin", "dmn.js"), "live", "--replay", "day",
     "--from", from, "--pace", "max", "--models", "lstm-1=follow,lstm-2=fade", "--volatility-target", "0.02", "--headless",
