@@ -56,11 +56,11 @@ describe("ids", () => {
         adopt();
         world.run(20_000);
       } else world.hand(world.target([10], START));
-      world.run(2_000);
-      world.end(id, "cancelled");
+      world.fill(id, 4);
       world.run(20_000);
-      assert.ok(!world.posts.some((post) => post.id === id), `the broker would have refused ${id}`);
-      assert.equal(new Set(world.posts.map((post) => post.id)).size, world.posts.length);
+      assert.deepEqual(world.posts.map((post) => [readOrderId(post.id, "momentum", "AAA")?.leg, post.quantity]), [[1, 6]],
+        "the broker would have refused a second leg 0");
+      assert.deepEqual([world.position(), world.books()[0]], [10, 10]);
     }
   });
 });
@@ -112,6 +112,31 @@ describe("HALTED, cancels and what is in flight", () => {
     world.hand(world.control("halt"));
     world.run(20_000);
     assert.deepEqual([world.open().length, world.cancels.length], [0, 3]);
+  });
+
+  test("a halt right after a resume is the last word, though the resume reaches the disk after it was given", () => {
+    const world = started();
+    world.hand(world.control("halt"));
+    world.run(100);
+    world.hand(world.control("resume"));
+    world.hand(world.control("halt", "no"));
+    world.run(100);
+    assert.deepEqual([world.last("trading-state")?.state, world.last("trading-state")?.reason], ["HALTED", "no"]);
+    world.crash();
+    world.run(2_000);
+    assert.deepEqual([world.last("trading-state")?.state, world.last("trading-state")?.reason], ["HALTED", "no"]);
+  });
+
+  test("flatten of nothing while HALTED ends HALTED", () => {
+    const world = started();
+    world.hand(world.control("halt"));
+    world.run(100);
+    world.hand(world.control("flatten"));
+    world.run(5_000);
+    assert.equal(world.last("trading-state")?.state, "HALTED");
+    world.crash();
+    world.run(2_000);
+    assert.equal(world.last("trading-state")?.state, "HALTED");
   });
 
   test("what a person halted is not set going again by risk's flatten, but by the person's own", () => {
@@ -221,9 +246,10 @@ describe("nothing leaves on what is old", () => {
     world.fillsAtOnce = false;
     world.hand(world.control("flatten"));
     world.run(200);
-    for (const { order } of world.open()) world.end(order.id, "expired");
     world.run(60_000);
     const posts = world.posts.length;
+    assert.equal(world.open().length, 1);
+    for (const { order } of world.open()) world.end(order.id, "expired");
     world.crash();
     world.run(20_000);
     assert.equal(world.posts.length, posts, "the price is 180 s old by now, the limit of minute bars");

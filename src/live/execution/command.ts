@@ -30,8 +30,10 @@ export function takeControl(desk: Desk, command: ControlCommand): void {
 
 /** Persists a trading state and has it take effect: at once when it forbids more, when written if less. */
 export function changeTrading(desk: Desk, state: TradingState, reason: string, by: string): void {
-  if (state === desk.trading.state) { sayTrading(desk); return; }
-  const isStricter = STRICTNESS[state] > STRICTNESS[desk.trading.state];
+  // What waits for the disk in order to allow more is not wanted any more: the last word counts.
+  const isOverruled = overrule(desk);
+  if (state === desk.trading.state && !isOverruled) { sayTrading(desk); return; }
+  const isStricter = STRICTNESS[state] >= STRICTNESS[desk.trading.state];
   const ticket = ++desk.ticket, trading = { state, reason, by };
   desk.writes.set(ticket, { orders: [], trading: isStricter ? null : trading });
   desk.records++;
@@ -43,6 +45,15 @@ export const stateOf = (desk: Desk, trading = desk.trading): JournalRecord => ({
   t: "state", at: desk.now, ...trading,
   ...(trading.state === "REDUCING" && desk.errand === "flattening" ? { isFlattening: true } : {}) });
 
+function overrule(desk: Desk): boolean {
+  let isOverruled = false;
+  for (const [ticket, writing] of desk.writes) {
+    if (writing.trading === null) continue;
+    desk.writes.set(ticket, { ...writing, trading: null });
+    isOverruled = true;
+  }
+  return isOverruled;
+}
 const STRICTNESS: Readonly<Record<TradingState, number>> = { ACTIVE: 0, REDUCING: 1, HALTED: 2 };
 
 /** A written state takes effect. */
