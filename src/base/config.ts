@@ -56,9 +56,9 @@ export const configSchema = z.strictObject({
     host: z.string().min(1).default("127.0.0.1").describe("interface that the graph's sockets bind"),
     memoryMaxMiB: z.int().min(128).default(2048).describe("a process above this is restarted"),
     restartsMax: z.int().min(0).max(1000).default(10)
-      .describe("restarts of one process before trading is halted"),
+      .describe("restarts of a process before trading is halted"),
     cores: z.string().nullable().default(null)
-      .describe('cores of processes: "execution=1,feed=0" (Linux)'),
+      .describe('cores (Linux only): "execution=1,feed=0"'),
     /** Trading history is kept for good. */
     recordedDays: z.int().min(1).max(10_000).default(90)
       .describe("days that journals, logs, metrics are kept"),
