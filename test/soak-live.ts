@@ -45,7 +45,7 @@ export function slopeOf(points: readonly (readonly [atMs: number, MiB: number])[
 
 export const isFlat = ({ growth, mean }: Line): boolean => growth <= Math.max(FLAT_MIB, FLAT_SHARE * mean);
 
-/** Resident memory by process; null while it starts or when it has ended. */
+/** Resident memory by process; null while they start and end. */
 async function sample(root: string): Promise<Sample | null> {
   const access = readAccess(root);
   if (access === null) return null;
@@ -54,10 +54,12 @@ async function sample(root: string): Promise<Sample | null> {
     report = (await askGraph(root, { action: "status", by: "soak", subject: "", value: "" }, null)).status as LiveReport;
   } catch { return null; }
   const all = [{ name: "supervisor", pid: access.pid }, ...report.processes.map(({ name, pid }) => ({ name, pid }))];
-  const { stdout } = spawnSync("ps", ["-o", "pid=,rss=", "-p", all.map(({ pid }) => pid ?? 0).join()], { encoding: "utf8" });
-  const resident = new Map(stdout.trim().split("\n").map((row) => row.trim().split(/\s+/).map(Number) as [number, number]));
-  const known = all.filter(({ pid }) => resident.has(pid ?? 0));
-  return { at: performance.now(), MiB: new Map(known.map(({ name, pid }) => [name, resident.get(pid!)! / 1_024])) };
+  const { stdout } = spawnSync("ps", ["-o", "pid=,rss=", "-p", all.map(({ pid }) => pid ?? "").join()], { encoding: "utf8" });
+  const rows = stdout.split("\n").map((row) => row.trim().split(/\s+/).map(Number));
+  const resident = new Map(rows.map(([pid, KiB]) => [pid, KiB / 1_024]));
+  // Where one is not there (any more), the sum would be of fewer.
+  if (all.some(({ pid }) => !(resident.get(pid ?? 0)! > 0))) return null;
+  return { at: performance.now(), MiB: new Map(all.map(({ name, pid }) => [name, resident.get(pid!)!])) };
 }
 
 /** Closes of the replay up to the last decision that nobody decided on. */
