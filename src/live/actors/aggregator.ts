@@ -111,7 +111,8 @@ class Aggregator implements Actor {
     while (place > 0 && this.#steps[place - 1].at > at) place--;
     if (place > 0 && this.#steps[place - 1].at === at) return this.#steps[place - 1];
     // What comes first may come before its time: a deadline runs from the close at the earliest.
-    const step: Step = { at, openedAt: Math.max(now, at), said: this.#members.map(() => null), weights: null };
+    const step: Step = { at, openedAt: Math.max(now, at), weights: null,
+      said: this.#members.map(() => null) };
     this.#steps.splice(place, 0, step);
     return step;
   }

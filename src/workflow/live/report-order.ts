@@ -1,6 +1,6 @@
 /**
- * What was recorded, in the order in which it happened. The recorder hears each sender in order, but a bar may
- * reach it before the fills that the step before it waited for, and after the fills of its own step:
+ * What was recorded, in the order in which it happened. The recorder hears each sender in order, but a bar
+ * may reach it before the fills that the step before it waited for, and after the fills of its own step:
  *
  *     heard      market 1   market 2   fill 1   settled 1   settled 2   market 3
  *     happened   market 1   fill 1   settled 1   market 2   settled 2   market 3
@@ -17,11 +17,12 @@ type Heard = Pick<Recorded, "message">;
 const isOfFeed = ({ message: { kind } }: Heard): boolean =>
   kind === "market" || kind === "quote" || kind === "notice";
 const isOfExecution = ({ message: { kind } }: Heard): boolean =>
-  kind === "account" || kind === "fill" || kind === "order-state" || kind === "settled" || kind === "trading-state";
+  kind === "account" || kind === "fill" || kind === "order-state" || kind === "settled"
+  || kind === "trading-state";
 const isStep = ({ message }: Heard): boolean =>
   message.kind === "market" && message.flags.includes(BAR_FLAGS.fresh);
 
-/** What the feed and execution said, each in its own order; execution's before the step that waited for it. */
+/** What the feed and execution said, each in its order; execution's before the step that waited for it. */
 export function asHappened<T extends Heard>(recorded: readonly T[], { clock }: Session): readonly T[] {
   const first = recorded.findIndex(isStep);
   if (clock.kind === "wall" || first < 0) return recorded;
