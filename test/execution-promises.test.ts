@@ -74,7 +74,7 @@ describe("promises", () => {
     assert.equal(world.last("trading-state")?.state, "HALTED");
   });
 
-  test("a lost order may still fill: given up after minutes, it is booked when it shows up, and undone by the next target", () => {
+  test("a lost order may still fill: given up, it is booked when it shows up, and undone by the next target", () => {
     const world = started();
     const late: (() => void)[] = [];
     world.onSubmit = (order) => {
