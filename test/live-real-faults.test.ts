@@ -344,13 +344,16 @@ describe("deaths, disks and doors", () => {
       fs.writeFileSync(place, good);
     }
     // What was recorded is written anew from the journals; the damaged file stays beside it.
-    const history = livePlaces.database(root, "trading_history"), orders = recorded("select * from orders").length;
+    const history = livePlaces.database(root, "trading_history"), idsOf = (): { session: string; id: string }[] =>
+      recorded("select session, id from orders order by session desc, id");
+    const newest = idsOf().filter(({ session }, _, [first]) => session === first.session);
     fs.writeFileSync(history, damaged(fs.readFileSync(history)));
     for (const end of ["-wal", "-shm"]) fs.rmSync(history + end, { force: true });
     const mended = start("--port-base", String(base));
     assert.equal(mended.code, 0, mended.said);
     assert.match(mended.said, /trading_history\.db was damaged: moved to .*damaged-1/);
-    assert.ok(fs.existsSync(`${history}.damaged-1`) && orders > 0 && recorded("select * from orders").length > orders);
+    assert.ok(fs.existsSync(`${history}.damaged-1`) && newest.length > 0);
+    assert.deepEqual(idsOf().filter(({ session }) => session === newest[0].session), newest);
   });
 });
 
