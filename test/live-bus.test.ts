@@ -58,7 +58,8 @@ async function hearAll(from: Speaker, kinds: readonly string[], count: number,
 const flagsOf = ({ message }: Heard): number => (message as MarketFact).flags[0];
 
 describe("hearing", () => {
-  test("who joins late is given all bars as history but the newest, and only the last account-like fact, then what comes", async () => {
+  test("who joins late is given all bars as history but the newest, the last account-like fact, then what comes",
+    async () => {
     const feed = await Speaker.open();
     for (let step = 1; step <= 3; step++) feed.say(bars(step));
     const heard = await hearAll(feed, ["market"], 4, "history", () => { setImmediate(() => { feed.say(bars(4)); }); });
@@ -126,7 +127,8 @@ describe("what a speaker retains", () => {
 describe("a desk", () => {
   const letter = (message: { kind: string; at?: number }): Letter =>
     ({ message, originNs: 0, sentNs: 0, hop: "", bytes: 0, plainBytes: 0 });
-  const deskOf = (handle: (message: { kind: string }) => readonly never[] | Promise<readonly never[]>): { desk: Desk; failed: unknown[] } => {
+  type Handle = (message: { kind: string }) => readonly never[] | Promise<readonly never[]>;
+  const deskOf = (handle: Handle): { desk: Desk; failed: unknown[] } => {
     const failed: unknown[] = [];
     const desk = new Desk({ hosted: host({ name: "x", hears: [], handle }), now: () => 0, begin: () => 0, end: () => {},
       route: () => {}, fail: (error) => { failed.push(error); } });

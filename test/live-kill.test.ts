@@ -53,7 +53,8 @@ describe("deaths", { skip: NO_PROC }, () => {
     const frozen = graph.processes().get("macd-1")!;
     process.kill(frozen, "SIGSTOP");
     await graph.until(/macd-1 has been silent for \d+ ms; it is ended/);
-    await graph.untilStatus(({ processes }) => processes.every(({ state, pid }) => state === "running" && pid !== frozen), "replaced");
+    await graph.untilStatus(({ processes }) =>
+      processes.every(({ state, pid }) => state === "running" && pid !== frozen), "replaced");
     assert.equal(graph.processes().size, 10);
     graph.signal("SIGKILL");
     await graph.end();

@@ -35,7 +35,8 @@ describe("a run of the whole graph", { skip: NO_PROC }, () => {
     await graph.until(/running: 10 processes/);
     const first = await graph.untilStatus(({ decisions }) => decisions > 1, "two decisions");
     assert.equal(first.pid, graph.pid);
-    assert.deepEqual(first.processes.map(({ name }) => name), ["simulator", "recorder", "monitor", "execution", "decision", "meta",
+    assert.deepEqual(first.processes.map(({ name }) => name),
+      ["simulator", "recorder", "monitor", "execution", "decision", "meta",
       "trend", "macd-1", "features", "feed"]);
     assert.ok(first.processes.every(({ state }) => state === "running"));
     const second = dmn(root, "live", "--replay", "small", "--models", "tsmom");

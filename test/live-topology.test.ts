@@ -32,13 +32,15 @@ describe("the graph as a table", () => {
   test("a model's predictions go to the port that decision binds, and reach meta and the recorder from decision", () => {
     assert.deepEqual(inletsFor("model").map(({ port }) => port), ["predictions", "health", "performance", "alerts", "records"]);
     assert.deepEqual(inletsFor("decision").map(({ port }) => port), ["health", "performance", "alerts", "records"]);
-    assert.deepEqual(hearingsOf("decision", ["prediction"]), [{ port: "predictions", kinds: ["prediction", "mixture"], isInlet: true }]);
+    assert.deepEqual(hearingsOf("decision", ["prediction"]),
+      [{ port: "predictions", kinds: ["prediction", "mixture"], isInlet: true }]);
     assert.deepEqual(hearingsOf("meta", ["prediction"]), [{ port: "decisions", kinds: ["prediction"], isInlet: false }]);
   });
 
   test("what actors of one process say to each other needs no socket; commands need no subscription", () => {
     assert.deepEqual(hearingsOf("decision", ["decision", "tick", "control"]).filter(({ isInlet }) => !isInlet), []);
-    assert.deepEqual(hearingsOf("execution", ["target", "market", "control"]), [{ port: "data", kinds: ["market"], isInlet: false }]);
+    assert.deepEqual(hearingsOf("execution", ["target", "market", "control"]),
+      [{ port: "data", kinds: ["market"], isInlet: false }]);
   });
 
   test("to ask for what one may not hear is a bug", () => {

@@ -59,7 +59,8 @@ describe("README", () => {
     test(`$ ${command}`, () => {
       const args = command === "npm start" ? ["demo"] : /^npx dmn (.*)$/.exec(command)?.[1].split(" ");
       assert.ok(args, "a shown command is npm start or npx dmn ...");
-      const env = { ...process.env, DMN_HOME: "" };
+      // Not the default ports: somebody may trade on this machine.
+      const env = { ...process.env, DMN_HOME: "", DMN_LIVE_PORT_BASE: "16555" };
       const ran = spawnSync(process.execPath, [DOOR, ...args], { cwd: home, encoding: "utf8", env });
       const settled = TRAINED.test(command) ? settleTrained : settle;
       // Progress and its notes are told on stderr, refusals too.

@@ -6,7 +6,8 @@ import { isFlat, slopeOf } from "./soak-live.ts";
 const HOUR = 3_600_000;
 
 test("100 MiB and 6 more an hour are a slope of 6 without error; over half an hour that is flat, over two it grows", () => {
-  const points = (hours: number) => Array.from({ length: 31 }, (_, k) => [k / 30 * hours * HOUR, 100 + 6 * k / 30 * hours] as const);
+  const points = (hours: number) =>
+    Array.from({ length: 31 }, (_, k) => [k / 30 * hours * HOUR, 100 + 6 * k / 30 * hours] as const);
   const short = slopeOf(points(0.5)), long = slopeOf(points(2));
   assert.ok(Math.abs(short.perHour - 6) < 1e-9 && Math.abs(short.growth - 3) < 1e-9 && short.error < 1e-9);
   assert.deepEqual([isFlat(short), isFlat(long)], [true, false]);

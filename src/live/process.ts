@@ -218,7 +218,8 @@ export class LiveProcess {
     const fact: AlertFact = { kind: "alert", at: clock.now(), code, text, process: place.name,
       severity: isLoss && this.#isVital ? "critical" : "warning" };
     // Peers come and go at start and end, and say so themselves; who comes late asks for what it missed.
-    if (["disconnected", "unreachable", "handshake", "hearers-late"].includes(code) || this.#state === "stopped") {
+    const isPassing = ["disconnected", "unreachable", "handshake", "hearers-late"].includes(code);
+    if (isPassing || this.#state === "stopped") {
       this.#options.log.info({ code }, text);
       return;
     }

@@ -17,8 +17,9 @@ export interface SpawnOptions {
 }
 
 /**
- * MiB of V8's young generation, of which a process holds three: 2 instead of 16 take a graph of eleven from 1.7
- * to 1.3 GiB and cost no time that could be measured. Nor has each thread of its pool an own heap of malloc's.
+ * MiB of V8's young generation, of which a process holds three: 2 instead of 16 take a graph of eleven from
+ * 1.7 to 1.3 GiB and cost no time that could be measured. Nor has each thread of its pool an own heap of
+ * malloc's.
  */
 const YOUNG_MIB = 2, ARENAS = "2";
 const isBuilt = path.extname(import.meta.filename);
