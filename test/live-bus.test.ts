@@ -62,7 +62,10 @@ describe("hearing", () => {
     async () => {
     const feed = await Speaker.open();
     for (let step = 1; step <= 3; step++) feed.say(bars(step));
-    const heard = await hearAll(feed, ["market"], 4, "history", () => { setImmediate(() => { feed.say(bars(4)); }); });
+    const heard = await hearAll(feed, ["market"], 4, "history", async (soFar) => {
+      while (soFar.length < 3) await new Promise((resolve) => { setImmediate(resolve); });
+      feed.say(bars(4));
+    });
     assert.deepEqual(heard.map(({ seq }) => seq), [1, 2, 3, 4]);
     const { history, fresh } = BAR_FLAGS;
     assert.deepEqual(heard.map(flagsOf), [history, history, fresh, fresh]);

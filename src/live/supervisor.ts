@@ -271,8 +271,7 @@ export class Supervisor {
 
   /**
    * Cancels, refuses, persists, ends: who cannot place orders is killed at once, execution is asked to cancel
-   * all and
-   * waits until each cancel is acknowledged. `cancelMs`: until then; `isDone` false: not all were.
+   * all and waits until each cancel is acknowledged. `cancelMs`: until then; `isDone` false: not all were.
    */
   async emergencyStop(command: ControlCommand): Promise<ControlAnswer & { readonly cancelMs: number }> {
     const begunMs = performance.now();
@@ -299,7 +298,11 @@ export class Supervisor {
       await promise;
     }));
     if (limitMs > 0) {
-      for (const child of alive) this.#tell(child, { order: "stop" });
+      for (const child of alive) {
+        // Who still loads its code hears nothing and has nothing to put in order.
+        if (child.state === "starting") child.process?.kill("SIGKILL");
+        else this.#tell(child, { order: "stop" });
+      }
       await Promise.race([ends, delay(limitMs)]);
     }
     for (const child of alive) child.process?.kill("SIGKILL");

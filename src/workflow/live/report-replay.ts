@@ -120,6 +120,8 @@ class RecordedBroker implements Broker {
   /** Last word on each order that was recorded. */
   readonly #known = new Map<string, OrderFacts>();
   readonly #orders = new Map<string, BrokerOrder>();
+  /** What became of orders before they were submitted here: live was faster. */
+  readonly #early = new Map<string, (() => void)[]>();
   readonly #units: Float64Array;
   readonly #mark: Float64Array;
   #cash: number;
@@ -160,9 +162,9 @@ class RecordedBroker implements Broker {
     this.#buyingPower = buyingPower;
   }
 
-  fill({ orderId, executionId, quantity, price, fee, at }: FillFact): void {
-    const order = this.#orders.get(orderId);
-    if (order === undefined) return;
+  fill(fact: FillFact, isLate = false): void {
+    const { orderId, executionId, quantity, price, fee, at } = fact, order = this.#orders.get(orderId);
+    if (order === undefined) { this.#keep(orderId, () => { this.fill(fact, true); }); return; }
     const filled = order.filled + quantity, isFilled = Math.abs(filled) >= Math.abs(order.quantity) - 1e-9;
     const averagePrice =
       ((order.filled === 0 ? 0 : order.averagePrice * order.filled) + price * quantity) / filled;
@@ -170,18 +172,24 @@ class RecordedBroker implements Broker {
       { ...order, filled, averagePrice, state: isFilled ? "filled" : "partially-filled",
       word: isFilled ? "filled" : "partially_filled" };
     this.#units[this.#symbols.indexOf(order.symbol)] += quantity;
-    this.#cash -= quantity * price + fee;
+    // The account that was recorded behind it has counted it.
+    if (!isLate) this.#cash -= quantity * price + fee;
     this.#tell(now, { at, event: isFilled ? "fill" : "partial-fill", executionId, quantity, price });
   }
 
   /** An order came to rest otherwise than by fills. */
-  rest({ id, state, reason }: OrderFacts, at: number): void {
-    const order = this.#orders.get(id);
-    if (order === undefined || isTerminal(order.state)) return;
+  rest(facts: OrderFacts, at: number): void {
+    const { id, state, reason } = facts, order = this.#orders.get(id);
     if (state !== "cancelled" && state !== "expired" && state !== "rejected") return;
+    if (order === undefined) { this.#keep(id, () => { this.rest(facts, at); }); return; }
+    if (isTerminal(order.state)) return;
     this.#tell({ ...order, state, word: reason ?? state },
       { at, event: state, executionId: null, quantity: NaN,
       price: NaN });
+  }
+
+  #keep(id: string, tell: () => void): void {
+    this.#early.set(id, [...this.#early.get(id) ?? [], tell]);
   }
 
   #tell(order: BrokerOrder, update: Omit<BrokerUpdate, "order" | "word">): void {
@@ -220,6 +228,9 @@ class RecordedBroker implements Broker {
         replacedBy: null,
       replaces: null };
     this.#orders.set(id, order);
+    const early = this.#early.get(id) ?? [];
+    this.#early.delete(id);
+    queueMicrotask(() => { for (const tell of early) tell(); });
     return Promise.resolve({ outcome: "accepted", order });
   }
   cancel() { return Promise.resolve({ outcome: "accepted" } as const); }
