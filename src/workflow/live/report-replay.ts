@@ -122,6 +122,8 @@ class RecordedBroker implements Broker {
   readonly #orders = new Map<string, BrokerOrder>();
   /** What became of orders before they were submitted here: live was faster. */
   readonly #early = new Map<string, (() => void)[]>();
+  /** What the fills among them cost: the accounts that were recorded behind them have counted it. */
+  #earlyCost = 0;
   readonly #units: Float64Array;
   readonly #mark: Float64Array;
   #cash: number;
@@ -164,7 +166,12 @@ class RecordedBroker implements Broker {
 
   fill(fact: FillFact, isLate = false): void {
     const { orderId, executionId, quantity, price, fee, at } = fact, order = this.#orders.get(orderId);
-    if (order === undefined) { this.#keep(orderId, () => { this.fill(fact, true); }); return; }
+    const cost = quantity * price + fee;
+    if (order === undefined) {
+      this.#earlyCost += cost;
+      this.#keep(orderId, () => { this.fill(fact, true); });
+      return;
+    }
     const filled = order.filled + quantity, isFilled = Math.abs(filled) >= Math.abs(order.quantity) - 1e-9;
     const averagePrice =
       ((order.filled === 0 ? 0 : order.averagePrice * order.filled) + price * quantity) / filled;
@@ -172,8 +179,7 @@ class RecordedBroker implements Broker {
       { ...order, filled, averagePrice, state: isFilled ? "filled" : "partially-filled",
       word: isFilled ? "filled" : "partially_filled" };
     this.#units[this.#symbols.indexOf(order.symbol)] += quantity;
-    // The account that was recorded behind it has counted it.
-    if (!isLate) this.#cash -= quantity * price + fee;
+    if (isLate) this.#earlyCost -= cost; else this.#cash -= cost;
     this.#tell(now, { at, event: isFilled ? "fill" : "partial-fill", executionId, quantity, price });
   }
 
@@ -199,11 +205,12 @@ class RecordedBroker implements Broker {
 
   account() {
     if (this.#first === null) return Promise.reject(new BrokerTrouble("no account was recorded"));
-    const equity = this.#units.reduce((sum, units, i) => sum + units * this.#mark[i], this.#cash);
+    const cash = this.#cash + this.#earlyCost;
+    const equity = this.#units.reduce((sum, units, i) => sum + units * this.#mark[i], cash);
     // Orders only take from it: where it grew, the broker had been asked, and this was the answer.
     const grown = this.#accounts.find(({ buyingPower }) => buyingPower > this.#buyingPower)
       ?? this.#accounts[0];
-    return Promise.resolve({ equity, cash: this.#cash, buyingPower: grown?.buyingPower ?? this.#buyingPower,
+    return Promise.resolve({ equity, cash, buyingPower: grown?.buyingPower ?? this.#buyingPower,
       isTradingBlocked: false, oddities: [] });
   }
   positions() {
