@@ -27,6 +27,8 @@ const CHECK_MS = 200, START_MS = 60_000;
 /** A process that has run this long has its restarts forgiven, ms. */
 const STEADY_MS = 60_000;
 const BACKOFF_MS = 100, BACKOFF_FACTOR = 1.5;
+/** One Ctrl-C reaches a supervisor and its children within this, ms. */
+const SAME_PRESS_MS = 500;
 const ANSWER_MS = 2_000;
 /**
  * Stages of an orderly stop and their limits, ms: deciding ends first, then what it rests on, then trading.
@@ -168,13 +170,18 @@ export class Supervisor {
     if (child.process?.connected === true) child.process.send(order, undefined, {}, () => {});
   }
 
-  #mourn(child: Child, code: number | null, signal: NodeJS.Signals | null): void {
+  #mourn(child: Child, code: number | null, signal: NodeJS.Signals | null, isLate = false): void {
     const { say, restartsMax } = this.#options, { name, role } = child.place;
     child.process = null;
     child.state = "stopped";
     for (const [id, settle] of this.#answers) if (id % 1_000 === this.#indexOf(child)) settle(DIED);
     this.#wakeStart();
     if (this.#isStopping || child.isOver) return;
+    // Ctrl-C reaches the whole terminal, and ends whoever still loads its code: we are about to hear it too.
+    if (signal === "SIGINT" && !isLate) {
+      setTimeout(() => { this.#mourn(child, code, signal, true); }, SAME_PRESS_MS);
+      return;
+    }
     const how = signal === null ? `ended with code ${code}` : `was ended by ${signal}`;
     if (performance.now() - child.spawnedMs > STEADY_MS) child.tries = 0;
     if (role === "simulator" || child.tries >= restartsMax) {
