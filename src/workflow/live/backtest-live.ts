@@ -43,6 +43,8 @@ import { VirtualTime } from "./virtual-time.ts";
 const WORKER = "model";
 /** Rows of features from before the first decision that a window may need beyond the lookback. */
 const ROWS_BEFORE = 64;
+/** Execution looks this often whether it hears anything more of an open order; and how often it may have to. */
+const QUIET_MS = 250, LOOKS_MAX = 40;
 /** In virtual time nothing is lost that a look at the account would find. */
 const NEVER_MS = 1e13;
 
@@ -211,6 +213,10 @@ class LiveRun {
     await this.#bus.tell(bars);
     await this.#bus.tell(this.#features(step, BAR_FLAGS.fresh, null));
     await this.#time.run(at - this.#time.start);
+    // What a bar's volume filled in part stays open: execution waits for the rest of it until all is quiet.
+    for (let look = 1; look <= LOOKS_MAX && this.#settledAt !== at; look++) {
+      await this.#time.run(at - this.#time.start + look * QUIET_MS);
+    }
     assert(this.#settledAt === at, `the step of ${new Date(at).toISOString()} has settled`);
   }
 
