@@ -43,7 +43,7 @@ import { VirtualTime } from "./virtual-time.ts";
 const WORKER = "model";
 /** Rows of features from before the first decision that a window may need beyond the lookback. */
 const ROWS_BEFORE = 64;
-/** Execution looks this often whether it hears anything more of an open order; and how often it may have to. */
+/** How often execution looks whether it hears more of an open order, ms; and how often it may have to. */
 const QUIET_MS = 250, LOOKS_MAX = 40;
 /** In virtual time nothing is lost that a look at the account would find. */
 const NEVER_MS = 1e13;
