@@ -93,14 +93,21 @@ function isAlive(holder: Holder, place: string): boolean {
     // Somebody else's process: alive.
     if ((error as NodeJS.ErrnoException).code !== "EPERM") return false;
   }
-  return holder.started === null || startOf(holder.pid) === holder.started;
+  const fields = fieldsOf(holder.pid);
+  // A zombie has ended: its parent has not asked yet, and one that has taken it over may never ask.
+  if (fields !== null && /^[ZX]/.test(fields[0])) return false;
+  return holder.started === null || (fields?.[START] ?? null) === holder.started;
 }
 
-/** Linux tells when a process began (field 22 of /proc/PID/stat): a recycled id has another start. */
-function startOf(pid: number): string | null {
+/** Where Linux says when a process began: a recycled id has another start. */
+const START = 19;
+const startOf = (pid: number): string | null => fieldsOf(pid)?.[START] ?? null;
+
+/** /proc/PID/stat from its third field on, the state; null where there is none. */
+function fieldsOf(pid: number): string[] | null {
   try {
     const text = fs.readFileSync(`/proc/${pid}/stat`, "utf8");
-    return text.slice(text.lastIndexOf(")") + 2).split(" ")[19] ?? null;
+    return text.slice(text.lastIndexOf(")") + 2).split(" ");
   } catch { return null; }
 }
 
