@@ -80,9 +80,10 @@ describe("doctor", () => {
       "doctor", "--json"], { cwd: root, env: { ...process.env, DMN_HOME: root }, encoding: "utf8" });
     assert.equal(run.status, 0, run.stderr);
     const findings = new Map((JSON.parse(run.stdout) as Finding[]).map((finding) => [finding.what, finding]));
-    const h5wasm = findings.get("h5wasm");
-    assert.deepEqual([h5wasm?.state, h5wasm?.remedy], ["missing", "npm ci"]);
-    assert.match(h5wasm?.found ?? "", /no h5wasm here/);
+    for (const what of ["h5wasm", "datasets"]) {
+      assert.deepEqual([findings.get(what)?.state, findings.get(what)?.remedy], ["missing", "npm ci"], what);
+      assert.match(findings.get(what)?.found ?? "", /no h5wasm here/);
+    }
     assert.equal(findings.get("Node")?.state, "ok");
   });
 

@@ -5,8 +5,9 @@ import * as path from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Context } from "../base/context.ts";
 import { messageOf, UserError } from "../base/error.ts";
+import { loadHdf5 } from "../market/hdf5.ts";
 import { alpacaKeys, massiveKeys, NoKeyError } from "../market/sources/keys.ts";
-import type * as Store from "../market/store.ts";
+import { listDatasets } from "../market/store.ts";
 import { describeCuda } from "../runtime/cuda/driver/describe.ts";
 import { isNativeAvailable } from "../runtime/native/library.ts";
 import { peerPython } from "./bench/peer.ts";
@@ -95,13 +96,12 @@ function dataRootFinding(root: string): Finding {
   }
 }
 
-/** The store is loaded here: without its packages everything else must still be told. */
+/** HDF5 is loaded here: without it no dataset can be read, and everything else must still be told. */
 async function datasetsFinding(root: string): Promise<Finding> {
-  let store: typeof Store;
-  try { store = await import("../market/store.ts"); } catch (error) {
+  try { await loadHdf5(); } catch (error) {
     return { what: "datasets", state: "missing", found: messageOf(error).split("\n")[0], remedy: "npm ci" };
   }
-  const names = store.listDatasets(root);
+  const names = listDatasets(root);
   return names.length > 0
     ? { what: "datasets", state: "ok", found: names.join(", "), remedy: "" }
     : { what: "datasets", state: "absent", found: "none yet", remedy: "dmn fetch --dataset synthetic" };
