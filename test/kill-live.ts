@@ -122,6 +122,8 @@ async function ends(times: number): Promise<void> {
     for (const who of ["supervisor", "simulator", "all"] as const) {
       const safe: number[] = [], silent: number[] = [];
       for (let k = 0; k < times; k++) {
+        // What one death left HALTED is not the next one's.
+        fs.rmSync(places.live(root), { recursive: true, force: true });
         const base = await freePorts(), graph = new Graph(root, base, ["--pace", "4", "--from", "2014-01-02"]);
         await graph.until(/running: 10 processes/);
         await graph.untilStatus(({ orders }) => orders > 0, "orders");
