@@ -9,7 +9,8 @@ import { UserError } from "../src/base/error.ts";
 import { openLog } from "../src/base/log.ts";
 import { silentProgress } from "../src/base/progress.ts";
 import { isSpoken, type Spoken } from "../src/live/message.ts";
-import { dayOf, encodeRecord, JournalWriter } from "../src/live/recorder/journal.ts";
+import { encodeRecord, JournalWriter } from "../src/live/recorder/journal.ts";
+import { dayOf, formatDay } from "../src/base/units.ts";
 import { encodeSpoken } from "../src/live/recorder/packet.ts";
 import type { Session } from "../src/live/session.ts";
 import { HONEST } from "../src/workflow/live/memory-broker.ts";
@@ -18,7 +19,7 @@ import { liveReport, reportText, type LiveReport } from "../src/workflow/live/re
 import { NO_FAULTS } from "../src/workflow/live/simulation.ts";
 import { FROM, LIVE, makeToy, play, SYMBOLS, type Toy } from "./live-toy.ts";
 
-const DAY = dayOf(FROM);
+const DAY = formatDay(dayOf(FROM));
 const contextOf = (root: string): Context =>
   ({ root, config: configSchema.parse({}), clock: new FakeClock(FROM), log: openLog("silent"),
   progress: silentProgress, signal: new AbortController().signal });

@@ -17,6 +17,7 @@ import type { AlertFact, ControlCommand, HeartbeatFact, MeterRow } from "./messa
 import type { Note, Order } from "./parent.ts";
 import { HEARTBEAT_MS } from "./process.ts";
 import type { Session } from "./session.ts";
+import { BACKOFF } from "../wire/backoff.ts";
 import { placesOf, seatOf, type Place, type Role } from "./topology.ts";
 
 /** Heartbeats that may be missed. */
@@ -26,7 +27,6 @@ const LATE_FACTOR = 8, LATE_KEPT = 0.8;
 const CHECK_MS = 200, START_MS = 60_000;
 /** A process that has run this long has its restarts forgiven, ms. */
 const STEADY_MS = 60_000;
-const BACKOFF_MS = 100, BACKOFF_FACTOR = 1.5;
 /** One Ctrl-C reaches a supervisor and its children within this, ms. */
 const SAME_PRESS_MS = 500;
 const ANSWER_MS = 2_000;
@@ -196,7 +196,7 @@ export class Supervisor {
       }
       return;
     }
-    const waitMs = BACKOFF_MS * BACKOFF_FACTOR ** child.tries++;
+    const waitMs = BACKOFF.firstMs * BACKOFF.factor ** child.tries++;
     child.restarts++;
     say("warning", `${name} ${how}; it starts again in ${Math.round(waitMs)} ms (restart ${child.restarts})`);
     setTimeout(() => { this.#spawn(child); }, waitMs);

@@ -10,22 +10,12 @@ import { firstRowAt, TICK_SIDES, TIMEFRAMES, type Bars, type ColumnName, type Co
 } from "../market/bars.ts";
 import { calendar } from "../market/calendar.ts";
 import { newYorkMidnight, type Market } from "./book.ts";
-import type { ExchangeQuote } from "./exchange-match.ts";
+import type { ExchangeBar, ExchangeQuote } from "./exchange-match.ts";
 
 /** A bar as vendors have it: stamped with its start. */
-export interface StepBar {
-  readonly symbol: string;
+export interface StepBar extends ExchangeBar {
   /** Vendor's stamp, UTC ms: daily bars have New York's midnight. */
   readonly stamp: number;
-  /** When trading in it began, UTC ms. */
-  readonly start: number;
-  /** Close, UTC ms. */
-  readonly at: number;
-  readonly open: number;
-  readonly high: number;
-  readonly low: number;
-  readonly close: number;
-  readonly volume: number;
   readonly vwap: number;
   readonly trades: number;
 }

@@ -96,7 +96,7 @@ function opened({ quantity }: GatedOrder, { held, open }: AccountView): number {
 }
 
 /** Brokers value a short at 3 % above the price. */
-const SHORT_MARGIN = 1.03;
+export const SHORT_MARGIN = 1.03;
 const margined = ({ quantity, price }: GatedOrder): number => quantity > 0 ? price : price * SHORT_MARGIN;
 
 function count({ open }: AccountView, is: (open: OpenOrder) => boolean): number {

@@ -41,6 +41,12 @@ export const NO_LIMITS: RiskLimits = {
   orderNotionalMax: Infinity, staleMs: Infinity, ordersPerMinuteMax: Infinity,
 };
 
+/** As settings say them: one that is off is null there, Infinity here. */
+export function limitsOf(said: Readonly<Record<string, number | null>>): RiskLimits {
+  const on = Object.entries(said).filter(([, value]) => value !== null);
+  return { ...NO_LIMITS, ...Object.fromEntries(on) };
+}
+
 /** Why a weight was changed or an order refused. */
 export const RISK_REASONS = {
   "not-finite": "the weight or order was not a finite number, so it is 0",

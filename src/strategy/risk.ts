@@ -20,7 +20,8 @@ import { RiskScreen, valueAtRiskOf, type ValueAtRisk } from "./value-at-risk.ts"
 
 export { gateLiveOrder, gateOrder, type AccountView, type GatedOrder, type MarketView, type OpenOrder,
   type Refusal } from "./risk-order.ts";
-export { NO_LIMITS, RISK_REASONS, type RiskAction, type RiskLimits, type RiskReason } from "./risk-table.ts";
+export { limitsOf, NO_LIMITS, RISK_REASONS, type RiskAction, type RiskLimits, type RiskReason }
+  from "./risk-table.ts";
 
 export type RiskMode = "NORMAL" | "REDUCING" | "HALTED";
 

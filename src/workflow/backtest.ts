@@ -22,7 +22,7 @@ import { readBars, readManifest, type Manifest } from "../market/store.ts";
 import { findStrategy } from "../strategy/find.ts";
 import type { GpuNetworks } from "../strategy/gpu.ts";
 import type { PortfolioMethod } from "../strategy/optimise/shaper.ts";
-import { NO_LIMITS, type RiskLimits } from "../strategy/risk.ts";
+import { limitsOf, type RiskLimits } from "../strategy/risk.ts";
 import type { Strategy } from "../strategy/strategy.ts";
 import { countTrials, findStrategies, isLearned, medianBySharpe, withSeeds } from "./backtest-seeds.ts";
 import { loadFeatures } from "./load-features.ts";
@@ -101,7 +101,7 @@ export async function backtest(options: BacktestOptions, context: Context): Prom
   const other = options.benchmark ?? benchmarkOf(options.strategy);
   const benchmark = other === null ? null : await findStrategy(context.root, other, asked);
   const settings = { ...settingsOf(options, manifest,
-    benchmark === null ? [strategy] : [strategy, benchmark], limitsOf(context)),
+    benchmark === null ? [strategy] : [strategy, benchmark], limitsOf(context.config.risk)),
   trials: countTrials(context.root, options.strategy) };
   const instruments = await readInstruments(manifest, strategy, benchmark, options.engine, context);
   const periodsPerYear = periodsOf(unionOfTimes(instruments.map((one) => one.features.time)), manifest);
@@ -146,12 +146,6 @@ async function openGpu({ device, strategy, benchmark }: BacktestOptions,
   const gpu = await import("../strategy/gpu.ts");
   return new gpu.GpuNetworks({ threads: config.workers,
     ...(device === "cuda" ? { say: (sentence) => { log.warn(sentence); } } : {}) });
-}
-
-/** The limits of the settings; one that is off is Infinity. */
-function limitsOf({ config }: Context): RiskLimits {
-  const on = Object.entries(config.risk).filter(([, value]) => value !== null);
-  return { ...NO_LIMITS, ...Object.fromEntries(on) };
 }
 
 /** All but what has to be counted: in the bars, and in what was tried. */

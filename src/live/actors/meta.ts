@@ -13,7 +13,7 @@ import type { Actor } from "../actor.ts";
 import { BAR_FLAGS, type FeaturesFact, type MixtureFact, type PredictionFact, type Spoken, type Tick }
   from "../message.ts";
 import type { Session } from "../session.ts";
-import { columnsIn, placeOf, WindowRows, type Eligibility } from "./windows.ts";
+import { columnsIn, placeOf, takeRows, WindowRows, type Eligibility } from "./windows.ts";
 
 /** Steps waiting for predictions; beyond it the oldest goes on without them. */
 const STEPS_MAX = 64;
@@ -89,7 +89,8 @@ class Learner implements Actor {
     this.#mixture = new AdaptiveMixture(models.length, weights);
   }
 
-  #take({ at, instrument, rows, flags }: FeaturesFact, now: number): void {
+  #take(message: FeaturesFact, now: number): void {
+    const { at, flags } = message;
     const isFresh = flags.length === 0 || flags.includes(BAR_FLAGS.fresh);
     let step = this.#steps.find((one) => one.at === at);
     const newest = this.#steps.at(-1)?.at ?? this.#deciding?.at ?? -Infinity;
@@ -98,13 +99,7 @@ class Learner implements Actor {
       this.#steps.push(step);
     }
     if (step !== undefined && isFresh) step.heard++;
-    for (let k = 0; k < instrument.length; k++) {
-      const i = instrument[k];
-      this.#windows[i].take(at, rows, k);
-      if (step === undefined || flags[k] !== BAR_FLAGS.fresh || this.#freshAt[i] === at) continue;
-      this.#freshAt[i] = at;
-      step.instruments.push(i);
-    }
+    takeRows(message, this.#windows, this.#freshAt, step?.instruments ?? null);
   }
 
   #hear(prediction: PredictionFact): void {

@@ -16,7 +16,7 @@ import type { Actor, Said } from "../actor.ts";
 import { BAR_FLAGS, type AlertFact, type FeaturesFact, type PredictionFact, type Spoken, type Tick }
   from "../message.ts";
 import type { Session } from "../session.ts";
-import { columnsIn, eligibilityOf, WindowRows, type Eligibility } from "./windows.ts";
+import { columnsIn, eligibilityOf, takeRows, WindowRows, type Eligibility } from "./windows.ts";
 
 /** Windows of this many rows are kept at least, so that a model with a longer one can be swapped in. */
 const LONGEST_LEAST = 256;
@@ -165,7 +165,8 @@ class Worker implements ModelActor {
     return { strategy, version, columns: columnsIn(this.#options.names, strategy.features, strategy.name) };
   }
 
-  #take({ at, instrument, rows, flags }: FeaturesFact, now: number): Said<ModelEffect> {
+  #take(message: FeaturesFact, now: number): Said<ModelEffect> {
+    const { at, flags } = message;
     const before = this.skipped;
     const isNew = at > this.#decidedAt && at > (this.#step?.at ?? -Infinity);
     const isFresh = flags.length === 0 || flags.includes(BAR_FLAGS.fresh);
@@ -175,13 +176,7 @@ class Worker implements ModelActor {
     }
     const step = this.#step?.at === at ? this.#step : null;
     if (step !== null && isFresh) step.heard++;
-    for (let k = 0; k < instrument.length; k++) {
-      const i = instrument[k];
-      this.#windows[i].take(at, rows, k);
-      if (step === null || flags[k] !== BAR_FLAGS.fresh || this.#freshAt[i] === at) continue;
-      this.#freshAt[i] = at;
-      step.instruments.push(i);
-    }
+    takeRows(message, this.#windows, this.#freshAt, step?.instruments ?? null);
     const said = this.#asked === null ? this.#ask(now) : [];
     // Said at the first skipped step, the second, the fourth, ...
     const isTold = this.skipped > before && Math.log2(this.skipped) % 1 === 0;

@@ -11,6 +11,7 @@ import { assert } from "../../base/assert.ts";
 import { UserError } from "../../base/error.ts";
 import { MIXTURE_FEATURES } from "../../strategy/combine.ts";
 import type { Strategy } from "../../strategy/strategy.ts";
+import { BAR_FLAGS, type FeaturesFact } from "../message.ts";
 
 /** Rows beyond the longest window, so that late and revised rows still find their place. */
 const SLACK = 64;
@@ -52,6 +53,21 @@ export function placeOf(instrument: Int32Array, wanted: number): number {
     if (instrument[middle] < wanted) low = middle + 1; else high = middle;
   }
   return instrument[low] === wanted ? low : -1;
+}
+
+/**
+ * Takes the rows of a message into the windows (N) of their instruments. Those that are new at its close go
+ * to `fresh`, once each: `freshAt` (N) holds the last such close. Null: it is not decided on any more.
+ */
+export function takeRows({ at, instrument, rows, flags }: FeaturesFact, windows: readonly WindowRows[],
+  freshAt: Float64Array, fresh: number[] | null): void {
+  for (let k = 0; k < instrument.length; k++) {
+    const i = instrument[k];
+    windows[i].take(at, rows, k);
+    if (fresh === null || flags[k] !== BAR_FLAGS.fresh || freshAt[i] === at) continue;
+    freshAt[i] = at;
+    fresh.push(i);
+  }
 }
 
 export class WindowRows {

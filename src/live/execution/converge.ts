@@ -217,11 +217,10 @@ export function timeOut(desk: Desk, id: string): void {
 }
 
 /** Between two looks whether a stepped market keeps orders waiting, ms. */
-const QUIET_MS = 250;
+export const QUIET_MS = 250;
 /**
  * A stepped market stands still until we have settled: an order that it has not filled by now, and that
- * nothing
- * is heard of, rests until the next step.
+ * nothing is heard of, rests until the next step.
  */
 export function lookForQuiet(desk: Desk, at: number, news: number): void {
   if (desk.isSettled || desk.targetAt !== at) return;

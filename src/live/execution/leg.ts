@@ -4,6 +4,7 @@
  *     wanted (TWAP slice, REDUCING, no flip, shortable, whole shares) - held = delta
  *     delta ──window──price──self-cross──buying power──risk gate──> order | rest(why) | wait
  */
+import { SHORT_MARGIN } from "../../strategy/risk-order.ts";
 import type { BrokerAsset, OrderRequest } from "../brokers/broker.ts";
 import { isAhead, openOf, symbolOf, type Desk, type Goal } from "./desk.ts";
 import { remaining } from "./order.ts";
@@ -27,8 +28,6 @@ const LEGS_MAX = 12;
 /** Orders of less are refused by brokers, dollars. */
 const NOTIONAL_MIN = 1;
 const RATE_WAIT_MS = 1_000;
-/** By which a short's value is taken higher than the ask. */
-const SHORT_MARGIN = 1.03;
 
 export function nextLeg(desk: Desk, instrument: number, goal: Goal): Leg {
   const { session, permits } = desk.terms;

@@ -39,9 +39,6 @@ export interface Recorded {
   readonly message: Spoken;
 }
 
-/** UTC day of the machine's clock, "2026-11-20". */
-export const dayOf = (at: number): string => new Date(at).toISOString().slice(0, 10);
-
 /** A record of one heard message, ready to be appended. */
 export function encodeRecord(heardAt: number, packet: Uint8Array): Uint8Array {
   const payload = Buffer.alloc(8 + packet.length);

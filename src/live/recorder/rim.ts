@@ -7,11 +7,12 @@ import { systemClock, type Clock } from "../../base/clock.ts";
 import { UserError } from "../../base/error.ts";
 import { explainWrite } from "../../base/file.ts";
 import type { Log } from "../../base/log.ts";
+import { dayOf, formatDay } from "../../base/units.ts";
 import { takeLock } from "../../market/writer-lock.ts";
 import type { Persist, RecorderOutcome } from "../actors/recorder.ts";
 import type { Rim } from "../actor.ts";
 import type { Session } from "../session.ts";
-import { dayOf, encodeRecord } from "./journal.ts";
+import { encodeRecord } from "./journal.ts";
 import { encodeSpoken } from "./packet.ts";
 import { livePlaces } from "./places.ts";
 import { RETENTION, type Retention } from "./retention.ts";
@@ -79,8 +80,8 @@ export function openRecorderRim(options: RecorderRimOptions): RecorderRim {
       push = listen;
       try {
         lock = takeLock(livePlaces.lock(root), "the recordings of live trading");
-        const found = await start({ root, session, startedAt: clock.now(), day: dayOf(machine.now()),
-          retention });
+        const found = await start({ root, session, retention, startedAt: clock.now(),
+          day: formatDay(dayOf(machine.now())) });
         for (const text of found) log.warn(text);
         listen({ kind: "recovered", found });
       } catch (error) {
@@ -100,7 +101,7 @@ export function openRecorderRim(options: RecorderRimOptions): RecorderRim {
       rows += size;
       bytes += records.length;
       const own = new Uint8Array(records);
-      writer?.post({ batch: { day: dayOf(machine.now()), records: own, rows: made } });
+      writer?.post({ batch: { day: formatDay(dayOf(machine.now())), records: own, rows: made } });
     },
     isIdle: () => waiting.length === 0,
     async stop() {

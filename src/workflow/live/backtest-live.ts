@@ -24,6 +24,7 @@ import type { BacktestResult } from "../../backtest/result.ts";
 import { askAll, vectorResult } from "../../backtest/vector.ts";
 import { assert } from "../../base/assert.ts";
 import { UserError } from "../../base/error.ts";
+import { QUIET_MS } from "../../live/execution/converge.ts";
 import { FREE } from "../../live/execution/desk.ts";
 import { openShaper, type Shaper } from "../../strategy/optimise/shaper.ts";
 import { WINDOW_ROWS } from "../../strategy/risk-window.ts";
@@ -43,8 +44,8 @@ import { VirtualTime } from "./virtual-time.ts";
 const WORKER = "model";
 /** Rows of features from before the first decision that a window may need beyond the lookback. */
 const ROWS_BEFORE = 64;
-/** How often execution looks whether it hears more of an open order, ms; and how often it may have to. */
-const QUIET_MS = 250, LOOKS_MAX = 40;
+/** How often execution may have to look whether it hears more of an open order. */
+const LOOKS_MAX = 40;
 /** In virtual time nothing is lost that a look at the account would find. */
 const NEVER_MS = 1e13;
 

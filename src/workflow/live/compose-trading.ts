@@ -14,15 +14,16 @@ import { calendar } from "../../market/calendar.ts";
 import { alpacaKeys } from "../../market/sources/keys.ts";
 import { SIMULATOR_KEYS } from "../../simulator/simulator.ts";
 import { openShaper } from "../../strategy/optimise/shaper.ts";
+import { limitsOf } from "../../strategy/risk.ts";
 import { afterSimulator } from "./after-simulator.ts";
 import { actorsOnly, type Compose } from "./composed.ts";
-import { instrumentsOf, isFrictionless, limitsOf } from "./session-facts.ts";
+import { instrumentsOf, isFrictionless } from "./session-facts.ts";
 
 export const composeDecision: Compose = async ({ root, session, log }) => {
   const { symbols, sizing: { method, weightMax } } = session;
   const shaper = await openShaper(method, symbols.length, { weightMax: weightMax ?? Infinity });
   const portfolio = portfolioActor({ session, shaper, instruments: instrumentsOf(root, session),
-    limits: limitsOf(session), isKept: true,
+    limits: limitsOf(session.risk), isKept: true,
     periodsPerYear: calendar(session.calendar).periodsPerYear(session.timeframe) });
   return actorsOnly(host(aggregatorActor({ session })),
     host(portfolio, openPortfolioRim({ session, folder: places.live(root), log })));
@@ -35,7 +36,7 @@ export const composeExecution: Compose = async ({ root, session, clock, log, met
     keys: isSimulated ? SIMULATOR_KEYS.alpaca : alpacaKeys(root) });
   const rim = openExecutionRim({ session, folder: places.live(root), broker, clock, log,
     onSubmitted: (micros) => { toBroker.record(micros); } });
-  return actorsOnly(afterSimulator(session, host(executionActor({ session, limits: limitsOf(session),
+  return actorsOnly(afterSimulator(session, host(executionActor({ session, limits: limitsOf(session.risk),
     permits: isFrictionless(session) ? FREE : STRICT }), rim)));
 };
 

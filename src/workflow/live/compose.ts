@@ -5,7 +5,7 @@
 import type { Role } from "../../live/topology.ts";
 import type { Compose, Composed, Surroundings } from "./composed.ts";
 
-export { instrumentsOf, limitsOf } from "./session-facts.ts";
+export { instrumentsOf } from "./session-facts.ts";
 
 const COMPOSED: Readonly<Record<Role, () => Promise<Compose>>> = {
   simulator: async () => (await import("./compose-market.ts")).composeSimulator,

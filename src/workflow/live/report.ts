@@ -23,9 +23,10 @@ import { calendar } from "../../market/calendar.ts";
 import { instrument } from "../../market/instrument.ts";
 import { findStrategy } from "../../strategy/find.ts";
 import { openShaper } from "../../strategy/optimise/shaper.ts";
+import { limitsOf } from "../../strategy/risk.ts";
 import type { Strategy } from "../../strategy/strategy.ts";
 import { panelOf } from "./choose-session.ts";
-import { instrumentsOf, limitsOf } from "./compose.ts";
+import { instrumentsOf } from "./compose.ts";
 import { replayRecorded } from "./report-replay.ts";
 
 export const COMPARED = ["features", "positions", "decisions", "targets", "orders", "fills"] as const;
@@ -111,7 +112,7 @@ async function compareSession(recorded: readonly Row[], { root }: Context,
     strategies.set(worker, await findStrategy(root, strategy, { threads: 1, isTrainedAllowed: true }));
   }
   const { symbols, sizing: { method, weightMax } } = session;
-  const said = await replayRecorded({ session, recorded, panel, strategies, limits: limitsOf(session),
+  const said = await replayRecorded({ session, recorded, panel, strategies, limits: limitsOf(session.risk),
     instruments: instrumentsOf(root, session),
     periodsPerYear: calendar(session.calendar).periodsPerYear(session.timeframe),
     shaper: await openShaper(method, symbols.length, { weightMax: weightMax ?? Infinity }) });

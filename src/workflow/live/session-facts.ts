@@ -13,7 +13,6 @@ import { eligibilityOf, type Eligibility } from "../../live/actors/windows.ts";
 import type { Session } from "../../live/session.ts";
 import { findStrategy } from "../../strategy/find.ts";
 import { MODEL_PREFIX, networkName } from "../../strategy/network.ts";
-import { NO_LIMITS, type RiskLimits } from "../../strategy/risk.ts";
 import { readArtifact } from "../../train/artifact.ts";
 
 /** The panel that live and batch share. */
@@ -48,12 +47,6 @@ export function versionOf(root: string, strategy: string): string {
   const used = folds.flatMap((fold) => fold.seeds).filter((one) => seed === null || one.seed === seed)
     .map(({ file }) => files[file] ?? "");
   return hashOf([artifact, ...used].join("\n")).slice(0, 8);
-}
-
-/** The limits of the session; one that is off is Infinity. */
-export function limitsOf({ risk }: Session): RiskLimits {
-  const on = Object.entries(risk).filter(([, value]) => value !== null);
-  return { ...NO_LIMITS, ...Object.fromEntries(on) };
 }
 
 /** (N) facts of the instruments; a vendor tells none. */
