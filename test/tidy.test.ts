@@ -30,6 +30,7 @@ const IMPORTS: Readonly<Record<string, { may: readonly string[]; because: string
   "src/simulator": { may: ["src/base", "src/market/instrument", "src/market/bars", "src/market/calendar"],
     because: "it plays the outside world: it must not share code with what it tests" },
   "src/wire": { may: ["src/base"], because: "it knows bytes and sockets, not meanings" },
+  "src/tune": { may: ["src/base", "src/wire"], because: "it searches: what is searched is handed in" },
   "src/live": { may: ["src/base", "src/metrics", "src/wire", "src/market", "src/features", "src/dataset", "src/strategy"],
     because: "it holds a Strategy, not a network; device facts are handed in" },
   "src/workflow": { may: ["src", "datasets", "models"], because: "it is the only place that composes folders" },
