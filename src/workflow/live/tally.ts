@@ -22,6 +22,9 @@ export interface TallyReport {
   readonly alerts: Readonly<Record<"info" | "warning" | "critical", number>>;
 }
 
+/** Ids remembered: several times what execution remembers and says again after a restart. */
+const REMEMBERED = 20_000;
+
 /** Orders remembered as open; ended ones are only counted. */
 export class Tally {
   readonly #open = new Map<string, OrderState>();
@@ -70,7 +73,7 @@ export class Tally {
   #first(known: Set<string>, id: string): boolean {
     if (known.has(id)) return false;
     known.add(id);
-    if (known.size > 100_000) known.delete(known.values().next().value!);
+    if (known.size > REMEMBERED) known.delete(known.values().next().value!);
     return true;
   }
 
