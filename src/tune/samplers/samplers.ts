@@ -1,0 +1,15 @@
+/** All samplers: a row each. */
+import { makeChosen } from "../choice.ts";
+import type { Row, Settings } from "../choice.ts";
+import { randomSampler } from "./random.ts";
+import type { Sampler, SamplerOptions } from "./sampler.ts";
+
+export const SAMPLERS: Readonly<Record<string, Row<SamplerOptions, Sampler>>> = {
+  "random": { describe: "uniform points", settings: {}, make: randomSampler },
+};
+
+/** Throws UserError for an unknown name or setting. */
+export function makeSampler(choice: { readonly name: string; readonly settings: Settings },
+  options: SamplerOptions): Sampler {
+  return makeChosen("sampler", SAMPLERS, choice, options);
+}
