@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { after, before, describe, test } from "node:test";
-import { BAR_FLAGS, type AlertFact, type DecisionFact, type FeaturesFact, type MarketFact, type NoticeFact, type SettledFact,
+import { BAR_FLAGS, type DecisionFact, type FeaturesFact, type MarketFact, type NoticeFact,
   type TradingStateFact } from "../src/live/message.ts";
 import type { Session } from "../src/live/session.ts";
 import type { Strategy } from "../src/strategy/strategy.ts";
@@ -10,30 +10,21 @@ import { HONEST, type BrokerFaults, type VenueEntry } from "../src/workflow/live
 import { CALM, type MemoryProcess } from "../src/workflow/live/memory-process.ts";
 import type { SimulatedMarket } from "../src/workflow/live/memory-feed.ts";
 import { violationsOf, type SimulationRecord } from "../src/workflow/live/invariants.ts";
-import { NO_FAULTS, type FaultPlan, type Mischief, type SimulationOptions } from "../src/workflow/live/simulation.ts";
-import { FROM, HISTORY, LIVE, makeToy, play, PROCESSES, STEP_MS, SYMBOLS, toyMarket, type Toy } from "./live-toy.ts";
+import type { FaultPlan, Mischief, SimulationOptions } from "../src/workflow/live/simulation.ts";
+import { alerts, faultPlan, FROM, HISTORY, LIVE, makeToy, play, playByTheRules, PROCESSES, said, settledAt, STEP_MS,
+  submits, SYMBOLS, toyMarket, type Toy } from "./live-toy.ts";
 
 let toy: Toy;
 before(async () => { toy = await makeToy(); });
 after(() => { fs.rmSync(toy.root, { recursive: true, force: true }); });
 
-const CALM_FROM_MS = (LIVE - 6) * STEP_MS, FIRST_MS = STEP_MS / 2;
+const FIRST_MS = STEP_MS / 2;
 const END = FROM + (HISTORY + LIVE) * STEP_MS;
 const plan = (mischief: readonly Mischief[] = [], more: Partial<FaultPlan> = {}, broker: Partial<BrokerFaults> = {}): FaultPlan =>
-  ({ ...NO_FAULTS, broker: { ...HONEST, delayMs: [5, 60], ...broker }, mischief, calmFromMs: CALM_FROM_MS, ...more });
+  ({ ...faultPlan(broker, mischief), ...more });
+const run = (seed: number, faults: FaultPlan, more: Partial<SimulationOptions> = {}, session: Partial<Session> = {}):
+Promise<SimulationRecord> => playByTheRules(toy, seed, faults, session, more);
 
-async function run(seed: number, faults: FaultPlan, more: Partial<SimulationOptions> = {},
-  session: Partial<Session> = {}): Promise<SimulationRecord> {
-  const record = await play({ ...toy, session: { ...toy.session, ...session } }, seed, { faults, ...more });
-  assert.deepEqual(violationsOf(record), [], `seed ${seed}`);
-  return record;
-}
-
-const submits = ({ venue }: SimulationRecord): VenueEntry[] => venue.filter(({ what }) => what === "submit");
-const said = <Fact>(record: SimulationRecord, kind: string): Fact[] => record.entries
-  .filter(({ what, message }) => what === "said" && message?.kind === kind).map(({ message }) => message as Fact);
-const alerts = (record: SimulationRecord): string[] => said<AlertFact>(record, "alert").map(({ code }) => code);
-const settledAt = (record: SimulationRecord): number => Math.max(...said<SettledFact>(record, "settled").map(({ at }) => at));
 const between = (entries: readonly VenueEntry[], fromMs: number, toMs: number): VenueEntry[] =>
   entries.filter(({ elapsedMs }) => elapsedMs > FIRST_MS + fromMs && elapsedMs < FIRST_MS + toMs);
 /** Last features of each instrument and close that models decided on. */

@@ -2,39 +2,26 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { after, before, describe, test } from "node:test";
-import type { AlertFact, OrderStateFact, SettledFact, TradingStateFact } from "../src/live/message.ts";
+import type { OrderStateFact, TradingStateFact } from "../src/live/message.ts";
 import type { Session } from "../src/live/session.ts";
-import { HONEST, type BrokerFaults, type VenueEntry } from "../src/workflow/live/memory-broker.ts";
-import { violationsOf, type SimulationRecord } from "../src/workflow/live/invariants.ts";
-import { NO_FAULTS, type FaultPlan, type SimulationOptions } from "../src/workflow/live/simulation.ts";
-import { FROM, HISTORY, LIVE, makeToy, play, STEP_MS, toyMarket, type Toy } from "./live-toy.ts";
+import type { VenueEntry } from "../src/workflow/live/memory-broker.ts";
+import type { SimulationRecord } from "../src/workflow/live/invariants.ts";
+import type { FaultPlan, SimulationOptions } from "../src/workflow/live/simulation.ts";
+import { alerts, faultPlan as plan, FROM, HISTORY, LIVE, makeToy, playByTheRules, said, settledAt, STEP_MS, submits,
+  toyMarket, type Toy } from "./live-toy.ts";
 
 let toy: Toy;
 before(async () => { toy = await makeToy(); });
 after(() => { fs.rmSync(toy.root, { recursive: true, force: true }); });
 
-const CALM_FROM_MS = (LIVE - 6) * STEP_MS;
-const plan = (broker: Partial<BrokerFaults>, mischief: FaultPlan["mischief"] = []): FaultPlan =>
-  ({ ...NO_FAULTS, broker: { ...HONEST, delayMs: [5, 60], ...broker }, mischief, calmFromMs: CALM_FROM_MS });
+const run = (seed: number, faults: FaultPlan, session: Partial<Session> = {}, more: Partial<SimulationOptions> = {}):
+Promise<SimulationRecord> => playByTheRules(toy, seed, faults, session, more);
 
-/** Plays, and holds the run to every rule. */
-async function run(seed: number, faults: FaultPlan, session: Partial<Session> = {},
-  more: Partial<SimulationOptions> = {}): Promise<SimulationRecord> {
-  const record = await play({ ...toy, session: { ...toy.session, ...session } }, seed, { faults, ...more });
-  assert.deepEqual(violationsOf(record), [], `seed ${seed}`);
-  return record;
-}
-
-const submits = ({ venue }: SimulationRecord): VenueEntry[] => venue.filter(({ what }) => what === "submit");
 const accepted = (record: SimulationRecord): VenueEntry[] => submits(record).filter(({ answer }) => answer === "accepted");
-const said = <Fact>(record: SimulationRecord, kind: string): Fact[] => record.entries
-  .filter(({ what, message }) => what === "said" && message?.kind === kind).map(({ message }) => message as Fact);
-const alerts = (record: SimulationRecord): string[] => said<AlertFact>(record, "alert").map(({ code }) => code);
 const effects = (record: SimulationRecord, kind: string): number =>
   record.entries.filter(({ what, message }) => what === "effect" && message?.kind === kind).length;
 const lastStates = (record: SimulationRecord): Map<string, OrderStateFact["order"]> =>
   new Map(said<OrderStateFact>(record, "order-state").map(({ order }) => [order.id, order]));
-const settledAt = (record: SimulationRecord): number => Math.max(...said<SettledFact>(record, "settled").map(({ at }) => at));
 /** ms after the first live bar -> ms since the start of the run. */
 const FIRST_MS = STEP_MS / 2;
 

@@ -1,18 +1,22 @@
 /** A small live session for tests over memory: three equities by the minute, two toy models, a recipe of two features. */
+import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { bind, type Panel } from "../src/features/panel.ts";
 import { readRecipe } from "../src/features/recipe.ts";
+import type { AlertFact, SettledFact } from "../src/live/message.ts";
 import type { Session } from "../src/live/session.ts";
 import { calendar } from "../src/market/calendar.ts";
 import { instrument } from "../src/market/instrument.ts";
 import { findStrategy } from "../src/strategy/find.ts";
 import { NO_LIMITS, type RiskLimits } from "../src/strategy/risk.ts";
 import type { Strategy } from "../src/strategy/strategy.ts";
-import type { SimulationRecord } from "../src/workflow/live/invariants.ts";
+import { violationsOf, type SimulationRecord } from "../src/workflow/live/invariants.ts";
+import { HONEST, type BrokerFaults, type VenueEntry } from "../src/workflow/live/memory-broker.ts";
 import type { SimulatedMarket } from "../src/workflow/live/memory-feed.ts";
-import { randomMarket, simulate, simulatedSession, type SimulationOptions } from "../src/workflow/live/simulation.ts";
+import { NO_FAULTS, randomMarket, simulate, simulatedSession, type FaultPlan, type SimulationOptions }
+  from "../src/workflow/live/simulation.ts";
 
 export const SYMBOLS = ["AAA", "BBB", "CCC"], HISTORY = 66, LIVE = 24, STEP_MS = 60_000;
 /** A Wednesday, half an hour after the open. */
@@ -58,3 +62,23 @@ export function play({ session, panel, strategies }: Toy, seed: number, more: Pa
     periodsPerYear: PERIODS,
     limits, strategies: new Map([...strategies].map(([worker, strategy]) => [worker, () => strategy])), seed, ...more });
 }
+
+/** From here on no fault begins: a run can come to rest. */
+const CALM_FROM_MS = (LIVE - 6) * STEP_MS;
+export const faultPlan = (broker: Partial<BrokerFaults> = {}, mischief: FaultPlan["mischief"] = []): FaultPlan =>
+  ({ ...NO_FAULTS, broker: { ...HONEST, delayMs: [5, 60], ...broker }, mischief, calmFromMs: CALM_FROM_MS });
+
+/** Plays, and holds the run to every rule. */
+export async function playByTheRules(toy: Toy, seed: number, faults: FaultPlan, session: Partial<Session>,
+  more: Partial<SimulationOptions>): Promise<SimulationRecord> {
+  const record = await play({ ...toy, session: { ...toy.session, ...session } }, seed, { faults, ...more });
+  assert.deepEqual(violationsOf(record), [], `seed ${seed}`);
+  return record;
+}
+
+export const submits = ({ venue }: SimulationRecord): VenueEntry[] => venue.filter(({ what }) => what === "submit");
+export const said = <Fact>(record: SimulationRecord, kind: string): Fact[] => record.entries
+  .filter(({ what, message }) => what === "said" && message?.kind === kind).map(({ message }) => message as Fact);
+export const alerts = (record: SimulationRecord): string[] => said<AlertFact>(record, "alert").map(({ code }) => code);
+export const settledAt = (record: SimulationRecord): number =>
+  Math.max(...said<SettledFact>(record, "settled").map(({ at }) => at));
