@@ -16,7 +16,8 @@ export interface WorkerAsk {
 }
 export interface PlacedWorker {
   readonly id: string;
-  readonly state: "pending" | "running" | "ended" | "failed";
+  /** Unplaced: it never began, there was no room for it. Lost room, no failure: ask again with a new id. */
+  readonly state: "pending" | "running" | "ended" | "failed" | "unplaced";
   /** Machine, where the engine says it. */
   readonly node: string | null;
   /** Why it is pending or has failed, in the engine's words; "" when there is nothing to say. */
