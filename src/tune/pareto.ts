@@ -1,0 +1,106 @@
+/**
+ * Trials that no other trial beats.
+ *
+ *   loss 2 | a                 front   a b c        nothing is better in one loss and no worse in the rest
+ *          |    b   d          boxes  [b] [c]       one of each box of a grid; boxes dominate boxes, so that
+ *          |      c   e                             a difference below the grid (noise) decides nothing
+ *          +------------ loss 1
+ *
+ * Only complete, feasible trials with all losses known take part. Trials with equal losses are all on the
+ * front. At eleven objectives nearly everything is: that is what boxes, knees and preferences are for.
+ */
+import { assert } from "../base/assert.ts";
+import type { Finished } from "./trial.ts";
+
+/** Whether a trial may be on a front. */
+export const isEligible = (trial: Finished): boolean =>
+  trial.state === "complete" && trial.violation === 0 && !trial.losses.includes(NaN);
+
+/** Whether a is no worse than b in any of their (M) losses and better in one. */
+export function dominates(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
+  let isBetter = false;
+  for (let m = 0; m < a.length; m++) {
+    if (a[m] > b[m]) return false;
+    if (a[m] < b[m]) isBetter = true;
+  }
+  return isBetter;
+}
+
+/** The front, trial by trial: a trial costs one comparison with each member. */
+export class Front {
+  #members: Finished[] = [];
+
+  /** In the order in which they came. */
+  get members(): readonly Finished[] { return this.#members; }
+
+  /** Whether it is on the front now. */
+  add(trial: Finished): boolean {
+    if (!isEligible(trial)) return false;
+    if (this.#members.some(({ losses }) => dominates(losses, trial.losses))) return false;
+    this.#members = this.#members.filter(({ losses }) => !dominates(trial.losses, losses));
+    this.#members.push(trial);
+    return true;
+  }
+}
+
+/** The trials that no other one of them dominates, in their order. */
+export function paretoFront(trials: Iterable<Finished>): readonly Finished[] {
+  const front = new Front();
+  for (const trial of trials) front.add(trial);
+  return front.members;
+}
+
+/**
+ * At most one trial of each box of a grid, and only of boxes that no other box dominates (Laumanns et al.,
+ * "Combining convergence and diversity in evolutionary multiobjective optimization", 2002): within a box the
+ * one that dominates, else the one nearest to the box's best corner, else the first.
+ */
+export class BoxFront {
+  /** (M) sides of a box, in units of the losses; > 0. */
+  readonly sides: Float64Array;
+  #members: { readonly trial: Finished; readonly box: Float64Array }[] = [];
+
+  constructor(sides: ArrayLike<number>) {
+    this.sides = Float64Array.from(sides);
+    assert(this.sides.every((side) => side > 0 && Number.isFinite(side)), "a box has finite sides > 0");
+  }
+
+  get members(): readonly Finished[] { return this.#members.map(({ trial }) => trial); }
+
+  /** Whether it is a member now. */
+  add(trial: Finished): boolean {
+    if (!isEligible(trial)) return false;
+    const box = trial.losses.map((loss, m) => Math.floor(loss / this.sides[m]));
+    for (const other of this.#members) {
+      if (dominates(other.box, box)) return false;
+      if (other.box.every((at, m) => at === box[m]) && !this.#isNearer(trial, other.trial, box)) return false;
+    }
+    this.#members = this.#members.filter((other) =>
+      !dominates(box, other.box) && !other.box.every((at, m) => at === box[m]));
+    this.#members.push({ trial, box });
+    return true;
+  }
+
+  #isNearer(trial: Finished, member: Finished, box: Float64Array): boolean {
+    if (dominates(trial.losses, member.losses)) return true;
+    if (dominates(member.losses, trial.losses)) return false;
+    const distance = ({ losses }: Finished): number =>
+      losses.reduce((sum, loss, m) => sum + (loss / this.sides[m] - box[m]) ** 2, 0);
+    return distance(trial) < distance(member);
+  }
+}
+
+/** (M) sides of boxes that cut the middle 90 % of the trials' losses into `parts`. */
+export function boxSides(trials: readonly Finished[], parts = 10): Float64Array {
+  assert(trials.length > 0, "boxes for no trials");
+  return trials[0].losses.map((_, m) => {
+    const sorted = Float64Array.from(trials, ({ losses }) => losses[m]).filter(Number.isFinite).sort();
+    const range = sorted.length === 0 ? 0 : quantile(sorted, 0.95) - quantile(sorted, 0.05);
+    return (range > 0 ? range : 1) / parts;
+  });
+}
+
+function quantile(sorted: Float64Array, share: number): number {
+  const place = share * (sorted.length - 1), low = Math.floor(place), high = Math.ceil(place);
+  return sorted[low] + (place - low) * (sorted[high] - sorted[low]);
+}
