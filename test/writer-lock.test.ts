@@ -8,7 +8,7 @@ import * as os from "node:os";
 import * as path from "node:path";
 import { after, describe, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
-import { takeLock } from "../src/market/writer-lock.ts";
+import { takeLock } from "../src/base/writer-lock.ts";
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-lock-"));
 after(() => { fs.rmSync(folder, { recursive: true, force: true }); });

@@ -28,7 +28,7 @@ import {
   type Manifest, type ManifestRow,
 } from "./manifest.ts";
 import type { Delivery, SourceDescription } from "./sources/source.ts";
-import { takeLock } from "./writer-lock.ts";
+import { takeLock } from "../base/writer-lock.ts";
 
 const JOURNAL_FILE = "fetch.journal";
 const LOCK_FILE = "fetch.lock";

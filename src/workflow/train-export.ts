@@ -17,7 +17,7 @@ import { dataRoot, places } from "../base/data-root.ts";
 import { Interrupted, UserError } from "../base/error.ts";
 import { readManifest } from "../market/store.ts";
 import { isNativeAvailable } from "../runtime/native/library.ts";
-import { takeLock } from "../market/writer-lock.ts";
+import { takeLock } from "../base/writer-lock.ts";
 import { readArtifact, readArtifactFile, ARTIFACT_FILE, type Artifact } from "../train/artifact.ts";
 import { FLOAT16_TOLERANCE } from "../train/export.ts";
 import { bestSettings, finishTraining, inOrder, type Finished } from "./train-finish.ts";

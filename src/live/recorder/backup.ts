@@ -14,7 +14,7 @@ import { z } from "zod";
 import { places } from "../../base/data-root.ts";
 import { UserError } from "../../base/error.ts";
 import { explainWrite, hashFile, makeFolder, replaceWith } from "../../base/file.ts";
-import { takeLock } from "../../market/writer-lock.ts";
+import { takeLock } from "../../base/writer-lock.ts";
 import { livePlaces } from "./places.ts";
 import { DATABASES } from "./schema.ts";
 

@@ -8,7 +8,7 @@ import { UserError } from "../../base/error.ts";
 import { explainWrite } from "../../base/file.ts";
 import type { Log } from "../../base/log.ts";
 import { dayOf, formatDay } from "../../base/units.ts";
-import { takeLock } from "../../market/writer-lock.ts";
+import { takeLock } from "../../base/writer-lock.ts";
 import type { Persist, RecorderOutcome } from "../actors/recorder.ts";
 import type { Rim } from "../actor.ts";
 import type { Session } from "../session.ts";

@@ -23,7 +23,7 @@ import type { AlertFact, ControlCommand } from "../../live/message.ts";
 import type { PortName, Session } from "../../live/session.ts";
 import { Supervisor, type ProcessStatus } from "../../live/supervisor.ts";
 import { portOf, processOf } from "../../live/topology.ts";
-import { takeLock } from "../../market/writer-lock.ts";
+import { takeLock } from "../../base/writer-lock.ts";
 import { closeWire } from "../../wire/socket.ts";
 import { checkBroker, checkModels, checkPorts } from "./checks.ts";
 export { LIVE_DEFAULTS } from "./choose-session.ts";

@@ -1,8 +1,8 @@
-/** One writer per dataset: a lock file that names its process. A dead process's is taken over. */
+/** One writer per dataset, study, ...: a lock file that names its process. A dead process's is taken over. */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { UserError } from "../base/error.ts";
-import { explainWrite, makeFolder, TEMPORARY } from "../base/file.ts";
+import { UserError } from "./error.ts";
+import { explainWrite, makeFolder, TEMPORARY } from "./file.ts";
 
 /** Locks of this very process, so that a recycled process id is not mistaken for it. */
 const held = new Set<string>();
@@ -29,7 +29,8 @@ export function takeLock(place: string, what: string): Disposable {
   } catch (error) { throw explainWrite(place, error); }
 }
 
-interface Holder {
+/** A process that another one of ours may ask about later, though ids are used again. */
+export interface Holder {
   readonly pid: number;
   /** When the process was started, in the kernel's words; null where that is not known. */
   readonly started: string | null;
@@ -38,7 +39,7 @@ interface Holder {
 /** Creates the lock with its content in one step: written beside, then linked. */
 function tryLock(place: string): boolean {
   const draft = `${place}.${process.pid}${TEMPORARY}`;
-  const holder: Holder = { pid: process.pid, started: startOf(process.pid) };
+  const holder = holderFrom(process.pid);
   fs.writeFileSync(draft, JSON.stringify(holder));
   try {
     fs.linkSync(draft, place);
@@ -88,7 +89,14 @@ function removeDead(place: string, dead: string): void {
 }
 
 function isAlive(holder: Holder, place: string): boolean {
-  if (holder.pid === process.pid) return held.has(place);
+  return holder.pid === process.pid ? held.has(place) : isRunning(holder);
+}
+
+/** Of a process that runs now. */
+export const holderFrom = (pid: number): Holder => ({ pid, started: fieldsOf(pid)?.[START] ?? null });
+
+/** Does it still run? Another process under its id does not count, where the system tells. */
+export function isRunning(holder: Holder): boolean {
   try { process.kill(holder.pid, 0); } catch (error) {
     // Somebody else's process: alive.
     if ((error as NodeJS.ErrnoException).code !== "EPERM") return false;
@@ -101,7 +109,6 @@ function isAlive(holder: Holder, place: string): boolean {
 
 /** Where Linux says when a process began: a recycled id has another start. */
 const START = 19;
-const startOf = (pid: number): string | null => fieldsOf(pid)?.[START] ?? null;
 
 /** /proc/PID/stat from its third field on, the state; null where there is none. */
 function fieldsOf(pid: number): string[] | null {
