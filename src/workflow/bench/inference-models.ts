@@ -54,14 +54,18 @@ export function benchModels(names: readonly string[] | null): readonly BenchMode
   });
 }
 
+/** What decides how fast a network answers. */
+type Measurable = Pick<BenchModel, "said" | "steps" | "features"> & { readonly architecture: string };
+
 /** Its graph, B and T open, or streamed with its state. */
-export function graphOf({ architecture, said, features }: BenchModel, { carry = false } = {}): Graph {
+export function graphOf({ architecture, said, features }: Omit<Measurable, "steps">,
+  { carry = false } = {}): Graph {
   const found = architectureNamed(architecture);
   return inferenceGraph(found, { features, instruments: 1 }, settingsOf(found, said), { carry });
 }
 
 /** An exported file of it with new random weights, as `dmn train-export` writes. */
-export function exported(model: BenchModel, { carry = false } = {}): Uint8Array {
+export function exported(model: Measurable, { carry = false } = {}): Uint8Array {
   const { architecture, said, features, steps } = model;
   const found = architectureNamed(architecture), settings = settingsOf(found, said);
   const specs = collectParameters(found, { features, instruments: 1, B: 1, T: steps }, settings);
