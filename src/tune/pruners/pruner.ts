@@ -1,4 +1,6 @@
 /** A pruner stops trials early, by what they and others report at steps (epochs) on the way. */
+import type { Finished } from "../trial.ts";
+
 export interface Report {
   readonly number: number;
   /** From 1, ascending within a trial. */
@@ -12,8 +14,11 @@ export interface Pruner {
   /**
    * Takes the report in and answers whether the trial goes on. `isSeen`: which other trials count in this
    * decision (all that have reported; in a deterministic study those that were finished before it began).
+   * The same step again, after its worker was lost, gets the same answer and counts once.
    */
   report(report: Report, isSeen: (number: number) => boolean): boolean;
+  /** Each finished trial once: some compare with trials that ran to their end only. */
+  tell(trial: Finished): void;
 }
 export interface PrunerOptions {
   /** M */
@@ -21,4 +26,6 @@ export interface PrunerOptions {
   /** Steps of a trial that is not stopped. */
   readonly stepsMax: number;
   readonly seed: number;
+  /** The study's name: Hyperband deals its brackets by it. */
+  readonly study: string;
 }
