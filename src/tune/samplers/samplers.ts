@@ -3,9 +3,11 @@ import { makeChosen } from "../choice.ts";
 import type { Row, Settings } from "../choice.ts";
 import { randomSampler } from "./random.ts";
 import type { Sampler, SamplerOptions } from "./sampler.ts";
+import { TPE_SETTINGS, tpeSampler } from "./tpe.ts";
 
 export const SAMPLERS: Readonly<Record<string, Row<SamplerOptions, Sampler>>> = {
   "random": { describe: "uniform points", settings: {}, make: randomSampler },
+  "tpe": { describe: "tree-structured Parzen estimator", settings: TPE_SETTINGS, make: tpeSampler },
 };
 
 /** Throws UserError for an unknown name or setting. */
