@@ -36,7 +36,9 @@ export function keepsCovering(): Keeps {
     if (equals.length <= count - better) return true;
     if (better >= count) return false;
     if (!cache.has(known.length)) cache.set(known.length, spreadDirections(known.length));
-    const losses = equals.map((one) => Float64Array.from(known, (m) => one.losses[m]));
+    const isWhole = known.length === newcomer.losses.length;
+    const losses = equals.map((one) =>
+      isWhole ? one.losses : Float64Array.from(known, (m) => one.losses[m]));
     return coveringOrder(losses, cache.get(known.length)!, count - better).includes(0);
   };
 }
@@ -46,50 +48,66 @@ export function keepsCovering(): Keeps {
  */
 export function coveringOrder(losses: readonly Float64Array[], directions: readonly Float64Array[],
   count: number): number[] {
-  const scaled = scaleByQuantiles(losses);
-  const sums = scaled.map((row) => row.reduce((sum, value) => sum + value, 0));
-  const queues = directions.map((): { order: number[]; at: number } | null => null);
-  const isTaken = new Uint8Array(losses.length), taken: number[] = [];
-  const wanted = Math.min(count, losses.length);
-  for (let turn = 0; taken.length < wanted; turn++) {
-    const d = turn % directions.length;
-    const queue = queues[d] ??= { order: orderBy(directions[d], scaled, sums, losses), at: 0 };
-    while (isTaken[queue.order[queue.at]] === 1) queue.at++;
-    isTaken[queue.order[queue.at]] = 1;
-    taken.push(queue.order[queue.at]);
+  const scaled = scaleByQuantiles(losses), n = losses.length;
+  const sums = sumOf(scaled, n);
+  const distances = directions.slice(0, count).map((weights) => distancesOf(scaled, n, weights));
+  const left = Uint32Array.from(losses.keys()), wanted = Math.min(count, n), taken: number[] = [];
+  for (let size = n; taken.length < wanted; size--) {
+    const distance = distances[taken.length % directions.length];
+    let at = 0, best = left[0];
+    for (let k = 1; k < size; k++) {
+      const one = left[k];
+      if (distance[one] > distance[best]) continue;
+      const more = distance[one] - distance[best] || sums[one] - sums[best]
+        || lexical(losses[one], losses[best]) || one - best;
+      if (more < 0) { at = k; best = one; }
+    }
+    taken.push(best);
+    left[at] = left[size - 1];
   }
   return taken;
 }
 
-/** By Tchebycheff distance; of equals by sum, then by the first objective that differs. */
-function orderBy(weights: Float64Array, scaled: readonly Float64Array[], sums: readonly number[],
-  losses: readonly Float64Array[]): number[] {
-  const distance = Float64Array.from(scaled, (row) => {
-    let most = -Infinity;
-    for (let m = 0; m < row.length; m++) {
-      if (weights[m] > 0) most = Math.max(most, weights[m] * row[m]);
+/** (n) weighted Tchebycheff distances of scaled losses (M, n); an objective of weight 0 does not count. */
+function distancesOf(scaled: readonly Float64Array[], n: number, weights: Float64Array): Float64Array {
+  const distances = new Float64Array(n).fill(-Infinity);
+  scaled.forEach((column, m) => {
+    const weight = weights[m];
+    if (weight === 0) return;
+    for (let k = 0; k < n; k++) {
+      const distance = weight * column[k];
+      if (distance > distances[k]) distances[k] = distance;
     }
-    return most;
   });
-  return [...losses.keys()].sort((a, b) => distance[a] - distance[b] || sums[a] - sums[b]
-    || lexical(losses[a], losses[b]) || a - b);
+  return distances;
 }
 
+function sumOf(columns: readonly Float64Array[], n: number): Float64Array {
+  const sums = new Float64Array(n);
+  for (const column of columns) for (let k = 0; k < n; k++) sums[k] += column[k];
+  return sums;
+}
+
+/** By the first objective that differs. */
 function lexical(a: Float64Array, b: Float64Array): number {
-  const m = a.findIndex((value, k) => value !== b[k]);
-  return m < 0 ? 0 : a[m] < b[m] ? -1 : 1;
+  for (let m = 0; m < a.length; m++) if (a[m] !== b[m]) return a[m] < b[m] ? -1 : 1;
+  return 0;
 }
 
-/** (n, M) losses less their 5 % quantile, over the range up to the 95 % quantile; 0 where all are equal. */
+/** (M, n) of losses (n, M) less their 5 % quantile, over the range up to the 95 % quantile. */
 function scaleByQuantiles(losses: readonly Float64Array[]): Float64Array[] {
-  const ranges = Array.from(losses[0], (_, m) => {
-    const sorted = Float64Array.from(losses, (row) => row[m]).filter(Number.isFinite).sort();
-    if (sorted.length === 0) return { low: 0, width: 1 };
-    const low = quantile(sorted, 0.05), width = quantile(sorted, 0.95) - low;
-    return { low, width: width > 0 ? width : sorted.at(-1)! - sorted[0] || 1 };
+  return [...losses[0].keys()].map((m) => {
+    const column = new Float64Array(losses.length);
+    for (let k = 0; k < column.length; k++) column[k] = losses[k][m];
+    const sorted = column.filter(Number.isFinite).sort(), last = sorted.length - 1;
+    const low = last < 0 ? 0 : quantile(sorted, 0.05);
+    const width = last < 0 ? 1 : quantile(sorted, 0.95) - low;
+    const unit = width > 0 ? width : sorted[last] - sorted[0] || 1;
+    for (let k = 0; k < column.length; k++) {
+      column[k] = Math.min(FAR, Math.max(-FAR, (column[k] - low) / unit));
+    }
+    return column;
   });
-  return losses.map((row) => row.map((value, m) =>
-    Math.min(FAR, Math.max(-FAR, (value - ranges[m].low) / ranges[m].width))));
 }
 
 function quantile(sorted: Float64Array, q: number): number {
