@@ -80,27 +80,30 @@ export interface Knee {
   readonly tradeOff: number;
 }
 
+/** Neighbours are at most this part of the scaled front's diagonal away, or the 2 M nearest. */
+const NEIGHBOURHOOD = 1 / 8;
+
 /**
  * Members from which every move to a neighbour loses more than it gains, and more so than from those
- * neighbours: the steepest first (Rachmawati, Srinivasan, IEEE TEC 2009). Neighbours are the 2 M nearest in
- * scaled losses. O(n^2 M).
+ * neighbours: the steepest first (Rachmawati, Srinivasan, IEEE TEC 2009). The best in a loss are none: a move
+ * from there can only be judged from one side. O(n^2 M).
  */
 export function kneePoints(front: readonly Finished[]): Knee[] {
-  const scaled = scale(front);
-  const neighbours = scaled.map((_, i) => nearest(scaled, i));
+  const scaled = scale(front), neighbours = scaled.map((_, i) => neighboursOf(scaled, i));
   const tradeOffs = scaled.map((losses, i) =>
     neighbours[i].reduce((least, j) => Math.min(least, lossPerGain(losses, scaled[j])), Infinity));
   return front.map((trial, i) => ({ trial, tradeOff: tradeOffs[i] }))
-    .filter(({ tradeOff }, i) => Number.isFinite(tradeOff) && tradeOff > 1
+    .filter(({ tradeOff }, i) => tradeOff > 1 + 1e-9 && !scaled[i].includes(0)
       && neighbours[i].every((j) => tradeOffs[j] <= tradeOff))
     .sort((a, b) => b.tradeOff - a.tradeOff || a.trial.number - b.trial.number);
 }
 
-/** The 2 M others that are nearest to row i. */
-function nearest(rows: readonly Float64Array[], i: number): number[] {
-  const distances = rows.map((row) => row.reduce((sum, loss, m) => sum + (loss - rows[i][m]) ** 2, 0));
+function neighboursOf(rows: readonly Float64Array[], i: number): number[] {
+  const M = rows[i].length, radius = NEIGHBOURHOOD * Math.sqrt(M);
+  const distances = rows.map((row) => Math.hypot(...row.map((loss, m) => loss - rows[i][m])));
   return Array.from(rows.keys()).filter((j) => distances[j] > 0)
-    .sort((a, b) => distances[a] - distances[b] || a - b).slice(0, 2 * rows[i].length);
+    .sort((a, b) => distances[a] - distances[b] || a - b)
+    .filter((j, k) => k < 2 * M || distances[j] <= radius);
 }
 
 function lossPerGain(from: Float64Array, to: Float64Array): number {
