@@ -1,7 +1,7 @@
 /**
  * As many workers as there is work for, on any engine.
  *
- *   wanted = min(max, trials waiting + trials leased)
+ *   wanted = min(max, trials waiting + trials leased)       says the coordinator
  *   placed = running + pending           pending at most what there is room for now, and k more: that is
  *                                        what a cluster's autoscaler sees
  *
@@ -16,23 +16,21 @@ import type { Clock } from "../../base/clock.ts";
 import { messageOf, UserError } from "../../base/error.ts";
 import type { Engine, PlacedWorker, WorkerAsk } from "./engine.ts";
 
-/** What the coordinator knows. */
-export interface Demand {
-  /** Trials that are still to be begun, also those that were not asked yet. */
-  readonly waiting: number;
-  readonly leased: number;
-  /** Results so far, of any kind: that something is told means that workers work. */
-  readonly told: number;
-  /** No more work: workers are told so, and end. */
-  readonly isOver: boolean;
+/** What is asked of a coordinator. */
+export interface Employer {
+  /** min(max, waiting + leased): those to be begun, also if not asked yet, and those at work. */
+  readonly wanted: number;
+  /** `finishedCount`: that trials finish means that workers work. Over: workers are told so, and end. */
+  readonly study: { readonly finishedCount: number; readonly isOver: boolean };
+  /** This worker has ended: what it had leased waits for another. */
+  gone(worker: string, why: string): void;
 }
-export interface ElasticOptions {
+export interface KeepOptions {
   readonly engine: Engine;
-  readonly demand: () => Demand;
+  readonly coordinator: Employer;
   /** A worker under this id. */
   readonly ask: (id: string) => WorkerAsk;
   readonly study: string;
-  readonly max: number;
   /** k, beyond the room that the engine says it has. */
   readonly pendingMax?: number;
   readonly clock: Clock;
@@ -40,9 +38,9 @@ export interface ElasticOptions {
   readonly signal: AbortSignal;
   /** A sentence that people should see; each is said once until it changes. */
   readonly say: (sentence: string) => void;
-  readonly limits?: Partial<ElasticLimits>;
+  readonly limits?: Partial<KeepLimits>;
 }
-export interface ElasticLimits {
+export interface KeepLimits {
   readonly pollMs: number;
   /** A worker that fails in less than this was not at work. */
   readonly earlyMs: number;
@@ -57,21 +55,21 @@ export interface ElasticLimits {
   /** From the end of work, or from SIGTERM, to all workers having ended. */
   readonly drainMs: number;
 }
-const LIMITS: ElasticLimits = {
+const LIMITS: KeepLimits = {
   pollMs: 2_000, earlyMs: 60_000, failuresMax: 8, roomlessMs: 86_400_000, patienceMs: 20_000,
   outageMs: 3_600_000, drainMs: 60_000,
 };
+/** How far behind an engine's list may be. */
+const LATE_MS = 30_000;
 const PENDING_MAX = 4, BACKOFF_MS_MAX = 60_000;
 
 /** How many workers to place and how many pending ones to take back. */
 export function change(
-  placed: { readonly running: number; readonly pending: number }, demand: Demand,
-  limits: { readonly max: number; readonly pendingMax: number },
+  placed: { readonly running: number; readonly pending: number }, wanted: number, pendingMax: number,
 ): { readonly submit: number; readonly withdraw: number } {
-  const wanted = demand.isOver ? 0 : Math.min(limits.max, demand.waiting + demand.leased);
   const surplus = placed.running + placed.pending - wanted;
   return {
-    submit: Math.max(0, Math.min(-surplus, limits.pendingMax - placed.pending)),
+    submit: Math.max(0, Math.min(-surplus, pendingMax - placed.pending)),
     withdraw: Math.max(0, Math.min(surplus, placed.pending)),
   };
 }
@@ -80,14 +78,14 @@ export function change(
  * Keeps workers at work until there is no more of it and the last has ended, or until the signal aborts.
  * Throws UserError where going on makes no sense; then, too, workers are stopped, and the study is whole.
  */
-export async function runElastic(options: ElasticOptions): Promise<void> {
+export async function keepWorkers(options: KeepOptions): Promise<void> {
   const crew = new Crew(options);
   try { await crew.work(); } finally { await crew.stopAll(); }
 }
 
 class Crew {
-  readonly #options: ElasticOptions;
-  readonly #limits: ElasticLimits;
+  readonly #options: KeepOptions;
+  readonly #limits: KeepLimits;
   /** Known by us and alive when last heard of: when it was asked for, and when first seen at work. */
   readonly #alive = new Map<string, { askedAt: number; runningAt: number | null }>();
   /** Stopped before they had begun: some engines stop them only once they have. Nobody waits for these. */
@@ -107,20 +105,20 @@ class Crew {
   #said = "";
   #reason = "";
 
-  constructor(options: ElasticOptions) {
+  constructor(options: KeepOptions) {
     this.#options = options;
     this.#limits = { ...LIMITS, ...options.limits };
     // An engine may forget ids, and ids must not come again: the time of this start is in them.
     this.#prefix = `${options.study}-${options.clock.now().toString(36)}`;
-    this.#told = options.demand().told;
+    this.#told = options.coordinator.study.finishedCount;
   }
 
   async work(): Promise<void> {
-    const { clock, demand, signal } = this.#options;
+    const { clock, coordinator, signal } = this.#options;
     let overSince: number | null = null;
     while (!signal.aborted) {
       const isHeard = await this.#look();
-      const now = clock.now(), { isOver } = demand();
+      const now = clock.now(), isOver = coordinator.study.isOver;
       overSince = isOver ? overSince ?? now : null;
       if (isOver && (this.#alive.size === 0 && isHeard || now - overSince! >= this.#limits.drainMs)) return;
       if (isHeard) await this.#adjust();
@@ -187,6 +185,7 @@ class Crew {
       } else if (!this.#buried.has(worker.id)) {
         this.#buried.add(worker.id);
         this.#alive.delete(worker.id);
+        this.#options.coordinator.gone(worker.id, worker.reason || worker.state);
         // Those of an earlier coordinator are not ours to mourn.
         if (!this.#isFirst) gone.push({ ...worker, ranMs: now - (known?.runningAt ?? now) });
       }
@@ -194,13 +193,15 @@ class Crew {
     this.#isFirst = false;
     // A list may be a moment behind what was asked; after that, who is not in it is gone without a word.
     for (const [id, { askedAt }] of this.#alive) {
-      if (!listed.has(id) && now - askedAt > Math.max(30_000, 3 * this.#limits.pollMs)) this.#alive.delete(id);
+      if (listed.has(id) || now - askedAt <= LATE_MS) continue;
+      this.#alive.delete(id);
+      this.#options.coordinator.gone(id, "the engine does not know it any more");
     }
     return gone;
   }
 
   #judge(gone: readonly (PlacedWorker & { readonly ranMs: number })[], now: number): void {
-    const { told } = this.#options.demand();
+    const { finishedCount: told } = this.#options.coordinator.study;
     if (told > this.#told) this.#failures = 0;
     this.#told = told;
     const early = gone.filter(({ state, ranMs }) => state === "failed" && ranMs < this.#limits.earlyMs);
@@ -218,8 +219,8 @@ class Crew {
   }
 
   #judgeRoom(now: number): void {
-    const { waiting, leased, isOver } = this.#options.demand();
-    const isRoomless = !isOver && waiting + leased > 0 && this.#running() === 0
+    const { coordinator } = this.#options;
+    const isRoomless = !coordinator.study.isOver && coordinator.wanted > 0 && this.#running() === 0
       && (this.#alive.size > 0 || this.#unplaced > 0);
     this.#roomlessSince = isRoomless ? this.#roomlessSince ?? now : null;
     if (this.#roomlessSince === null) return;
@@ -250,11 +251,11 @@ class Crew {
   }
 
   async #adjust(): Promise<void> {
-    const { engine, ask, clock, demand, max, pendingMax = PENDING_MAX, signal } = this.#options;
+    const { engine, ask, clock, coordinator, pendingMax = PENDING_MAX, signal } = this.#options;
+    const wanted = coordinator.study.isOver ? 0 : coordinator.wanted;
     const running = this.#running(), pending = this.#alive.size - running;
-    const wanted = change({ running, pending }, demand(), { max, pendingMax: max });
-    const room = wanted.submit > pendingMax - pending ? await this.#room() : 0;
-    const { submit, withdraw } = change({ running, pending }, demand(), { max, pendingMax: pendingMax + room });
+    const room = wanted - running > pendingMax ? await this.#room() : 0;
+    const { submit, withdraw } = change({ running, pending }, wanted, pendingMax + room);
     const waiting = [...this.#alive].filter(([, { runningAt }]) => runningAt === null);
     for (const [id] of waiting.slice(waiting.length - withdraw)) await this.#stop(id);
     if (clock.now() < this.#notBefore) return;
