@@ -1,12 +1,23 @@
 /**
- * reports/tune-NAME.html: a study as one page, complete in itself. It holds no date of its making: the same
- * study gives the same bytes.
+ * reports/tune-NAME.html: a study as one page, complete in itself, from a file as from a server, with nothing
+ * to load. It holds no date of its making: the same study gives the same bytes.
+ *
+ *   StudyView --> sheet    trials in order, front, volume, importance      sheet.ts
+ *                 sheet --> words and tables                               headline, sections, terms
+ *                       --> columns of the trials drawn                    payload.ts
+ *                           columns --> pictures, in the browser           client, client-charts, -canvas
  */
-import { themeScript, stillScript } from "../../../backtest/page/client.ts";
+import { themeScript } from "../../../backtest/page/client.ts";
 import { documentOf, sectionsOf } from "../../../backtest/page/document.ts";
-import { html } from "../../../backtest/page/html.ts";
+import { html, verbatim } from "../../../backtest/page/html.ts";
 import { styleSheet } from "../../../backtest/page/theme.ts";
 import type { StudyView } from "../../../tune/study.ts";
+import { tuneScript } from "./client.ts";
+import { masthead } from "./headline.ts";
+import { payloadOf } from "./payload.ts";
+import { sections } from "./sections.ts";
+import { sheetOf } from "./sheet.ts";
+import { TUNE_STYLE } from "./style.ts";
 
 /** What a study does not know of itself. All of it may be left out. */
 export interface TuneMore {
@@ -30,12 +41,18 @@ export interface TuneMore {
 
 /** One self-contained HTML page of a study at any moment of its life, also before the first result. */
 export function tunePage(view: StudyView, more: TuneMore = {}): string {
-  const { terms } = view;
-  const facts = [["Sampler", terms.sampler.name], ...(more.facts ?? [])];
+  const sheet = sheetOf(view, more);
+  // A data block ends at the first "</script": no "<" goes into it.
+  const payload = JSON.stringify(payloadOf(sheet)).replaceAll("<", "\\u003c");
   return documentOf({
-    title: `study ${terms.name}`, head: themeScript(), script: stillScript(), style: styleSheet(),
-    body: html`<header class="masthead"><p class="kicker">Study</p><h1>${terms.name}</h1>
-<ul class="facts">${facts.map(([label, value]) => html`<li><span>${label}</span> ${value}</li>`)}</ul></header>
-${sectionsOf([], html`Made by dmn from one study.`)}`,
+    title: `study ${view.terms.name}`, head: themeScript(), script: tuneScript(),
+    style: `${styleSheet()}\n${TUNE_STYLE}`,
+    body: html`
+<a class="skip" href="#history">Skip to the charts</a>
+${masthead(sheet)}
+${sectionsOf(sections(sheet), html`Made by dmn from one study. Values are of walk-forward validation: they were
+used to choose, so they flatter. What counts is the test, after an export.`)}
+<aside id="readout" role="status" aria-live="polite" hidden><span></span><span></span><span></span></aside>
+<script type="application/json" id="payload">${verbatim(payload)}</script>`,
   });
 }
