@@ -62,7 +62,8 @@ export const LIVE_DEFAULTS = {
 const DATASET = "synthetic";
 const REPLAY_DEFAULT_BARS = 1_000;
 const PACE_DEFAULT = 4;
-const DEADLINE_MS = 2_000;
+/** How long a decision waits for a model; a stepped market stands still meanwhile, and misses nothing. */
+const DEADLINE_MS = 2_000, STEPPED_DEADLINE_MS = 10_000;
 const TWAP_SLICES = 4;
 
 /** UserError for anything that cannot be traded with; nothing has been started then. */
@@ -146,7 +147,8 @@ async function finish(options: LiveOptions, context: Context, chosen: Chosen): P
     id: new Date(context.clock.now()).toISOString().replace(/[:.]/g, "-"),
     strategyName: nameOf(said.venue, context.root),
     recipe, recipeHash: panel.hash,
-    quorum: Math.max(1, Math.ceil(said.models.length / 2)), deadlineMs: DEADLINE_MS,
+    quorum: Math.max(1, Math.ceil(said.models.length / 2)),
+    deadlineMs: said.clock.isStepped ? STEPPED_DEADLINE_MS : DEADLINE_MS,
     mixture: said.models.length > 1 ? options.mixture : "equal", isConfidenceWeighted: true,
     sizing: { volatilityTarget: options.volatilityTarget, weightMax: options.weightMax,
       portfolioTarget: options.portfolioTarget, method: options.portfolio, isFractional: options.isFractional,
