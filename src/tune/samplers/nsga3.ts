@@ -1,0 +1,222 @@
+/**
+ * NSGA-III for trials that end when they end.
+ *
+ *   told --> archive of N survivors --> tournament --> crossover, mutation --> suggestion
+ *              ^ niche.ts: one in, the worst placed out
+ *
+ * Steady state: every trial is compared with the archive as soon as it is told, so none waits for a
+ * generation and none comes too late. Without `divisions` the archive grows with the study (reference.ts:
+ * defaultDivisions), so that nobody needs to know how long it will be.
+ * Generations, as published: suggestions of generation g wait for all of g - 1. For comparison with papers.
+ *
+ * Of trials without a full result those that were stopped early rank behind all complete ones, the longer
+ * lived first, and infeasible ones behind those, by violation. Failed ones are only never tried again.
+ */
+import { assert } from "../../base/assert.ts";
+import { random } from "../../base/random.ts";
+import type { Random } from "../../base/random.ts";
+import { UserError } from "../../base/error.ts";
+import type { Setting, Settings } from "../choice.ts";
+import { Niching } from "../niche.ts";
+import { dominates, frontRanks } from "../rank.ts";
+import { defaultDivisions, layers, shells } from "../reference.ts";
+import { drawPoint } from "../space.ts";
+import type { Point } from "../space.ts";
+import type { Finished } from "../trial.ts";
+import { Breeder } from "./breed.ts";
+import { CROSSOVERS } from "./operators.ts";
+import type { Sampler, SamplerOptions, Suggestion } from "./sampler.ts";
+import { Tried } from "./tried.ts";
+
+/** Children drawn before uniform points are, and points drawn before a repetition is put up with. */
+const CHILDREN = 20, DRAWS = 40;
+/** Draws of a parent that is none of those chosen before. */
+const PARENT_DRAWS = 5;
+/** Trials after which the archive's size is looked at again. */
+const GROWTH_CHECK = 50;
+
+export const NSGA3_SETTINGS = {
+  mode: { kind: "choice", default: "steady", choices: ["steady", "generations"],
+    describe: "whether a suggestion waits for a whole generation" },
+  directions: { kind: "choice", default: "lattice", choices: ["lattice", "shells"],
+    describe: "how reference directions are laid out" },
+  divisions: { kind: "integer", default: 0, min: 0, max: 100,
+    describe: "of the outer layer of reference directions; 0: they grow with the study" },
+  inner: { kind: "integer", default: 0, min: 0, max: 100, describe: "divisions of the inner layer; 0: none" },
+  population: { kind: "integer", default: 0, min: 0, max: 10_000,
+    describe: "survivors; 0: the multiple of 4 next to the number of directions, at least 20" },
+  startup: { kind: "integer", default: 0, min: 0, max: 10_000,
+    describe: "uniform points at the beginning; 0: 10 and 2 for each objective" },
+  crossover: { kind: "choice", default: "sbx", choices: Object.keys(CROSSOVERS), describe: "of numbers" },
+  etaCrossover: { kind: "number", default: 30, min: 0, max: 1000, describe: "nearness of children (sbx)" },
+  etaMutation: { kind: "number", default: 20, min: 0, max: 1000, describe: "nearness of mutants" },
+} as const satisfies Record<string, Setting>;
+
+export class Nsga3 implements Sampler {
+  readonly #options: SamplerOptions;
+  readonly #settings: Settings;
+  readonly #breeder: Breeder;
+  readonly #niching: Niching;
+  readonly #tried: Tried;
+  readonly #startup: number;
+  /** N */
+  #size = 0;
+  /** The archive's rows: losses (rows, M), violations or what stands for them, points, fronts. */
+  #losses = new Float64Array();
+  #violations = new Float64Array();
+  #points: Point[] = [];
+  #ranks = new Int32Array();
+  /** Parents are among the first so many rows. */
+  #survivors = 0;
+  /** Told and not looked at yet: it is done when somebody asks. */
+  #told: Finished[] = [];
+  /** In generations: told before their turn. */
+  readonly #early = new Map<number, Finished>();
+  #settled = 0;
+
+  /** Throws UserError for settings that contradict each other. */
+  constructor(options: SamplerOptions, settings: Settings) {
+    const M = options.objectives;
+    this.#options = options;
+    this.#settings = settings;
+    this.#breeder = new Breeder(options.space, {
+      crossover: CROSSOVERS[settings["crossover"] as keyof typeof CROSSOVERS],
+      etaCrossover: Number(settings["etaCrossover"]), etaMutation: Number(settings["etaMutation"]) });
+    this.#tried = new Tried(options.space);
+    if (settings["mode"] === "generations" && settings["divisions"] === 0) {
+      throw new UserError("sampler nsga3: generations cannot grow with the study", "set divisions as well");
+    }
+    this.#niching = new Niching(M);
+    this.#grow();
+    this.#startup = Number(settings["startup"]) || (this.#isSteady ? 10 + 2 * M : this.#size);
+  }
+
+  get #isSteady(): boolean { return this.#settings["mode"] === "steady"; }
+
+  tell(trial: Finished): void { this.#told.push(trial); }
+
+  suggest(number: number, running: readonly Point[]): Suggestion | null {
+    this.#settle();
+    if (!this.#isSteady && this.#settled < number - number % this.#size) return null;
+    const { seed, space } = this.#options;
+    const draws = random(seed, "nsga3", number);
+    const isUniform = number < this.#startup || this.#survivors < 2;
+    const point = this.#tried.fresh(running, DRAWS, (attempt) =>
+      isUniform || attempt >= CHILDREN ? drawPoint(space, draws) : this.#breed(draws));
+    return { point, parent: null };
+  }
+
+  /** The archive: (N) points and (N, M) losses of those that would be parents now. */
+  survivors(): { readonly points: readonly Point[]; readonly losses: Float64Array } {
+    this.#settle();
+    return { points: this.#points.slice(0, this.#survivors),
+      losses: this.#losses.slice(0, this.#survivors * this.#options.objectives) };
+  }
+
+  #breed(draws: Random): Point {
+    const chosen: number[] = [];
+    while (chosen.length < this.#breeder.parents) {
+      let row = this.#tournament(draws);
+      for (let k = 0; k < PARENT_DRAWS && chosen.includes(row); k++) row = this.#tournament(draws);
+      chosen.push(row);
+    }
+    return this.#breeder.child(chosen.map((row) => this.#points[row]), draws);
+  }
+
+  #tournament(draws: Random): number {
+    const a = draws.below(this.#survivors), b = draws.below(this.#survivors);
+    return this.#ranks[b] < this.#ranks[a] ? b : a;
+  }
+
+  /** Looks at what was told, one by one: the result does not depend on when somebody asked. */
+  #settle(): void {
+    for (const trial of this.#told) {
+      this.#tried.add(trial.point);
+      if (this.#isSteady) {
+        this.#enter(trial);
+        this.#settled++;
+        this.#survive();
+        if (this.#settled % GROWTH_CHECK === 0) this.#grow();
+        continue;
+      }
+      this.#early.set(trial.number, trial);
+      for (let next; (next = this.#early.get(this.#settled)) !== undefined;) {
+        this.#early.delete(this.#settled++);
+        this.#enter(next);
+        if (this.#settled % this.#size === 0) this.#survive();
+      }
+    }
+    this.#told = [];
+  }
+
+  /** Directions and places for as many trials as there are; what was learnt of losses stays. */
+  #grow(): void {
+    const { objectives: M } = this.#options, settings = this.#settings;
+    const population = Number(settings["population"]);
+    // Eleven trials a direction: a population that was said stands for as many of them.
+    const [outer, inner] = settings["divisions"] === 0
+      ? defaultDivisions(M, population > 0 ? 11 * population : this.#settled)
+      : [Number(settings["divisions"]), Number(settings["inner"])];
+    const points = settings["directions"] === "shells" ? shells(M, outer) : layers(M, outer, inner);
+    const size = population || Math.max(20, 4 * Math.ceil(points.length / M / 4));
+    if (size === this.#size) return;
+    assert(size > this.#size, "an archive only grows");
+    this.#niching.turnTo(points);
+    this.#size = size;
+    const rows = this.#isSteady ? size + 1 : 2 * size;
+    const losses = new Float64Array(rows * M), violations = new Float64Array(rows);
+    losses.set(this.#losses.subarray(0, Math.min(this.#losses.length, losses.length)));
+    violations.set(this.#violations);
+    this.#losses = losses;
+    this.#violations = violations;
+  }
+
+  /** A new last row, unless it has no place anyway. */
+  #enter({ state, losses, violation, step, point }: Finished): void {
+    if (state === "failed" || state === "cancelled") return;
+    const M = this.#options.objectives, row = this.#points.length;
+    const isKnown = losses.every((loss) => !Number.isNaN(loss));
+    this.#violations[row] = violation > 0 || !isKnown && state === "complete" ? 1 + Math.max(violation, 1)
+      : state === "complete" ? 0 : 1 / (1 + step);
+    this.#losses.set(losses, row * M);
+    if (this.#isSteady && this.#survivors === this.#size && this.#isBeaten(row)) return;
+    this.#points.push(point);
+  }
+
+  /** Whether somebody of the last front dominates the row: of a full archive it would be the one to go. */
+  #isBeaten(row: number): boolean {
+    const violations = this.#violations, last = this.#ranks.reduce((most, rank) => Math.max(most, rank), 0);
+    for (let n = 0; n < this.#survivors; n++) {
+      if (this.#ranks[n] !== last) continue;
+      if (violations[n] !== violations[row] ? violations[n] < violations[row]
+        : violations[n] === 0 && dominates(this.#losses, this.#options.objectives, n, row)) return true;
+    }
+    return false;
+  }
+
+  /** All rows become survivors, or the N best of them. */
+  #survive(): void {
+    const count = this.#points.length, M = this.#options.objectives;
+    if (count === this.#survivors) return;
+    if (count <= this.#size) {
+      this.#ranks = frontRanks(this.#losses, M, this.#violations, count);
+      this.#survivors = count;
+      return;
+    }
+    const draws = random(this.#options.seed, "nsga3", "survival", this.#settled);
+    const { rows, ranks } = this.#niching.select(this.#losses, this.#violations, count, this.#size, draws);
+    const isKept = new Uint8Array(count);
+    for (const row of rows) isKept[row] = 1;
+    let to = 0;
+    for (let row = 0; row < count; row++) {
+      if (isKept[row] === 0) continue;
+      this.#losses.copyWithin(to * M, row * M, (row + 1) * M);
+      this.#violations[to] = this.#violations[row];
+      this.#points[to] = this.#points[row];
+      ranks[to++] = ranks[row];
+    }
+    this.#points.length = to;
+    this.#ranks = ranks.subarray(0, to);
+    this.#survivors = to;
+  }
+}
