@@ -11,6 +11,7 @@
  * that all others dominate is last in every direction. Only the order of each objective's values and their
  * proportions count, so units do not.
  */
+import { countLattice, lattice } from "../reference.ts";
 import type { Keeps } from "./halving.ts";
 
 /** Beyond this scaled losses are equal to Tchebycheff; it keeps infinities comparable. */
@@ -117,14 +118,16 @@ function quantile(sorted: Float64Array, q: number): number {
 
 /** Weights (H, M) on the simplex: the even one, then each farthest from those before it. */
 export function spreadDirections(objectives: number): Float64Array[] {
-  let parts = 1;
-  while (parts < DIRECTIONS_MAX && choose(objectives + parts, parts + 1) < DIRECTIONS_MAX) parts++;
-  const left = lattice(objectives, parts);
+  if (objectives === 1) return [Float64Array.of(1)];
+  let divisions = 1;
+  while (countLattice(objectives, divisions + 1) <= DIRECTIONS_MAX) divisions++;
+  const flat = lattice(objectives, divisions), left: Float64Array[] = [];
+  for (let at = 0; at < flat.length; at += objectives) left.push(flat.subarray(at, at + objectives));
   const spread: Float64Array[] = [new Float64Array(objectives).fill(1 / objectives)];
   const nearest = left.map((one) => distanceOf(one, spread[0]));
   for (;;) {
     const farthest = nearest.indexOf(Math.max(...nearest));
-    if (farthest < 0 || nearest[farthest] < 1e-9) return spread;
+    if (nearest[farthest] < 1e-9) return spread;
     spread.push(left[farthest]);
     left.forEach((one, k) => { nearest[k] = Math.min(nearest[k], distanceOf(one, left[farthest])); });
   }
@@ -132,20 +135,3 @@ export function spreadDirections(objectives: number): Float64Array[] {
 
 const distanceOf = (a: Float64Array, b: Float64Array): number =>
   Math.hypot(...a.map((value, m) => value - b[m]));
-
-/** C(n, k) */
-function choose(n: number, k: number): number {
-  let product = 1;
-  for (let i = 1; i <= k; i++) product = product * (n - k + i) / i;
-  return product;
-}
-
-/** Das-Dennis: all (M) of multiples of 1 / parts with sum 1. */
-function lattice(objectives: number, parts: number): Float64Array[] {
-  if (objectives === 0) return [];
-  const rows = (size: number, left: number): number[][] => size === 1 ? [[left]]
-    : [...Array(left + 1).keys()].flatMap((first) =>
-      rows(size - 1, left - first).map((rest) => [first, ...rest]));
-  return rows(objectives, parts).map((row) => Float64Array.from(row, (value) => value / parts));
-}
-

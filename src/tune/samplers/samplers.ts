@@ -2,6 +2,7 @@
 import { makeChosen } from "../choice.ts";
 import type { Row, Settings } from "../choice.ts";
 import { Nsga3, NSGA3_SETTINGS } from "./nsga3.ts";
+import { POPULATION } from "./population.ts";
 import { randomSampler } from "./random.ts";
 import type { Sampler, SamplerOptions } from "./sampler.ts";
 import { TPE_SETTINGS, tpeSampler } from "./tpe.ts";
@@ -9,6 +10,7 @@ import { TPE_SETTINGS, tpeSampler } from "./tpe.ts";
 export const SAMPLERS: Readonly<Record<string, Row<SamplerOptions, Sampler>>> = {
   "nsga3": { describe: "evolution along reference directions: many objectives", settings: NSGA3_SETTINGS,
     make: (options, settings) => new Nsga3(options, settings) },
+  "population": POPULATION,
   "random": { describe: "uniform points", settings: {}, make: randomSampler },
   "tpe": { describe: "tree-structured Parzen estimator", settings: TPE_SETTINGS, make: tpeSampler },
 };
