@@ -483,6 +483,20 @@ describe("trading states", () => {
     assert.equal(world.posts.length, 4);
   });
 
+  test("flatten of more than one order may be: 105 units at 100 dollars go in orders of at most 1,000 dollars, then HALTED", () => {
+    const world = started(["AAA"], 1, CALM, { permits: STRICT, limits: { ...NO_LIMITS, orderNotionalMax: 1_000 } });
+    for (let k = 1; k <= 11; k++) {
+      world.hand(world.target([Math.min(10 * k, 105)], world.now + 1));
+      world.run(1_000);
+    }
+    assert.equal(world.position("AAA"), 105);
+    const before = world.posts.length;
+    world.hand(world.control("flatten"));
+    world.run(10_000);
+    assert.deepEqual([world.position("AAA"), world.last("trading-state")?.state], [0, "HALTED"]);
+    assert.deepEqual(world.posts.slice(before).map(({ quantity }) => quantity), [...Array<number>(10).fill(-10), -5]);
+  });
+
   test("emergency stop, pressed twice with 50 orders open: all cancelled, HALTED, settled once for both", () => {
     const symbols = Array.from({ length: 50 }, (_, k) => `S${k}`), world = started(symbols);
     world.fillsAtOnce = false;

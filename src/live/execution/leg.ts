@@ -23,8 +23,8 @@ const REACHED: Leg = { do: "rest", why: null };
 const WAIT: Leg = { do: "wait", afterMs: null, ask: null };
 const rest = (why: string): Leg => ({ do: "rest", why });
 
-/** Orders for one goal at most, beside its slices. */
-const LEGS_MAX = 12;
+/** Orders for one goal at most, beside its slices; a flatten may take many, each within its limit. */
+const LEGS_MAX = 12, FLATTEN_LEGS_MAX = 1_000;
 /** Orders of less are refused by brokers, dollars. */
 const NOTIONAL_MIN = 1;
 const RATE_WAIT_MS = 1_000;
@@ -54,7 +54,8 @@ export function nextLeg(desk: Desk, instrument: number, goal: Goal): Leg {
   wanted = roundWanted(desk, wanted, held, asset, time.timeInForce);
   const quantity = roundUnits(wanted - held);
   if (Math.abs(quantity) < UNIT_EPSILON) return REACHED;
-  if (goal.legs >= LEGS_MAX + goal.slices) return rest("too-many-orders");
+  const legsMax = desk.errand === "flattening" ? FLATTEN_LEGS_MAX : LEGS_MAX + goal.slices;
+  if (goal.legs >= legsMax) return rest("too-many-orders");
   return orderOf(desk, instrument, goal, { quantity, held, wanted, symbol, ...time });
 }
 
@@ -80,7 +81,7 @@ interface Ticket {
 
 function orderOf(desk: Desk, instrument: number, goal: Goal, ticket: Ticket): Leg {
   const { session, permits } = desk.terms;
-  const { quantity, symbol } = ticket, isBuy = quantity > 0;
+  const { symbol } = ticket, isBuy = ticket.quantity > 0;
   const last = desk.price[instrument];
   if (!(last > 0)) return rest("stale-data");
   const { bid, ask } = touchOf(desk, instrument), far = isBuy ? ask : bid, near = isBuy ? bid : ask;
@@ -89,6 +90,8 @@ function orderOf(desk: Desk, instrument: number, goal: Goal, ticket: Ticket): Le
   const touch = ticket.isExtendedHours ? far : near;
   const limitPrice = isLimit ? roundPrice(touch > 0 ? touch : last, isBuy) : null;
   const price = limitPrice ?? (far > 0 ? far : last);
+  const quantity = desk.errand === "flattening"
+    ? pieceOf(ticket.quantity, desk.terms.limits.orderNotionalMax / price) : ticket.quantity;
   if (!permits.dust && Math.abs(quantity) * price < NOTIONAL_MIN && Math.abs(quantity) < 1) return REACHED;
   const refusal = desk.terms.gate({ quantity, price }, viewOf(desk, instrument, limitPrice),
     desk.terms.limits);
@@ -107,6 +110,12 @@ function orderOf(desk: Desk, instrument: number, goal: Goal, ticket: Ticket): Le
     id, symbol, quantity, type: isLimit ? "limit" : "market", limitPrice, timeInForce: ticket.timeInForce,
     isExtendedHours: ticket.isExtendedHours,
   } };
+}
+
+/** Of more than one order may be: whole units of as much as it may; less than one is for the gate to refuse. */
+function pieceOf(quantity: number, most: number): number {
+  const piece = Math.abs(quantity) > most ? Math.sign(quantity) * Math.trunc(most) : 0;
+  return piece === 0 ? quantity : piece;
 }
 
 /** The newest quote, while it is fresh. */
