@@ -1,5 +1,22 @@
-/** The worker's side of a study: takes trials, runs them, tells. (Types; the process is below.) */
+/**
+ * The worker's side of a study: takes trials, runs them, tells.
+ *
+ *   hello -> prepare -> ( ask -> run { report* } -> tell )* -> "no more work"
+ *
+ * A coordinator that dies is waited for: a trial runs on meanwhile, and its report or result is said to whoever
+ * opens the study again. A worker that is to stop lets its trial write a checkpoint, gives it back, and ends.
+ */
+import { assert } from "../base/assert.ts";
+import { systemClock, type Clock } from "../base/clock.ts";
+import { messageOf, UserError } from "../base/error.ts";
+import { openPublisher, openRequester, openSubscriber, type Trouble } from "../wire/socket.ts";
+import type { Assignment, Attempted, AttemptEnd } from "./conductor.ts";
+import { say, sayAll, type Said } from "./events.ts";
+import { workerSecurity, type WorkerKeys } from "./keys.ts";
+import { addressOf, contentOf, PORTS, senderOf, type Credentials, type Order, type Question,
+  type Reply } from "./protocol.ts";
 import type { Point } from "./space.ts";
+import type { Terms } from "./study.ts";
 
 /** One attempt of a trial, as the objective is given it. */
 export interface TrialWork {
@@ -27,3 +44,241 @@ export interface Outcome {
  * every machine; anything else that it throws fails the trial, once it has come twice.
  */
 export type RunTrial = (work: TrialWork) => Promise<Outcome>;
+
+/** What a worker is told before its first trial. */
+export interface Welcome { readonly terms: Terms; readonly worker: string }
+export interface WorkerOptions {
+  /** tcp://HOST:5559 of the coordinator. */
+  readonly address: string;
+  readonly study: string;
+  /** Unique among all workers of the study, ever. */
+  readonly worker: string;
+  /** Of its code and inputs; the study's is the same. */
+  readonly version: string;
+  readonly keys?: WorkerKeys | null;
+  /** Once, before the first trial: loads what all trials need. */
+  readonly prepare: (welcome: Welcome) => Promise<RunTrial>;
+  /** Aborts on SIGTERM. */
+  readonly signal: AbortSignal;
+  readonly clock?: Clock;
+  /** Of silence of the coordinator until the worker ends itself. */
+  readonly patienceMs?: number;
+  readonly say?: (text: string) => void;
+}
+export interface WorkerEnd {
+  /** Told. */
+  readonly trials: number;
+  /** over: there is no more work; stopped: it was asked to stop, and gave back what it had. */
+  readonly why: "over" | "stopped";
+}
+
+const PATIENCE_MS = 600_000;
+/** Longer than the coordinator holds a question for work. */
+const WORK_DEADLINE_MS = 8_000;
+const DEADLINE_MS = 5_000, RETRY_MS = 1_000, PAUSE_MS = 100;
+/** From the signal on: until the trial must have written its checkpoint, and until the coordinator must know. */
+const CHECKPOINT_MS = 3_000, GIVE_BACK_MS = 1_500;
+
+/** The attempt is not ours any more: another one has told, or it was cancelled. */
+class Dropped extends Error { override readonly name = "Dropped"; }
+class Stopped extends Error { override readonly name = "Stopped"; }
+
+/**
+ * Takes trials until there are none, through deaths of the coordinator. Throws UserError for another version, a
+ * wrong token, another study, and a coordinator that is gone for longer than `patienceMs`.
+ */
+export async function runWorker(options: WorkerOptions): Promise<WorkerEnd> {
+  await using line = await connect(options);
+  const { worker, study, version, prepare, signal } = options;
+  if (signal.aborted) return { trials: 0, why: "stopped" };
+  const welcome = await line.ask({ ask: "hello", version });
+  if (welcome === null) return { trials: 0, why: "stopped" };
+  assert(welcome.reply === "welcome", `a greeting is answered by a welcome to ${study}`);
+  line.beatEvery(welcome.beatMs);
+  const run = await prepare({ terms: welcome.terms, worker });
+  for (let trials = 0; ;) {
+    const reply = await line.ask({ ask: "work" }, WORK_DEADLINE_MS);
+    if (reply === null) return { trials, why: "stopped" };
+    if (reply.reply === "over") return { trials, why: "over" };
+    if (reply.reply === "work" && await runTrial(line, run, reply.work, welcome.terms)) trials++;
+  }
+}
+
+/** One attempt, from its assignment to the coordinator's acknowledgement. False: it was not told. */
+async function runTrial(line: Line, run: RunTrial, work: Assignment, terms: Terms): Promise<boolean> {
+  const { trial, attempt, token, point, parent, seed } = work;
+  const of: Attempted = { trial, attempt, token, worker: line.worker };
+  const M = terms.objectives.length, dropping = new AbortController();
+  const signal = AbortSignal.any([line.stopping, dropping.signal]);
+  line.running = { of, drop: () => { dropping.abort(new Dropped("the trial is not ours any more")); } };
+  line.log(`trial ${trial}, attempt ${attempt} begins`);
+  const report: TrialWork["report"] = async (step, values) => {
+    signal.throwIfAborted();
+    assert(values.length === M, `${values.length} values were reported for ${M} objectives`);
+    const reply = await line.ask({ ask: "report", of, step, values: sayAll(values) }, DEADLINE_MS, signal);
+    signal.throwIfAborted();
+    if (reply?.reply === "decided" && reply.goesOn !== null) return reply.goesOn;
+    line.running?.drop();
+    throw signal.reason;
+  };
+  const end = await endOf({ run, signal, M, of, work:
+    { number: trial, attempt, point, parent, seed, signal, report } });
+  line.running = null;
+  if (end === null) { line.log(`trial ${trial} was dropped`); return false; }
+  const limit = line.stopping.aborted ? AbortSignal.timeout(GIVE_BACK_MS) : line.stoppingSoon(GIVE_BACK_MS);
+  const reply = await line.ask({ ask: "tell", end }, DEADLINE_MS, limit);
+  line.log(`trial ${trial}: ${end.how}${end.reason === "" ? "" : `, ${end.reason}`}`);
+  return reply !== null && end.how !== "returned";
+}
+
+interface Attempting {
+  readonly run: RunTrial;
+  readonly signal: AbortSignal;
+  readonly M: number;
+  readonly of: Attempted;
+  readonly work: TrialWork;
+}
+
+/** How the attempt ended, as the coordinator is told; null: it need not know. */
+async function endOf({ run, signal, M, of, work }: Attempting): Promise<AttemptEnd | null> {
+  const none = { ...of, values: [], violations: {}, statistics: {} };
+  try {
+    const outcome = await withinCheckpoint(run(work), signal);
+    const { values, violations, statistics } = outcome;
+    assert(values.length === M, `${values.length} values for ${M} objectives`);
+    return { ...of, how: "done", reason: "", values: sayAll(values), violations: sayEach(violations),
+      statistics: sayEach(statistics) };
+  } catch (error) {
+    if (signal.reason instanceof Dropped) return null;
+    if (signal.aborted) return { ...none, how: "returned", reason: messageOf(signal.reason) };
+    if (error instanceof UserError) return { ...none, how: "failed", reason: error.problem };
+    return { ...none, how: "erred", reason: messageOf(error) };
+  }
+}
+
+const sayEach = (numbers: Readonly<Record<string, number>>): Record<string, Said> =>
+  Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, say(value)]));
+
+/** What does not end in time after the signal is left alone: the process is about to end. */
+async function withinCheckpoint<T>(running: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  let timer: NodeJS.Timeout | undefined;
+  const hear = (): void => { timer = setTimeout(() => { reject(signal.reason as Error); }, CHECKPOINT_MS); };
+  if (signal.aborted) hear(); else signal.addEventListener("abort", hear, { once: true });
+  running.catch(() => undefined);
+  try { return await Promise.race([running, promise]); } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", hear);
+  }
+}
+
+type Body<Q> = Q extends unknown ? Omit<Q, keyof Credentials> : never;
+
+interface Line extends AsyncDisposable {
+  readonly worker: string;
+  /** Aborts when the worker or the whole study is to stop. */
+  readonly stopping: AbortSignal;
+  running: { readonly of: Attempted; readonly drop: () => void } | null;
+  /** Aborts so long after `stopping`. */
+  stoppingSoon(ms: number): AbortSignal;
+  /**
+   * Asks until it is answered, also by a coordinator that was started again. Null: `until` aborted first
+   * (`stopping` if it is not said). Throws UserError for a refusal, and after `patienceMs` of silence.
+   */
+  ask(question: Body<Question>, deadlineMs?: number, until?: AbortSignal): Promise<Reply | null>;
+  beatEvery(beatMs: number): void;
+  log(text: string): void;
+}
+
+/** The worker's end of the wire. */
+async function connect(options: WorkerOptions): Promise<Line> {
+  const { address, study, worker, keys = null, signal, patienceMs = PATIENCE_MS } = options;
+  const { clock = systemClock, say: tell = () => undefined } = options;
+  const credentials: Credentials = { study, worker, secret: keys?.secret ?? "" };
+  const stopping = new AbortController(), refused = Promise.withResolvers<never>();
+  refused.promise.catch(() => undefined);
+  const stop = (why: string): void => { stopping.abort(new Stopped(why)); };
+  if (signal.aborted) stop("the worker was stopped");
+  signal.addEventListener("abort", () => { stop("the worker was stopped"); }, { once: true });
+  const link = { sender: senderOf(worker), security: keys === null ? null : workerSecurity(keys),
+    onTrouble: ({ code, text }: Trouble): void => {
+      if (code === "handshake") refused.reject(new UserError(`the coordinator at ${address} does not take `
+        + `this worker's keys (${text})`, "give the worker this study's DMN_TUNE_KEYS, as `dmn tune` says it"));
+    } };
+  const at = (offset: number): string => addressOf(address, offset);
+  const questions = await openRequester({ ...link, address });
+  const beats = await openRequester({ ...link, address: at(PORTS.beats) });
+  const lines = await openPublisher({ ...link, address: at(PORTS.lines), isBound: false });
+  const control = await openSubscriber({ ...link, addresses: [at(PORTS.control)], topics: [""],
+    hear: ({ meta }) => { line.heard(meta as Order); } });
+  let timer: NodeJS.Timeout | undefined;
+  const line = {
+    worker, stopping: stopping.signal, running: null as Line["running"],
+    heard(order: Order): void {
+      if (order.order === "stop") stop("the study was stopped");
+      else if (order.of.token === line.running?.of.token) line.running.drop();
+    },
+    stoppingSoon(ms: number): AbortSignal {
+      const late = new AbortController();
+      stopping.signal.addEventListener("abort", () => {
+        setTimeout(() => { late.abort(stopping.signal.reason); }, ms).unref();
+      }, { once: true });
+      return late.signal;
+    },
+    async ask(question: Body<Question>, deadlineMs = DEADLINE_MS, until = stopping.signal): Promise<Reply | null> {
+      const gone = aborted(until), begun = clock.now();
+      while (!until.aborted) {
+        const asked = questions.ask(contentOf({ ...credentials, ...question }, clock.now()),
+          { deadlineMs, retryMs: RETRY_MS });
+        const answer = await Promise.race([asked, gone, refused.promise]);
+        if (answer === null) return null;
+        if (answer.outcome === "answered") {
+          const reply = answer.packet.meta as Reply;
+          if (reply.reply === "refused") throw new UserError(reply.problem, reply.hint);
+          return reply;
+        }
+        if (clock.now() - begun > patienceMs) throw silent(address, clock.now() - begun, study);
+        await clock.sleep(PAUSE_MS);
+      }
+      return null;
+    },
+    beatEvery(beatMs: number): void {
+      timer = setInterval(() => { void beat(beatMs); }, beatMs);
+    },
+    log(text: string): void {
+      tell(text);
+      lines.say("line", contentOf({ worker, text }, clock.now()));
+    },
+    [Symbol.asyncDispose](): Promise<void> {
+      clearInterval(timer);
+      for (const socket of [questions, beats, lines, control]) socket.close();
+      return Promise.resolve();
+    },
+  };
+  /** Silence is no reason to stop: the trial goes on, and its result finds whoever is there then. */
+  const beat = async (beatMs: number): Promise<void> => {
+    const of = line.running?.of ?? null;
+    lines.say("metrics", contentOf({ worker, memoryBytes: process.memoryUsage.rss(),
+      cpuSeconds: process.cpuUsage().user / 1e6 + process.cpuUsage().system / 1e6 }, clock.now()));
+    const answer = await beats.ask(contentOf({ ...credentials, ask: "beat", of }, clock.now()),
+      { deadlineMs: beatMs, retryMs: beatMs / 2 });
+    if (answer.outcome !== "answered") return;
+    const reply = answer.packet.meta as Reply;
+    if (reply.reply !== "beat") return;
+    if (reply.isStopping) stop("the study was stopped");
+    if (!reply.isYours && line.running?.of.token === of?.token) line.running?.drop();
+  };
+  return line;
+}
+
+/** Resolves with null when it aborts. */
+function aborted(signal: AbortSignal): Promise<null> {
+  const { promise, resolve } = Promise.withResolvers<null>();
+  if (signal.aborted) resolve(null);
+  else signal.addEventListener("abort", () => { resolve(null); }, { once: true });
+  return promise;
+}
+
+const silent = (address: string, ms: number, study: string): UserError => new UserError(
+  `the coordinator at ${address} has not answered for ${Math.round(ms / 1_000)} s`,
+  `is it running? dmn tune --resume --name ${study} starts it again, and places new workers`);

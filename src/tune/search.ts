@@ -1,0 +1,12 @@
+/** The sampler and the pruner that a study's terms name. */
+import type { Search } from "./suggester.ts";
+import { makePruner } from "./pruners/pruners.ts";
+import { makeSampler } from "./samplers/samplers.ts";
+import type { Terms } from "./study.ts";
+
+/** `terms`: as it was begun. Throws UserError for an unknown name or setting. */
+export function searchOf(terms: Terms): Search {
+  const { name: study, sampler, pruner, space, objectives: { length: objectives }, seed, stepsMax, trials } = terms;
+  return { sampler: makeSampler(sampler, { space, objectives, seed, trials }),
+    pruner: pruner === null ? null : makePruner(pruner, { objectives, stepsMax, seed, study }) };
+}
