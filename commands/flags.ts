@@ -36,6 +36,11 @@ const list = (text: string): string[] => {
 };
 const wordList = (text: string, previous?: unknown): string[] =>
   [...(Array.isArray(previous) ? previous as string[] : []), ...list(text)];
+/** Said several times: all of them, in order. */
+const collected = (text: string, previous?: unknown): string[] =>
+  [...(Array.isArray(previous) ? previous as string[] : []), text];
+const lagText = (text: string): number =>
+  wholeNumber(1, 100_000)(/^lag=(.+)$/.exec(text)?.[1] ?? refuse("lag=L, such as lag=4"));
 /** "hidden=40", each added to the settings said before it. */
 const setting = (text: string, previous?: unknown): Record<string, number | string> => {
   const [, name, value] = /^([A-Za-z]\w*)=(.+)$/.exec(text) ?? refuse("a setting such as hidden=40");
@@ -48,7 +53,8 @@ export const FLAGS = {
   dataset: { syntax: "--dataset <name>", help: "dataset in the data root", parse: nameText },
   recipe: { syntax: "--recipe <name>", help: "feature recipe: dmn, technical, or a JSON file" },
   model: { syntax: "--model <architecture>", help: "network architecture" },
-  name: { syntax: "--name <artifact>", help: "name of the artifact to write", parse: nameText },
+  name: { syntax: "--name <artifact>", help: "name of the artifact to write, or of the study",
+    parse: nameText },
   strategy: { syntax: "--strategy <name>", help: "long-only, tsmom, macd, or a file" },
   engine: { syntax: "--engine <engine>",
     help: "vector (weights), event (orders and fills) or live (the processes of dmn live, in memory)",
@@ -57,7 +63,8 @@ export const FLAGS = {
   from: { syntax: "--from <day>", help: "first day, YYYY-MM-DD", parse: dayText },
   to: { syntax: "--to <day>", help: "last day, YYYY-MM-DD, inclusive", parse: dayText },
   seed: { syntax: "--seed <n>", help: "seed of everything random", parse: wholeNumber(0, 2 ** 32 - 1) },
-  workers: { syntax: "--workers <n>", help: "worker threads; 0: one per core", parse: wholeNumber(0, 256) },
+  workers: { syntax: "--workers <n>", help: "worker threads, of a study processes; 0: as many as fit",
+    parse: wholeNumber(0, 256) },
   json: { syntax: "--json", help: "print one JSON object instead of text" },
   source: { syntax: "--source <source>", help: "where data comes from",
     choices: ["synthetic", "csv", "massive", "alpaca"] },
@@ -111,8 +118,9 @@ export const FLAGS = {
   fractional: { syntax: "--fractional", help: "fractions of a share may be traded (event engine, live)" },
   report: { syntax: "--report <file>", help: "write the report as one self-contained HTML page" },
   formulas: { syntax: "--formulas", help: "print the formula of each metric" },
-  as: { syntax: "--as <form>", help: "the graph of our own ops, or the ONNX nodes it becomes",
-    choices: ["ir", "onnx"] },
+  as: { syntax: "--as <form>",
+    help: "graph: ir, the graph of our own ops, or onnx, its nodes; tune export: the model's name",
+    parse: nameText },
   training: { syntax: "--training", help: "the whole training step, not the network alone" },
   device: { syntax: "--device <device>",
     help: "where networks run: on the CPU, our engine on the GPU, or what is there",
@@ -128,7 +136,7 @@ export const FLAGS = {
   seeds: { syntax: "--seeds <n>", help: "networks per fold, from seeds 0, 1, ...",
     parse: wholeNumber(1, 100) },
   trials: { syntax: "--trials <n>",
-    help: "settings of the papers' grid tried per fold; the best one's are used",
+    help: "train-export: settings of the papers' grid tried per fold; tune: trials of the study",
     parse: wholeNumber(0, 10_000) },
   embargo: { syntax: "--embargo <bars>", help: "bars left out between training and test",
     parse: wholeNumber(0, 10_000) },
@@ -161,6 +169,30 @@ export const FLAGS = {
   headless: { syntax: "--headless", help: "no dashboard" },
   emergency: { syntax: "--emergency", help: "stop: cancel all orders at once, stay halted" },
   flatten: { syntax: "--flatten", help: "emergency stop: close all positions too" },
+  objectives: { syntax: "--objectives <list...>",
+    help: "what trials are judged by: sharpe,calmar,...; dmn tune space prints them all", parse: wordList },
+  objective: { syntax: "--objective <file>",
+    help: "a TypeScript file that exports space, objectives and run: tunes anything" },
+  space: { syntax: "--space <range>",
+    help: "one parameter, hidden=20,40 or learningRate=1e-4..1e-2:log; or a JSON file; repeatable",
+    parse: collected },
+  limit: { syntax: "--limit <name=value>", help: "trials beyond are infeasible: maxDrawdown=0.2; repeatable",
+    parse: setting },
+  parts: { syntax: "--parts <n>", help: "walk-forward parts whose validation rows judge a trial",
+    parse: wholeNumber(1, 8) },
+  sampler: { syntax: "--sampler <name>", help: "who proposes points: nsga3:population=80, tpe, random, ..." },
+  pruner: { syntax: "--pruner <name>", help: "who stops trials early: asha:eta=3, hyperband, median" },
+  pbt: { syntax: "--pbt", help: "population-based training: trials go on from each other's networks" },
+  deterministic: { syntax: "--deterministic <lag>",
+    help: "the same study for any number of workers up to L: lag=L", parse: lagText },
+  prefer: { syntax: "--prefer <weights>", help: "tune best: what matters how much: sharpe=2,latency=1" },
+  trial: { syntax: "--trial <n>", help: "number of a trial", parse: wholeNumber(0, 10_000_000) },
+  coordinator: { syntax: "--coordinator <address>", help: "where trials are handed out: tcp://HOST:5559" },
+  cluster: { syntax: "--cluster <address>", help: "tune --on ray: the dashboard, http://HEAD:8265" },
+  shared: { syntax: "--shared <folder>",
+    help: "tune --on ray or slurm: the data root as all machines see it; ray needs none" },
+  host: { syntax: "--host <address>", help: "where workers on other machines reach the coordinator" },
+  study: { syntax: "--study <name>", help: "whose trials a worker takes", parse: nameText },
   quick: { syntax: "--quick", help: "smaller sizes, for a first look" },
 } as const satisfies Record<string, Flag>;
 export type FlagName = keyof typeof FLAGS;

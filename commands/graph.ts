@@ -19,6 +19,9 @@ export default command({
       throw new UserError("dmn graph needs a model to print",
         "name an architecture, as in: dmn graph lstm; or see: dmn graph --help");
     }
+    if (as !== "ir" && as !== "onnx") {
+      throw new UserError(`a graph is printed as ir or onnx, not as "${as}"`, `dmn graph ${model} --as onnx`);
+    }
     const report = describeModel({ model, as, set, isTraining: training }, context);
     return Promise.resolve(json ? report : graphText(report));
   },

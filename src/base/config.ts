@@ -49,6 +49,20 @@ export const configSchema = z.strictObject({
     staleMs: limit("age of the price an order relies on, ms"),
     ordersPerMinuteMax: limit("orders in any 60 seconds (live)"),
   }).prefault({}),
+  tune: z.strictObject({
+    portBase: z.int().min(1024).max(65_000).default(5559).describe("first of a study's five ports"),
+    host: z.string().min(1).default("127.0.0.1")
+      .describe("interface that workers reach the study's coordinator at"),
+    workersMax: z.int().min(1).max(4096).default(2).describe("workers of a study unless --workers is said"),
+    workerCpus: z.number().min(0.01).max(1024).default(1).describe("CPUs that a cluster gives a worker"),
+    workerGpus: z.number().min(0).max(64).default(0).describe("GPUs of a worker; may be a fraction (Ray)"),
+    workerGiB: z.number().positive().nullable().default(null).describe("memory of a worker; null: not said"),
+    slurmRest: z.string().min(1).nullable().default(null)
+      .describe("slurmrestd: http://HOST:6820 or unix:/PATH; null: sbatch"),
+    slurmPartition: z.string().min(1).nullable().default(null).describe("partition of a study's workers"),
+    slurmAccount: z.string().min(1).nullable().default(null).describe("account that they are charged to"),
+    slurmMinutes: z.int().min(1).nullable().default(null).describe("time limit of a worker"),
+  }).prefault({}),
   live: z.strictObject({
     /** One of three: the flag --live and a sentence typed by a person are the others. */
     realMoney: z.boolean().default(false).describe("`dmn live --live` may trade real money"),
@@ -89,6 +103,7 @@ export const CONFIG_ENVIRONMENT: Readonly<Record<string, readonly string[]>> = {
   DMN_MASSIVE_CALLS_PER_MINUTE: ["massive", "callsPerMinute"],
   DMN_ALPACA_DATA_URL: ["alpaca", "dataUrl"],
   DMN_ALPACA_FEED: ["alpaca", "feed"],
+  DMN_TUNE_PORT_BASE: ["tune", "portBase"],
   DMN_LIVE_PORT_BASE: ["live", "portBase"],
 };
 

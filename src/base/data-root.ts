@@ -14,6 +14,8 @@ export const places = {
   storage: (root: string): string => path.join(root, "storage"),
   /** What `dmn live` keeps: session.json, its lock, journals and databases. */
   live: (root: string): string => path.join(root, "storage", "live"),
+  /** What a study of `dmn tune` keeps: its journal, and a folder per trial. */
+  study: (root: string, name: string): string => path.join(root, "storage", "tune", name),
   logs: (root: string, kind: "trading" | "system" | "performance"): string => path.join(root, "logs", kind),
   reports: (root: string): string => path.join(root, "reports"),
 } as const;

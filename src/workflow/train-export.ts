@@ -250,7 +250,8 @@ export function commandOf(name: string, request: TrainRequest): string {
   return commandLine(words);
 }
 
-function codeVersion(): string {
+/** The package's. */
+export function codeVersion(): string {
   const read = createRequire(import.meta.url);
   return (read(path.join(PACKAGE_ROOT, "package.json")) as { version: string }).version;
 }

@@ -146,7 +146,9 @@ function readParent(place: string, { number, parent }: TrialWork): ReturnType<ty
 async function runAttempt(attempt: Attempt): Promise<Outcome> {
   const { parts, trial, usage, options: { work, objectives, clock } } = attempt;
   let keptAt = clock.now(), isPruned = false, measured: Measured | null = null;
-  for (let step = await nextStep(attempt); step > 0 && !isPruned; step = await nextStep(attempt)) {
+  while (!isPruned) {
+    const step = await nextStep(attempt);
+    if (step === 0) break;
     const isLast = parts.every(({ isOver }) => isOver);
     if (parts.some(({ epoch, isOver }) => !isOver && epoch !== step)) continue;
     usage.sample();

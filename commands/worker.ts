@@ -1,0 +1,17 @@
+import { tuneWorker } from "../src/workflow/tune/worker.ts";
+import { command } from "./command.ts";
+
+export default command({
+  summary: "take trials of a study from its coordinator until there are none; keys come by DMN_TUNE_KEYS",
+  flags: ["coordinator", "study", "name", "json"],
+  required: ["coordinator", "study"],
+  examples: [
+    ["dmn worker --coordinator tcp://127.0.0.1:5559 --study first", "one more worker for a study on this machine"],
+    ["DMN_TUNE_KEYS=worker.keys dmn worker --coordinator tcp://10.0.0.7:5559 --study first",
+      "on another machine, with a copy of the study's worker keys"],
+  ],
+  async run({ coordinator, study, name, json }, context) {
+    const done = await tuneWorker({ coordinator: coordinator!, study: study!, name: name ?? null }, context);
+    return json ? done : `${done.trials} trials; ${done.why === "over" ? "the study is over" : "stopped"}`;
+  },
+});

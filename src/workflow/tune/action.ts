@@ -1,0 +1,226 @@
+/** What `dmn tune ACTION` does with a study that is there. */
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { ARCHITECTURES, architectureNamed } from "../../../models/index.ts";
+import { commandLine } from "../../base/command-line.ts";
+import type { Context } from "../../base/context.ts";
+import { places } from "../../base/data-root.ts";
+import { UserError } from "../../base/error.ts";
+import { replaceFile } from "../../base/file.ts";
+import { suggestion } from "../../base/suggest.ts";
+import { formatTable } from "../../base/table.ts";
+import { hyperparametersOf } from "../../train/settings.ts";
+import { optunaJournal } from "../../tune/optuna-journal.ts";
+import { paretoFront } from "../../tune/pareto.ts";
+import { kneePoints, parsePreference, rankByPreference } from "../../tune/preference.ts";
+import { redundancy } from "../../tune/redundancy.ts";
+import { replayStudy } from "../../tune/replay.ts";
+import { PRUNERS } from "../../tune/pruners/pruners.ts";
+import { SAMPLERS } from "../../tune/samplers/samplers.ts";
+import { searchOf } from "../../tune/search.ts";
+import { settingsOf, type Space } from "../../tune/space.ts";
+import { readStudy, repairStudy } from "../../tune/study-journal.ts";
+import type { Terms, Trial } from "../../tune/study.ts";
+import { TRAIN_DEFAULTS, trainExport, trainText } from "../train-export.ts";
+import { chooseInputs, type NetworkWork } from "./network-work.ts";
+import { OBJECTIVES, OBJECTIVE_NAMES } from "./objectives.ts";
+import { luckOf } from "./overfitting.ts";
+import { SPACE_NOTES, spaceNotesText } from "./space-notes.ts";
+import { chooseSpace } from "./spaces.ts";
+import { factsOf, trialsIn } from "./study-facts.ts";
+import { headline, luckText, settingsText, trialTable } from "./study-text.ts";
+import { rootWords, writePage } from "./tune.ts";
+import type { StudyWork } from "./tune-request.ts";
+import { trialFolder } from "./worker.ts";
+
+/** As said; each action takes what it needs. */
+export interface ActionSaid {
+  readonly name?: string | undefined;
+  readonly prefer?: string | undefined;
+  readonly trial?: number | undefined;
+  readonly as?: string | undefined;
+  readonly path?: string | undefined;
+  readonly model?: string | undefined;
+  readonly space?: readonly string[] | undefined;
+  readonly set?: Readonly<Record<string, number | string>> | undefined;
+  readonly pbt?: boolean | undefined;
+  readonly workers?: number | undefined;
+}
+export interface Answer { readonly text: string; readonly json: object }
+type Action = (said: ActionSaid, context: Context) => Answer | Promise<Answer>;
+
+const ACTIONS: Readonly<Record<string, Action>> = { status, best, export: exportTrial, report, replay, repair,
+  optuna, space };
+
+/** UserError for an unknown action, an unknown study, and what each of them refuses. */
+export async function tuneAction(action: string, said: ActionSaid, context: Context): Promise<Answer> {
+  if (Object.hasOwn(ACTIONS, action)) return await ACTIONS[action](said, context);
+  throw new UserError(`dmn tune knows no action "${action}"`, suggestion(action, Object.keys(ACTIONS)));
+}
+
+const studies = (root: string): string[] => {
+  const folder = path.join(places.storage(root), "tune");
+  return !fs.existsSync(folder) ? [] : fs.readdirSync(folder)
+    .filter((name) => fs.existsSync(path.join(folder, name, "study.journal"))).sort();
+};
+
+function nameOf({ name }: ActionSaid, { root }: Context, action: string): string {
+  if (name !== undefined && studies(root).includes(name)) return name;
+  const known = studies(root);
+  if (name === undefined && known.length === 1) return known[0];
+  throw new UserError(name === undefined ? "which study?" : `there is no study "${name}" in ${root}`,
+    known.length === 0 ? "begin one: dmn tune --dataset NAME --name first"
+      : `for example: dmn tune ${action} --name ${known[0]}`);
+}
+
+const open = (said: ActionSaid, context: Context, action: string): ReturnType<typeof readStudy> =>
+  readStudy(places.study(context.root, nameOf(said, context, action)));
+
+/** What is in the journal: also while a coordinator writes it. */
+function status(said: ActionSaid, context: Context): Answer {
+  if (said.name === undefined && studies(context.root).length > 1) return overview(context);
+  const view = open(said, context, "status"), facts = factsOf(view)(), { terms } = view;
+  const shown = [...trialsIn(view, ["running"], 64),
+    ...trialsIn(view, ["complete", "pruned", "infeasible", "failed", "cancelled"], 10)];
+  const luck = luckOf(view, (trial) => trialFolder(context.root, terms.name, trial));
+  const text = [`study ${terms.name}: ${headline(view, facts, null)}`,
+    `sampler ${terms.sampler.name}, pruner ${terms.pruner?.name ?? "none"}, seed ${terms.seed}`
+      + (terms.lag === null ? "" : `, deterministic with lag ${terms.lag}`),
+    "", trialTable(view, shown), ...redundantText(view), ...(luck === null ? [] : luckText(luck))].join("\n");
+  return { text, json: { name: terms.name, terms, ...facts, front: facts.front.map(({ number }) => number),
+    luck, trials: shown } };
+}
+
+function overview({ root }: Context): Answer {
+  const rows = studies(root).map((name) => {
+    const view = readStudy(places.study(root, name)), facts = factsOf(view)();
+    return { name, line: headline(view, facts, null), states: facts.states };
+  });
+  return { text: formatTable([{ title: "study" }, { title: "trials" }], rows.map((row) => [row.name, row.line])),
+    json: rows };
+}
+
+/** Objectives that say the same as others. */
+function redundantText(view: ReturnType<typeof readStudy>): string[] {
+  const trials = [...view.finished()].filter(({ state }) => state === "complete"), { objectives } = view.terms;
+  if (objectives.length < 3 || trials.length < 2 * objectives.length) return [];
+  const { redundant } = redundancy(trials, objectives);
+  return redundant.map(({ objective, by, correlation }) =>
+    `${objective} says the same as ${by} (rank correlation ${correlation.toFixed(2)}): one of them would do`);
+}
+
+/** Which trials to take: by a preference, or the knees of the front. */
+function best(said: ActionSaid, context: Context): Answer {
+  const view = open(said, context, "best"), { terms } = view, front = paretoFront(view.finished());
+  if (front.length === 0) {
+    throw new UserError(`study "${terms.name}" has no complete, feasible trial yet`,
+      `see how far it is: dmn tune status --name ${terms.name}`);
+  }
+  const knees = said.prefer === undefined && terms.objectives.length > 1 ? kneePoints(front) : [];
+  const ranked = knees.length > 0 ? knees.map(({ trial }) => trial)
+    : rankByPreference(front, parsePreference(said.prefer ?? terms.objectives.map(({ name }) => name).join(","),
+      terms.objectives)).map(({ trial }) => trial);
+  const shown = ranked.slice(0, 10).map(({ number }) => view.trial(number)), [first] = shown;
+  const words = ["dmn", "tune", "export", "--name", terms.name, "--trial", String(first.number), "--as",
+    `${terms.name}-${first.number}`, ...rootWords(context.root)];
+  const why = said.prefer !== undefined ? `by ${said.prefer}` : knees.length > 0
+    ? "knees of the front: any step from there costs more than it brings" : "all objectives weighing alike";
+  const text = [`study ${terms.name}: of ${front.length} trials that nothing dominates, ${why}`, "",
+    trialTable(view, shown), "", `trial ${first.number}: ${settingsText(terms, first)}`,
+    `next: ${commandLine(words)}`].join("\n");
+  return { text, json: { name: terms.name, by: said.prefer ?? null, trials: shown.map((trial) =>
+    ({ trial: trial.number, values: trial.values, settings: settingsOf(terms.space, trial.point) })) } };
+}
+
+/** The settings of a trial, trained on all windows. Trains as `dmn train-export` does, with its own seeds. */
+async function exportTrial(said: ActionSaid, context: Context): Promise<Answer> {
+  const view = open(said, context, "export"), { terms } = view, work = terms.work as StudyWork;
+  if (work.kind === "file") {
+    throw new UserError(`study "${terms.name}" is of ${work.place}, and tunes no network that could be exported`,
+      `its settings: dmn tune best --name ${terms.name} --json`);
+  }
+  const example = `dmn tune export --name ${terms.name} --trial 0 --as ${terms.name}-0`;
+  if (said.trial === undefined) throw new UserError("which trial?", `for example: ${example}`);
+  if (said.as === undefined) throw new UserError("under which name is the model written?", `for example: ${example}`);
+  if (said.trial >= view.count) {
+    throw new UserError(`study "${terms.name}" has no trial ${said.trial}`, `its trials are 0 to ${view.count - 1}`);
+  }
+  const trained = await trainExport({ name: said.as, workers: said.workers ?? 0, isResume: false, isForced: false,
+    said: trialRequest(terms, view.trial(said.trial)) }, context);
+  return { text: trainText(trained), json: trained };
+}
+
+/** What `dmn train-export` is asked for a trial. */
+export function trialRequest({ space, work }: Terms, { point }: Trial): Parameters<typeof trainExport>[0]["said"] {
+  const { request, features } = work as NetworkWork, { inputs, ...chosen } = settingsOf(space, point);
+  return { ...request, set: { ...request.set, ...chosen }, trials: 0, seeds: TRAIN_DEFAULTS.seeds,
+    features: inputs === undefined ? request.features : chooseInputs(features, String(inputs)) };
+}
+
+async function report(said: ActionSaid, context: Context): Promise<Answer> {
+  const view = open(said, context, "report");
+  const luck = luckOf(view, (trial) => trialFolder(context.root, view.terms.name, trial));
+  const place = await writePage(view, luck, context);
+  return { text: `report: ${place}`, json: { report: place, luck } };
+}
+
+/** Every suggestion and decision once more, from the journal. */
+function replay(said: ActionSaid, context: Context): Answer {
+  const name = nameOf(said, context, "replay");
+  const found = replayStudy(places.study(context.root, name), searchOf);
+  const same = `study ${name}: ${found.suggestions} suggestions and ${found.decisions} decisions of the pruner `
+    + "are what the journal says, bit for bit";
+  return { text: found.difference === null ? same : `study ${name}: ${found.difference}`, json: { name, ...found } };
+}
+
+function repair(said: ActionSaid, context: Context): Answer {
+  const name = nameOf(said, context, "repair"), found = repairStudy(places.study(context.root, name));
+  const text = found === null ? `study ${name}: its journal is whole`
+    : `study ${name}: kept ${found.kept} records before the damage, left out ${found.cutBytes} bytes; `
+      + `the journal as it was: ${found.aside}\nnext: dmn tune --name ${name} --resume`;
+  return { text, json: { name, ...found } };
+}
+
+async function optuna(said: ActionSaid, context: Context): Promise<Answer> {
+  const view = open(said, context, "optuna"), place = path.resolve(said.path ?? `${view.terms.name}.optuna.log`);
+  await replaceFile(place, (temporary) => {
+    const descriptor = fs.openSync(temporary, "w");
+    try { for (const line of optunaJournal(view)) fs.writeSync(descriptor, line); } finally {
+      fs.closeSync(descriptor);
+    }
+  });
+  return { text: `${place}: ${view.count} trials; look at them: optuna-dashboard ${place}`,
+    json: { path: place, trials: view.count } };
+}
+
+/** The default space of an architecture, objectives, samplers, pruners, and what the founding space became. */
+function space({ model = "lstm", space: said = [], set = {}, pbt = false }: ActionSaid): Answer {
+  const found = chooseSpace({ model, set, said, isPopulation: pbt });
+  const list = (table: Readonly<Record<string, { readonly describe: string }>>): string =>
+    formatTable([{ title: "name" }, { title: "what it does" }], Object.entries(table).map(([name, row]) =>
+      [name, row.describe]));
+  const objectives = formatTable([{ title: "objective" }, { title: "" }, { title: "unit" }, { title: "what it is" }],
+    OBJECTIVE_NAMES.map((name) => [name, OBJECTIVES[name].direction, OBJECTIVES[name].unit,
+      OBJECTIVES[name].describe]));
+  const fixed = Object.entries(hyperparametersOf(architectureNamed(model)))
+    .filter(([name]) => !Object.values(settingsNames(found)).includes(name)).map(([name]) => name);
+  const text = [`search space of ${model} (others: ${Object.keys(ARCHITECTURES).join(", ")})`, "",
+    spaceTable(found), "", wrap(`not searched unless asked for: ${fixed.join(", ")}`), "",
+    "objectives of networks", "", objectives, "", "samplers (--sampler NAME:setting=value,...)", "", list(SAMPLERS),
+    "", "pruners (--pruner)", "", list(PRUNERS), "",
+    `the ${SPACE_NOTES.length} keys of the founding document's space`, "", spaceNotesText()].join("\n");
+  return { text, json: found };
+}
+
+const settingsNames = (found: Space): string[] => Object.keys(found).map((name) => found[name].setting ?? name);
+
+function spaceTable(found: Space): string {
+  return formatTable([{ title: "parameter" }, { title: "range" }, { title: "when" }],
+    Object.entries(found).map(([name, one]) => [one.setting ?? name, one.kind === "choice"
+      ? one.choices.join(", ") : `${one.low} to ${one.high}, ${one.kind}${one.isLog === true ? ", logarithmic" : ""}`
+        + (one.step === undefined ? "" : `, step ${one.step}`),
+    one.when === undefined ? "" : `${one.when.parameter} is ${one.when.is.join(", ")}`]));
+}
+
+/** At blanks, to fit a terminal. */
+const wrap = (text: string): string => text.replace(/(.{1,96})(?: |$)/g, "$1\n").trimEnd();

@@ -1,0 +1,102 @@
+/**
+ * Which engine places a study's workers, and what it is asked to run there.
+ *
+ *   local   this machine's processes                       node bin/dmn.js worker ... --data-dir ROOT
+ *   ray     Jobs REST; a bundle of product and data        ./node bin/dmn.js worker ... --data-dir data
+ *           or, with --shared, what all machines see       SHARED/dmn-HASH/node ... --data-dir SHARED
+ *   slurm   sbatch or slurmrestd; always shared
+ */
+import { homedir } from "node:os";
+import * as path from "node:path";
+import type { Context } from "../../base/context.ts";
+import { places } from "../../base/data-root.ts";
+import { UserError } from "../../base/error.ts";
+import { BUNDLE_COMMAND, BUNDLE_ROOT, folderFiles, installBundle, planBundle, productFiles, zipBundle }
+  from "../../tune/engines/bundle.ts";
+import type { Engine, WorkerAsk } from "../../tune/engines/engine.ts";
+import { localEngine } from "../../tune/engines/local.ts";
+import { openRay, readRayToken } from "../../tune/engines/ray.ts";
+import { openSlurm } from "../../tune/engines/slurm.ts";
+import type { Terms } from "../../tune/study.ts";
+import { PACKAGE_ROOT } from "../package-root.ts";
+import type { StudyWork } from "./tune-request.ts";
+
+export interface Placement {
+  readonly on: "local" | "ray" | "slurm";
+  /** Ray's dashboard. */
+  readonly cluster: string | null;
+  /** Data root as all machines see it. */
+  readonly shared: string | null;
+  /** Where workers reach the coordinator; null: the configured one. */
+  readonly host: string | null;
+}
+
+export interface Placed {
+  readonly engine: Engine;
+  /** What a worker of this id is started as. */
+  ask(id: string): WorkerAsk;
+}
+
+interface Options {
+  readonly placement: Placement;
+  readonly terms: Terms;
+  /** The coordinator's. */
+  readonly address: string;
+  /** For DMN_TUNE_KEYS. */
+  readonly secret: string;
+}
+
+const GIB = 2 ** 30;
+/** As in train-pool.ts: a fit waits for native code, so a small heap costs it no time. */
+const SMALL = { MALLOC_MMAP_THRESHOLD_: String(1 << 20) };
+
+/** UserError where the engine cannot be had, or misses what it needs. */
+export async function openPlacement(options: Options, context: Context): Promise<Placed> {
+  const { placement, terms, address, secret } = options, { root, clock, config } = context;
+  const { workerCpus, workerGpus, workerGiB, slurmRest, slurmPartition, slurmAccount,
+    slurmMinutes } = config.tune;
+  const folder = places.study(root, terms.name);
+  const need = { cpus: workerCpus, gpus: workerGpus,
+    memoryBytes: workerGiB === null ? null : Math.ceil(workerGiB * GIB) };
+  const asker = (begin: readonly string[], dataRoot: string) => (id: string): WorkerAsk => ({
+    id, ...need, environment: { DMN_TUNE_KEYS: secret, ...SMALL },
+    command: [...begin, "worker", "--coordinator", address, "--study", terms.name, "--name", id,
+      "--data-dir", dataRoot] });
+  if (placement.on === "local") {
+    const begin = [process.execPath, "--optimize-for-size", path.join(PACKAGE_ROOT, "bin", "dmn.js")];
+    return { engine: localEngine({ folder }), ask: asker(begin, root) };
+  }
+  const shared = placement.shared === null ? null : path.resolve(placement.shared);
+  if (placement.on === "slurm") {
+    const seen = shared ?? root, installed = installBundle(planBundle(productFiles(PACKAGE_ROOT)), seen);
+    const engine = await openSlurm({ study: terms.name, rest: slurmRest, folder: path.join(folder, "workers"), clock, ...(slurmPartition === null ? {} : { partition: slurmPartition }),
+      ...(slurmAccount === null ? {} : { account: slurmAccount }),
+      ...(slurmMinutes === null ? {} : { timeLimitMinutes: slurmMinutes }) });
+    return { engine, ask: asker([path.join(installed, "node"), path.join(installed, "bin", "dmn.js")], seen) };
+  }
+  if (placement.cluster === null) {
+    throw new UserError("which Ray cluster?", "say where its dashboard is: --cluster http://HEAD:8265");
+  }
+  const token = readRayToken(process.env, homedir());
+  const open = (bundle: Parameters<typeof openRay>[0]["bundle"]): Promise<Engine> =>
+    openRay({ address: placement.cluster!, study: terms.name, token, bundle, need, clock });
+  if (shared !== null) {
+    const installed = installBundle(planBundle(productFiles(PACKAGE_ROOT)), shared);
+    return { engine: await open(null),
+      ask: asker([path.join(installed, "node"), path.join(installed, "bin", "dmn.js")], shared) };
+  }
+  const bundle = planBundle([...productFiles(PACKAGE_ROOT), ...dataFiles(root, terms.work as StudyWork)]);
+  const engine = await open({ hash: bundle.hash,
+    zip: () => zipBundle(bundle, path.join(places.storage(root), "tune")) });
+  return { engine, ask: asker(BUNDLE_COMMAND, BUNDLE_ROOT) };
+}
+
+/** What a worker without our disk reads: the dataset with its features. */
+function dataFiles(root: string, work: StudyWork): ReturnType<typeof folderFiles> {
+  if (work.kind === "network") {
+    const { dataset } = work.request;
+    return folderFiles(places.dataset(root, dataset), `${BUNDLE_ROOT}/datasets/${dataset}`);
+  }
+  throw new UserError("a study of your own file needs a folder that all machines see",
+    "put the file there, and add --shared FOLDER");
+}

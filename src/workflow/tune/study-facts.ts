@@ -1,0 +1,64 @@
+/** What is said of a study while it runs and after: the front, its volume, and where it stands. */
+import { hypervolume, isBelow, referencePoint } from "../../tune/hypervolume.ts";
+import { isEligible, paretoFront } from "../../tune/pareto.ts";
+import type { StudyView, Trial } from "../../tune/study.ts";
+import { FINISHED_STATES, type Finished, type TrialState } from "../../tune/trial.ts";
+
+export interface StudyFacts {
+  readonly states: Readonly<Record<TrialState, number>>;
+  readonly finished: number;
+  readonly front: readonly Finished[];
+  /**
+   * Share of the box between the first trials' best and a tenth beyond their worst that the front dominates;
+   * it may pass 1. NaN before there are enough.
+   */
+  readonly volume: number;
+}
+
+/** Complete trials that the box is made of. */
+const BOX_TRIALS = 5;
+/** A look every second must not cost one. */
+const OPERATIONS_MAX = 1e6, SAMPLES = 10_000;
+
+/** A look at a study; asked again, it computes only what has changed. */
+export function factsOf(view: StudyView): () => StudyFacts {
+  let box: { readonly low: Float64Array; readonly high: Float64Array } | null = null;
+  let last: StudyFacts | null = null;
+  return () => {
+    const finished = [...view.finished()], states = countStates(view);
+    if (last?.finished === finished.length) return last = { ...last, states };
+    const eligible = finished.filter(isEligible), front = paretoFront(finished);
+    if (box === null && eligible.length >= BOX_TRIALS) box = boxOf(eligible.slice(0, BOX_TRIALS));
+    return last = { states, finished: finished.length, front, volume: box === null ? NaN : share(front, box) };
+  };
+}
+
+function boxOf(trials: readonly Finished[]): { low: Float64Array; high: Float64Array } {
+  const losses = trials.map((trial) => trial.losses);
+  const low = losses[0].map((_, m) => Math.min(...losses.map((one) => one[m])));
+  return { low, high: referencePoint(losses) };
+}
+
+function share(front: readonly Finished[], { low, high }: { low: Float64Array; high: Float64Array }): number {
+  const ones = high.map(() => 1);
+  const scaled = front.map(({ losses }) => losses.map((loss, m) =>
+    high[m] > low[m] ? (loss - low[m]) / (high[m] - low[m]) : 0)).filter((point) => isBelow(point, ones));
+  return hypervolume(scaled, ones, { operationsMax: OPERATIONS_MAX, samples: SAMPLES }).value;
+}
+
+function countStates(view: StudyView): Record<TrialState, number> {
+  const counts = Object.fromEntries(["waiting", "running", ...FINISHED_STATES].map((state) => [state, 0])) as
+    Record<TrialState, number>;
+  for (let k = 0; k < view.count; k++) counts[view.trial(k).state]++;
+  return counts;
+}
+
+/** Newest first. */
+export function trialsIn(view: StudyView, states: readonly TrialState[], most: number): Trial[] {
+  const found: Trial[] = [];
+  for (let k = view.count - 1; k >= 0 && found.length < most; k--) {
+    const trial = view.trial(k);
+    if (states.includes(trial.state)) found.push(trial);
+  }
+  return found;
+}

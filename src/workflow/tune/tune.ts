@@ -1,0 +1,165 @@
+/**
+ * `dmn tune`: begins a study or goes on with it, and is its coordinator until all trials are finished.
+ *
+ *   what was said ─ termsOf ─> Terms ─> storage/tune/NAME/study.journal <── coordinator <──> workers
+ *                                                                              engine ──places──^
+ *   Ctrl-C: workers give their trials back, with checkpoints; the same study goes on with --resume
+ */
+import * as path from "node:path";
+import { commandLine } from "../../base/command-line.ts";
+import type { Context } from "../../base/context.ts";
+import { dataRoot, places } from "../../base/data-root.ts";
+import { Interrupted, UserError } from "../../base/error.ts";
+import { replaceWith } from "../../base/file.ts";
+import { startCoordinator, type Coordinator } from "../../tune/coordinator.ts";
+import { keepWorkers } from "../../tune/engines/elastic.ts";
+import { openStudyKeys, workerSecret } from "../../tune/keys.ts";
+import { searchOf } from "../../tune/search.ts";
+import { createStudy, isStudy, openStudy, readStudy, type StudyStore } from "../../tune/study-journal.ts";
+import type { StudyView, Terms } from "../../tune/study.ts";
+import { openDisplay } from "./display.ts";
+import { luckOf, type Luck } from "./overfitting.ts";
+import { openPlacement, type Placement } from "./place-workers.ts";
+import { pageOf } from "./study-page.ts";
+import { factsOf, type StudyFacts } from "./study-facts.ts";
+import { headline, luckText, trialTable } from "./study-text.ts";
+import { termsOf, type TuneSaid } from "./tune-request.ts";
+import { trialFolder } from "./worker.ts";
+
+export interface TuneOptions {
+  readonly name: string;
+  readonly said: TuneSaid;
+  readonly placement: Placement;
+  /** 0: as configured. */
+  readonly workers: number;
+  /** All but the number of trials is as the study was begun. */
+  readonly isResume: boolean;
+}
+
+export interface TuneReport {
+  readonly name: string;
+  /** Absolute path of the page. */
+  readonly report: string;
+  readonly states: StudyFacts["states"];
+  /** Trials that nothing dominates, best in the first objective first. */
+  readonly front: readonly { readonly trial: number; readonly values: readonly number[];
+    readonly point: Readonly<Record<string, number | string>> }[];
+  readonly volume: number;
+  readonly luck: Luck | null;
+  readonly seconds: number;
+  readonly next: string;
+  /** The text of the study, for people. */
+  readonly text: string;
+}
+
+/** Front rows that are printed. */
+const FRONT_SHOWN = 20;
+
+/** Runs a study to its end. UserError for what can be mended; Interrupted with the command that goes on. */
+export async function tune(options: TuneOptions, context: Context): Promise<TuneReport> {
+  const startedAt = context.clock.now(), workers = options.workers || context.config.tune.workersMax;
+  const store = await openStore(options, workers, context);
+  try {
+    if (store.tornBytes > 0) {
+      context.log.warn({ bytes: store.tornBytes }, "the last write was not finished, and is left out");
+    }
+    if (!store.study.isOver) await runStudy(store, options, workers, context);
+    return await conclude(store.study, startedAt, context);
+  } finally { await store[Symbol.asyncDispose](); }
+}
+
+async function openStore({ name, said, isResume }: TuneOptions, workers: number, context: Context):
+Promise<StudyStore> {
+  const { root, clock } = context, folder = places.study(root, name), isThere = isStudy(folder);
+  if (isResume && !isThere) {
+    throw new UserError(`there is no study "${name}" to go on with`,
+      `begin one: dmn tune --dataset NAME --name ${name}`);
+  }
+  const begun = isThere ? readStudy(folder).terms : null;
+  const terms = isResume ? resumed(begun!, said) : await termsOf({ name, said, workers, begun }, context);
+  const store = { folder, terms, at: clock.now() };
+  return begun === null ? createStudy(store) : openStudy(store);
+}
+
+/** Everything is in the journal; only the number of trials may be said anew. */
+function resumed(begun: Terms, { trials, request, ...said }: TuneSaid): Terms {
+  const named = Object.entries({ ...request, ...said }).find(([, value]) => value !== undefined);
+  if (named !== undefined) {
+    throw new UserError(`--resume goes on as study "${begun.name}" was begun, and ${named[0]} is said anew`,
+      `leave it out: dmn tune --name ${begun.name} --resume; or begin another study: another --name`);
+  }
+  if (trials !== undefined && trials < begun.trials) {
+    throw new UserError(`study "${begun.name}" has ${begun.trials} trials, and cannot have fewer`,
+      `give --trials more than ${begun.trials}, or leave it out`);
+  }
+  return { ...begun, trials: trials ?? begun.trials };
+}
+
+async function runStudy(store: StudyStore, { name, placement }: TuneOptions, workers: number, context: Context):
+Promise<void> {
+  const { root, clock, config, signal, log } = context, { study, folder } = store;
+  const keys = openStudyKeys(folder), host = placement.host ?? config.tune.host;
+  using display = openDisplay(study, clock);
+  const say = (sentence: string): void => { log.info(sentence); display.say(sentence); };
+  await using coordinator = await startCoordinator({ store, search: searchOf(study.begun), clock, host,
+    port: config.tune.portBase, keys, workersMax: workers, say });
+  const { engine, ask } = await openPlacement({ placement, terms: study.terms, address: coordinator.address,
+    secret: workerSecret(keys) }, context);
+  await using _ = engine;
+  const ending = new AbortController();
+  const keeping = keepWorkers({ engine, coordinator: employer(coordinator, study), ask, study: name, clock,
+    signal: ending.signal, say, ...(engine.name === "local" ? { limits: { pollMs: LOCAL_POLL_MS } } : {}) });
+  const { promise: stopped, reject } = Promise.withResolvers<never>();
+  const stop = (): void => { reject(new Interrupted(resumeCommand(name, root))); };
+  signal.addEventListener("abort", stop);
+  try {
+    signal.throwIfAborted();
+    await Promise.race([coordinator.over, stopped, keeping.then(() => coordinator.over)]);
+    // Workers are told that it is over, and end.
+    await Promise.race([keeping, stopped]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+    ending.abort();
+    await coordinator.stop();
+    await keeping.catch((error: unknown) => { log.warn({ error: String(error) }, "placing workers ended"); });
+  }
+}
+
+const LOCAL_POLL_MS = 200;
+
+const employer = (coordinator: Coordinator, study: StudyStore["study"]): Parameters<typeof keepWorkers>[0]["coordinator"] => ({
+  get wanted() { return coordinator.wanted; }, study,
+  gone: (worker, why) => { coordinator.gone(worker, why); },
+});
+
+export const rootWords = (root: string): string[] => (dataRoot(undefined) === root ? [] : ["--data-dir", root]);
+
+const resumeCommand = (name: string, root: string): string =>
+  commandLine(["dmn", "tune", "--name", name, "--resume", ...rootWords(root)]);
+
+/** Writes the page, and says what came of it. */
+async function conclude(view: StudyView, startedAt: number, context: Context): Promise<TuneReport> {
+  const { root, clock } = context, { terms } = view;
+  const luck = luckOf(view, (trial) => trialFolder(root, terms.name, trial));
+  const report = await writePage(view, luck, context);
+  const facts = factsOf(view)(), front = [...facts.front].sort((a, b) => a.losses[0] - b.losses[0]);
+  const next = commandLine(["dmn", "tune", "best", "--name", terms.name, "--prefer", terms.objectives[0].name,
+    ...rootWords(root)]);
+  const text = [`study ${terms.name}: ${headline(view, facts, null)}`, "",
+    trialTable(view, front.slice(0, FRONT_SHOWN).map(({ number }) => view.trial(number))),
+    ...(front.length > FRONT_SHOWN ? [`... and ${front.length - FRONT_SHOWN} more that nothing dominates`] : []),
+    "", ...(luck === null ? [] : luckText(luck)), `next: ${next}`, `report: ${report}`].join("\n");
+  return { name: terms.name, report, states: facts.states, volume: facts.volume, luck, text, next,
+    seconds: (clock.now() - startedAt) / 1000,
+    front: front.map(({ number }) => ({ trial: number, values: view.trial(number).values ?? [],
+      point: view.trial(number).point })) };
+}
+
+export async function writePage(view: StudyView, luck: Luck | null, { root }: Pick<Context, "root">):
+Promise<string> {
+  const place = path.join(places.reports(root), `tune-${view.terms.name}.html`);
+  await replaceWith(place, pageOf(view, luck, root));
+  return place;
+}
+
+export const tuneText = ({ text }: TuneReport): string => text;
