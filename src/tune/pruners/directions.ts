@@ -14,8 +14,10 @@
 import { countLattice, lattice } from "../reference.ts";
 import type { Keeps } from "./halving.ts";
 
-/** Beyond this scaled losses are equal to Tchebycheff; it keeps infinities comparable. */
-const FAR = 1e9;
+/** Scaled losses are counted in whole billionths, so that equal ones are equal whatever their units were. */
+const BILLION = 1e9;
+/** Beyond this they are equal; it keeps infinities comparable and sums exact. */
+const FAR = 5e5;
 /** At most so many directions for M objectives. */
 const DIRECTIONS_MAX = 100;
 
@@ -95,7 +97,7 @@ function lexical(a: Float64Array, b: Float64Array): number {
   return 0;
 }
 
-/** (M, n) of losses (n, M) less their 5 % quantile, over the range up to the 95 % quantile. */
+/** (M, n) of losses (n, M) less their 5 % quantile, in billionths of the range up to the 95 % quantile. */
 function scaleByQuantiles(losses: readonly Float64Array[]): Float64Array[] {
   return [...losses[0].keys()].map((m) => {
     const column = new Float64Array(losses.length);
@@ -105,7 +107,7 @@ function scaleByQuantiles(losses: readonly Float64Array[]): Float64Array[] {
     const width = last < 0 ? 1 : quantile(sorted, 0.95) - low;
     const unit = width > 0 ? width : sorted[last] - sorted[0] || 1;
     for (let k = 0; k < column.length; k++) {
-      column[k] = Math.min(FAR, Math.max(-FAR, (column[k] - low) / unit));
+      column[k] = Math.round(Math.min(FAR, Math.max(-FAR, (column[k] - low) / unit)) * BILLION);
     }
     return column;
   });

@@ -1,0 +1,416 @@
+/**
+ * Pruners against what their papers' best-known implementations do (design facts, and Optuna itself where it is
+ * installed), and the four promises of pruning by several objectives.
+ */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { crc32 } from "node:zlib";
+import { UserError } from "../src/base/error.ts";
+import { random, type Random } from "../src/base/random.ts";
+import { keepsCovering, spreadDirections } from "../src/tune/pruners/directions.ts";
+import { halving, keepsLeast, type HalvingSettings } from "../src/tune/pruners/halving.ts";
+import { bracketBudgets, bracketOf } from "../src/tune/pruners/hyperband.ts";
+import type { Pruner, Report } from "../src/tune/pruners/pruner.ts";
+import { makePruner } from "../src/tune/pruners/pruners.ts";
+import { signed, type Finished, type FinishedState } from "../src/tune/trial.ts";
+import { askPython, python } from "./python.ts";
+
+const everyone = (): boolean => true;
+const report = (number: number, step: number, losses: ArrayLike<number> | number, violation = 0): Report =>
+  ({ number, step, losses: Float64Array.from(typeof losses === "number" ? [losses] : losses), violation });
+const told = (number: number, state: FinishedState = "complete"): Finished =>
+  ({ number, point: {}, state, losses: Float64Array.of(0), violation: 0, step: 1, parent: null });
+const make = (name: string, settings: Record<string, number> = {}, objectives = 1, stepsMax = 1000): Pruner =>
+  makePruner({ name, settings }, { objectives, stepsMax, seed: 1, study: "dmn" });
+
+/** Successive halving that also says how many rungs a report was judged at. */
+function watched(settings: Partial<HalvingSettings>): { judge: (one: Report) => { goesOn: boolean; rungs: number } } {
+  let rungs = 0;
+  const pruner = halving({ minSteps: 1, eta: 2, skip: 0, bootstrap: 0, ...settings }, (...all) => {
+    rungs++;
+    return keepsLeast(...all);
+  });
+  return { judge(one) {
+    rungs = 0;
+    return { goesOn: pruner.report(one, everyone), rungs };
+  } };
+}
+
+describe("successive halving, eta 2 from step 1", () => {
+  test("the first trial goes on with 1, the second stops with 2; maximised, it stops with 0.5", () => {
+    const minimised = make("halving", { eta: 2 });
+    assert.equal(minimised.report(report(0, 1, 1), everyone), true);
+    assert.equal(minimised.report(report(1, 1, 2), everyone), false);
+    const maximised = make("halving", { eta: 2 }), loss = (value: number) => signed([{ name: "f", direction: "maximise" }], [value]);
+    assert.equal(maximised.report(report(0, 1, loss(1)), everyone), true);
+    assert.equal(maximised.report(report(1, 1, loss(0.5)), everyone), false);
+  });
+
+  test("after .1, .2, ... .7 at step 7: .75 is judged at one rung, .25 at two, .05 at three and goes on", () => {
+    const { judge } = watched({});
+    for (let k = 1; k <= 7; k++) judge(report(k, 7, k / 10));
+    assert.deepEqual(judge(report(8, 7, 0.75)), { goesOn: false, rungs: 1 });
+    assert.deepEqual(judge(report(9, 7, 0.25)), { goesOn: false, rungs: 2 });
+    assert.deepEqual(judge(report(10, 7, 0.05)), { goesOn: true, rungs: 3 });
+  });
+
+  const at = (settings: Partial<HalvingSettings>): number[] => {
+    const { judge } = watched(settings);
+    return [1, 2, 3, 4, 5, 6, 7, 8, 9, 10].filter((step) => judge(report(0, step, 1)).rungs > 0);
+  };
+  test("a trial alone is judged at 1 2 4 8; with eta 3 at 1 3 9; from step 2, or one rung later, at 2 4 8", () => {
+    assert.deepEqual(at({}), [1, 2, 4, 8]);
+    assert.deepEqual(at({ eta: 3 }), [1, 3, 9]);
+    assert.deepEqual(at({ minSteps: 2 }), [2, 4, 8]);
+    assert.deepEqual(at({ skip: 1 }), [2, 4, 8]);
+  });
+
+  test("not a number goes on between rungs, stops at one, first or not, and does not count there", () => {
+    const pruner = make("halving", { eta: 2, minSteps: 2 });
+    assert.equal(pruner.report(report(0, 1, NaN), everyone), true);
+    assert.equal(pruner.report(report(0, 2, NaN), everyone), false);
+    assert.equal(pruner.report(report(1, 2, 5), everyone), true);
+    assert.equal(pruner.report(report(2, 2, 6), everyone), false, "two results count, not three");
+  });
+
+  test("with bootstrap 1 the first trial stops, the second, of the same value, goes on", () => {
+    const pruner = make("halving", { eta: 2, bootstrap: 1 });
+    assert.equal(pruner.report(report(0, 1, 1), everyone), false);
+    assert.equal(pruner.report(report(1, 1, 1), everyone), true);
+  });
+
+  test("of 3 of 9 the third goes on with eta 3, the fourth does not; ties go on", () => {
+    const judge = (value: number): boolean => {
+      const pruner = make("halving", { eta: 3 });
+      for (let k = 1; k <= 8; k++) pruner.report(report(k, 1, k), everyone);
+      return pruner.report(report(9, 1, value), everyone);
+    };
+    assert.deepEqual([2.5, 3, 3.5].map(judge), [true, true, false]);
+  });
+
+  test("Ray's tables: 2, 4, then 1 stops (maximised); 10 8 6 4 at step 2: only the first goes on", () => {
+    const one = make("halving", { eta: 2 });
+    for (const [k, value] of [2, 4].entries()) one.report(report(k, 1, -value), everyone);
+    assert.equal(one.report(report(2, 1, -1), everyone), false);
+    const four = make("halving", { eta: 2 }, 1, 3);
+    assert.deepEqual([10, 8, 6, 4].map((value, k) => four.report(report(k, 2, -value), everyone)), [true, false, false, false]);
+    const late = make("halving", { eta: 3, minSteps: 3 });
+    for (const [k, value] of [1000, 900].entries()) late.report(report(k, 3, -value), everyone);
+    assert.deepEqual([1, 2, 3].map((step) => late.report(report(2, step, -10), everyone)), [true, true, false]);
+  });
+
+  test("settings out of range are refused, each by its name", () => {
+    for (const [name, value] of Object.entries({ minSteps: 0, eta: 1, skip: -1, bootstrap: -1 })) {
+      assert.throws(() => make("halving", { [name]: value }),
+        (error) => error instanceof UserError && error.problem.includes(`${name} is ${value}`));
+    }
+    assert.throws(() => make("halving", {}, 2), /directions/);
+    assert.throws(() => make("asha"), UserError);
+  });
+
+  test("a second attempt's reports get the first one's answers and count once; the last step never stops", () => {
+    const pruner = make("halving", { eta: 3 }, 1, 3);
+    const answers = (): boolean[] => [report(0, 1, 1), report(1, 1, 2), report(2, 1, 3), report(3, 1, 4), report(0, 2, 9), report(0, 3, 9)]
+      .map((one) => pruner.report(one, everyone));
+    assert.deepEqual(answers(), [true, false, false, false, true, true]);
+    assert.deepEqual(answers(), [true, false, false, false, true, true]);
+    assert.equal(pruner.report(report(4, 1, 1.5), everyone), false, "one of 5 goes on; of 9 it would be three");
+    assert.equal(pruner.report(report(5, 3, 99), everyone), true, "worst of all, and at its end");
+  });
+});
+
+describe("Hyperband", () => {
+  test("budgets: 81/3 and 27/3 as Optuna, 16/2 as the JMLR table; 243/3 and 6^3 in whole numbers", () => {
+    assert.deepEqual(bracketBudgets(1, 81, 3), [81, 34, 15, 8, 5]);
+    assert.deepEqual(bracketBudgets(1, 27, 3), [27, 12, 6, 4]);
+    assert.deepEqual(bracketBudgets(1, 16, 2), [16, 10, 7, 5, 5]);
+    assert.equal(bracketBudgets(1, 243, 3).length, 6);
+    const powers = [[3, 5], [3, 10], [9, 5], [9, 10], [10, 3], [10, 6], [10, 9], [6, 3], [6, 6]];
+    assert.deepEqual(powers.map(([eta, k]) => bracketBudgets(1, eta ** k, eta).length), powers.map(([, k]) => k + 1));
+  });
+
+  test('crc32("dmn_0") deals: trials 0..9 of study "dmn" to brackets 1 0 3 1 1 1 0 0 2 0', () => {
+    assert.equal(crc32("dmn_0"), 980_393_555);
+    const budgets = bracketBudgets(1, 27, 3);
+    assert.deepEqual([...Array(10).keys()].map((k) => bracketOf("dmn", k, budgets)), [1, 0, 3, 1, 1, 1, 0, 0, 2, 0]);
+  });
+
+  test("brackets compare their own trials only: trial 1 is of bracket 0, trial 0 is not judged before step 3", () => {
+    const pruner = make("hyperband", {}, 1, 27);
+    assert.equal(pruner.report(report(1, 1, 5), everyone), true, "alone at its rung");
+    assert.equal(pruner.report(report(0, 1, 9), everyone), true, "bracket 1 begins at step 3");
+    assert.equal(pruner.report(report(6, 1, 9), everyone), false, "bracket 0, behind trial 1");
+    assert.equal(pruner.report(report(0, 3, 9), everyone), true, "alone at its rung");
+  });
+});
+
+describe("median", () => {
+  /** Five complete trials with values 1..5 at each of steps 1..3. */
+  function five(settings: Record<string, number> = {}): Pruner {
+    const pruner = make("median", settings);
+    for (let k = 1; k <= 5; k++) {
+      for (const step of [1, 2, 3]) pruner.report(report(k, step, k), everyone);
+      pruner.tell(told(k));
+    }
+    return pruner;
+  }
+  const judge = (pruner: Pruner, ...values: number[]): boolean[] =>
+    values.map((value, k) => pruner.report(report(9, k + 1, value), everyone));
+
+  test("worse than 3 of 1 2 3 4 5 stops, 3 goes on; the best value so far counts", () => {
+    assert.deepEqual(judge(five(), 3, 99, 99), [true, true, true]);
+    assert.deepEqual(judge(five(), 3.5), [false]);
+  });
+
+  test("five complete trials come first; pruned ones are none", () => {
+    const pruner = make("median");
+    for (let k = 1; k <= 5; k++) {
+      pruner.report(report(k, 1, k), everyone);
+      pruner.tell(told(k, k === 5 ? "pruned" : "complete"));
+    }
+    assert.equal(pruner.report(report(9, 1, 99), everyone), true);
+    assert.equal(five().report(report(9, 1, 99), (number) => number > 1), true, "four are seen");
+  });
+
+  test("nothing stops in the warm-up, nor between intervals, nor at a step nobody has reported", () => {
+    assert.deepEqual(judge(five({ warmupSteps: 2 }), 99, 99), [true, false]);
+    assert.deepEqual(judge(five({ warmupSteps: 1, interval: 2 }), 99), [false]);
+    const sparse = five({ interval: 3 });
+    assert.deepEqual(judge(sparse, 3, 99, 99), [true, true, true]);
+    assert.equal(five().report(report(9, 7, 99), everyone), true);
+    assert.equal(five({ minTrials: 6 }).report(report(9, 1, 99), everyone), true);
+  });
+
+  test("not a number alone stops; once a number was known it counts", () => {
+    assert.deepEqual(judge(five(), NaN), [false]);
+    assert.deepEqual(judge(five(), 1, NaN), [true, true]);
+  });
+
+  test("of two objectives both must be worse than their medians", () => {
+    const pruner = make("median", {}, 2);
+    for (let k = 1; k <= 5; k++) {
+      pruner.report(report(k, 1, [k, 10 * k]), everyone);
+      pruner.tell(told(k));
+    }
+    const at = (number: number, ...losses: number[]): boolean => pruner.report(report(number, 1, losses), everyone);
+    assert.deepEqual([at(6, 9, 29), at(7, 2, 99), at(8, 3.5, 31), at(9, NaN, 31), at(10, 3.5, NaN)], [true, true, false, false, false]);
+  });
+});
+
+const OPTUNA = `
+import json, sys, math
+import optuna
+from optuna.trial import TrialState
+optuna.logging.disable_default_handler()
+task = json.load(sys.stdin)
+answers = []
+for case in task:
+    study = optuna.create_study(study_name="dmn", pruner=optuna.pruners.NopPruner())
+    kind = case["pruner"]; o = case["settings"]
+    if kind == "halving":
+        pruner = optuna.pruners.SuccessiveHalvingPruner(o["minSteps"], o["eta"], o["skip"], o["bootstrap"])
+    elif kind == "hyperband":
+        pruner = optuna.pruners.HyperbandPruner(o["minSteps"], case["stepsMax"], o["eta"], o["bootstrap"])
+    else:
+        pruner = optuna.pruners.MedianPruner(o["startupTrials"], o["warmupSteps"], o["interval"], n_min_trials=o["minTrials"])
+    trials, said = {}, []
+    for number, step, value in case["reports"]:
+        if step == 0:
+            study.tell(trials[number], 0.0 if value == 0 else None, state=TrialState.COMPLETE if value == 0 else TrialState.PRUNED)
+            continue
+        while number not in trials:
+            trial = study.ask()
+            trials[trial.number] = trial
+        value = math.nan if value is None else value
+        trials[number].report(value, step)
+        frozen = study._storage.get_trial(trials[number]._trial_id)
+        said.append(not pruner.prune(study, frozen))
+    answers.append(said)
+print(json.dumps(answers))
+`;
+
+/** Whether the oracles have Optuna; why not. */
+function noOptuna(): string | false {
+  const place = python();
+  if (place === null) return "needs the Python oracles: sh test/peers/setup.sh";
+  try { askPython("import optuna, json; print(json.dumps(1))", null); } catch { return "needs Optuna among the Python oracles"; }
+  return false;
+}
+
+/** Reports [number, step, value], and [number, 0, 0 or 1] where a trial is complete or pruned, as they were answered. */
+function drive(pruner: Pruner, stream: Random, trials: number, steps: number): { reports: [number, number, number | null][]; said: boolean[] } {
+  const reports: [number, number, number | null][] = [], said: boolean[] = [];
+  const running = new Map<number, number>();
+  let next = 0;
+  while (next < trials || running.size > 0) {
+    if (running.size < 4 && next < trials) running.set(next++, 0);
+    const numbers = [...running.keys()], number = numbers[stream.below(numbers.length)];
+    const step = running.get(number)! + 1 + stream.below(2);
+    // A coarse grid, so that there are ties.
+    const value = stream.uniform() < 0.05 ? null : stream.below(12) + (number % 3);
+    const goesOn = pruner.report(report(number, step, value ?? NaN), everyone);
+    reports.push([number, step, value]);
+    said.push(goesOn);
+    running.set(number, step);
+    if (goesOn && step < steps) continue;
+    running.delete(number);
+    reports.push([number, 0, goesOn ? 0 : 1]);
+    pruner.tell(told(number, goesOn ? "complete" : "pruned"));
+  }
+  return { reports, said };
+}
+
+test("Optuna says the same of 30 random studies of 60 trials, with ties and without numbers", { skip: noOptuna() }, () => {
+  const settings = {
+    halving: (s: Random) => ({ minSteps: 1 + s.below(3), eta: 2 + s.below(3), skip: s.below(2), bootstrap: s.below(3) }),
+    hyperband: (s: Random) => ({ minSteps: 1 + s.below(2), eta: 2 + s.below(2), bootstrap: s.below(2) }),
+    median: (s: Random) => ({ startupTrials: s.below(6), warmupSteps: s.below(4), interval: 1 + s.below(3), minTrials: 1 + s.below(4) }),
+  };
+  const cases = Object.entries(settings).flatMap(([name, draw]) => [...Array(10).keys()].map((k) => {
+    const stream = random(7, "optuna", name, k), chosen = draw(stream);
+    const stepsMax = 16;
+    // Steps to 15 at most: Optuna does not know that a trial at its end has nothing left to save.
+    return { pruner: name, settings: chosen, stepsMax, ...drive(make(name, chosen, 1, name === "hyperband" ? stepsMax : 1000), stream, 60, 14) };
+  }));
+  const answers = askPython(OPTUNA, cases) as boolean[][];
+  cases.forEach(({ pruner, said }, k) => {
+    assert.ok(said.includes(false) && said.includes(true), `${pruner} ${k} decides`);
+    assert.deepEqual(said, answers[k], `${pruner} ${k}`);
+  });
+});
+
+describe("pruning by several objectives", () => {
+  const MS = [1, 2, 3, 5, 11], covering = keepsCovering();
+  const keep = (n: number, eta: number): number => Math.max(1, Math.floor(n / eta));
+  /** n vectors; on a grid (ties, equal vectors), normal, or normal with infinities. */
+  const draw = (stream: Random, n: number, M: number): Float64Array[] => {
+    const kind = stream.below(3);
+    return Array.from({ length: n }, () => Float64Array.from({ length: M }, () =>
+      kind === 0 ? stream.below(4) : kind === 2 && stream.uniform() < 0.1 ? Infinity : stream.normal()));
+  };
+  const asReports = (rows: readonly Float64Array[]): Report[] => rows.map((row, k) => report(k + 1, 1, row));
+  const each = (name: string, check: (stream: Random, M: number, n: number, eta: number) => void): void => {
+    for (const M of MS) {
+      for (let k = 0; k < 150; k++) {
+        const stream = random(11, name, M, k);
+        check(stream, M, stream.below(50), 2 + stream.below(4));
+      }
+    }
+  };
+
+  test("directions: the even one first, then the corners, farthest from it", () => {
+    for (const M of MS) {
+      const spread = spreadDirections(M);
+      assert.ok(spread[0].every((weight) => weight === 1 / M));
+      if (M > 2) assert.deepEqual(spread.slice(1, M + 1).map((one) => Math.max(...one)), Array(M).fill(1), `${M}`);
+      assert.ok(spread.every((one) => Math.abs(one.reduce((sum, w) => sum + w, 0) - 1) < 1e-12));
+      assert.ok(spread.length <= 101 && new Set(spread.map((one) => one.join())).size === spread.length);
+    }
+  });
+
+  test("a newcomer that dominates all is never stopped", () => {
+    each("best", (stream, M, n, eta) => {
+      const others = draw(stream, n, M), best = Float64Array.from({ length: M }, (_, m) => Math.min(9, ...others.map((row) => row[m])));
+      const better = stream.below(M);
+      const newcomer = best.map((loss, m) => m === better || stream.uniform() < 0.3 ? loss - 10 ** (stream.below(7) - 5) : loss);
+      assert.ok(covering(report(0, 1, newcomer), asReports(others), keep(n + 1, eta)));
+    });
+  });
+
+  test("a newcomer that all dominate is stopped once there are eta", () => {
+    each("worst", (stream, M, n, eta) => {
+      if (n + 1 < eta) return;
+      const others = draw(stream, n, M).map((row) => row.map((loss) => Math.min(loss, 9)));
+      const worst = Float64Array.from({ length: M }, (_, m) => Math.max(...others.map((row) => row[m])));
+      const worse = stream.below(M);
+      const newcomer = worst.map((loss, m) => m === worse || stream.uniform() < 0.3 ? loss + 10 ** (stream.below(7) - 5) : loss);
+      assert.equal(covering(report(0, 1, newcomer), asReports(others), keep(n + 1, eta)), false);
+    });
+  });
+
+  /** Decisions of 120 trials that report losses at steps 1..9. */
+  const decisions = (pruner: Pruner, rows: (k: number, step: number) => Float64Array): boolean[] =>
+    [...Array(120).keys()].flatMap((k) => {
+      const said: boolean[] = [];
+      for (let step = 1; step <= 9 && said.at(-1) !== false; step++) said.push(pruner.report(report(k, step, rows(k, step)), everyone));
+      return said;
+    });
+
+  test("maximising f and minimising -f decide alike, in any mixture", () => {
+    for (const M of MS) {
+      const of = (direction: (m: number) => "minimise" | "maximise", sign: (m: number) => number): boolean[] =>
+        decisions(make("directions", {}, M), (k, step) => {
+          const stream = random(3, "mixed", k, step);
+          return signed(Array.from({ length: M }, (_, m) => ({ name: `${m}`, direction: direction(m) })),
+            Array.from({ length: M }, (_, m) => sign(m) * stream.normal()));
+        });
+      const minimised = of(() => "minimise", () => 1);
+      assert.deepEqual(of((m) => m % 2 === 0 ? "maximise" : "minimise", (m) => m % 2 === 0 ? -1 : 1), minimised);
+      assert.ok(minimised.includes(false) && minimised.lastIndexOf(true) > 100);
+    }
+  });
+
+  test("units do not count: other scales and origins of each objective decide alike", () => {
+    for (const M of MS) {
+      const stream = random(5, "affine", M);
+      const scale = Array.from({ length: M }, () => 10 ** (6 * stream.uniform() - 3)), origin = Array.from({ length: M }, () => 100 * stream.normal());
+      const of = (map: (loss: number, m: number) => number): boolean[] => decisions(make("directions", {}, M), (k, step) => {
+        const draws = random(5, "affine", M, k, step);
+        return Float64Array.from({ length: M }, (_, m) => map(draws.normal(), m));
+      });
+      assert.deepEqual(of((loss, m) => scale[m] * loss + origin[m]), of((loss) => loss));
+    }
+  });
+
+  test("with one objective it is ASHA: ties, infeasible ones and missing numbers included", () => {
+    for (let k = 0; k < 40; k++) {
+      const stream = random(9, "one", k), settings = { eta: 2 + stream.below(3), minSteps: 1 + stream.below(2), skip: stream.below(2),
+        bootstrap: stream.below(3) };
+      const asha = make("halving", settings), ours = make("directions", settings);
+      const seen = (limit: number) => (number: number): boolean => number < limit;
+      let stopped = 0;
+      for (let number = 0; number < 150; number++) {
+        const isSeen = k % 2 === 0 ? everyone : seen(number - 5);
+        for (let step = 1; step <= 9; step += 1 + stream.below(3)) {
+          const loss = stream.uniform() < 0.05 ? NaN : stream.below(30), violation = stream.uniform() < 0.2 ? stream.below(3) : 0;
+          const goesOn = asha.report(report(number, step, loss, violation), isSeen);
+          assert.equal(ours.report(report(number, step, loss, violation), isSeen), goesOn, `study ${k}, trial ${number}, step ${step}`);
+          if (!goesOn) { stopped++; break; }
+        }
+      }
+      assert.ok(stopped > 50);
+    }
+  });
+
+  test("the order in which others came does not count", () => {
+    each("order", (stream, M, n, eta) => {
+      const others = asReports(draw(stream, n, M)), newcomer = report(0, 1, draw(stream, 1, M)[0]);
+      const count = keep(n + 1, eta);
+      assert.equal(covering(newcomer, stream.shuffle([...others]), count), covering(newcomer, others, count));
+    });
+  });
+
+  test("of 12 on a straight front with eta 3 four go on: the middle, both ends, and one half-way", () => {
+    const rows = Array.from({ length: 12 }, (_, k) => Float64Array.of(k, 11 - k));
+    const kept = rows.filter((row, k) => covering(report(k, 1, row), asReports(rows.filter((_, other) => other !== k)), 4));
+    assert.ok(kept.length >= 4 && kept.length <= 5, `${kept.length}`);
+    const first = kept.map(([loss]) => loss);
+    assert.ok(first.includes(0) && first.includes(11) && (first.includes(5) || first.includes(6)), first.join());
+  });
+
+  test("an objective that nobody knows yet does not count, nor does one lost to a few", () => {
+    const others = [1, 2, 3, 4, 5, 6, 7, 8].map((loss) => report(loss, 1, [loss, NaN]));
+    assert.ok(covering(report(0, 1, [2.5, NaN]), others, 3));
+    assert.equal(covering(report(0, 1, [3.5, NaN]), others, 3), false);
+    const most = [1, 2, 3, 4, 5, 6, 7, 8].map((loss) => report(loss, 1, [loss, loss === 1 ? NaN : loss]));
+    assert.ok(covering(report(0, 1, [2.5, 2.5]), most, 2), "the one without it is behind all that have it");
+    assert.equal(covering(report(0, 1, [0, NaN]), most.slice(1), 2), false);
+  });
+
+  test("infeasible ones come last, by their violation", () => {
+    const others = [0, 0, 0.5, 2].map((violation, k) => report(k + 1, 1, [k, k], violation));
+    assert.ok(covering(report(0, 1, [9, 9], 0), others, 3));
+    assert.ok(covering(report(0, 1, [-9, -9], 0.4), others, 3));
+    assert.equal(covering(report(0, 1, [-9, -9], 0.6), others, 3), false);
+  });
+});
