@@ -75,6 +75,7 @@ export interface Ink {
   stroke(): void;
   setLineDash(dash: number[]): void;
   fillText(text: string, x: number, y: number): void;
+  strokeText(text: string, x: number, y: number): void;
   measureText(text: string): { width: number };
 }
 
@@ -109,6 +110,8 @@ export interface Chart {
 export interface Desk {
   readonly objectives: readonly (Axis & { readonly isMaximised: boolean })[];
   readonly parameters: readonly Axis[];
+  /** (M) the objectives' axes from the front's least to its greatest. */
+  readonly ends: readonly Axis[];
   /** (n) */
   readonly number: Int32Array;
   /** (n) place in STATES. */

@@ -65,9 +65,14 @@ export function inkOf(chart: Chart, isOver: boolean): Ink {
   return ink;
 }
 
+/** Values at which a chart has a line across. */
+export function rowsOf(chart: Chart, y: Axis): number[] {
+  return ticksOf(y, Math.max(2, Math.floor((chart.height - 34) / 36)));
+}
+
 /** Where the values of a chart go, in pixels: grown by the widest number of its vertical axis. */
 export function frameOf(chart: Chart, ink: Ink, y: Axis): { left: number; top: number; right: number; bottom: number } {
-  const wide = Math.max(...ticksOf(y, 5).map((value) => ink.measureText(sayOn(y, value)).width), 16);
+  const wide = Math.max(...rowsOf(chart, y).map((value) => ink.measureText(sayOn(y, value)).width), 16);
   return { left: Math.min(chart.width * 0.4, wide + 12), top: 10, right: chart.width - 12, bottom: chart.height - 24 };
 }
 
@@ -80,7 +85,7 @@ export function drawAxes(chart: Chart, ink: Ink, x: Axis, y: Axis): ReturnType<t
   ink.textAlign = "right";
   ink.textBaseline = "middle";
   ink.beginPath();
-  for (const value of ticksOf(y, Math.max(2, Math.floor((bottom - top) / 36)))) {
+  for (const value of rowsOf(chart, y)) {
     const at = Math.round(bottom - placeOn(y, value) * (bottom - top)) + 0.5;
     ink.moveTo(left, at);
     ink.lineTo(right, at);

@@ -1,7 +1,7 @@
 /** The page's script, part two: the charts. As client-canvas.ts: functions sent as their own text. */
 import type { Axis, Chart, Desk, Ink } from "./browser.ts";
 import {
-  drawAxes, drawCloud, drawMarks, frameOf, inkOf, lookOf, paint, placeOn, sayOn,
+  drawAxes, drawCloud, drawMarks, inkOf, lookOf, paint, placeOn, sayOn,
 } from "./client-canvas.ts";
 
 export function drawChart(desk: Desk, chart: Chart): void {
@@ -73,7 +73,7 @@ export function isWithin(desk: Desk, row: number): boolean {
 
 /** Length along an axis of parallel coordinates at which a value lies; better is further. */
 export function goodness(desk: Desk, m: number, value: number): number {
-  const share = placeOn(desk.objectives[m], value);
+  const share = placeOn(desk.ends[m], value);
   return desk.objectives[m].isMaximised ? share : 1 - share;
 }
 
@@ -116,7 +116,8 @@ export function drawParallel(desk: Desk, chart: Chart, ink: Ink): void {
 
 /** One axis of parallel coordinates with its name, its two ends and the reader's range. */
 export function drawStandingAxis(desk: Desk, chart: Chart, ink: Ink, m: number, across: number): void {
-  const { isLying, from, to } = axesOf(desk, chart), axis = desk.objectives[m], range = desk.ranges[m];
+  const { isLying, from, to } = axesOf(desk, chart), axis = desk.ends[m], range = desk.ranges[m];
+  const { isMaximised } = desk.objectives[m];
   ink.strokeStyle = paint("muted");
   ink.lineWidth = 1;
   ink.beginPath();
@@ -131,13 +132,17 @@ export function drawStandingAxis(desk: Desk, chart: Chart, ink: Ink, m: number, 
     if (isLying) ink.fillRect(low, across - 7, long, 14); else ink.fillRect(across - 7, low, 14, long);
     ink.globalAlpha = 1;
   }
-  const worst = sayOn(axis, axis.isMaximised ? axis.low : axis.high);
-  const best = sayOn(axis, axis.isMaximised ? axis.high : axis.low);
-  const name = (axis.isMaximised ? "↑ " : "↓ ") + axis.name;
+  const worst = sayOn(axis, isMaximised ? axis.low : axis.high);
+  const best = sayOn(axis, isMaximised ? axis.high : axis.low);
+  const name = (isMaximised ? "↑ " : "↓ ") + axis.name;
   ink.textBaseline = "alphabetic";
   const write = (text: string, color: string, align: "left" | "center" | "right", x: number, y: number): void => {
     ink.fillStyle = paint(color);
     ink.textAlign = align;
+    // Lines pass below the words of a lying axis.
+    ink.strokeStyle = paint("paper");
+    ink.lineWidth = 4;
+    ink.strokeText(text, x, y);
     ink.fillText(text, x, y);
   };
   if (isLying) {
@@ -154,23 +159,30 @@ export function drawStandingAxis(desk: Desk, chart: Chart, ink: Ink, m: number, 
   write(worst, "muted", "center", across, chart.height - 8);
 }
 
-/** Rows by columns of the pairs, as small pictures: below the diagonal of all objectives. */
+/** The lower half of all pairs, names on the diagonal: a name's row is up, its column across. */
 export function drawMatrix(desk: Desk, chart: Chart, ink: Ink): void {
-  const M = desk.objectives.length, wide = (chart.width - 8) / (M - 1), tall = (chart.height - 8) / (M - 1);
+  const M = desk.objectives.length, wide = chart.width / M, tall = chart.height / M;
   const place = (m: number, row: number): number => placeOn(desk.objectives[m], desk.values[m][row]);
-  for (let j = 1; j < M; j++) {
+  const rows = [...desk.number.keys()], looks = rows.map((row) => lookOf(desk, row));
+  ink.textAlign = "center";
+  ink.textBaseline = "middle";
+  for (let j = 0; j < M; j++) {
+    ink.fillStyle = paint("muted");
+    let name = desk.objectives[j].name;
+    while (name.length > 3 && ink.measureText(name).width > wide - 4) name = name.slice(0, -2) + "…";
+    ink.fillText(name, (j + 0.5) * wide, (j + 0.5) * tall);
     for (let i = 0; i < j; i++) {
-      const left = 4 + i * wide, top = 4 + (j - 1) * tall, isChosen = desk.chosen.x === i && desk.chosen.y === j;
+      const left = i * wide, top = j * tall;
+      const isChosen = Math.min(desk.chosen.x, desk.chosen.y) === i && Math.max(desk.chosen.x, desk.chosen.y) === j;
       ink.strokeStyle = paint(isChosen ? "ink" : "rule");
       ink.lineWidth = isChosen ? 2 : 1;
       ink.strokeRect(left + 2, top + 2, wide - 4, tall - 4);
       for (const look of [0, 4]) {
         ink.fillStyle = paint(look === 0 ? "gross" : "strategy");
         const size = look === 0 ? 1.3 : 2;
-        for (let row = 0; row < desk.number.length; row++) {
-          if (lookOf(desk, row) !== look || Number.isNaN(desk.values[i][row] + desk.values[j][row])) continue;
-          if (look === 4 && !isWithin(desk, row)) continue;
-          ink.fillRect(left + 5 + place(i, row) * (wide - 11), top + tall - 6 - place(j, row) * (tall - 11), size, size);
+        for (const row of rows) {
+          if (looks[row] !== look || (look === 4 && !isWithin(desk, row))) continue;
+          ink.fillRect(left + 5 + place(i, row) * (wide - 12), top + tall - 7 - place(j, row) * (tall - 12), size, size);
         }
       }
     }
@@ -232,7 +244,7 @@ export function drawTimeline(desk: Desk, chart: Chart, ink: Ink): void {
 /** Reported values by step; a cross where a trial was pruned. */
 export function drawCurves(desk: Desk, chart: Chart, ink: Ink): void {
   const { row, start, step, values } = desk.curves, m = desk.chosen.curve, ends: number[] = [];
-  const of = values[m], y = curveAxis(desk, of);
+  const of = values[m], y = curveAxis(of);
   const x = { name: "", low: 1, high: Math.max(2, desk.stepsMax), isLog: false, choices: null, isWhole: true };
   const { left, top, right, bottom } = drawAxes(chart, ink, x, y);
   const crowd = row.length > 200 ? 0.25 : row.length > 50 ? 0.5 : 0.8;
@@ -258,7 +270,7 @@ export function drawCurves(desk: Desk, chart: Chart, ink: Ink): void {
 }
 
 /** All but the wildest hundredth on either side, so that one divergence does not flatten every curve. */
-export function curveAxis(desk: Desk, values: Float32Array): Axis {
+export function curveAxis(values: Float32Array): Axis {
   const sorted = values.filter(Number.isFinite).sort();
   const low = sorted[Math.floor(0.01 * (sorted.length - 1))] ?? 0, high = sorted[Math.ceil(0.99 * (sorted.length - 1))] ?? 1;
   const room = (high - low || Math.abs(high) || 1) * 0.05;

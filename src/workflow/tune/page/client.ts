@@ -6,7 +6,7 @@
 import { stillScript } from "../../../backtest/page/client.ts";
 import { logTicks } from "../../../backtest/page/client-charts.ts";
 import { ticks } from "../../../backtest/page/graphics.ts";
-import type { Chart, Desk, PageCanvas, PageDocument, PageElement, PageEvent, PageWindow } from "./browser.ts";
+import type { Chart, Desk, PageCanvas, PageDocument, PageEvent, PageWindow } from "./browser.ts";
 import * as canvas from "./client-canvas.ts";
 import { sayNumber, sayOn, valueAt } from "./client-canvas.ts";
 import * as charts from "./client-charts.ts";
@@ -77,7 +77,7 @@ function sizeBox(desk: Desk, { kind, box }: Chart): void {
   const M = desk.objectives.length, wide = box.clientWidth;
   if (kind === "parallel") box.style.height = (wide < 72 * M + 40 ? 30 + 44 * M : 360) + "px";
   if (kind === "timeline") box.style.height = 40 + Math.max(3, desk.workers.length) * 20 + "px";
-  if (kind === "matrix") box.style.height = Math.round(Math.min(wide * 0.62, 130 * (M - 1))) + "px";
+  if (kind === "matrix") box.style.height = Math.round(Math.min(wide * 0.8, 110 * M)) + "px";
 }
 
 /** Draws again what has changed: at once where it is seen, else when it comes into sight. */
@@ -132,9 +132,9 @@ function startPointing(desk: Desk, chart: Chart): void {
 /** A press on a small picture shows its pair. */
 function startMatrix(desk: Desk, chart: Chart): void {
   chart.box.addEventListener("click", (event) => {
-    const { left, top } = chart.box.getBoundingClientRect(), cells = desk.objectives.length - 1;
+    const { left, top } = chart.box.getBoundingClientRect(), cells = desk.objectives.length;
     const x = Math.floor(((event.clientX - left) / chart.width) * cells);
-    const y = Math.floor(((event.clientY - top) / chart.height) * cells) + 1;
+    const y = Math.floor(((event.clientY - top) / chart.height) * cells);
     if (x < y) choosePair(desk, x, y);
   });
 }
@@ -179,8 +179,8 @@ function startBrush(desk: Desk, chart: Chart): void {
   });
   chart.box.addEventListener("pointermove", (event) => {
     if (m < 0) return;
-    const one = desk.objectives[m], ends = [begin, along(event)]
-      .map((share) => valueAt(one, one.isMaximised ? share : 1 - share)).sort((a, b) => a - b);
+    const { isMaximised } = desk.objectives[m], ends = [begin, along(event)]
+      .map((share) => valueAt(desk.ends[m], isMaximised ? share : 1 - share)).sort((a, b) => a - b);
     if (Math.abs(begin - along(event)) > 0.015) setRange(desk, m, [ends[0], ends[1]]);
   });
   const end = (event: PageEvent): void => {

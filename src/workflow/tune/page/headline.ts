@@ -90,11 +90,11 @@ function tilesOf({ terms, trials, counts, front, volume, more, from, to }: Sheet
   ];
 }
 
-/** 3 min 20 s, 2 h 5 min, 3 d 4 h; "n/a" before anything has begun. */
+/** 45 s, 30 min, 2.1 h, 3.4 d; "n/a" before anything has begun. */
 export function spanOf(ms: number): string {
   if (!Number.isFinite(ms)) return "n/a";
-  const seconds = Math.round(ms / 1000), minutes = Math.floor(seconds / 60), hours = Math.floor(minutes / 60);
-  if (minutes === 0) return `${seconds} s`;
-  if (hours === 0) return `${minutes} min ${seconds % 60} s`;
-  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+  const seconds = ms / 1000;
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172_800 ? `${(seconds / 3600).toFixed(1)} h` : `${(seconds / 86_400).toFixed(1)} d`;
 }

@@ -35,6 +35,8 @@ export function payloadOf(sheet: Sheet): Payload {
   return {
     objectives: terms.objectives.map(({ name, direction }, m) =>
       ({ ...objectiveAxis(name, values[m]), isMaximised: direction === "maximise" })),
+    ends: terms.objectives.map(({ name }, m) => frontAxis(objectiveAxis(name, values[m]),
+      sheet.front.map(({ number }) => trials[number].values![m]))),
     parameters: Object.entries(terms.space).map(([name, one]) => parameterAxis(name, one)),
     number: packed(Int32Array.from(drawn, ({ number }) => number)),
     state: packed(Uint8Array.from(drawn, ({ state }) => STATES.indexOf(state))),
@@ -67,6 +69,9 @@ function bestSoFar({ terms, trials }: Sheet): Float64Array[] {
   });
 }
 
+/** Quantiles of positive values this far apart are read on a logarithmic scale. */
+const LOG_FROM = 20;
+
 /**
  * From the least to the greatest finite value, but where a tail would hide everybody else: then it ends three
  * ranges of the middle 90 % beyond it, and what lies further is drawn at its end.
@@ -74,11 +79,21 @@ function bestSoFar({ terms, trials }: Sheet): Float64Array[] {
 function objectiveAxis(name: string, values: Float32Array): Axis {
   const sorted = values.filter(Number.isFinite).sort(), n = sorted.length;
   if (n === 0) return { name, low: 0, high: 1, isLog: false, choices: null, isWhole: false };
-  const at = (share: number): number => sorted[Math.round(share * (n - 1))], range = at(0.95) - at(0.05);
+  const at = (share: number): number => sorted[Math.round(share * (n - 1))];
+  const isLog = at(0) > 0 && at(0.95) > LOG_FROM * at(0.05);
+  if (isLog) return { name, low: at(0) / 1.1, high: at(1) * 1.1, isLog, choices: null, isWhole: false };
+  const range = at(0.95) - at(0.05);
   const low = range > 0 ? Math.max(at(0), at(0.05) - 3 * range) : at(0);
   const high = range > 0 ? Math.min(at(1), at(0.95) + 3 * range) : at(1);
   const room = (high - low || Math.abs(high) || 1) * 0.03;
-  return { name, low: low - room, high: high + room, isLog: false, choices: null, isWhole: false };
+  return { name, low: low - room, high: high + room, isLog, choices: null, isWhole: false };
+}
+
+/** The same scale from the front's least to its greatest finite value. */
+function frontAxis(axis: Axis, values: readonly number[]): Axis {
+  const finite = values.filter(Number.isFinite);
+  if (finite.length === 0) return axis;
+  return { ...axis, low: finite.reduce((a, b) => Math.min(a, b)), high: finite.reduce((a, b) => Math.max(a, b)) };
 }
 
 function parameterAxis(name: string, one: Parameter): Axis {

@@ -80,7 +80,8 @@ ${caption(wanted(one))}${chart("history", m, `${one.name} by trial, ${wanted(one
   const grown = terms.objectives.length < 2 ? null : html`<figure><h3>Hypervolume</h3>${caption("of the front so far")}${
     volume === null ? nothing("no trial is complete")
       : chart("volume", 0, `Hypervolume by trial, at the end ${sayNumber(volume.value)}`)}</figure>`;
-  return html`${caption("Every trial by its number; the line is the best so far. Point at a mark to see the trial in all ",
+  return html`${caption("Every trial by its number, a pruned one with what it last reported; the line is the best so far of the ",
+    "complete ones. What is positive and spreads over more than a factor 20 has a logarithmic scale. Point at a mark to see the trial in all ",
     "pictures, press to keep it, Escape to let it go.", cut ?? "",
     html`<noscript> The pictures need JavaScript; every table reads without it.</noscript>`)}
 ${legend(preferred !== null)}<div class="many">${grown}${figures}</div>`;
@@ -122,7 +123,7 @@ const pairControls = (sheet: Sheet): Markup =>
 function pairsBody({ terms }: Sheet): Markup {
   const names = terms.objectives.map(({ name }) => name).join(", ");
   const matrix = terms.objectives.length < 3 ? null : html`<figure class="matrix"><h3>All pairs</h3>
-${caption("Columns and rows in the order of the objectives; press one to see it large.")}${
+${caption("A name's row has it up, its column across; press one to see it large.")}${
   chart("matrix", 0, `Small scatter pictures of all pairs of ${names}. The two lists above choose the same.`)}</figure>`;
   return html`<div class="${matrix === null ? "" : "two"}"><figure><h3>One pair</h3>${
     caption("Ranges set on the front apply here: members outside them are left out.")}${
@@ -144,11 +145,11 @@ function membersBody(sheet: Sheet): Markup {
   const columns: Column<Member>[] = [
     { label: "Trial", form: "count", value: ({ number }) => number,
       draw: ({ number }) => number === preferred?.number ? html`${number} <span class="picked">preferred</span>` : number },
+    { label: "Export", form: "text", value: ({ number }) => number,
+      draw: ({ number }) => html`<code>${command(number)}</code>` },
     ...terms.objectives.map((one, m): Column<Member> => ({ label: `${one.direction === "maximise" ? "↑" : "↓"} ${one.name}`,
       title: wanted(one), form: "ratio", value: ({ values }) => values[m], draw: ({ values }) => sayNumber(values[m]) })),
     { label: "Settings", form: "words", value: ({ settings }) => settings },
-    { label: "Export", form: "text", value: ({ number }) => number,
-      draw: ({ number }) => html`<code>${command(number)}</code>` },
   ];
   const cut = shown.length === front.length ? ""
     : ` The ${count(shown.length)} of ${count(front.length)} that come nearest to the best of everything are listed.`;
@@ -176,27 +177,27 @@ function importanceBody(sheet: Sheet): Markup {
   return html`${caption(`Share of an objective's variance over the whole space that a parameter decides alone, by the
 variance of a random forest (fANOVA); the rest is decided by combinations. Learned from ${count(most.used)} complete trials;
 ${count(most.leftOut)} pruned, infeasible, failed or without a value are left out. A parameter under a condition counts by how often
-it is active.`)}<div class="two"><figure><h3>By parameter</h3>${
+it is active.`)}<div class="stack"><figure><h3>By parameter</h3>${
     caption(known.length > 1 ? "The bar is the mean of the objectives, a dot one of them." : "")}${
     barsPicture(rows, { id: "importance-picture", label: "Share of variance that each parameter decides", isShare: true,
-      parts: known.map(({ name }) => name) })}</figure><figure><h3>By objective</h3>${caption("“Seen” is the forest's R² on trials ",
-    "it was not shown: where it is low, the shares mean little.")}${
+      parts: known.map(({ name }) => name) })}</figure><figure><h3>By objective</h3>${caption("R² is the forest's on trials ",
+    "that it was not shown: where it is low, the shares mean little.")}${
     importanceTable(rows.map(({ name }) => name), names, known)}</figure></div>`;
 }
 
 /** Objectives by parameters: the ink says how much, the colour only how it compares. */
 function importanceTable(order: readonly string[], names: readonly string[],
   known: readonly { readonly name: string; readonly found: Importance }[]): Markup {
-  const cell = (share: number): Markup => {
-    const step = Math.min(HEAT_STEPS, Math.ceil(share * HEAT_STEPS - 1e-9));
+  const cell = (share: number, explained: number): Markup => {
+    const step = explained > 0 ? Math.round(share * HEAT_STEPS) : 0;
     return html`<td class="${step > 0 ? `gain${step}` : ""}">${formatPercent(share, 0)}</td>`;
   };
   const lines = known.map(({ name, found }) => html`<tr><th scope="row">${name}</th>${
-    order.map((one) => cell(found.shares[names.indexOf(one)]))}${cell(found.together)}<td>${
+    order.map((one) => cell(found.shares[names.indexOf(one)], found.explained))}${cell(found.together, found.explained)}<td>${
     Number.isNaN(found.explained) ? "n/a" : found.explained.toFixed(2)}</td></tr>\n`);
   return html`<div class="scroll heat names" role="region" tabindex="0" aria-label="Importance by objective"><table><thead><tr>
 <th scope="col">Objective</th>${order.map((name) => html`<th scope="col">${name}</th>`)}<th scope="col">together</th>
-<th scope="col">Seen</th></tr></thead><tbody>${lines}</tbody></table></div>`;
+<th scope="col">R²</th></tr></thead><tbody>${lines}</tbody></table></div>`;
 }
 
 function slicesBody({ terms, trials, preferred }: Sheet): Markup {

@@ -12,6 +12,8 @@ import type { TuneMore } from "./tune-page.ts";
 
 /** Trials in the charts; the numbers above them are of all. */
 const DRAWN_MAX = 10_000;
+/** Of the volume: a page is made within seconds, and says its error. */
+const OPERATIONS_MAX = 1e7, SAMPLES = 30_000;
 const STATES: readonly TrialState[] = ["complete", "pruned", "infeasible", "failed", "cancelled", "running", "waiting"];
 
 export interface Sheet {
@@ -47,7 +49,8 @@ export function sheetOf(view: StudyView, more: TuneMore): Sheet {
     ? referencePoint(front.map(({ losses }) => losses)) : signed(terms.objectives, more.reference);
   const below = reference === null ? [] : finished.filter((one) => isEligible(one) && isBelow(one.losses, reference));
   const volume = reference === null ? null
-    : hypervolume(front.map(({ losses }) => losses).filter((losses) => isBelow(losses, reference)), reference);
+    : hypervolume(front.map(({ losses }) => losses).filter((losses) => isBelow(losses, reference)), reference,
+      { operationsMax: OPERATIONS_MAX, samples: SAMPLES });
   const preferred = more.preferred === undefined || more.preferred === null ? null
     : trials[more.preferred.trial] ?? null;
   const moments = trials.flatMap(({ attempts }) => attempts.flatMap((one) => [one.startedAt, one.endedAt ?? one.startedAt]));

@@ -11,6 +11,7 @@ export const TUNE_STYLE = `
 .plot.pair{height:420px}
 .plot.parallel{cursor:crosshair}
 .plot.matrix,.plot.pair{cursor:pointer}
+.stack{margin-top:14px}
 .two>figure:has(.pair),.two>figure.matrix{display:block}
 .ranges{display:flex;flex-wrap:wrap;gap:10px 16px;align-items:end;margin-top:12px;font-size:.84rem}
 .ranges fieldset{border:0;margin:0;padding:0;min-width:0}

@@ -11,7 +11,7 @@ export function termsBody({ terms, more, trials }: Sheet): Markup {
   const rows = [
     ...Object.entries(terms.space).map(([name, one]) => ({ name, value: rangeOf(one) })),
     { name: "objectives", value: terms.objectives.map(({ name, direction }) => `${direction} ${name}`).join(", ") },
-    { name: "retries of a trial whose worker was lost", value: String(terms.retries) },
+    { name: "retries", value: `${terms.retries} of a trial whose worker was lost` },
     { name: "version", value: terms.version },
   ];
   const reasons = new Map<string, number[]>();
