@@ -191,6 +191,7 @@ function conditionOf(name: string, before: readonly string[], space: Space, poin
   for (const parameter of before) {
     const is = new Set(having.map((point) => point[parameter]));
     if (space[parameter].kind === "choice" && having.every((point) => parameter in point)
+      && lacking.some((point) => parameter in point)
       && lacking.every((point) => !is.has(point[parameter]))) return { parameter, is: [...is] };
   }
   return null;
