@@ -20,7 +20,9 @@ export class Column {
     this.#fill = fill;
   }
 
-  get(row: number, k = 0): number { return this.#blocks[row >> SHIFT][(row & MASK) * this.#width + k]; }
+  get(row: number, k = 0): number {
+    return (this.#blocks[row >> SHIFT] ?? this.#grow(row))[(row & MASK) * this.#width + k];
+  }
 
   set(row: number, value: number, k = 0): void {
     const block = this.#blocks[row >> SHIFT] ?? this.#grow(row);
@@ -33,7 +35,7 @@ export class Column {
   /** (width) a view of the row. */
   row(row: number): Numbers {
     const start = (row & MASK) * this.#width;
-    return this.#blocks[row >> SHIFT].subarray(start, start + this.#width);
+    return (this.#blocks[row >> SHIFT] ?? this.#grow(row)).subarray(start, start + this.#width);
   }
 
   #grow(row: number): Numbers {
