@@ -14,7 +14,7 @@ export default command({
     ["dmn tune --dataset demo --name first --trials 40", "an LSTM by sharpe and maxDrawdown, two workers"],
     ["dmn tune --dataset demo --name five --objectives sharpe,calmar,var95,latency,accuracy --pruner asha",
       "five objectives; what is behind in all directions is stopped early"],
-    ["dmn tune --dataset demo --name fixed --set epochs=30 --space hidden=20,40 --space layers=1..2:integer",
+    ["dmn tune --dataset demo --name own --set epochs=30 --space hidden=20,40 --space dropout=0..0.5",
       "a space of your own"],
     ["dmn tune --name first --resume --trials 80", "go on, and further"],
     ["dmn tune status --name first", "how far it is, from another terminal"],

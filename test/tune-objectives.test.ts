@@ -269,7 +269,7 @@ describe("a trial", () => {
   test("measures latency, throughput and stability where they are asked for, in a machine's own units", async () => {
     const objectives = ["latency", "throughput", "importanceStability"];
     const { outcome: { values, statistics }, reports } = await run({ objectives });
-    assert.ok(values[0] > 0 && values[1] > 0 && values[2] <= 1, String(values));
+    assert.ok(values[0] > 0 && values[1] > 0 && values[2] <= 1, Array.from(values).join(" "));
     assert.ok(reports.every(([, latency, , stability]) => latency === values[0] && Number.isNaN(stability)));
     assert.ok(statistics["latencyLeastMs"] <= statistics["latencyMedianMs"]);
     assert.ok(statistics["calibrationMs"] > 0);

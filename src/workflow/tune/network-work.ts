@@ -105,7 +105,7 @@ export function cutter(source: SequenceSource, work: NetworkWork): NetworkData {
         : { ...source, names: chooseInputs(source.names, String(inputs)) };
       const parts = ends.map((testFrom, k) =>
         cutPlanned(chosen, { name: `part ${k + 1} of ${ends.length}`, testFrom }, work.request,
-          { lookback, stride: Number(stride) }));
+          { lookback, stride }));
       kept.push({ key, parts });
       if (kept.length > CUTS_KEPT) kept.shift();
       return parts;

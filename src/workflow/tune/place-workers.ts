@@ -69,7 +69,8 @@ export async function openPlacement(options: Options, context: Context): Promise
   const shared = placement.shared === null ? null : path.resolve(placement.shared);
   if (placement.on === "slurm") {
     const seen = shared ?? root, installed = installBundle(planBundle(productFiles(PACKAGE_ROOT)), seen);
-    const engine = await openSlurm({ study: terms.name, rest: slurmRest, folder: path.join(folder, "workers"), clock, ...(slurmPartition === null ? {} : { partition: slurmPartition }),
+    const engine = await openSlurm({ study: terms.name, rest: slurmRest, folder: path.join(folder, "workers"),
+      ...(slurmPartition === null ? {} : { partition: slurmPartition }),
       ...(slurmAccount === null ? {} : { account: slurmAccount }),
       ...(slurmMinutes === null ? {} : { timeLimitMinutes: slurmMinutes }) });
     return { engine, ask: asker([path.join(installed, "node"), path.join(installed, "bin", "dmn.js")], seen) };

@@ -11,7 +11,7 @@ import type { Context } from "../../base/context.ts";
 import { dataRoot, places } from "../../base/data-root.ts";
 import { Interrupted, UserError } from "../../base/error.ts";
 import { replaceWith } from "../../base/file.ts";
-import { startCoordinator, type Coordinator } from "../../tune/coordinator.ts";
+import { startCoordinator } from "../../tune/coordinator.ts";
 import { keepWorkers } from "../../tune/engines/elastic.ts";
 import { openStudyKeys, workerSecret } from "../../tune/keys.ts";
 import { searchOf } from "../../tune/search.ts";
@@ -100,15 +100,15 @@ Promise<void> {
   const { root, clock, config, signal, log } = context, { study, folder } = store;
   const keys = openStudyKeys(folder), host = placement.host ?? config.tune.host;
   using display = openDisplay(study, clock);
-  const say = (sentence: string): void => { log.info(sentence); display.say(sentence); };
+  const say = (sentence: string): void => { log.info(sentence); };
   await using coordinator = await startCoordinator({ store, search: searchOf(study.begun), clock, host,
     port: config.tune.portBase, keys, workersMax: workers, say });
-  const { engine, ask } = await openPlacement({ placement, terms: study.terms, address: coordinator.address,
+  const placed = await openPlacement({ placement, terms: study.terms, address: coordinator.address,
     secret: workerSecret(keys) }, context);
-  await using _ = engine;
+  await using engine = placed.engine;
   const ending = new AbortController();
-  const keeping = keepWorkers({ engine, coordinator: employer(coordinator, study), ask, study: name, clock,
-    signal: ending.signal, say, ...(engine.name === "local" ? { limits: { pollMs: LOCAL_POLL_MS } } : {}) });
+  const keeping = keepWorkers({ engine, coordinator, ask: (id) => placed.ask(id), study: name, clock,
+    signal: ending.signal, say: (sentence) => { display.say(sentence); }, ...(engine.name === "local" ? { limits: { pollMs: LOCAL_POLL_MS } } : {}) });
   const { promise: stopped, reject } = Promise.withResolvers<never>();
   const stop = (): void => { reject(new Interrupted(resumeCommand(name, root))); };
   signal.addEventListener("abort", stop);
@@ -119,18 +119,14 @@ Promise<void> {
     await Promise.race([keeping, stopped]);
   } finally {
     signal.removeEventListener("abort", stop);
-    ending.abort();
+    // Workers give back what they have, before they are ended.
     await coordinator.stop();
+    ending.abort();
     await keeping.catch((error: unknown) => { log.warn({ error: String(error) }, "placing workers ended"); });
   }
 }
 
 const LOCAL_POLL_MS = 200;
-
-const employer = (coordinator: Coordinator, study: StudyStore["study"]): Parameters<typeof keepWorkers>[0]["coordinator"] => ({
-  get wanted() { return coordinator.wanted; }, study,
-  gone: (worker, why) => { coordinator.gone(worker, why); },
-});
 
 export const rootWords = (root: string): string[] => (dataRoot(undefined) === root ? [] : ["--data-dir", root]);
 

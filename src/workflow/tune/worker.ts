@@ -1,4 +1,5 @@
 /** `dmn worker`: takes trials of a study from its coordinator until there are none. */
+import { hostname } from "node:os";
 import * as path from "node:path";
 import type { Context } from "../../base/context.ts";
 import { places } from "../../base/data-root.ts";
@@ -35,17 +36,21 @@ Promise<RunTrial & Partial<AsyncDisposable>> {
     data: await openNetworkData(root, work), folder: (trial) => trialFolder(root, terms.name, trial) });
 }
 
+/** Never twice in a study: machine, process, time. */
+const ownName = (now: number): string =>
+  `${hostname().replaceAll(/[^\w.-]/g, "-")}-${process.pid}-${now.toString(36)}`;
+
 /** Works until the study is over or the signal aborts. UserError as in runWorker. */
 export async function tuneWorker({ coordinator, study, name }: WorkerOptions, context: Context):
 Promise<{ trials: number; why: string }> {
-  const secret = process.env[SECRET], { log, signal } = context;
+  const secret = process.env[SECRET], { log, signal, clock } = context;
   if (!/^tcp:\/\/[^:]+:\d+$/.test(coordinator)) {
     throw new UserError(`"${coordinator}" is no address of a coordinator`,
       "`dmn tune status` says it: --coordinator tcp://HOST:5559");
   }
   await using opened = new AsyncDisposableStack();
   return await runWorker({
-    address: coordinator, study, worker: name ?? `worker-${process.pid}`, signal,
+    address: coordinator, study, worker: name ?? ownName(clock.now()), signal,
     version: codeVersion(), ...(secret === undefined ? {} : { keys: readWorkerSecret(secret) }),
     async prepare({ terms }) {
       const run = await openTrials(terms, context);
