@@ -7,7 +7,9 @@
  *
  * Candidates are drawn from l; the one with the greatest log l - log g is suggested. Running points stand
  * among the others, so that workers side by side do not all look at the same place (a constant liar).
- * Parameters under the same condition are one product kernel, over the trials in which they were active.
+ * One objective: parameters under the same condition have product kernels, over the trials in which they were
+ * active. Several: each parameter on its own. Good trials lie along a front then, and kernels of whole points
+ * would find again what is on it already (measured in test/long-tune-tpe.ts).
  */
 import { random } from "../../base/random.ts";
 import type { Random } from "../../base/random.ts";
@@ -15,6 +17,7 @@ import type { Settings } from "../choice.ts";
 import { drawPoint, isActive, makePoint } from "../space.ts";
 import type { Parameter, Point, Space } from "../space.ts";
 import { fromUnit } from "../transform.ts";
+import { HypervolumeSplit } from "./many-tpe.ts";
 import { Observations, Parzen, axesOf, valueAt } from "./parzen.ts";
 import type { Sampler, SamplerOptions } from "./sampler.ts";
 import { LossSplit } from "./split.ts";
@@ -34,15 +37,17 @@ export const TPE_SETTINGS = {
     describe: "points that are compared for one suggestion" },
 } as const;
 
-/** TPE for one objective. */
+/** TPE for any number of objectives. */
 export function tpeSampler(options: SamplerOptions, settings: Settings): Sampler {
-  return estimatorSampler(options, settings as unknown as TpeSettings, new LossSplit());
+  const { objectives, seed } = options;
+  const split = objectives === 1 ? new LossSplit() : new HypervolumeSplit(objectives, seed);
+  return estimatorSampler(options, settings as unknown as TpeSettings, split);
 }
 
 /** TPE over any way of telling good trials from others. */
-export function estimatorSampler({ space, seed }: SamplerOptions, { startup, candidates }: TpeSettings,
-  split: Split): Sampler {
-  const groups = groupsOf(space);
+export function estimatorSampler({ space, seed, objectives }: SamplerOptions,
+  { startup, candidates }: TpeSettings, split: Split): Sampler {
+  const groups = groupsOf(space, objectives === 1);
   let told = 0, isGood = new Uint8Array(64);
   return {
     tell(trial) {
@@ -128,9 +133,10 @@ class Group {
   }
 }
 
-/** One group per condition, without those in which there is nothing to decide. */
-function groupsOf(space: Space): Group[] {
-  const byCondition = Map.groupBy(Object.entries(space), ([, { when }]) => JSON.stringify(when ?? null));
-  return [...byCondition.values()].map((parameters) => new Group(parameters))
+/** One group per condition, or per parameter, without those in which there is nothing to decide. */
+function groupsOf(space: Space, isJoint: boolean): Group[] {
+  const groups = Map.groupBy(Object.entries(space), ([name, { when }]) =>
+    isJoint ? JSON.stringify(when ?? null) : name);
+  return [...groups.values()].map((parameters) => new Group(parameters))
     .filter(({ names }) => names.size > 0);
 }
