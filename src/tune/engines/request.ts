@@ -44,7 +44,8 @@ export function asker(address: string, headers: Readonly<Record<string, string>>
         ? { hostname: base.hostname.replace(/^\[|\]$/g, ""), port: base.port } : { socketPath }),
       method: call.method, path: `${prefix}${call.path}`, agent: false,
       signal: AbortSignal.timeout(call.timeoutMs ?? TIMEOUT_MS),
-      headers: { "User-Agent": "dmn", Accept: "application/json", ...headers,
+      // Asked to close, slurmrestd 22.05 writes its own header behind the answer: we close ourselves.
+      headers: { "User-Agent": "dmn", Accept: "application/json", Connection: "keep-alive", ...headers,
         ...(call.body === undefined ? {} : {
           "Content-Type": isText ? "application/json" : "application/octet-stream",
           "Content-Length": Buffer.byteLength(call.body) }) },
@@ -59,6 +60,7 @@ export function asker(address: string, headers: Readonly<Record<string, string>>
       answer.on("error", fail);
       answer.on("end", () => {
         resolve({ status: answer.statusCode ?? 0, text: Buffer.concat(pieces).toString("utf8") });
+        asking.destroy();
       });
     });
     asking.on("error", fail);

@@ -76,7 +76,8 @@ class Rest implements SlurmDoor {
   async submit(task: SlurmTask): Promise<string> {
     const { status, said, words } = await this.#question({ method: "POST", path: "/job/submit",
       body: JSON.stringify(this.#version < 39 ? oldRequest(task) : request(task)) });
-    if (typeof said.job_id === "number" && said.job_id > 0 && words === "") return String(said.job_id);
+    // With an id it waits, whatever is said beside it: a partition may be too small, or down for now.
+    if (typeof said.job_id === "number" && said.job_id > 0) return String(said.job_id);
     const why = withoutSecrets(words, Object.values(task.environment));
     if (status >= 500 && /contact|timed? ?out|temporar|socket|limit/i.test(why)) {
       throw new NoAnswer(`slurmrestd could not submit (${status}): ${why}`);

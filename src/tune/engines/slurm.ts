@@ -125,9 +125,9 @@ class Slurm implements Engine {
   }
 
   async stop(id: string): Promise<boolean> {
-    if (!this.#jobIds.has(id)) await this.list();
-    const jobId = this.#jobIds.get(id);
-    return jobId === undefined ? false : await this.#door.cancel(jobId);
+    const worker = (await this.list()).find((placed) => placed.id === id), jobId = this.#jobIds.get(id);
+    const isOver = worker !== undefined && worker.state !== "pending" && worker.state !== "running";
+    return jobId === undefined || isOver ? false : await this.#door.cancel(jobId);
   }
 
   logs(id: string): Promise<string> {
