@@ -1,0 +1,386 @@
+/** The study's journal, leases and decisions, without processes. */
+import assert from "node:assert/strict";
+import realFs, * as fs from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
+import { tmpdir } from "node:os";
+import * as path from "node:path";
+import { after, describe, test } from "node:test";
+import { UserError } from "../src/base/error.ts";
+import { random } from "../src/base/random.ts";
+import { Conductor, type Assignment, type AttemptEnd } from "../src/tune/conductor.ts";
+import { sayAll, type StudyEvent } from "../src/tune/events.ts";
+import { Study } from "../src/tune/fold.ts";
+import { replayStudy } from "../src/tune/replay.ts";
+import { searchOf } from "../src/tune/search.ts";
+import { createStudy, openStudy, readStudy, repairStudy } from "../src/tune/study-journal.ts";
+import type { Terms } from "../src/tune/study.ts";
+import { outcomesOf, resultOf, STEPS, toyTerms, toyValues } from "./tune-toy.ts";
+
+const HOME = fs.mkdtempSync(path.join(tmpdir(), "dmn-tune-study-"));
+after(() => { fs.rmSync(HOME, { recursive: true, force: true }); });
+let folders = 0;
+const fresh = (): string => path.join(HOME, `study-${++folders}`);
+const LEASE_MS = 1_000;
+
+/** A conductor whose clock, tokens and journal are the test's. */
+function begin(study: Study, record: (event: StudyEvent) => void, now = 0): Conductor {
+  let token = 100;
+  return new Conductor({ study, search: searchOf(study.begun), leaseMs: LEASE_MS, newToken: () => token++, record }, now);
+}
+function inMemory(changes: Partial<Terms> = {}): { study: Study; conductor: Conductor; events: StudyEvent[] } {
+  const study = new Study(toyTerms(changes), 0), events: StudyEvent[] = [];
+  const conductor = begin(study, (event) => { study.apply(event); events.push(event); });
+  return { study, conductor, events };
+}
+const endOf = ({ trial, attempt, token, point }: Assignment, worker: string, changes: Partial<AttemptEnd> = {}): AttemptEnd =>
+  ({ trial, attempt, token, worker, how: "done", reason: "", values: sayAll(toyValues(point, STEPS)), violations: {},
+    statistics: { seconds: 2 }, ...changes });
+const ofKind = (events: readonly StudyEvent[], kind: StudyEvent["event"]): number =>
+  events.filter(({ event }) => event === kind).length;
+
+describe("attempts and their results", () => {
+  test("a silent worker's trial goes to another after 1,000 ms; its late result counts, the other's is a duplicate", () => {
+    const { study, conductor } = inMemory({ pruner: null });
+    const first = conductor.ask("a", 0)!;
+    assert.equal(conductor.expire(1_000).length, 0);
+    assert.equal(conductor.expire(1_001).length, 1);
+    const second = conductor.ask("b", 1_002)!;
+    assert.deepEqual([second.trial, second.attempt, second.point], [first.trial, 1, first.point]);
+    assert.equal(conductor.beat(endOf(first, "a"), 1_003), false, "it is not a's any more");
+    assert.equal(conductor.tell(endOf(first, "a", { values: [1, 2] }), 1_004), true);
+    assert.equal(conductor.tell(endOf(second, "b", { values: [3, 4] }), 1_005), true);
+    const trial = study.trial(0);
+    assert.deepEqual([trial.state, trial.values, outcomesOf(trial)], ["complete", [1, 2], ["late", "duplicate"]]);
+    assert.equal(study.finishedCount, 1);
+  });
+
+  test("a result that is told three times counts once", () => {
+    const { study, conductor, events } = inMemory({ pruner: null });
+    const work = conductor.ask("a", 0)!;
+    for (let k = 0; k < 3; k++) assert.equal(conductor.tell(endOf(work, "a"), k), true);
+    assert.deepEqual([ofKind(events, "told"), ofKind(events, "duplicate"), study.finishedCount], [1, 0, 1]);
+  });
+
+  test("a result with another token, or of a trial that was never asked, is refused", () => {
+    const { study, conductor } = inMemory();
+    const work = conductor.ask("a", 0)!;
+    assert.equal(conductor.tell(endOf({ ...work, token: work.token + 1 }, "a"), 1), false);
+    assert.equal(conductor.tell(endOf({ ...work, trial: 19 }, "a"), 1), false);
+    assert.equal(study.finishedCount, 0);
+  });
+
+  test("who was thought lost and is heard of before its trial was given away goes on with the same attempt", () => {
+    const { study, conductor } = inMemory({ pruner: null });
+    const work = conductor.ask("a", 0)!;
+    conductor.expire(2_000);
+    assert.equal(conductor.beat(endOf(work, "a"), 2_001), true);
+    assert.equal(conductor.ask("b", 2_002)!.trial, 1);
+    conductor.tell(endOf(work, "a"), 2_003);
+    assert.deepEqual(outcomesOf(study.trial(0)), ["told"]);
+  });
+
+  test("a worker that asks again without having heard its answer gets the same attempt", () => {
+    const { conductor, events } = inMemory();
+    assert.deepEqual(conductor.ask("a", 0), conductor.ask("a", 5));
+    assert.equal(ofKind(events, "leased"), 1);
+  });
+
+  test("with 2 retries a trial fails when its worker was lost 3 times; giving it back costs none", () => {
+    const { study, conductor } = inMemory({ retries: 2 });
+    for (let k = 0; k < 5; k++) conductor.tell(endOf(conductor.ask("a", k)!, "a", { how: "returned", reason: "SIGTERM" }), k);
+    for (let k = 0; k < 3; k++) {
+      assert.equal(study.stateOf(0), "waiting");
+      conductor.ask(`w${k}`, 10);
+      conductor.gone(`w${k}`, "killed", 11);
+    }
+    const trial = study.trial(0);
+    assert.deepEqual([trial.state, trial.reason], ["failed", "its worker was lost 3 times: killed"]);
+    assert.deepEqual(outcomesOf(trial), [...Array<string>(5).fill("returned"), "lost", "lost", "lost"]);
+  });
+
+  test("an error that comes twice fails the trial, one that does not is forgotten; what fails anywhere fails at once", () => {
+    const { study, conductor } = inMemory({ pruner: null });
+    const err = (reason: string): void => { conductor.tell(endOf(conductor.ask("a", 0)!, "a", { how: "erred", reason }), 0); };
+    err("out of memory");
+    err("no such file");
+    assert.equal(study.stateOf(0), "waiting");
+    err("out of memory");
+    assert.deepEqual([study.stateOf(0), study.trial(0).reason, study.trial(0).attempts.length], ["failed", "out of memory", 3]);
+    err("once");
+    conductor.tell(endOf(conductor.ask("a", 0)!, "a"), 0);
+    assert.equal(study.stateOf(1), "complete");
+    conductor.tell(endOf(conductor.ask("a", 0)!, "a", { how: "failed", reason: "hidden must be even", values: [] }), 0);
+    assert.deepEqual([study.stateOf(2), study.trial(2).attempts.length], ["failed", 1]);
+  });
+
+  test("undefined values and violated constraints make a trial infeasible by their sum, and say which", () => {
+    const { study, conductor } = inMemory({ pruner: null });
+    conductor.tell(endOf(conductor.ask("a", 0)!, "a", { values: [1, null], violations: { drawdown: 0.25 } }), 0);
+    const { state, violation, reason, values } = study.trial(0);
+    assert.deepEqual([state, violation, reason, values], ["infeasible", 1.25, "drawdown by 0.25, score is undefined", [1, NaN]]);
+    assert.deepEqual([...study.finishedOf(0).losses], [1, NaN]);
+  });
+
+  test("a report is decided on once: another attempt gets the same answer, and a second value is not taken", () => {
+    const { study, conductor, events } = inMemory({ pruner: null });
+    const first = conductor.ask("a", 0)!;
+    assert.equal(conductor.report(endOf(first, "a"), 1, [5, 5], 0), true);
+    conductor.gone("a", "killed", 1);
+    const second = conductor.ask("b", 2)!;
+    assert.equal(conductor.report(endOf(second, "b"), 1, [9, 9], 3), true);
+    assert.equal(conductor.report(endOf(first, "a"), 2, [9, 9], 3), null, "a has lost it");
+    assert.deepEqual([ofKind(events, "reported"), study.trial(0).reports], [1, [{ step: 1, values: [5, 5] }]]);
+  });
+
+  test("a cancelled trial ends, and its worker's result is noted as a duplicate", () => {
+    const { study, conductor } = inMemory();
+    const work = conductor.ask("a", 0)!;
+    assert.equal(conductor.cancel(0, "not wanted", 1), true);
+    assert.equal(conductor.cancel(0, "not wanted", 2), false);
+    assert.equal(conductor.beat(endOf(work, "a"), 2), false);
+    conductor.tell(endOf(work, "a"), 3);
+    assert.deepEqual([study.stateOf(0), outcomesOf(study.trial(0))], ["cancelled", ["duplicate"]]);
+  });
+
+  test("with lag 3 three trials are given out, and a fourth when the first is finished, not the second", () => {
+    const { study, conductor } = inMemory({ lag: 3, pruner: null });
+    const work = ["a", "b", "c"].map((worker) => conductor.ask(worker, 0)!);
+    assert.deepEqual([conductor.ask("d", 0), conductor.waiting], [null, 0]);
+    conductor.tell(endOf(work[1], "b"), 1);
+    assert.equal(conductor.ask("d", 1), null);
+    conductor.tell(endOf(work[0], "a"), 2);
+    assert.equal(conductor.waiting, 2);
+    assert.deepEqual([conductor.ask("d", 2)!.trial, study.trial(3).seen], [3, 1]);
+  });
+});
+
+/**
+ * Workers, coordinator and disk as a game of chance: each move asks, reports, tells, kills, freezes, or crashes
+ * the coordinator before or after its write.
+ */
+function play(seed: number, terms: Terms): { study: Study; journal: StudyEvent[] } {
+  const draw = random(seed, "game"), journal: StudyEvent[] = [];
+  const reopen = (): Study => {
+    const folded = new Study(terms, 0);
+    // Through text, as the disk has it.
+    for (const event of journal) folded.apply(JSON.parse(JSON.stringify(event)) as StudyEvent);
+    return folded;
+  };
+  let now = 0, pending: StudyEvent[] = [], study = reopen(), tokens = 0, names = 0;
+  const start = (): Conductor => new Conductor({ study, search: searchOf(terms), leaseMs: LEASE_MS,
+    newToken: () => ++tokens, record: (event) => { study.apply(event); pending.push(event); } }, now);
+  let conductor = start();
+  /** What the worker hears; null: nothing, and it will ask again. */
+  const ask = <T>(work: () => T): { heard: T } | null => {
+    const heard = work(), chance = draw.uniform();
+    if (chance > 0.02) {
+      journal.push(...pending);
+      pending = [];
+      if (chance > 0.08) return { heard };
+      // The answer is lost.
+      if (chance > 0.04) return null;
+    }
+    pending = [];
+    study = reopen();
+    conductor = start();
+    return null;
+  };
+  interface Player { name: string; work: Assignment | null; step: number; isPruned: boolean; isFrozen: boolean }
+  const newcomer = (): Player => ({ name: `w${names++}`, work: null, step: 0, isPruned: false, isFrozen: false });
+  const players = Array.from({ length: 6 }, newcomer);
+  for (let move = 0; !study.isOver; move++) {
+    assert.ok(move < 50_000, "the study ends");
+    now += draw.below(40);
+    if (move % 8 === 0) ask(() => conductor.expire(now));
+    const place = draw.below(players.length), player = players[place], chance = draw.uniform();
+    if (chance < 0.02) {
+      players[place] = newcomer();
+      if (draw.uniform() < 0.5) ask(() => conductor.gone(player.name, "killed", now));
+      continue;
+    }
+    if (chance < 0.04) player.isFrozen = !player.isFrozen;
+    if (player.isFrozen) continue;
+    if (player.work === null) {
+      player.work = ask(() => conductor.ask(player.name, now))?.heard ?? null;
+      player.step = 0;
+      player.isPruned = false;
+      continue;
+    }
+    const work = player.work, end = endOf(work, player.name);
+    if (chance < 0.3) {
+      if (ask(() => conductor.beat(end, now))?.heard === false) player.work = null;
+    } else if (player.isPruned || player.step === STEPS) {
+      if (ask(() => conductor.tell(end, now)) !== null) player.work = null;
+    } else {
+      const step = player.step + 1;
+      const answer = ask(() => conductor.report(end, step, sayAll(toyValues(work.point, step)), now));
+      if (answer === null) continue;
+      if (answer.heard === null) { player.work = null; continue; }
+      player.step = step;
+      player.isPruned = !answer.heard;
+    }
+  }
+  return { study, journal };
+}
+
+describe("random interleavings of asks, tells, losses and crashes", () => {
+  const trials = 24, SEEDS = 30;
+  const played = new Map<string, ReturnType<typeof play>>();
+  const game = (seed: number, lag: number | null): ReturnType<typeof play> => {
+    const key = `${seed} ${lag}`, found = played.get(key) ?? play(seed, toyTerms({ trials, lag }));
+    played.set(key, found);
+    return found;
+  };
+  for (const lag of [null, 4]) {
+    test(`30 seeds, ${lag === null ? "as completed" : `lag ${lag}`}: 24 trials, each with one result`, () => {
+      for (let seed = 0; seed < SEEDS; seed++) {
+        const { study, journal } = game(seed, lag);
+        assert.deepEqual([study.count, study.finishedCount, study.open.size], [trials, trials, 0], `seed ${seed}`);
+        const told = journal.flatMap((event) => event.event === "told" ? [event.trial] : []);
+        assert.deepEqual(told.toSorted((a, b) => a - b), Array.from({ length: trials }, (_, k) => k), `seed ${seed}`);
+        for (let k = 0; k < trials; k++) {
+          const { state, point, values, reports } = study.trial(k);
+          const step = state === "pruned" ? reports.at(-1)!.step : STEPS;
+          assert.deepEqual(values, toyValues(point, step), `seed ${seed}, trial ${k}`);
+        }
+      }
+    });
+  }
+  test("with lag 4 all 30 end in the same study, in which some trials are pruned", () => {
+    const first = resultOf(game(0, 4).study);
+    const states = first.map((trial) => (trial as { state: string }).state);
+    assert.ok(states.includes("pruned") && states.includes("complete"), states.join());
+    for (let seed = 1; seed < SEEDS; seed++) assert.deepEqual(resultOf(game(seed, 4).study), first, `seed ${seed}`);
+  });
+  test("as completed they do not, so the property above says something", () => {
+    assert.notDeepEqual(resultOf(game(0, null).study), resultOf(game(1, null).study));
+  });
+});
+
+/** Plays a study and writes it to a folder. */
+async function written(changes: Partial<Terms> = {}): Promise<{ folder: string; study: Study }> {
+  const terms = toyTerms(changes), { study, journal } = play(3, terms), folder = fresh();
+  await using store = createStudy({ folder, terms, at: 1 });
+  for (const event of journal) store.record(event);
+  store.commit();
+  return { folder, study };
+}
+const journalOf = (folder: string): string => path.join(folder, "study.journal");
+
+describe("a study on the disk", () => {
+  test("opens as it was written, from its snapshot and without it", async () => {
+    const { folder, study } = await written();
+    assert.deepEqual(resultOf(readStudy(folder)), resultOf(study));
+    assert.deepEqual([...readStudy(folder).finished()], [...study.finished()]);
+    const withSnapshot = readStudy(folder).trial(5);
+    fs.rmSync(path.join(folder, "snapshot"));
+    assert.deepEqual(readStudy(folder).trial(5), withSnapshot);
+    assert.deepEqual(withSnapshot.statistics, { seconds: 2 });
+  });
+
+  test("a snapshot with one other byte, or of other bytes of the journal, is not used", async () => {
+    const { folder, study } = await written();
+    const place = path.join(folder, "snapshot"), good = fs.readFileSync(place);
+    for (let at = 0; at < good.length; at += 97) {
+      const bad = Buffer.from(good);
+      bad[at] ^= 0x10;
+      fs.writeFileSync(place, bad);
+      assert.deepEqual(resultOf(readStudy(folder)), resultOf(study), `byte ${at}`);
+    }
+    const other = await written({ seed: 8 });
+    fs.copyFileSync(path.join(other.folder, "snapshot"), place);
+    assert.deepEqual(resultOf(readStudy(folder)), resultOf(study));
+  });
+
+  test("a torn last write is cut off and its bytes are told; the study goes on", async () => {
+    const { folder } = await written();
+    const size = fs.statSync(journalOf(folder)).size;
+    fs.truncateSync(journalOf(folder), size - 3);
+    const last = fs.readFileSync(journalOf(folder), "latin1").trimEnd().split("\n").at(-1)!;
+    {
+      await using store = openStudy({ folder, at: 2 });
+      assert.equal(store.tornBytes, last.length);
+      assert.equal(store.study.finishedCount, 19);
+    }
+    await using again = openStudy({ folder, at: 3 });
+    assert.equal(again.tornBytes, 0);
+  });
+
+  test("damage in the middle is refused with its byte and the command; repair keeps the whole records before it", async () => {
+    const { folder } = await written();
+    const bytes = fs.readFileSync(journalOf(folder)), half = bytes.length >> 1;
+    const start = bytes.lastIndexOf(0x0a, half) + 1;
+    const before = bytes.subarray(0, start).toString().trimEnd().split("\n").length - 1;
+    bytes[start + 30] ^= 1;
+    fs.writeFileSync(journalOf(folder), bytes);
+    const problem = new RegExp(`study.journal is damaged at byte ${start}, after ${before} good records`);
+    const hint = new RegExp(`dmn tune repair --name ${path.basename(folder)}$`);
+    for (const open of [() => openStudy({ folder, at: 2 }), () => readStudy(folder)]) {
+      assert.throws(open, (error: UserError) => problem.test(error.problem) && hint.test(error.hint));
+    }
+    const repaired = repairStudy(folder)!;
+    assert.deepEqual([repaired.kept, repaired.cutBytes], [before, bytes.length - start]);
+    assert.deepEqual(fs.readFileSync(repaired.aside), bytes);
+    await using store = openStudy({ folder, at: 3 });
+    assert.ok(store.study.finishedCount > 2 && store.study.finishedCount < 20, String(store.study.finishedCount));
+    assert.equal(repairStudy(await written().then((whole) => whole.folder)), null);
+  });
+
+  test("a full disk is one sentence; what was acknowledged before is there when there is room again", async () => {
+    const folder = fresh(), terms = toyTerms({ pruner: null });
+    {
+      await using store = createStudy({ folder, terms, at: 0 });
+      const conductor = begin(store.study, (event) => { store.record(event); });
+      const work = conductor.ask("a", 0)!;
+      store.commit();
+      conductor.tell(endOf(work, "a"), 1);
+      const { writeSync } = realFs;
+      realFs.writeSync = () => { throw Object.assign(new Error("no space"), { code: "ENOSPC" }); };
+      syncBuiltinESMExports();
+      try {
+        assert.throws(() => { store.commit(); }, (error: UserError) => /^the disk of .* is full/.test(error.problem));
+      } finally {
+        realFs.writeSync = writeSync;
+        syncBuiltinESMExports();
+      }
+    }
+    await using store = openStudy({ folder, terms, at: 2 });
+    assert.deepEqual([store.study.stateOf(0), store.study.finishedCount], ["running", 0]);
+    const conductor = begin(store.study, (event) => { store.record(event); }, 2);
+    conductor.tell(endOf({ trial: 0, attempt: 0, token: 100, point: store.study.pointOf(0), parent: null, seed: 0 }, "a"), 3);
+    store.commit();
+    assert.equal(store.study.finishedCount, 1, "the worker, who was not answered, tells again");
+  });
+
+  test("one writer; another name, other terms and a second creation are refused in a sentence", async () => {
+    const { folder } = await written();
+    const problem = (text: RegExp) => (error: UserError): boolean => text.test(error.problem);
+    assert.throws(() => openStudy({ folder: fresh(), at: 0 }), problem(/^there is no study/));
+    assert.throws(() => createStudy({ folder, terms: toyTerms(), at: 0 }), problem(/^there is a study .* already$/));
+    assert.throws(() => openStudy({ folder, terms: toyTerms({ seed: 8 }), at: 0 }),
+      problem(/^the study "toy" was begun with seed 7, not 8$/));
+    await using store = openStudy({ folder, terms: toyTerms({ trials: 25 }), at: 0 });
+    assert.deepEqual([store.study.terms.trials, store.study.isOver], [25, false]);
+    assert.throws(() => openStudy({ folder, at: 0 }), problem(/is writing/));
+  });
+});
+
+describe("replay", () => {
+  for (const lag of [null, 4]) {
+    test(`${lag === null ? "as completed" : "lag 4"}: 20 suggestions and all decisions come out as they were`, async () => {
+      const { folder, study } = await written({ lag });
+      const replay = replayStudy(folder, searchOf);
+      assert.deepEqual([replay.suggestions, replay.decisions, replay.difference], [20, study.reportCount, null]);
+    });
+  }
+  test("names the first suggestion that another sampler seed would not have made", async () => {
+    const { folder } = await written();
+    const replay = replayStudy(folder, (terms) => searchOf({ ...terms, seed: 8 }));
+    assert.match(replay.difference!, /^trial 0 was \{"point".*, and is now \{"point"/);
+  });
+  test("names the first decision that another pruner would not have made", async () => {
+    const { folder } = await written();
+    const replay = replayStudy(folder, (terms) => ({ ...searchOf(terms), pruner: null }));
+    assert.match(replay.difference!, /^trial \d+ was stopped at step \d, and goes on now$/);
+  });
+});
