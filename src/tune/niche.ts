@@ -22,7 +22,7 @@ import { frontRanks } from "./rank.ts";
 /** Weight of a foreign axis when the extreme point of an axis is looked for. */
 const OFF_AXIS = 1e6;
 /** Of front 0's range: losses this near to the ideal count as ideal there, ranges this small as none. */
-const NEAR = 1e-3, NONE = 1e-6;
+const NEAR = 3e-4, NONE = 1e-6;
 /** Finite ranges beyond the worst (best) finite loss at which an infinite one is put. */
 const BEYOND = 3;
 

@@ -65,7 +65,7 @@ export class Nsga3 implements Sampler {
   #losses = new Float64Array();
   #violations = new Float64Array();
   #points: Point[] = [];
-  #ranks = new Int32Array();
+  #ranks: Int32Array = new Int32Array();
   /** Parents are among the first so many rows. */
   #survivors = 0;
   /** Told and not looked at yet: it is done when somebody asks. */

@@ -4,7 +4,7 @@
  *   sbx      each variable with chance 1/2 near one of its parents', the nearer the greater eta
  *            (Deb & Agrawal 1995; bounded as in Deb's code)
  *   uniform  each variable of either parent
- *   blend    uniform over the parents' box, widened by half its width to each side (BLX; Eshelman, Schaffer 1993)
+ *   blend    uniform over the parents' box, widened by half its width to each side (BLX; Eshelman 1993)
  *   simplex  uniform over the widened simplex of three parents (SPX; Tsutsui et al. 1999)
  *   undx     normal around the middle of two parents: along their line, and across it as far as the third
  *            parent is away (Ono & Kobayashi 1997)
