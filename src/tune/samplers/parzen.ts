@@ -123,8 +123,10 @@ const NEGLIGIBLE = 40;
 /** A mixture of product kernels. Its arrays are kept from fit to fit. */
 export class Parzen {
   readonly axes: readonly Axis[];
-  /** Of observations; the prior is kernel number `count`. */
+  /** Of observations (on a single axis of distinct ones); the prior is kernel number `count`. */
   count = 0;
+  /** Of all observations, and the prior. */
+  #kernels = 1;
   /** (count + 1) adding up to 1 */
   weights = new Float64Array(0);
   /** (count + 1) log of the weight and of all factors of a kernel that do not depend on where it is asked. */
@@ -164,6 +166,7 @@ export class Parzen {
     let count = 0;
     for (let row = 0; row < of.count; row++) this.#kernelOf[row] = side[row] === wanted ? count++ : -1;
     this.count = count;
+    this.#kernels = count + 1;
     if (isAged) weighByAge(count, this.weights);
     else this.weights.fill(1, 0, count);
     this.weights[count] = 1;
@@ -177,6 +180,9 @@ export class Parzen {
       if (axis.kind === "choice") this.#fitChoice(of.places[d], of.count, d);
       else this.#fitNormals(axis, of.places[d], of.orders[d], of.count, d);
     });
+    if (this.axes.length > 1) return;
+    if (this.axes[0].kind !== "real") this.#merge(this.axes[0].choices);
+    else for (let k = 0; k <= count; k++) this.#constants[k] = Math.exp(this.#constants[k]);
   }
 
   #reserve(rows: number): void {
@@ -194,6 +200,25 @@ export class Parzen {
     });
   }
 
+  /** Kernels on one axis that are equal become one: there are as many as distinct values, not as points. */
+  #merge(choices: number): void {
+    const { count } = this, shapes = choices || this.#shapes[0].count - 1;
+    const centres = this.#centres, weights = this.weights, constants = this.#constants;
+    const sums = new Float64Array(shapes + 1), factors = new Float64Array(shapes + 1);
+    for (let k = 0; k <= count; k++) {
+      const shape = k === count ? shapes : centres[k];
+      sums[shape] += weights[k];
+      factors[shape] = constants[k] - Math.log(weights[k]);
+    }
+    const prior = centres[count];
+    for (let shape = 0; shape <= shapes; shape++) {
+      centres[shape] = shape === shapes ? prior : shape;
+      weights[shape] = sums[shape];
+      constants[shape] = factors[shape] + Math.log(sums[shape]);
+    }
+    this.count = shapes;
+  }
+
   #fitChoice(places: Float64Array, rows: number, d: number): void {
     const D = this.axes.length;
     for (let row = 0; row < rows; row++) {
@@ -201,7 +226,7 @@ export class Parzen {
       if (kernel >= 0) this.#centres[kernel * D + d] = places[row];
     }
     this.#centres[this.count * D + d] = -1;
-    const kernels = this.count + 1, { choices } = this.axes[d];
+    const kernels = this.#kernels, { choices } = this.axes[d];
     this.#logs[3 * d] = -Math.log(kernels + choices);
     this.#logs[3 * d + 1] = Math.log(kernels + 1) - Math.log(kernels + choices);
     this.#logs[3 * d + 2] = -Math.log(choices);
@@ -277,12 +302,13 @@ export class Parzen {
 
   #drawChoice(choices: number, observed: number, u: number): number {
     if (observed < 0) return Math.floor(u * choices);
-    const share = u * (choices + this.count + 1);
+    const share = u * (choices + this.#kernels);
     return share < choices ? Math.floor(share) : observed;
   }
 
   /** Logarithm of the density (of a grid: the mass) at places (D). */
   logDensity(places: Float64Array): number {
+    if (this.axes.length === 1 && this.axes[0].kind === "real") return this.#logDensityAt(places[0]);
     const constants = this.#constants, terms = this.#terms;
     this.#prepareGrids(places);
     let greatest = this.#logKernel(this.count, places, -Infinity), found = 0;
@@ -298,6 +324,17 @@ export class Parzen {
     let sum = 0;
     for (let k = 0; k < found; k++) sum += Math.exp(terms[k] - greatest);
     return greatest + Math.log(sum);
+  }
+
+  /** The same on a single axis of reals, where the kernels' heights are near enough to be added up as they are. */
+  #logDensityAt(place: number): number {
+    const centres = this.#centres, inverses = this.#inverses, heights = this.#constants;
+    let sum = 0;
+    for (let k = 0; k <= this.count; k++) {
+      const z = (place - centres[k]) * inverses[k], halfSquare = z * z / 2;
+      if (halfSquare < NEGLIGIBLE) sum += heights[k] * Math.exp(-halfSquare);
+    }
+    return Math.log(sum);
   }
 
   /** Log of a kernel's part. Factors only make it less, so below `bound` it may stop early. */

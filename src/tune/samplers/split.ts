@@ -9,7 +9,7 @@ import type { Finished } from "../trial.ts";
 export interface Split {
   tell(trial: Finished): void;
   /** Marks the good rows with 1, all others with 0, in `isGood` (at least as long as rows told). */
-  mark(number: number, isGood: Uint8Array): void;
+  mark(isGood: Uint8Array): void;
 }
 
 /** Good ones of n trials (Optuna 5): a tenth, but no more than 25. */
@@ -57,7 +57,7 @@ export class LossSplit implements Split {
     if (this.#best.length > 25) this.#best.pop();
   }
 
-  mark(_: number, isGood: Uint8Array): void {
+  mark(isGood: Uint8Array): void {
     isGood.fill(0);
     const wanted = countGood(this.#told);
     for (const { row } of this.#best.slice(0, wanted)) isGood[row] = 1;

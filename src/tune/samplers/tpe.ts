@@ -60,7 +60,7 @@ export function estimatorSampler({ space, seed, objectives }: SamplerOptions,
       const draws = random(seed, "tpe", number);
       if (told < startup) return { point: drawPoint(space, draws), parent: null };
       if (isGood.length < told) isGood = new Uint8Array(2 * told);
-      split.mark(number, isGood);
+      split.mark(isGood);
       const drawn: Record<string, number | string> = {};
       const point = makePoint(space, (one, _, name) => {
         const group = groups.find((each) => each.names.has(name));
