@@ -87,7 +87,8 @@ async function strike(graph: Graph, tape: Tape, name: string, signal: "SIGKILL" 
 async function deaths(times: number, mode: "kill" | "freeze"): Promise<void> {
   const root = temporaryRoot();
   fs.writeFileSync(path.join(root, "dmn.config.json"), JSON.stringify({ live: { restartsMax: 1_000 } }));
-  fetchMarket(root);
+  // Longer than hundreds of deaths take.
+  fetchMarket(root, "2039-12-31");
   const base = await freePorts(), graph = new Graph(root, base, ["--pace", "4", "--from", "2014-01-02"]);
   try {
     await graph.until(/running: 10 processes/);

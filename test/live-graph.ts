@@ -25,9 +25,9 @@ export function dmn(root: string, ...args: string[]): { code: number | null; out
 }
 
 /** Four invented futures over eight years. */
-export function fetchMarket(root: string): void {
+export function fetchMarket(root: string, to = "2019-12-31"): void {
   const { code, said } = dmn(root, "fetch", "--source", "synthetic", "--dataset", "small", "--from", "2012-01-01",
-    "--to", "2019-12-31", "--symbols", "EQ1,FX1,MT1,BD1", "--seed", "3");
+    "--to", to, "--symbols", "EQ1,FX1,MT1,BD1", "--seed", "3");
   assert.equal(code, 0, said);
 }
 
