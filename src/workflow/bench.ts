@@ -38,6 +38,7 @@ export const SUITES: Readonly<Record<string, () => Promise<Suite>>> = {
   training: () => import("./bench/training.ts"),
   inference: () => import("./bench/inference.ts"),
   live: () => import("./bench/live.ts"),
+  tune: () => import("./bench/tune.ts"),
 };
 
 export async function bench(options: BenchOptions, context: Context): Promise<BenchReport> {
