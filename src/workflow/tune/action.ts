@@ -185,7 +185,7 @@ async function optuna(said: ActionSaid, context: Context): Promise<Answer> {
   const view = open(said, context, "optuna"), place = path.resolve(said.path ?? `${view.terms.name}.optuna.log`);
   await replaceFile(place, (temporary) => {
     const descriptor = fs.openSync(temporary, "w");
-    try { for (const line of optunaJournal(view)) fs.writeSync(descriptor, line); } finally {
+    try { for (const line of optunaJournal(view)) fs.writeSync(descriptor, `${line}\n`); } finally {
       fs.closeSync(descriptor);
     }
   });

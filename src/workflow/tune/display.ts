@@ -2,10 +2,9 @@
  * A study while it runs, on stderr: a table that is drawn over itself on a terminal, a line now and then
  * elsewhere.
  */
-import type { StudyView } from "../../tune/study.ts";
 import type { Clock } from "../../base/clock.ts";
 import { TERMINAL_COLUMNS } from "../../base/table.ts";
-import { factsOf } from "./study-facts.ts";
+import { factsOf, type Watched } from "./study-facts.ts";
 import { headline, liveLines } from "./study-text.ts";
 
 const DRAW_EVERY_MS = 500, LINE_EVERY_MS = 10_000;
@@ -19,9 +18,9 @@ export interface Display extends Disposable {
 type Stream = Pick<NodeJS.WriteStream, "write" | "isTTY" | "rows">;
 
 /** Shows it until it is disposed of. */
-export function openDisplay(view: StudyView, clock: Clock, stream: Stream = process.stderr): Display {
+export function openDisplay(view: Watched, clock: Clock, stream: Stream = process.stderr): Display {
   const isDrawn = stream.isTTY && !process.env["CI"], facts = factsOf(view);
-  const startedAt = clock.now(), before = [...view.finished()].length;
+  const startedAt = clock.now(), before = view.finishedCount;
   let drawn = 0, last = "";
   const eta = (finished: number): number | null => finished <= before ? null
     : (clock.now() - startedAt) / 1000 / (finished - before) * (view.terms.trials - finished);

@@ -8,6 +8,7 @@
  */
 import { homedir } from "node:os";
 import * as path from "node:path";
+import { assert } from "../../base/assert.ts";
 import type { Context } from "../../base/context.ts";
 import { places } from "../../base/data-root.ts";
 import { UserError } from "../../base/error.ts";
@@ -75,9 +76,6 @@ export async function openPlacement(options: Options, context: Context): Promise
       ...(slurmMinutes === null ? {} : { timeLimitMinutes: slurmMinutes }) });
     return { engine, ask: asker([path.join(installed, "node"), path.join(installed, "bin", "dmn.js")], seen) };
   }
-  if (placement.cluster === null) {
-    throw new UserError("which Ray cluster?", "say where its dashboard is: --cluster http://HEAD:8265");
-  }
   const token = readRayToken(process.env, homedir());
   const open = (bundle: Parameters<typeof openRay>[0]["bundle"]): Promise<Engine> =>
     openRay({ address: placement.cluster!, study: terms.name, token, bundle, need, clock });
@@ -92,12 +90,20 @@ export async function openPlacement(options: Options, context: Context): Promise
   return { engine, ask: asker(BUNDLE_COMMAND, BUNDLE_ROOT) };
 }
 
+/** UserError for what is missing whatever the study. */
+export function checkPlacement({ on, cluster, shared }: Placement, work: StudyWork | null): void {
+  if (on === "ray" && cluster === null) {
+    throw new UserError("which Ray cluster?", "say where its dashboard is: --cluster http://HEAD:8265");
+  }
+  if (on === "ray" && shared === null && work?.kind === "file") {
+    throw new UserError("a study of your own file needs a folder that all machines see",
+      "put the file there, and add --shared FOLDER");
+  }
+}
+
 /** What a worker without our disk reads: the dataset with its features. */
 function dataFiles(root: string, work: StudyWork): ReturnType<typeof folderFiles> {
-  if (work.kind === "network") {
-    const { dataset } = work.request;
-    return folderFiles(places.dataset(root, dataset), `${BUNDLE_ROOT}/datasets/${dataset}`);
-  }
-  throw new UserError("a study of your own file needs a folder that all machines see",
-    "put the file there, and add --shared FOLDER");
+  assert(work.kind === "network", "a file's study is not bundled");
+  const { dataset } = work.request;
+  return folderFiles(places.dataset(root, dataset), `${BUNDLE_ROOT}/datasets/${dataset}`);
 }

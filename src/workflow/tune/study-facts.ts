@@ -1,8 +1,9 @@
 /** What is said of a study while it runs and after: the front, its volume, and where it stands. */
 import { hypervolume, isBelow, referencePoint } from "../../tune/hypervolume.ts";
-import { isEligible, paretoFront } from "../../tune/pareto.ts";
+import type { Study } from "../../tune/fold.ts";
+import { Front, isEligible } from "../../tune/pareto.ts";
 import type { StudyView, Trial } from "../../tune/study.ts";
-import { FINISHED_STATES, type Finished, type TrialState } from "../../tune/trial.ts";
+import { FINISHED_STATES, type Finished, type FinishedState, type TrialState } from "../../tune/trial.ts";
 
 export interface StudyFacts {
   readonly states: Readonly<Record<TrialState, number>>;
@@ -20,16 +21,30 @@ const BOX_TRIALS = 5;
 /** A look every second must not cost one. */
 const OPERATIONS_MAX = 1e6, SAMPLES = 10_000;
 
+/** What a look reads; a study's fold has it. */
+export type Watched = StudyView & Pick<Study, "finishedCount" | "waiting">;
+
 /** A look at a study; asked again, it computes only what has changed. */
-export function factsOf(view: StudyView): () => StudyFacts {
+export function factsOf(view: Watched): () => StudyFacts {
   let box: { readonly low: Float64Array; readonly high: Float64Array } | null = null;
-  let last: StudyFacts | null = null;
+  let finished = 0, volume = NaN;
+  const front = new Front(), first: Finished[] = [];
+  const counts = Object.fromEntries(FINISHED_STATES.map((state) => [state, 0])) as Record<FinishedState, number>;
+  const take = (trial: Finished): void => {
+    counts[trial.state]++;
+    front.add(trial);
+    if (first.length < BOX_TRIALS && isEligible(trial)) first.push(trial);
+  };
   return () => {
-    const finished = [...view.finished()], states = countStates(view);
-    if (last?.finished === finished.length) return last = { ...last, states };
-    const eligible = finished.filter(isEligible), front = paretoFront(finished);
-    if (box === null && eligible.length >= BOX_TRIALS) box = boxOf(eligible.slice(0, BOX_TRIALS));
-    return last = { states, finished: finished.length, front, volume: box === null ? NaN : share(front, box) };
+    if (view.finishedCount > finished) {
+      let k = 0;
+      for (const trial of view.finished()) if (k++ >= finished) take(trial);
+      finished = view.finishedCount;
+      if (box === null && first.length === BOX_TRIALS) box = boxOf(first);
+      if (box !== null) volume = share(front.members, box);
+    }
+    const waiting = view.waiting.size, running = view.count - finished - waiting;
+    return { states: { waiting, running, ...counts }, finished, front: front.members, volume };
   };
 }
 
@@ -44,13 +59,6 @@ function share(front: readonly Finished[], { low, high }: { low: Float64Array; h
   const scaled = front.map(({ losses }) => losses.map((loss, m) =>
     high[m] > low[m] ? (loss - low[m]) / (high[m] - low[m]) : 0)).filter((point) => isBelow(point, ones));
   return hypervolume(scaled, ones, { operationsMax: OPERATIONS_MAX, samples: SAMPLES }).value;
-}
-
-function countStates(view: StudyView): Record<TrialState, number> {
-  const counts = Object.fromEntries(["waiting", "running", ...FINISHED_STATES].map((state) => [state, 0])) as
-    Record<TrialState, number>;
-  for (let k = 0; k < view.count; k++) counts[view.trial(k).state]++;
-  return counts;
 }
 
 /** Newest first. */

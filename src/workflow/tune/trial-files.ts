@@ -3,6 +3,7 @@
  *
  *   outcome.json   what it told; its presence says that the trial is over
  *   returns.f64    (days, 2) float64, little-endian: UTC ms, portfolio return of the validated rows
+ *   part-0/end.safetensors ...   of a population: what the next interval goes on from, while one may
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -10,6 +11,9 @@ import { replaceWith } from "../../base/file.ts";
 import type { Outcome } from "../../tune/worker.ts";
 
 const OUTCOME = "outcome.json", RETURNS = "returns.f64";
+
+export const partFolder = (trial: string, part: number): string => path.join(trial, `part-${part}`);
+export const endOf = (part: string): string => path.join(part, "end.safetensors");
 
 export interface DatedReturns {
   /** (days) ascending, UTC ms. */

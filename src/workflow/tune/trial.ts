@@ -33,7 +33,7 @@ import { measureInference, type Inference } from "./measure-inference.ts";
 import type { NetworkData, NetworkWork } from "./network-work.ts";
 import { objectiveOf, valuesOf, violationsOf, type Measured } from "./objectives.ts";
 import { steppedFit, type SteppedFit } from "./stepped-fit.ts";
-import { readOutcome, writeOutcome } from "./trial-files.ts";
+import { endOf, partFolder, readOutcome, writeOutcome } from "./trial-files.ts";
 import { Usage } from "./usage.ts";
 
 /** Longest work that is done again after a worker was lost, about. */
@@ -117,8 +117,8 @@ async function begin(options: NetworkTrialOptions, trial: TrialWork, runtime: Ru
   const folder = options.folder(trial.number);
   makeFolder(folder);
   const parts = cut.map((sequences, k): Part => {
-    const own = path.join(folder, `part-${k}`);
-    const start = parents === null ? undefined : readParent(path.join(parents, `part-${k}`, END), trial);
+    const own = partFolder(folder, k);
+    const start = parents === null ? undefined : readParent(parents, k, trial);
     const settings = { ...chosen, ...(start === undefined ? {} : { epochs: start.epoch + epochs }),
       ...(work.isPopulation ? { patience: PATIENCE_MAX } : {}) };
     const fit = steppedFit({ architecture, settings, ...sequences, runtime, clock, signal: trial.signal,
@@ -134,11 +134,14 @@ async function begin(options: NetworkTrialOptions, trial: TrialWork, runtime: Ru
     usage };
 }
 
-const END = "end.safetensors";
 const PATIENCE_MAX = 10_000;
 
-function readParent(place: string, { number, parent }: TrialWork): ReturnType<typeof readState> {
+/** Undefined: it diverged before it had anything to go on from. */
+function readParent(parents: string, k: number, { number, parent }: TrialWork):
+ReturnType<typeof readState> | undefined {
+  const place = endOf(partFolder(parents, k));
   if (fs.existsSync(place)) return readState(place);
+  if (readOutcome(parents) !== null) return undefined;
   throw new UserError(`trial ${number} goes on from trial ${parent}, and ${place} is not there`,
     "a population's workers share one data root: put it where all of them see it");
 }
@@ -286,17 +289,18 @@ async function conclude({ parts, trial, options }: Attempt, outcome: Outcome): P
   const judged = parts.flatMap(({ judged: one }) => (one === null ? [] : [one]));
   if (options.work.isPopulation) {
     for (const { folder, checkpoint } of parts) {
-      if (checkpoint !== null) await replaceWith(path.join(folder, END), checkpointBytes(checkpoint));
+      if (checkpoint !== null) await replaceWith(endOf(folder), checkpointBytes(checkpoint));
     }
   }
   await writeOutcome(options.folder(trial.number), outcome,
     { time: joined(judged, "time"), returns: joined(judged, "returns") });
   for (const { fit, folder } of parts) {
     await fit.stop();
-    for (const file of fs.existsSync(folder) ? fs.readdirSync(folder) : []) {
-      if (file !== END) fs.rmSync(path.join(folder, file));
-    }
     if (!options.work.isPopulation) fs.rmSync(folder, { recursive: true, force: true });
+    for (const file of fs.existsSync(folder) ? fs.readdirSync(folder) : []) {
+      const place = path.join(folder, file);
+      if (place !== endOf(folder)) fs.rmSync(place);
+    }
   }
   return outcome;
 }

@@ -17,13 +17,14 @@ import { openStudyKeys, workerSecret } from "../../tune/keys.ts";
 import { searchOf } from "../../tune/search.ts";
 import { createStudy, isStudy, openStudy, readStudy, type StudyStore } from "../../tune/study-journal.ts";
 import type { StudyView, Terms } from "../../tune/study.ts";
+import { keepEnds } from "./keep-ends.ts";
 import { openDisplay } from "./display.ts";
 import { luckOf, type Luck } from "./overfitting.ts";
-import { openPlacement, type Placement } from "./place-workers.ts";
+import { checkPlacement, openPlacement, type Placement } from "./place-workers.ts";
 import { pageOf } from "./study-page.ts";
-import { factsOf, type StudyFacts } from "./study-facts.ts";
+import { factsOf, type StudyFacts, type Watched } from "./study-facts.ts";
 import { headline, luckText, trialTable } from "./study-text.ts";
-import { termsOf, type TuneSaid } from "./tune-request.ts";
+import { termsOf, type StudyWork, type TuneSaid } from "./tune-request.ts";
 import { trialFolder } from "./worker.ts";
 
 export interface TuneOptions {
@@ -68,7 +69,7 @@ export async function tune(options: TuneOptions, context: Context): Promise<Tune
   } finally { await store[Symbol.asyncDispose](); }
 }
 
-async function openStore({ name, said, isResume }: TuneOptions, workers: number, context: Context):
+async function openStore({ name, said, isResume, placement }: TuneOptions, workers: number, context: Context):
 Promise<StudyStore> {
   const { root, clock } = context, folder = places.study(root, name), isThere = isStudy(folder);
   if (isResume && !isThere) {
@@ -77,6 +78,7 @@ Promise<StudyStore> {
   }
   const begun = isThere ? readStudy(folder).terms : null;
   const terms = isResume ? resumed(begun!, said) : await termsOf({ name, said, workers, begun }, context);
+  checkPlacement(placement, terms.work as StudyWork);
   const store = { folder, terms, at: clock.now() };
   return begun === null ? createStudy(store) : openStudy(store);
 }
@@ -106,6 +108,7 @@ Promise<void> {
   const placed = await openPlacement({ placement, terms: study.terms, address: coordinator.address,
     secret: workerSecret(keys) }, context);
   await using engine = placed.engine;
+  using _ = keepEnds(study, (trial) => trialFolder(root, name, trial));
   const ending = new AbortController();
   const keeping = keepWorkers({ engine, coordinator, ask: (id) => placed.ask(id), study: name, clock,
     signal: ending.signal, say: (sentence) => { display.say(sentence); }, ...(engine.name === "local" ? { limits: { pollMs: LOCAL_POLL_MS } } : {}) });
@@ -134,7 +137,7 @@ const resumeCommand = (name: string, root: string): string =>
   commandLine(["dmn", "tune", "--name", name, "--resume", ...rootWords(root)]);
 
 /** Writes the page, and says what came of it. */
-async function conclude(view: StudyView, startedAt: number, context: Context): Promise<TuneReport> {
+async function conclude(view: Watched, startedAt: number, context: Context): Promise<TuneReport> {
   const { root, clock } = context, { terms } = view;
   const luck = luckOf(view, (trial) => trialFolder(root, terms.name, trial));
   const report = await writePage(view, luck, context);
