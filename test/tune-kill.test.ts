@@ -5,7 +5,6 @@
 import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import * as fs from "node:fs";
-import * as net from "node:net";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { after, test } from "node:test";
@@ -19,6 +18,7 @@ import { replayStudy } from "../src/tune/replay.ts";
 import { searchOf } from "../src/tune/search.ts";
 import { isStudy, readStudy, scanStudy } from "../src/tune/study-journal.ts";
 import type { Terms } from "../src/tune/study.ts";
+import { freePorts } from "./tune-ports.ts";
 import { resultOf, STEPS, toyTerms, toyValues } from "./tune-toy.ts";
 
 const IS_LONG = process.env.DMN_TEST_LONG === "1";
@@ -41,19 +41,6 @@ function holderIn(place: string): Holder | null {
 }
 const workersOf = (folder: string): number[] => fs.globSync(`${folder}/workers/*.json`).sort()
   .map(holderIn).filter(isAlive).map((holder) => holder!.pid);
-
-async function freePorts(): Promise<number> {
-  for (let port = 20_000 + process.pid % 4_000 * 10; ; port = port > 60_000 ? 20_000 : port + 10) {
-    const free = await Promise.all(Array.from({ length: 5 }, (_, k) => isFree(port + k)));
-    if (free.every(Boolean)) return port;
-  }
-}
-async function isFree(port: number): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>(), server = net.createServer();
-  server.once("error", () => { resolve(false); });
-  server.listen({ host: "127.0.0.1", port, exclusive: true }, () => { server.close(() => { resolve(true); }); });
-  return promise;
-}
 
 interface Disturbed { readonly study: Study; readonly events: StudyEvent[]; readonly killed: Record<"workers" | "coordinators", number> }
 

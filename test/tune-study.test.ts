@@ -5,7 +5,7 @@ import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { after, describe, test } from "node:test";
-import { UserError } from "../src/base/error.ts";
+import type { UserError } from "../src/base/error.ts";
 import { random } from "../src/base/random.ts";
 import { Conductor, type Assignment, type AttemptEnd } from "../src/tune/conductor.ts";
 import { sayAll, type StudyEvent } from "../src/tune/events.ts";

@@ -26,12 +26,13 @@ export function toyValues(point: Point, step: number): number[] {
 
 /** Reports each step; a little random waiting between them, so that ends do not come in order. */
 export function toyRun(pauseMs: number): RunTrial {
-  return async ({ number, point, report, signal, attempt }) => {
+  return async (work) => {
+    const { number, point, signal, attempt } = work;
     const draw = random(attempt, "pause", number);
     for (let step = 1; step <= STEPS; step++) {
       await new Promise((resolve) => { setTimeout(resolve, pauseMs * draw.uniform()); });
       signal.throwIfAborted();
-      if (!await report(step, toyValues(point, step))) break;
+      if (!await work.report(step, toyValues(point, step))) break;
     }
     return { values: toyValues(point, STEPS), statistics: { seconds: pauseMs },
       violations: { ...(Number(point.depth) === 4 ? { depth: 0.5 } : undefined) } };

@@ -8,6 +8,7 @@
  * answered any more, `over` rejects, and workers wait for whoever opens the study again.
  */
 import { randomBytes } from "node:crypto";
+import { unreachable } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import { UserError } from "../base/error.ts";
 import type { Content, Packet } from "../wire/codec.ts";
@@ -216,6 +217,7 @@ class Desk {
       case "stop":
         void this.stop();
         return { reply: "done", isDone: true };
+      default: return unreachable(question);
     }
   }
 
@@ -380,7 +382,7 @@ class Desk {
     if (this.#isClosed) return;
     this.#isStopping = true;
     this.#order({ order: "stop" });
-    for (const worker of [...this.#waiters.keys()]) {
+    for (const worker of this.#waiters.keys()) {
       this.#release(worker, { reply: store.study.isOver ? "over" : "wait" });
     }
     const until = clock.now() + STOP_MS;

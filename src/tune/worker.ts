@@ -228,8 +228,9 @@ async function connect(options: WorkerOptions): Promise<Line> {
     async ask(question: Body<Question>, deadlineMs = DEADLINE_MS, until = stopping.signal): Promise<Reply | null> {
       const gone = aborted(until), begun = clock.now();
       while (!until.aborted) {
+        const leftMs = Math.max(1, patienceMs - (clock.now() - begun));
         const asked = questions.ask(contentOf({ ...credentials, ...question }, clock.now()),
-          { deadlineMs, retryMs: RETRY_MS });
+          { deadlineMs: Math.min(deadlineMs, leftMs), retryMs: RETRY_MS });
         const answer = await Promise.race([asked, gone, refused.promise]);
         if (answer === null) return null;
         if (answer.outcome === "answered") {
@@ -237,7 +238,7 @@ async function connect(options: WorkerOptions): Promise<Line> {
           if (reply.reply === "refused") throw new UserError(reply.problem, reply.hint);
           return reply;
         }
-        if (clock.now() - begun > patienceMs) throw silent(address, clock.now() - begun, study);
+        if (clock.now() - begun >= patienceMs) throw silent(address, clock.now() - begun, study);
         await clock.sleep(PAUSE_MS);
       }
       return null;
