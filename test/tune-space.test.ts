@@ -71,7 +71,7 @@ test("bounds of reals: half a step on each side, on a logarithmic scale before t
   ];
   for (const [one, low, high] of cases) {
     const bounds = boundsOf(one);
-    assert.ok(Math.abs(bounds[0] - low) < 1e-6 && Math.abs(bounds[1] - high) < 1e-6, `${JSON.stringify(one)}: ${bounds}`);
+    assert.ok(Math.abs(bounds[0] - low) < 1e-6 && Math.abs(bounds[1] - high) < 1e-6, `${JSON.stringify(one)}: ${bounds.join(" ")}`);
   }
 });
 
@@ -108,7 +108,8 @@ test("one value only: it is that value, whatever the scale", () => {
 test("a point's key does not depend on the order of its names, and tells a text from a number", () => {
   assert.equal(pointKey(SPACE, { width: 20, rate: 0.001 }), pointKey(SPACE, { rate: 0.001, width: 20 }));
   const space: Space = { a: { kind: "choice", choices: [1, "one"] }, b: { kind: "choice", choices: ["1", ""] } };
-  const keys = [{ a: 1, b: "1" }, { a: 1, b: "" }, { a: 1 }, { a: "one", b: "1" }, { b: "1" }].map((point) => pointKey(space, point as Point));
+  const points: readonly Point[] = [{ a: 1, b: "1" }, { a: 1, b: "" }, { a: 1 }, { a: "one", b: "1" }, { b: "1" }];
+  const keys = points.map((point) => pointKey(space, point));
   assert.equal(new Set(keys).size, 5);
 });
 

@@ -27,25 +27,28 @@ const NEAR = 3e-4, NONE = 1e-6;
 const BEYOND = 3;
 
 /**
- * Puts infinite losses of the given rows of (N, M) three finite ranges beyond the column's finite ones; a
- * column without any finite becomes 0. In place.
+ * Puts infinite losses of (N, M) three finite ranges beyond the column's finite ones; a column without any
+ * finite becomes 0. In place; answers whether there were any.
  */
-export function boundInfinite(losses: Float64Array, M: number, rows: ArrayLike<number>): void {
+export function boundInfinite(losses: Float64Array, M: number): boolean {
+  let isBounded = false;
   for (let m = 0; m < M; m++) {
     let low = Infinity, high = -Infinity, isAll = true;
-    for (let k = 0; k < rows.length; k++) {
-      const loss = losses[rows[k] * M + m];
+    for (let i = m; i < losses.length; i += M) {
+      const loss = losses[i];
       if (!Number.isFinite(loss)) { isAll = false; continue; }
       if (loss < low) low = loss;
       if (loss > high) high = loss;
     }
     if (isAll) continue;
+    isBounded = true;
     const range = low <= high ? BEYOND * (high - low) : 0;
-    for (let k = 0; k < rows.length; k++) {
-      const i = rows[k] * M + m, loss = losses[i];
-      if (!Number.isFinite(loss)) losses[i] = low > high ? 0 : loss > 0 ? high + range : low - range;
+    for (let i = m; i < losses.length; i += M) {
+      if (Number.isFinite(losses[i])) continue;
+      losses[i] = low > high ? 0 : losses[i] > 0 ? high + range : low - range;
     }
   }
+  return isBounded;
 }
 
 /**
@@ -96,6 +99,8 @@ export class Niching {
   readonly #worst: Float64Array;
   /** (M, M) losses, a row per axis; NaN: none yet. */
   readonly #extremes: Float64Array;
+  /** Joins of the rows of the last survival; rows that are still in their place need no other. */
+  #known: Known | null = null;
 
   constructor(M: number) {
     this.#M = M;
@@ -109,17 +114,17 @@ export class Niching {
   turnTo(points: Float64Array): void {
     assert(points.length > 0 && points.length % this.#M === 0, "directions are (H, M)");
     this.#directions = new Directions(points, this.#M);
+    this.#known = null;
   }
 
   /**
    * `keep` of (count, M) losses with (count) violations, 0: feasible. What several would do equally well is
-   * drawn.
+   * drawn. `ranks`: their fronts, where they are known.
    */
   select(losses: Float64Array, violations: Float64Array, count: number, keep: number,
-    random: Random): Survivors {
+    random: Random, ranks = frontRanks(losses, this.#M, violations, count)): Survivors {
     assert(keep >= 0 && keep <= count, "no more survive than there are");
-    const M = this.#M, ranks = frontRanks(losses, M, violations, count);
-    const byRank = Array.from({ length: count }, (_, n) => n).sort((a, b) => ranks[a] - ranks[b] || a - b);
+    const byRank = sortByRank(ranks, count);
     let feasible = 0;
     while (feasible < count && violations[byRank[feasible]] === 0) feasible++;
     this.#remember(losses, byRank, feasible);
@@ -127,20 +132,41 @@ export class Niching {
     let first = keep, last = keep;
     while (first > 0 && ranks[byRank[first - 1]] === splitting) first--;
     while (last < count && ranks[byRank[last]] === splitting) last++;
-    const rows = Int32Array.from(byRank.slice(0, keep));
+    const rows = byRank.slice(0, keep);
     if (last === keep) return { rows, ranks };
     if (first >= feasible) {
-      rows.set(random.shuffle(byRank.slice(first, last)).slice(0, keep - first), first);
+      rows.set(random.shuffle([...byRank.subarray(first, last)]).slice(0, keep - first), first);
       return { rows, ranks };
     }
-    const normal = this.normalise(losses, byRank.slice(0, last), ranks);
-    const joined = this.#directions.join(normal, last);
-    this.#fill(rows, byRank, first, last, joined, random);
+    const considered = byRank.subarray(0, last);
+    const normal = this.normalise(losses, considered, ranks);
+    this.#fill(rows, byRank, first, last, this.#join(losses, considered, normal), random);
     return { rows, ranks };
   }
 
+  /** Nearest directions, by row; only of rows or scales that are not as they were. */
+  #join(losses: Float64Array, rows: Int32Array, { normal, frame, isBounded }: Normal): Joined {
+    const M = this.#M, known = this.#known;
+    const isSame = !isBounded && known !== null && known.frame.every((value, m) => value === frame[m]);
+    const length = losses.length / M;
+    const next: Known = { frame, losses: new Float64Array(losses.length).fill(NaN),
+      direction: new Int32Array(length), distance: new Float64Array(length) };
+    for (let k = 0; k < rows.length; k++) {
+      const row = rows[k];
+      let m = isSame && row * M < known.losses.length ? 0 : -1;
+      while (m >= 0 && m < M) m = known!.losses[row * M + m] === losses[row * M + m] ? m + 1 : -1;
+      if (m === M) {
+        next.direction[row] = known!.direction[row];
+        next.distance[row] = known!.distance[row];
+      } else this.#directions.join(normal, k, next, row);
+      for (m = 0; m < M; m++) next.losses[row * M + m] = losses[row * M + m];
+    }
+    this.#known = isBounded ? null : next;
+    return next;
+  }
+
   /** Widens what is known of all time by the first `feasible` rows; an infinite loss is no measure. */
-  #remember(losses: Float64Array, rows: readonly number[], feasible: number): void {
+  #remember(losses: Float64Array, rows: Int32Array, feasible: number): void {
     const M = this.#M, ideal = this.#ideal, worst = this.#worst;
     for (let k = 0; k < feasible; k++) {
       for (let m = 0, i = rows[k] * M; m < M; m++, i++) {
@@ -155,13 +181,13 @@ export class Niching {
    * (rows, M) normalised losses of feasible rows, front 0 first: 0 at the ideal point, 1 at the nadir that
    * the extreme points span.
    */
-  normalise(losses: Float64Array, rows: readonly number[], ranks: Int32Array): Float64Array {
+  normalise(losses: Float64Array, rows: Int32Array, ranks: Int32Array): Normal {
     const M = this.#M, count = rows.length;
     const normal = new Float64Array(count * M);
     for (let k = 0; k < count; k++) {
       for (let m = 0; m < M; m++) normal[k * M + m] = losses[rows[k] * M + m];
     }
-    boundInfinite(normal, M, rows.map((_, k) => k));
+    const isBounded = boundInfinite(normal, M);
     let front = 1;
     while (front < count && ranks[rows[front]] === 0) front++;
 
@@ -178,7 +204,7 @@ export class Niching {
     for (let i = 0; i < normal.length; i += M) {
       for (let m = 0; m < M; m++) normal[i + m] = (normal[i + m] - ideal[m]) / scale[m];
     }
-    return normal;
+    return { normal, frame: Float64Array.of(...ideal, ...scale), isBounded };
   }
 
   /** Replaces the extreme points of axes for which a row of front 0 is better now. */
@@ -188,17 +214,18 @@ export class Niching {
       const isKnown = !Number.isNaN(extremes[axis * M]);
       let best = isKnown ? this.#reach(extremes, axis * M, axis, ideal, scale) : Infinity, chosen = -1;
       for (let k = 0; k < front; k++) {
-        const reach = this.#reach(rows, k * M, axis, ideal, scale);
+        const reach = this.#reach(rows, k * M, axis, ideal, scale, best);
         if (reach < best) { best = reach; chosen = k; }
       }
       if (chosen >= 0) extremes.set(rows.subarray(chosen * M, chosen * M + M), axis * M);
     }
   }
 
-  /** How far the losses at `i` are from the axis (achievement scalarising function). */
-  #reach(losses: Float64Array, i: number, axis: number, ideal: Float64Array, scale: Float64Array): number {
+  /** How far the losses at `i` are from the axis (achievement scalarising function), or over `limit`. */
+  #reach(losses: Float64Array, i: number, axis: number, ideal: Float64Array, scale: Float64Array,
+    limit = Infinity): number {
     let most = 0;
-    for (let m = 0; m < this.#M; m++) {
+    for (let m = 0; m < this.#M && most < limit; m++) {
       const distance = (losses[i + m] - ideal[m]) / scale[m];
       const weighted = distance < NEAR ? 0 : m === axis ? distance : distance * OFF_AXIS;
       if (weighted > most) most = weighted;
@@ -215,16 +242,16 @@ export class Niching {
   }
 
   /** Sets rows[first..] to members of the front byRank[first..last) by the emptiest direction. */
-  #fill(rows: Int32Array, byRank: readonly number[], first: number, last: number, joined: Joined,
+  #fill(rows: Int32Array, byRank: Int32Array, first: number, last: number, joined: Joined,
     random: Random): void {
     const H = this.#directions.count;
     const taken = new Int32Array(H), left = new Int32Array(H), start = new Int32Array(H + 1);
-    for (let k = 0; k < first; k++) taken[joined.direction[k]]++;
-    for (let k = first; k < last; k++) left[joined.direction[k]]++;
+    for (let k = 0; k < first; k++) taken[joined.direction[byRank[k]]]++;
+    for (let k = first; k < last; k++) left[joined.direction[byRank[k]]]++;
     for (let h = 0; h < H; h++) start[h + 1] = start[h] + left[h];
     // Candidates of direction h: members[start[h]] ... left[h] of them.
     const members = new Int32Array(last - first), filled = start.slice();
-    for (let k = first; k < last; k++) members[filled[joined.direction[k]]++] = k;
+    for (let k = first; k < last; k++) members[filled[joined.direction[byRank[k]]]++] = byRank[k];
     const open: number[] = [];
     for (let to = first; to < rows.length;) {
       let least = Infinity;
@@ -241,7 +268,7 @@ export class Niching {
             if (joined.distance[members[c]] < joined.distance[members[pick]]) pick = c;
           }
         }
-        rows[to++] = byRank[members[pick]];
+        rows[to++] = members[pick];
         members[pick] = members[start[h] + --left[h]];
         taken[h]++;
       }
@@ -258,11 +285,37 @@ function columns(rows: Float64Array, M: number, count: number, better: (a: numbe
   return best;
 }
 
-interface Joined {
-  /** (rows) nearest direction. */
+/** (N) rows, those of front 0 first, in their order within a front. */
+function sortByRank(ranks: Int32Array, count: number): Int32Array {
+  const start: number[] = [0];
+  for (let n = 0; n < count; n++) {
+    while (start.length < ranks[n] + 2) start.push(0);
+    start[ranks[n] + 1]++;
+  }
+  for (let front = 1; front < start.length; front++) start[front] += start[front - 1];
+  const rows = new Int32Array(count);
+  for (let n = 0; n < count; n++) rows[start[ranks[n]]++] = n;
+  return rows;
+}
+
+interface Normal {
+  /** (rows, M) */
+  readonly normal: Float64Array;
+  /** Ideal point and ranges that were used. */
+  readonly frame: Float64Array;
+  /** Whether infinite losses had to be bounded. */
+  readonly isBounded: boolean;
+}
+export interface Joined {
+  /** (N) nearest direction. */
   readonly direction: Int32Array;
-  /** (rows) square of the distance to its ray. */
+  /** (N) square of the distance to its ray. */
   readonly distance: Float64Array;
+}
+interface Known extends Joined {
+  readonly frame: Float64Array;
+  /** (N, M) that were joined; NaN: were not. */
+  readonly losses: Float64Array;
 }
 
 /**
@@ -301,28 +354,23 @@ export class Directions {
     this.#extra = Float64Array.from(extra);
   }
 
-  /** The nearest ray of each of (count, M) normalised losses: d^2 = |f|^2 - (f w)^2 / |w|^2. */
-  join(normal: Float64Array, count: number): Joined {
-    const M = this.#M, H = this.count;
+  /** Row k of (rows, M) normalised losses to the nearest ray: d^2 = |f|^2 - (f w)^2 / |w|^2. */
+  join(normal: Float64Array, k: number, joined: Joined, to: number): void {
+    const M = this.#M, H = this.count, i = k * M, inverse = this.#inverse;
     const common = this.#common, start = this.#start, axis = this.#axis, extra = this.#extra;
-    const direction = new Int32Array(count), distance = new Float64Array(count);
-    for (let k = 0; k < count; k++) {
-      const i = k * M;
-      let sum = 0, squares = 0;
-      for (let m = 0; m < M; m++) {
-        sum += normal[i + m];
-        squares += normal[i + m] ** 2;
-      }
-      let best = 0, along = -Infinity;
-      for (let h = 0, e = 0; h < H; h++) {
-        let product = common[h] * sum;
-        for (const end = start[h + 1]; e < end; e++) product += extra[e] * normal[i + axis[e]];
-        product *= this.#inverse[h];
-        if (product > along) { along = product; best = h; }
-      }
-      direction[k] = best;
-      distance[k] = Math.max(0, squares - along * along);
+    let sum = 0, squares = 0;
+    for (let m = 0; m < M; m++) {
+      sum += normal[i + m];
+      squares += normal[i + m] ** 2;
     }
-    return { direction, distance };
+    let best = 0, along = -Infinity;
+    for (let h = 0, e = 0; h < H; h++) {
+      let product = common[h] * sum;
+      for (const end = start[h + 1]; e < end; e++) product += extra[e] * normal[i + axis[e]];
+      product *= inverse[h];
+      if (product > along) { along = product; best = h; }
+    }
+    joined.direction[to] = best;
+    joined.distance[to] = Math.max(0, squares - along * along);
   }
 }

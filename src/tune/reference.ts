@@ -74,11 +74,11 @@ export function divisionsOf(M: number, count: number): number {
 
 /**
  * [outer, inner] divisions that M objectives and so many trials are worth: about eleven trials for each
- * direction, but never fewer than 7 M directions nor more than 32 M. M = 11: (2, 1) = 77, (2, 2) = 132 from
- * 1452 trials on, (3, 2) = 352 from 3872 on; M = 3: 91 from 1001 on.
+ * direction, but no fewer than 7 M directions and no more than 96 or 12 M, so that a suggestion stays cheap.
+ * M = 11: (2, 1) = 77, (2, 2) = 132 from 1452 trials on; M = 3: 91 from 1001 on.
  */
 export function defaultDivisions(M: number, trials: number): readonly [number, number] {
-  const most = Math.min(32 * M, Math.max(7 * M, trials / 11));
+  const most = Math.min(Math.max(96, 12 * M), Math.max(7 * M, trials / 11));
   let best: readonly [number, number] = [1, 0], bestCount = 0;
   if (M === 1) return best;
   for (let outer = 1; countLattice(M, outer) <= most; outer++) {

@@ -149,9 +149,12 @@ export function activeNames(space: Space, point: Point): string[] {
 export function makePoint(space: Space,
   choose: (one: Parameter, k: number, name: string, point: Point) => number | string): Point {
   const point: Record<string, number | string> = {};
-  Object.entries(space).forEach(([name, one], k) => {
+  let k = 0;
+  for (const name in space) {
+    const one = space[name];
     if (isActive(one, point)) point[name] = choose(one, k, name, point);
-  });
+    k++;
+  }
   return point;
 }
 

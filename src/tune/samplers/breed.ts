@@ -21,58 +21,80 @@ export interface BreederOptions {
   readonly etaMutation: number;
 }
 
+interface Place {
+  readonly name: string;
+  readonly one: Parameter;
+  /** Bounds of reals; of a choice 0 and 0. */
+  readonly low: number;
+  readonly high: number;
+}
+
 export class Breeder {
   readonly #space: Space;
   readonly #options: BreederOptions;
-  /** Numbers with more than one value. */
-  readonly #numbers: readonly { readonly name: string; readonly one: Numerical;
-    readonly low: number; readonly high: number }[];
+  /** In the space's order. */
+  readonly #places: readonly Place[];
+  /** Numbers with more than one value: places in the space. */
+  readonly #numbers: readonly number[];
   /** Parameters with more than one value. */
   readonly #free: readonly string[];
 
   constructor(space: Space, options: BreederOptions) {
     this.#space = space;
     this.#options = options;
-    this.#free = Object.keys(space).filter((name) => countValues(space[name]) > 1);
-    this.#numbers = this.#free.flatMap((name) => {
-      const one = space[name];
-      if (one.kind === "choice") return [];
-      const [low, high] = boundsOf(one);
-      return [{ name, one, low, high }];
+    this.#places = Object.entries(space).map(([name, one]) => {
+      const [low, high] = one.kind === "choice" ? [0, 0] : boundsOf(one);
+      return { name, one, low, high };
     });
+    const isFree = ({ one }: Place): boolean => countValues(one) > 1;
+    this.#free = this.#places.filter(isFree).map(({ name }) => name);
+    this.#numbers = this.#places.flatMap((place, k) => isFree(place) && place.one.kind !== "choice" ? [k] : []);
   }
 
   /** Parents that a child has. */
   get parents(): number { return this.#options.crossover.parents; }
 
   child(parents: readonly Point[], draws: Random): Point {
-    const shared = this.#numbers.filter(({ name }) => parents.every((parent) => name in parent));
-    const box: Box = { low: Float64Array.from(shared, ({ low }) => low),
-      high: Float64Array.from(shared, ({ high }) => high) };
-    const vectors = parents.map((parent) =>
-      Float64Array.from(shared, ({ name, one }) => toReal(one, parent[name] as number)));
-    const crossed = this.#options.crossover.cross(vectors, box, draws, this.#options.etaCrossover);
-    const reals = new Map(shared.map(({ name }, d) => [name, crossed[d]]));
-    const chance = 1 / Math.max(1, this.#free.filter((name) => name in parents[0]).length);
-    return makePoint(this.#space, (one, _k, name) => {
+    const reals = this.#cross(parents, draws), { etaMutation } = this.#options;
+    let free = 0;
+    for (const name of this.#free) if (name in parents[0]) free++;
+    const chance = 1 / Math.max(1, free);
+    return makePoint(this.#space, (one, k, name) => {
       const isMutant = draws.uniform() < chance;
       if (one.kind === "choice") {
         const given = parents.filter((parent) => name in parent);
         const isDrawn = isMutant || given.length === 0;
         return isDrawn ? fromUnit(one, draws.uniform()) : given[draws.below(given.length)][name];
       }
-      const real = reals.get(name) ?? inherited(one, name, parents);
+      const real = Number.isNaN(reals[k]) ? inherited(one, name, parents) : reals[k];
       if (real === null) return fromUnit(one, draws.uniform());
       if (!isMutant || one.low === one.high) return fromReal(one, real);
-      const [low, high] = boundsOf(one);
+      const { low, high } = this.#places[k];
       const inside = Math.min(high, Math.max(low, real));
-      return fromReal(one, mutate(inside, low, high, this.#options.etaMutation, draws.uniform()));
+      return fromReal(one, mutate(inside, low, high, etaMutation, draws.uniform()));
     });
+  }
+
+  /** (parameters) reals of the numbers that all parents have; NaN for others. */
+  #cross(parents: readonly Point[], draws: Random): Float64Array {
+    const shared = this.#numbers.filter((k) => parents.every((parent) => this.#places[k].name in parent));
+    const box: Box = { low: new Float64Array(shared.length), high: new Float64Array(shared.length) };
+    const vectors = parents.map(() => new Float64Array(shared.length));
+    shared.forEach((k, d) => {
+      const { name, one, low, high } = this.#places[k];
+      box.low[d] = low;
+      box.high[d] = high;
+      parents.forEach((parent, p) => { vectors[p][d] = toReal(one as Numerical, parent[name] as number); });
+    });
+    const crossed = this.#options.crossover.cross(vectors, box, draws, this.#options.etaCrossover);
+    const reals = new Float64Array(this.#places.length).fill(NaN);
+    shared.forEach((k, d) => { reals[k] = crossed[d]; });
+    return reals;
   }
 }
 
 /** The real of the first parent that has the parameter; null: none has. */
-function inherited(one: Parameter, name: string, parents: readonly Point[]): number | null {
+function inherited(one: Numerical, name: string, parents: readonly Point[]): number | null {
   const parent = parents.find((point) => name in point);
-  return parent === undefined || one.kind === "choice" ? null : toReal(one, parent[name] as number);
+  return parent === undefined ? null : toReal(one, parent[name] as number);
 }

@@ -18,7 +18,7 @@ import type { Random } from "../../base/random.ts";
 import { UserError } from "../../base/error.ts";
 import type { Setting, Settings } from "../choice.ts";
 import { Niching } from "../niche.ts";
-import { dominates, frontRanks } from "../rank.ts";
+import { addToFronts, dominates, frontRanks } from "../rank.ts";
 import { defaultDivisions, layers, shells } from "../reference.ts";
 import { drawPoint } from "../space.ts";
 import type { Point } from "../space.ts";
@@ -199,24 +199,38 @@ export class Nsga3 implements Sampler {
     const count = this.#points.length, M = this.#options.objectives;
     if (count === this.#survivors) return;
     if (count <= this.#size) {
-      this.#ranks = frontRanks(this.#losses, M, this.#violations, count);
+      this.#ranks = this.#rank(count);
       this.#survivors = count;
       return;
     }
     const draws = random(this.#options.seed, "nsga3", "survival", this.#settled);
-    const { rows, ranks } = this.#niching.select(this.#losses, this.#violations, count, this.#size, draws);
+    const ranks = this.#rank(count);
+    const { rows } = this.#niching.select(this.#losses, this.#violations, count, this.#size, draws, ranks);
+    // Who survives stays in place; who is beyond the end moves to where somebody did not.
     const isKept = new Uint8Array(count);
     for (const row of rows) isKept[row] = 1;
-    let to = 0;
-    for (let row = 0; row < count; row++) {
-      if (isKept[row] === 0) continue;
-      this.#losses.copyWithin(to * M, row * M, (row + 1) * M);
-      this.#violations[to] = this.#violations[row];
-      this.#points[to] = this.#points[row];
-      ranks[to++] = ranks[row];
+    for (let to = 0, from = count - 1; to < this.#size; to++) {
+      if (isKept[to] === 1) continue;
+      while (isKept[from] === 0) from--;
+      this.#losses.copyWithin(to * M, from * M, (from + 1) * M);
+      this.#violations[to] = this.#violations[from];
+      this.#points[to] = this.#points[from];
+      ranks[to] = ranks[from--];
     }
-    this.#points.length = to;
-    this.#ranks = ranks.subarray(0, to);
-    this.#survivors = to;
+    this.#points.length = this.#size;
+    this.#ranks = ranks;
+    this.#survivors = this.#size;
+  }
+
+  /** (count) fronts; of one new feasible row among feasible ones without ranking all anew. */
+  #rank(count: number): Int32Array {
+    const M = this.#options.objectives;
+    if (count !== this.#survivors + 1 || this.#violations.subarray(0, count).some((one) => one > 0)) {
+      return frontRanks(this.#losses, M, this.#violations, count);
+    }
+    const ranks = new Int32Array(count);
+    ranks.set(this.#ranks.subarray(0, count - 1));
+    addToFronts(this.#losses, M, ranks, count);
+    return ranks;
   }
 }

@@ -12,7 +12,8 @@ export const SAMPLERS: Readonly<Record<string, Row<SamplerOptions, Sampler>>> = 
   "nsga3": { describe: "evolution along reference directions: many objectives", settings: NSGA3_SETTINGS,
     make: (options, settings) => new Nsga3(options, settings) },
   "population": POPULATION,
-  "quasi-random": { describe: "points that fill the space evenly (Sobol')", settings: {}, make: quasiRandomSampler },
+  "quasi-random": { describe: "points that fill the space evenly (Sobol')", settings: {},
+    make: quasiRandomSampler },
   "random": { describe: "uniform points", settings: {}, make: randomSampler },
   "tpe": { describe: "tree-structured Parzen estimator", settings: TPE_SETTINGS, make: tpeSampler },
 };
