@@ -48,6 +48,7 @@ const CPUS_MIN = 0.01;
 const STOP_GRACE_SECONDS = 30, SETUP_SECONDS = 900, UPLOAD_TIMEOUT_MS = 300_000;
 /** Of one question that nobody answers, or that meets a head which is not ready: 1, 2, 4 s between. */
 const TRIES_MAX = 4;
+const WORDS_MAX = 300;
 /** First versions: entrypoint resources, entrypoint memory. */
 const VERSION_MIN = [2, 2], VERSION_MEMORY = [2, 8];
 
@@ -250,7 +251,8 @@ class Ray implements Engine {
   /** The last line of what Ray says: it answers with whole tracebacks. */
   #words(text: string): string {
     const lines = text.split("\n").map((line) => line.trim()).filter((line) => line !== "");
-    return withoutSecrets(lines.at(-1) ?? "", [...this.#secrets], 300);
+    const words = withoutSecrets(lines.at(-1) ?? "", [...this.#secrets]);
+    return words.length <= WORDS_MAX ? words : `${words.slice(0, WORDS_MAX)}...`;
   }
 }
 
