@@ -16,46 +16,66 @@ export interface MedianSettings {
   readonly minTrials: number;
 }
 
-export function median(settings: MedianSettings): Pruner {
-  const { startupTrials, warmupSteps, interval, minTrials } = settings;
-  const reports = new Map<number, Report[]>();
+export function median({ startupTrials, warmupSteps, interval, minTrials }: MedianSettings): Pruner {
+  /** Of trials that are not finished. */
+  const running = new Map<number, Report[]>();
   const complete: number[] = [];
+  /** Reports of complete trials by step. */
+  const peers = new Map<number, Report[]>();
   return {
     report(report, isSeen) {
-      const { number, step, losses } = report, own = reports.get(number) ?? [];
-      reports.set(number, own);
+      const { number, step, losses } = report, own = running.get(number) ?? [];
+      running.set(number, own);
       const before = own.at(-1)?.step ?? -1;
       own.push(report);
-      const peers = complete.filter(isSeen);
-      if (peers.length === 0 || peers.length < startupTrials || step < warmupSteps) return true;
+      if (step < warmupSteps || !isAnyOf(complete, isSeen, Math.max(1, startupTrials))) return true;
       // The first report at or after a multiple of the interval decides.
-      const due = Math.floor((step - warmupSteps) / interval) * interval + warmupSteps;
-      if (before >= due) return true;
+      if (before >= Math.floor((step - warmupSteps) / interval) * interval + warmupSteps) return true;
       const best = losses.map((_, m) => least(own, m));
       if (best.every(Number.isNaN)) return false;
-      const there = peers.flatMap((peer) =>
-        reports.get(peer)?.find((one) => one.step === step) ?? []);
-      const medians = losses.map((_, m) => medianOf(there.map((one) => one.losses[m]), minTrials));
-      const known = [...best.keys()].filter((m) => !Number.isNaN(best[m] - medians[m]));
-      return known.length === 0 || known.some((m) => best[m] <= medians[m]);
+      const there = (peers.get(step) ?? []).filter((one) => isSeen(one.number));
+      if (there.length < minTrials) return true;
+      const sides = Array.from(best, (loss, m) => sideOfMedian(loss, there, m));
+      return !sides.includes("worse") || sides.includes("no worse");
     },
     tell({ number, state }) {
-      if (state === "complete") complete.push(number);
-      else reports.delete(number);
+      const own = running.get(number) ?? [];
+      running.delete(number);
+      if (state !== "complete") return;
+      complete.push(number);
+      for (const report of own) {
+        const there = peers.get(report.step);
+        if (there === undefined) peers.set(report.step, [report]);
+        else there.push(report);
+      }
     },
   };
 }
 
-/** Of objective m over a trial's steps; NaN when it was never known. */
-function least(reports: readonly Report[], m: number): number {
-  return reports.reduce((best, { losses }) => best <= losses[m] ? best
-    : Number.isNaN(losses[m]) ? best : losses[m], NaN);
+function isAnyOf(numbers: readonly number[], isSeen: (number: number) => boolean, atLeast: number): boolean {
+  let seen = 0;
+  return numbers.some((number) => isSeen(number) && ++seen >= atLeast);
 }
 
-/** NaN of fewer than `atLeast` numbers; values that are not numbers do not count. */
-function medianOf(values: readonly number[], atLeast: number): number {
-  const sorted = values.filter((value) => !Number.isNaN(value)).sort((a, b) => a - b);
-  if (sorted.length === 0 || values.length < atLeast) return NaN;
-  const half = (sorted.length - 1) / 2, low = sorted[Math.floor(half)], high = sorted[Math.ceil(half)];
-  return low === high ? low : low + (high - low) / 2;
+/** Of objective m over a trial's steps; NaN when it was never known. */
+function least(reports: readonly Report[], m: number): number {
+  return reports.reduce((best, { losses }) => best <= losses[m] || Number.isNaN(losses[m]) ? best : losses[m],
+    NaN);
+}
+
+/** The median of an even number of values is half-way between the two in the middle. */
+function sideOfMedian(loss: number, peers: readonly Report[], m: number): "worse" | "no worse" | "unknown" {
+  let below = 0, known = 0, nextBelow = -Infinity, nextAbove = Infinity;
+  for (const { losses } of peers) {
+    const other = losses[m];
+    if (Number.isNaN(other)) continue;
+    known++;
+    if (other < loss) {
+      below++;
+      nextBelow = Math.max(nextBelow, other);
+    } else nextAbove = Math.min(nextAbove, other);
+  }
+  if (known === 0 || Number.isNaN(loss)) return "unknown";
+  if (2 * below !== known) return 2 * below > known ? "worse" : "no worse";
+  return loss > nextBelow + (nextAbove - nextBelow) / 2 ? "worse" : "no worse";
 }
