@@ -32,23 +32,23 @@ export default command({
       const answer = await tuneAction(action, said, context);
       return json ? answer.json : answer.text;
     }
-    const { name, sampler, pruner, pbt, deterministic, limit, objectives, objective, space, trials, seed, parts,
-      on, workers, cluster, shared, host, resume, dataset, recipe, model, set, features, windows, windowYears, from, to, embargo,
-      mode } = said;
+    const { name, sampler, pruner, pbt, deterministic, limit, objectives, objective, space, trials, seed,
+      parts, on, workers, cluster, shared, host, resume, dataset, recipe, model, set, features, windows,
+      windowYears, from, to, embargo, mode } = said;
     if (name === undefined) {
       throw new UserError("a study needs a name", "for example: dmn tune --dataset demo --name first");
     }
     if (pbt === true && sampler !== undefined && !sampler.startsWith("population")) {
       throw new UserError("--pbt is a sampler, and --sampler names another", "leave out one of them");
     }
-    const { tune, tuneText } = await import("../src/workflow/tune/tune.ts");
-    const report = await tune({
+    const { tune } = await import("../src/workflow/tune/tune.ts");
+    const answer = await tune({
       name, workers: workers ?? 0, isResume: resume === true,
       placement: { on: on ?? "local", cluster: cluster ?? null, shared: shared ?? null, host: host ?? null },
-      said: { request: { dataset, recipe, model, set, features, windows, windowYears, from, to, embargo, mode },
-        objective, objectives, space, limits: limit, parts, trials, seed, lag: deterministic,
+      said: { request: { dataset, recipe, model, set, features, windows, windowYears, from, to, embargo,
+        mode }, objective, objectives, space, limits: limit, parts, trials, seed, lag: deterministic,
         sampler: sampler ?? (pbt === true ? "population" : undefined), pruner },
     }, context);
-    return json ? report : tuneText(report);
+    return json ? answer.json : answer.text;
   },
 });

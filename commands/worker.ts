@@ -6,7 +6,7 @@ export default command({
   flags: ["coordinator", "study", "name", "json"],
   required: ["coordinator", "study"],
   examples: [
-    ["dmn worker --coordinator tcp://127.0.0.1:5559 --study first", "one more worker for a study on this machine"],
+    ["dmn worker --coordinator tcp://127.0.0.1:5559 --study first", "one worker more, on this machine"],
     ["DMN_TUNE_KEYS=worker.keys dmn worker --coordinator tcp://10.0.0.7:5559 --study first",
       "on another machine, with a copy of the study's worker keys"],
   ],

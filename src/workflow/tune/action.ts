@@ -18,7 +18,7 @@ import { replayStudy } from "../../tune/replay.ts";
 import { PRUNERS } from "../../tune/pruners/pruners.ts";
 import { SAMPLERS } from "../../tune/samplers/samplers.ts";
 import { searchOf } from "../../tune/search.ts";
-import { settingsOf, type Space } from "../../tune/space.ts";
+import { settingsOf, type Parameter, type Space } from "../../tune/space.ts";
 import { readStudy, repairStudy } from "../../tune/study-journal.ts";
 import type { Terms, Trial } from "../../tune/study.ts";
 import { TRAIN_DEFAULTS, trainExport, trainText } from "../train-export.ts";
@@ -29,7 +29,8 @@ import { SPACE_NOTES, spaceNotesText } from "./space-notes.ts";
 import { chooseSpace } from "./spaces.ts";
 import { factsOf, trialsIn } from "./study-facts.ts";
 import { headline, luckText, settingsText, trialTable } from "./study-text.ts";
-import { rootWords, writePage } from "./tune.ts";
+import { rootWords } from "./root-words.ts";
+import { writePage } from "./tune.ts";
 import type { StudyWork } from "./tune-request.ts";
 import { trialFolder } from "./worker.ts";
 
@@ -96,13 +97,14 @@ function overview({ root }: Context): Answer {
     const view = readStudy(places.study(root, name)), facts = factsOf(view)();
     return { name, line: headline(view, facts, null), states: facts.states };
   });
-  return { text: formatTable([{ title: "study" }, { title: "trials" }], rows.map((row) => [row.name, row.line])),
-    json: rows };
+  return { json: rows, text: formatTable([{ title: "study" }, { title: "trials" }],
+    rows.map((row) => [row.name, row.line])) };
 }
 
 /** Objectives that say the same as others. */
 function redundantText(view: ReturnType<typeof readStudy>): string[] {
-  const trials = [...view.finished()].filter(({ state }) => state === "complete"), { objectives } = view.terms;
+  const { objectives } = view.terms;
+  const trials = [...view.finished()].filter(({ state }) => state === "complete");
   if (objectives.length < 3 || trials.length < 2 * objectives.length) return [];
   const { redundant } = redundancy(trials, objectives);
   return redundant.map(({ objective, by, correlation }) =>
@@ -117,14 +119,14 @@ function best(said: ActionSaid, context: Context): Answer {
       `see how far it is: dmn tune status --name ${terms.name}`);
   }
   const knees = said.prefer === undefined && terms.objectives.length > 1 ? kneePoints(front) : [];
+  const preference = said.prefer ?? terms.objectives.map(({ name }) => name).join(",");
   const ranked = knees.length > 0 ? knees.map(({ trial }) => trial)
-    : rankByPreference(front, parsePreference(said.prefer ?? terms.objectives.map(({ name }) => name).join(","),
-      terms.objectives)).map(({ trial }) => trial);
+    : rankByPreference(front, parsePreference(preference, terms.objectives)).map(({ trial }) => trial);
   const shown = ranked.slice(0, 10).map(({ number }) => view.trial(number)), [first] = shown;
   const words = ["dmn", "tune", "export", "--name", terms.name, "--trial", String(first.number), "--as",
     `${terms.name}-${first.number}`, ...rootWords(context.root)];
   const why = said.prefer !== undefined ? `by ${said.prefer}` : knees.length > 0
-    ? "knees of the front: any step from there costs more than it brings" : "all objectives weighing alike";
+    ? "knees of the front: each step away costs more than it brings" : "all objectives weighing alike";
   const text = [`study ${terms.name}: of ${front.length} trials that nothing dominates, ${why}`, "",
     trialTable(view, shown), "", `trial ${first.number}: ${settingsText(terms, first)}`,
     `next: ${commandLine(words)}`].join("\n");
@@ -136,24 +138,32 @@ function best(said: ActionSaid, context: Context): Answer {
 async function exportTrial(said: ActionSaid, context: Context): Promise<Answer> {
   const view = open(said, context, "export"), { terms } = view, work = terms.work as StudyWork;
   if (work.kind === "file") {
-    throw new UserError(`study "${terms.name}" is of ${work.place}, and tunes no network that could be exported`,
+    throw new UserError(`study "${terms.name}" is of ${work.place}, and tunes no network to export`,
       `its settings: dmn tune best --name ${terms.name} --json`);
   }
   const example = `dmn tune export --name ${terms.name} --trial 0 --as ${terms.name}-0`;
   if (said.trial === undefined) throw new UserError("which trial?", `for example: ${example}`);
-  if (said.as === undefined) throw new UserError("under which name is the model written?", `for example: ${example}`);
+  if (said.as === undefined) throw new UserError("under which name?", `for example: ${example}`);
   if (said.trial >= view.count) {
-    throw new UserError(`study "${terms.name}" has no trial ${said.trial}`, `its trials are 0 to ${view.count - 1}`);
+    throw new UserError(`study "${terms.name}" has no trial ${said.trial}`,
+      `its trials are 0 to ${view.count - 1}`);
   }
-  const trained = await trainExport({ name: said.as, workers: said.workers ?? 0, isResume: false, isForced: false,
-    said: trialRequest(terms, view.trial(said.trial)) }, context);
+  const trained = await trainExport({ name: said.as, workers: said.workers ?? 0, isResume: false,
+    isForced: false, said: trialRequest(terms, view.trial(said.trial)) }, context);
   return { text: trainText(trained), json: trained };
 }
 
-/** What `dmn train-export` is asked for a trial. */
-export function trialRequest({ space, work }: Terms, { point }: Trial): Parameters<typeof trainExport>[0]["said"] {
-  const { request, features } = work as NetworkWork, { inputs, ...chosen } = settingsOf(space, point);
-  return { ...request, set: { ...request.set, ...chosen }, trials: 0, seeds: TRAIN_DEFAULTS.seeds,
+/**
+ * What `dmn train-export` is asked for a trial. Of a population's: the settings it ended with, for as many
+ * epochs as it and those it went on from had.
+ */
+export function trialRequest({ space, work, sampler }: Terms, { point, number }: Trial):
+Parameters<typeof trainExport>[0]["said"] {
+  const { request, features, isPopulation } = work as NetworkWork;
+  const { inputs, ...chosen } = settingsOf(space, point);
+  const intervals = isPopulation ? Math.floor(number / Number(sampler.settings["population"])) + 1 : 1;
+  const epochs = Number(request.set["epochs"]) * intervals;
+  return { ...request, set: { ...request.set, ...chosen, epochs }, trials: 0, seeds: TRAIN_DEFAULTS.seeds,
     features: inputs === undefined ? request.features : chooseInputs(features, String(inputs)) };
 }
 
@@ -168,9 +178,10 @@ async function report(said: ActionSaid, context: Context): Promise<Answer> {
 function replay(said: ActionSaid, context: Context): Answer {
   const name = nameOf(said, context, "replay");
   const found = replayStudy(places.study(context.root, name), searchOf);
-  const same = `study ${name}: ${found.suggestions} suggestions and ${found.decisions} decisions of the pruner `
+  const { suggestions, decisions, difference } = found;
+  const what = difference ?? `${suggestions} suggestions and ${decisions} decisions of the pruner `
     + "are what the journal says, bit for bit";
-  return { text: found.difference === null ? same : `study ${name}: ${found.difference}`, json: { name, ...found } };
+  return { text: `study ${name}: ${what}`, json: { name, ...found } };
 }
 
 function repair(said: ActionSaid, context: Context): Answer {
@@ -182,7 +193,8 @@ function repair(said: ActionSaid, context: Context): Answer {
 }
 
 async function optuna(said: ActionSaid, context: Context): Promise<Answer> {
-  const view = open(said, context, "optuna"), place = path.resolve(said.path ?? `${view.terms.name}.optuna.log`);
+  const view = open(said, context, "optuna");
+  const place = path.resolve(said.path ?? `${view.terms.name}.optuna.log`);
   await replaceFile(place, (temporary) => {
     const descriptor = fs.openSync(temporary, "w");
     try { for (const line of optunaJournal(view)) fs.writeSync(descriptor, `${line}\n`); } finally {
@@ -193,34 +205,45 @@ async function optuna(said: ActionSaid, context: Context): Promise<Answer> {
     json: { path: place, trials: view.count } };
 }
 
-/** The default space of an architecture, objectives, samplers, pruners, and what the founding space became. */
+/** An architecture's default space, objectives, samplers, pruners, and what the founding space became. */
 function space({ model = "lstm", space: said = [], set = {}, pbt = false }: ActionSaid): Answer {
   const found = chooseSpace({ model, set, said, isPopulation: pbt });
   const list = (table: Readonly<Record<string, { readonly describe: string }>>): string =>
     formatTable([{ title: "name" }, { title: "what it does" }], Object.entries(table).map(([name, row]) =>
       [name, row.describe]));
-  const objectives = formatTable([{ title: "objective" }, { title: "" }, { title: "unit" }, { title: "what it is" }],
-    OBJECTIVE_NAMES.map((name) => [name, OBJECTIVES[name].direction, OBJECTIVES[name].unit,
-      OBJECTIVES[name].describe]));
+  const titles = ["objective", "", "unit", "what it is"].map((title) => ({ title }));
+  const objectives = formatTable(titles, OBJECTIVE_NAMES.map((name) => [name, OBJECTIVES[name].direction,
+    OBJECTIVES[name].unit, OBJECTIVES[name].describe]));
   const fixed = Object.entries(hyperparametersOf(architectureNamed(model)))
-    .filter(([name]) => !Object.values(settingsNames(found)).includes(name)).map(([name]) => name);
+    .filter(([name]) => !settingsNames(found).includes(name)).map(([name]) => name);
   const text = [`search space of ${model} (others: ${Object.keys(ARCHITECTURES).join(", ")})`, "",
     spaceTable(found), "", wrap(`not searched unless asked for: ${fixed.join(", ")}`), "",
-    "objectives of networks", "", objectives, "", "samplers (--sampler NAME:setting=value,...)", "", list(SAMPLERS),
-    "", "pruners (--pruner)", "", list(PRUNERS), "",
+    "objectives of networks", "", objectives, "", undefinedText(), "",
+    "samplers (--sampler NAME:setting=value,...)", "", list(SAMPLERS), "",
+    "pruners (--pruner)", "", list(PRUNERS), "",
     `the ${SPACE_NOTES.length} keys of the founding document's space`, "", spaceNotesText()].join("\n");
   return { text, json: found };
 }
 
-const settingsNames = (found: Space): string[] => Object.keys(found).map((name) => found[name].setting ?? name);
+/** When a trial does not have them, and is infeasible. */
+function undefinedText(): string {
+  const names = Map.groupBy(OBJECTIVE_NAMES, (name) => OBJECTIVES[name].undefinedWhen);
+  return [...names].filter(([when]) => when !== "never").map(([when, whose]) =>
+    wrap(`undefined where ${when}: ${whose.join(", ")}`)).join("\n");
+}
+
+const settingsNames = (found: Space): string[] =>
+  Object.entries(found).map(([name, { setting }]) => setting ?? name);
 
 function spaceTable(found: Space): string {
   return formatTable([{ title: "parameter" }, { title: "range" }, { title: "when" }],
-    Object.entries(found).map(([name, one]) => [one.setting ?? name, one.kind === "choice"
-      ? one.choices.join(", ") : `${one.low} to ${one.high}, ${one.kind}${one.isLog === true ? ", logarithmic" : ""}`
-        + (one.step === undefined ? "" : `, step ${one.step}`),
-    one.when === undefined ? "" : `${one.when.parameter} is ${one.when.is.join(", ")}`]));
+    Object.entries(found).map(([name, one]) => [one.setting ?? name, rangeText(one),
+      one.when === undefined ? "" : `${one.when.parameter} is ${one.when.is.join(", ")}`]));
 }
+
+const rangeText = (one: Parameter): string => one.kind === "choice" ? one.choices.join(", ")
+  : [`${one.low} to ${one.high}`, one.kind, ...(one.isLog === true ? ["logarithmic"] : []),
+    ...(one.step === undefined ? [] : [`step ${one.step}`])].join(", ");
 
 /** At blanks, to fit a terminal. */
 const wrap = (text: string): string => text.replace(/(.{1,96})(?: |$)/g, "$1\n").trimEnd();

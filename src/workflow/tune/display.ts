@@ -26,7 +26,8 @@ export function openDisplay(view: Watched, clock: Clock, stream: Stream = proces
     : (clock.now() - startedAt) / 1000 / (finished - before) * (view.terms.trials - finished);
   const erase = (): string => drawn === 0 ? "" : `\x1b[${drawn}A\x1b[J`;
   const draw = (): void => {
-    const now = facts(), lines = liveLines(view, now, eta(now.finished), Math.min(ROWS, (stream.rows ?? 24) - 8))
+    const now = facts(), rows = Math.min(ROWS, (stream.rows ?? 24) - 8);
+    const lines = liveLines(view, now, eta(now.finished), rows)
       .map((line) => line.slice(0, TERMINAL_COLUMNS));
     stream.write(`${erase()}${lines.join("\n")}\n`);
     drawn = lines.length;

@@ -1,7 +1,7 @@
 /**
  * What a worker is told about a study of networks, and the rows it may see.
  *
- *   request ─ workOf ─> NetworkWork (in the study's terms) ─ openNetworkData ─> parts of training, validation
+ *   request ─ termsOf ─> NetworkWork (in the terms) ─ openNetworkData ─> parts of training, validation
  *
  * Rows from the first test window on are cut off as soon as they are read: for a search they do not exist.
  */

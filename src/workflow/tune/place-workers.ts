@@ -74,21 +74,23 @@ export async function openPlacement(options: Options, context: Context): Promise
       ...(slurmPartition === null ? {} : { partition: slurmPartition }),
       ...(slurmAccount === null ? {} : { account: slurmAccount }),
       ...(slurmMinutes === null ? {} : { timeLimitMinutes: slurmMinutes }) });
-    return { engine, ask: asker([path.join(installed, "node"), path.join(installed, "bin", "dmn.js")], seen) };
+    return { engine, ask: asker(commandIn(installed), seen) };
   }
   const token = readRayToken(process.env, homedir());
   const open = (bundle: Parameters<typeof openRay>[0]["bundle"]): Promise<Engine> =>
     openRay({ address: placement.cluster!, study: terms.name, token, bundle, need, clock });
   if (shared !== null) {
     const installed = installBundle(planBundle(productFiles(PACKAGE_ROOT)), shared);
-    return { engine: await open(null),
-      ask: asker([path.join(installed, "node"), path.join(installed, "bin", "dmn.js")], shared) };
+    return { engine: await open(null), ask: asker(commandIn(installed), shared) };
   }
   const bundle = planBundle([...productFiles(PACKAGE_ROOT), ...dataFiles(root, terms.work as StudyWork)]);
   const engine = await open({ hash: bundle.hash,
     zip: () => zipBundle(bundle, path.join(places.storage(root), "tune")) });
   return { engine, ask: asker(BUNDLE_COMMAND, BUNDLE_ROOT) };
 }
+
+const commandIn = (installed: string): string[] =>
+  [path.join(installed, "node"), path.join(installed, "bin", "dmn.js")];
 
 /** UserError for what is missing whatever the study. */
 export function checkPlacement({ on, cluster, shared }: Placement, work: StudyWork | null): void {

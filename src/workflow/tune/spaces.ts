@@ -1,7 +1,7 @@
 /**
  * What is searched of an architecture when nothing else is said, and how to say something else.
  *
- *   declared hyperparameters (models/, TRAINING) ─ ranges worth trying ─> Space ─ --set, --space ─> Space
+ *   declared hyperparameters (models/, TRAINING) ─ ranges worth trying ─> Space ─ --set, --space ─>
  *
  *   --set hidden=40                        fixed: not searched
  *   --space learningRate=1e-4..1e-2:log    a range; :log, :integer, :step=0.1
@@ -99,7 +99,7 @@ export function chooseSpace({ model, set, said, isPopulation }: SpaceRequest): S
       && Object.hasOwn(architecture.hyperparameters, "attentionHeads");
     space = isWidth
       ? { ...without(without(space, name), "attentionHeads"), ...dividingHeads(name, numbersOf(one), HEADS) }
-      : { ...without(space, name), [name]: one };
+      : replaced(space, name, one);
   }
   for (const name of Object.keys(set)) space = without(space, name);
   checkSpace(space);
@@ -110,6 +110,14 @@ export function chooseSpace({ model, set, said, isPopulation }: SpaceRequest): S
       `fix it (--set ${shape}=...) or search it without --pbt; it may change ${FED.join(", ")}`);
   }
   return space;
+}
+
+/** In its place where it has one. */
+function replaced(space: Space, name: string, one: Parameter): Space {
+  const rest = without(space, name);
+  return !Object.hasOwn(space, name) ? { ...rest, [name]: one }
+    : Object.fromEntries(Object.entries({ ...space, [name]: one }).filter(([other]) =>
+      other === name || Object.hasOwn(rest, other)));
 }
 
 const numbersOf = (one: Parameter & { kind: "choice" }): number[] => one.choices.map(Number);
@@ -150,7 +158,8 @@ export function parseRange(text: string): [string, Parameter] {
   const known = words.every((word) => word === "log" || word === "integer" || word.startsWith("step="));
   if (ends.length !== 2 || !known || ends.includes("") || Number.isNaN(low + high)) return refuse(text);
   return [name, { kind: words.includes("integer") ? "integer" : "float", low, high,
-    ...(words.includes("log") ? { isLog: true } : {}), ...(step === undefined ? {} : { step: Number(step) }) }];
+    ...(words.includes("log") ? { isLog: true } : {}),
+    ...(step === undefined ? {} : { step: Number(step) }) }];
 }
 
 const numberOr = (text: string): Value => text === "" || Number.isNaN(Number(text)) ? text : Number(text);

@@ -29,7 +29,8 @@ export function factsOf(view: Watched): () => StudyFacts {
   let box: { readonly low: Float64Array; readonly high: Float64Array } | null = null;
   let finished = 0, volume = NaN;
   const front = new Front(), first: Finished[] = [];
-  const counts = Object.fromEntries(FINISHED_STATES.map((state) => [state, 0])) as Record<FinishedState, number>;
+  const counts = Object.fromEntries(FINISHED_STATES.map((state) => [state, 0])) as
+    Record<FinishedState, number>;
   const take = (trial: Finished): void => {
     counts[trial.state]++;
     front.add(trial);

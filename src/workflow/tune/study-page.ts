@@ -1,6 +1,6 @@
 /** What the page of a study is told beside the study: its data, and how much of it is luck. */
 import { commandLine } from "../../base/command-line.ts";
-import { dataRoot } from "../../base/data-root.ts";
+import { rootWords } from "./root-words.ts";
 import type { StudyView } from "../../tune/study.ts";
 import { readManifest } from "../../market/store.ts";
 import type { Luck } from "./overfitting.ts";
@@ -10,8 +10,9 @@ import type { StudyWork } from "./tune-request.ts";
 export function pageOf(view: StudyView, luck: Luck | null, root: string): string {
   const { name, work } = view.terms, told = work as StudyWork;
   const exportCommand = (trial: number): string => commandLine(["dmn", "tune", "export", "--name", name,
-    "--trial", String(trial), "--as", `${name}-${trial}`, ...(dataRoot(undefined) === root ? [] : ["--data-dir", root])]);
-  const luckFacts = luck === null ? {} : { deflatedSharpe: luck.deflatedSharpe, overfitting: luck.overfitting };
+    "--trial", String(trial), "--as", `${name}-${trial}`, ...rootWords(root)]);
+  const luckFacts = luck === null ? {}
+    : { deflatedSharpe: luck.deflatedSharpe, overfitting: luck.overfitting };
   if (told.kind === "file") return tunePage(view, { facts: [["Objective", told.place]], ...luckFacts });
   const { request: { dataset, model, recipe }, testFrom, parts } = told;
   return tunePage(view, { exportCommand, ...luckFacts, isSynthetic: isSynthetic(root, dataset),

@@ -26,11 +26,11 @@ const titleOf = ({ name }: Objective): string =>
 export function headline({ terms }: StudyView, facts: StudyFacts, etaSeconds: number | null): string {
   const { states } = facts, count = (state: keyof typeof states, word: string): string[] =>
     states[state] === 0 ? [] : [`${states[state]} ${word}`];
-  return [`${facts.finished}/${terms.trials} trials`, ...count("running", "running"), ...count("pruned", "pruned"),
-    ...count("infeasible", "infeasible"), ...count("failed", "failed"),
+  return [`${facts.finished}/${terms.trials} trials`, ...count("running", "running"),
+    ...count("pruned", "pruned"), ...count("infeasible", "infeasible"), ...count("failed", "failed"),
     `front ${facts.front.length}`,
     ...(Number.isNaN(facts.volume) ? [] : [`volume ${facts.volume.toFixed(3)}`]),
-    ...(etaSeconds === null ? [] : [`ETA ${formatSeconds(etaSeconds)}`])].join(", ");
+    ...(etaSeconds === null || etaSeconds <= 0 ? [] : [`ETA ${formatSeconds(etaSeconds)}`])].join(", ");
 }
 
 /** Rows of trials: number, state, how far, values, what is behind. */
@@ -45,7 +45,8 @@ export function trialTable({ terms }: StudyView, trials: readonly Trial[]): stri
 
 const cell = (value: number | undefined): string =>
   value === undefined || Number.isNaN(value) ? "-" : formatValue(value);
-const valuesOf = ({ values, reports }: Trial): readonly number[] | null => values ?? reports.at(-1)?.values ?? null;
+const valuesOf = ({ values, reports }: Trial): readonly number[] | null =>
+  values ?? reports.at(-1)?.values ?? null;
 
 function stepText({ stepsMax }: Terms, { reports, state, statistics }: Trial): string {
   const step = statistics["epochs"] ?? reports.at(-1)?.step ?? 0;
@@ -60,7 +61,8 @@ export const settingsText = ({ space }: Terms, { point }: Pick<Trial, "point">):
 export function liveLines(view: StudyView, facts: StudyFacts, etaSeconds: number | null,
   rows: number): string[] {
   const running = trialsIn(view, ["running"], Math.max(1, rows >> 1));
-  const ended = trialsIn(view, ["complete", "pruned", "infeasible", "failed"], Math.max(1, rows - running.length));
+  const ended = trialsIn(view, ["complete", "pruned", "infeasible", "failed"],
+    Math.max(1, rows - running.length));
   return [`study ${view.terms.name}: ${headline(view, facts, etaSeconds)}`,
     ...(running.length + ended.length === 0 ? [] : trialTable(view, [...running, ...ended]).split("\n")),
     ...bestLines(view, facts)];
@@ -75,7 +77,8 @@ function bestLines(view: StudyView, { front }: StudyFacts): string[] {
   const lines: string[] = [];
   for (const word of best) {
     const line = lines.at(-1);
-    if (line !== undefined && line.length + word.length + 2 <= TERMINAL_COLUMNS) lines.push(`${lines.pop()}, ${word}`);
+    const hasRoom = line !== undefined && line.length + word.length + 2 <= TERMINAL_COLUMNS;
+    if (hasRoom) lines.push(`${lines.pop()}, ${word}`);
     else lines.push(lines.length === 0 ? `best: ${word}` : `      ${word}`);
   }
   return lines;
@@ -91,5 +94,5 @@ export interface LuckText {
 export function luckText({ trial, deflatedSharpe, overfitting, tried }: LuckText): string[] {
   return [`deflated Sharpe of trial ${trial}: ${formatPercent(deflatedSharpe, 1)} sure that it is above 0, `
     + `after ${tried} trials`,
-    `probability of backtest overfitting: ${formatPercent(overfitting, 1)} (50% is what choosing blindly gives)`];
+    `probability of backtest overfitting: ${formatPercent(overfitting, 1)} (choosing blindly: 50%)`];
 }

@@ -2,8 +2,8 @@
  * A trial of a network: fits on all walk-forward parts, epoch by epoch together, and what their validation
  * rows are worth.
  *
- *   part 0  epoch 1 ─┐     2 ─┐      storage/tune/NAME/trials/0007/part-0/   checkpoints, end.safetensors
- *   part 1  epoch 1 ─┤     2 ─┤                                   returns.f64   (days, 2) time, return
+ *   part 0  epoch 1 ─┐     2 ─┐            storage/tune/NAME/trials/0007/part-0/epoch-0002.safetensors
+ *   part 1  epoch 1 ─┤     2 ─┤                                         /part-1/epoch-0002.safetensors
  *   part 2  epoch 1 ─┴ report ┴ report: pruned, or on
  *
  * What it takes is bound by nothing but the epochs; where its worker is lost, another goes on from the
@@ -130,8 +130,8 @@ async function begin(options: NetworkTrialOptions, trial: TrialWork, runtime: Ru
   const inference = objectives.some((name) => objectiveOf(name).needs === "inference")
     ? await measureInference({ architecture, settings: chosen, lookback: cut[0].training.lookback,
       features: cut[0].training.names.length }, work.calibrationMs) : null;
-  return { options, trial, architecture, settings: settingsOf(architecture, chosen), runtime, parts, inference,
-    usage };
+  return { options, trial, architecture, settings: settingsOf(architecture, chosen), runtime, parts,
+    inference, usage };
 }
 
 const PATIENCE_MAX = 10_000;

@@ -48,6 +48,11 @@ const PARTS = 2;
 const INTERVAL = 5, EPOCHS = 100;
 /** Further attempts after a worker was lost. */
 const RETRIES = 3;
+/**
+ * Steps of a whole trial to those of the first decision: rungs at a sixth and a half, if eta is 3, so that a
+ * ninth of the trials are run to their end; with rungs from the first step on it would be two or three.
+ */
+const FIRST_RUNG = 6;
 /** Reports of a trial that nothing prunes. */
 const REPORTS = 20;
 
@@ -55,14 +60,17 @@ const REPORTS = 20;
 const ALIASES: Readonly<Record<string, string>> = { asha: "directions", pbt: "population", nsgaiii: "nsga3" };
 
 /** "nsga3:population=80,eta=20". UserError for what the table does not have. */
-export function parseChoice(kind: string, table: Parameters<typeof completeSettings>[1], text: string): Choice {
-  const [said, ...rest] = text.split(":"), name = ALIASES[said] ?? said;
-  const settings = Object.fromEntries(rest.join(":").split(",").filter((part) => part !== "").map((part) => {
+export function parseChoice(kind: string, table: Parameters<typeof completeSettings>[1],
+  text: string, defaults: Choice["settings"] = {}): Choice {
+  const [word, ...rest] = text.split(":"), name = ALIASES[word] ?? word;
+  const said = Object.fromEntries(rest.join(":").split(",").filter((part) => part !== "").map((part) => {
     const [key, value = ""] = part.split("=", 2);
     return [key.trim(), value.trim() === "" || Number.isNaN(Number(value)) ? value : Number(value)];
   }));
+  const declared = table[name]?.settings ?? {};
+  const own = Object.fromEntries(Object.entries(defaults).filter(([key]) => Object.hasOwn(declared, key)));
   // With all defaults, so that another version's cannot change a study that is there.
-  return { name, settings: completeSettings(kind, table, { name, settings }) };
+  return { name, settings: completeSettings(kind, table, { name, settings: { ...own, ...said } }) };
 }
 
 /** How many workers a study can keep busy decides the threads of each. */
@@ -82,11 +90,12 @@ export async function termsOf(options: TermsOptions, context: Context): Promise<
 
 type Chosen = Pick<Terms, "sampler" | "pruner" | "seed" | "trials" | "lag" | "retries">;
 
-function searchTerms({ said, begun }: TermsOptions, objectives: number): Chosen {
+function searchTerms({ said, begun }: TermsOptions, objectives: number, stepsMax: number): Chosen {
   const fallback = objectives === 1 ? "tpe" : "nsga3";
   const sampler = parseChoice("sampler", SAMPLERS, said.sampler ?? fallback);
   const pruner = said.pruner === undefined || said.pruner === "none" ? null
-    : parseChoice("pruner", PRUNERS, said.pruner);
+    : parseChoice("pruner", PRUNERS, said.pruner,
+      { minSteps: Math.max(1, Math.floor(stepsMax / FIRST_RUNG)) });
   if (sampler.name === "population" && pruner !== null) {
     throw new UserError("a population replaces its worst members by itself",
       "leave out one of --pbt and --pruner");
@@ -100,15 +109,15 @@ async function networkTerms(options: TermsOptions, context: Context): Promise<Te
   const names = said.objectives ?? OBJECTIVES_DEFAULT, parts = said.parts ?? PARTS;
   const limits = numbersOf(said.limits ?? {});
   const objectives = chooseObjectives(names);
-  const search = searchTerms(options, names.length), isPopulation = search.sampler.name === "population";
+  const isPopulation = isPopulationOf(said), request = requestOf(said, isPopulation);
+  const { epochs } = settingsOf(architectureNamed(request.model), request.set);
+  const search = searchTerms(options, names.length, epochs);
   checkMeasures({ parts, limits, lag: search.lag }, names);
-  const request = requestOf(said, isPopulation);
   const space = chooseSpace({ model: request.model, set: request.set, said: said.space ?? [], isPopulation });
   const manifest = readManifest(root, request.dataset);
   const trainable = await bindTrainable(root, manifest, request.recipe, request.features);
   const source = readSource(trainable, root, request.recipe);
   const plan = planOf(request, checkSettings(request), trainable, source, context);
-  const { epochs } = settingsOf(architectureNamed(request.model), request.set);
   const before = begun?.work as NetworkWork | undefined, [{ testFrom }] = plan.folds;
   const work: NetworkWork = {
     kind: "network", request, features: plan.features, fingerprint: plan.fingerprint,
@@ -124,6 +133,9 @@ async function networkTerms(options: TermsOptions, context: Context): Promise<Te
   return { name, objectives, space, ...search, stepsMax: epochs, work, version: codeVersion() };
 }
 
+const isPopulationOf = ({ sampler = "" }: TuneSaid): boolean =>
+  parseChoice("sampler", SAMPLERS, sampler === "" ? "random" : sampler).name === "population";
+
 function numbersOf(limits: Readonly<Record<string, number | string>>): Record<string, number> {
   return Object.fromEntries(Object.entries(limits).map(([name, value]) => {
     if (typeof value === "number" && Number.isFinite(value)) return [name, value];
@@ -135,7 +147,8 @@ interface Measures extends Pick<NetworkWork, "parts" | "limits">, Pick<Terms, "l
 
 function checkMeasures({ parts, lag, limits }: Measures, names: readonly string[]): void {
   if (!Number.isInteger(parts) || parts < 1 || parts > PARTS_MAX) {
-    throw new UserError(`a trial is judged on 1 to ${PARTS_MAX} parts, not ${parts}`, "for example: --parts 3");
+    throw new UserError(`a trial is judged on 1 to ${PARTS_MAX} parts, not ${parts}`,
+      "for example: --parts 3");
   }
   if (parts < 2 && names.includes("importanceStability")) {
     throw new UserError("importanceStability compares parts, and there is one", "add --parts 3");
@@ -165,8 +178,8 @@ function requestOf({ request }: TuneSaid, isPopulation: boolean): TrainRequest {
 
 async function userTerms(options: TermsOptions): Promise<Terms> {
   const { name, said } = options;
-  const work = userWork(said.objective!), study = await loadUserStudy(work);
+  const work = userWork(said.objective!), study = await loadUserStudy(work), { stepsMax = 1 } = study;
   return { name, objectives: study.objectives, space: study.space,
-    ...searchTerms(options, study.objectives.length), stepsMax: study.stepsMax ?? 1, work,
+    ...searchTerms(options, study.objectives.length, stepsMax), stepsMax, work,
     version: codeVersion() };
 }

@@ -1,14 +1,14 @@
 /**
  * `dmn tune`: begins a study or goes on with it, and is its coordinator until all trials are finished.
  *
- *   what was said ─ termsOf ─> Terms ─> storage/tune/NAME/study.journal <── coordinator <──> workers
- *                                                                              engine ──places──^
+ *   what was said ─ termsOf ─> Terms ─> NAME/study.journal <── coordinator <──> workers
+ *                                                                   engine ──places──^
  *   Ctrl-C: workers give their trials back, with checkpoints; the same study goes on with --resume
  */
 import * as path from "node:path";
 import { commandLine } from "../../base/command-line.ts";
 import type { Context } from "../../base/context.ts";
-import { dataRoot, places } from "../../base/data-root.ts";
+import { places } from "../../base/data-root.ts";
 import { Interrupted, UserError } from "../../base/error.ts";
 import { replaceWith } from "../../base/file.ts";
 import { startCoordinator } from "../../tune/coordinator.ts";
@@ -21,6 +21,7 @@ import { keepEnds } from "./keep-ends.ts";
 import { openDisplay } from "./display.ts";
 import { luckOf, type Luck } from "./overfitting.ts";
 import { checkPlacement, openPlacement, type Placement } from "./place-workers.ts";
+import { rootWords } from "./root-words.ts";
 import { pageOf } from "./study-page.ts";
 import { factsOf, type StudyFacts, type Watched } from "./study-facts.ts";
 import { headline, luckText, trialTable } from "./study-text.ts";
@@ -49,15 +50,14 @@ export interface TuneReport {
   readonly luck: Luck | null;
   readonly seconds: number;
   readonly next: string;
-  /** The text of the study, for people. */
-  readonly text: string;
 }
+export interface TuneAnswer { readonly text: string; readonly json: TuneReport }
 
 /** Front rows that are printed. */
 const FRONT_SHOWN = 20;
 
 /** Runs a study to its end. UserError for what can be mended; Interrupted with the command that goes on. */
-export async function tune(options: TuneOptions, context: Context): Promise<TuneReport> {
+export async function tune(options: TuneOptions, context: Context): Promise<TuneAnswer> {
   const startedAt = context.clock.now(), workers = options.workers || context.config.tune.workersMax;
   const store = await openStore(options, workers, context);
   try {
@@ -97,8 +97,8 @@ function resumed(begun: Terms, { trials, request, ...said }: TuneSaid): Terms {
   return { ...begun, trials: trials ?? begun.trials };
 }
 
-async function runStudy(store: StudyStore, { name, placement }: TuneOptions, workers: number, context: Context):
-Promise<void> {
+async function runStudy(store: StudyStore, { name, placement }: TuneOptions, workers: number,
+  context: Context): Promise<void> {
   const { root, clock, config, signal, log } = context, { study, folder } = store;
   const keys = openStudyKeys(folder), host = placement.host ?? config.tune.host;
   using display = openDisplay(study, clock);
@@ -111,7 +111,8 @@ Promise<void> {
   using _ = keepEnds(study, (trial) => trialFolder(root, name, trial));
   const ending = new AbortController();
   const keeping = keepWorkers({ engine, coordinator, ask: (id) => placed.ask(id), study: name, clock,
-    signal: ending.signal, say: (sentence) => { display.say(sentence); }, ...(engine.name === "local" ? { limits: { pollMs: LOCAL_POLL_MS } } : {}) });
+    signal: ending.signal, say: (sentence) => { display.say(sentence); },
+    ...(engine.name === "local" ? { limits: { pollMs: LOCAL_POLL_MS } } : {}) });
   const { promise: stopped, reject } = Promise.withResolvers<never>();
   const stop = (): void => { reject(new Interrupted(resumeCommand(name, root))); };
   signal.addEventListener("abort", stop);
@@ -131,13 +132,11 @@ Promise<void> {
 
 const LOCAL_POLL_MS = 200;
 
-export const rootWords = (root: string): string[] => (dataRoot(undefined) === root ? [] : ["--data-dir", root]);
-
 const resumeCommand = (name: string, root: string): string =>
   commandLine(["dmn", "tune", "--name", name, "--resume", ...rootWords(root)]);
 
 /** Writes the page, and says what came of it. */
-async function conclude(view: Watched, startedAt: number, context: Context): Promise<TuneReport> {
+async function conclude(view: Watched, startedAt: number, context: Context): Promise<TuneAnswer> {
   const { root, clock } = context, { terms } = view;
   const luck = luckOf(view, (trial) => trialFolder(root, terms.name, trial));
   const report = await writePage(view, luck, context);
@@ -146,12 +145,12 @@ async function conclude(view: Watched, startedAt: number, context: Context): Pro
     ...rootWords(root)]);
   const text = [`study ${terms.name}: ${headline(view, facts, null)}`, "",
     trialTable(view, front.slice(0, FRONT_SHOWN).map(({ number }) => view.trial(number))),
-    ...(front.length > FRONT_SHOWN ? [`... and ${front.length - FRONT_SHOWN} more that nothing dominates`] : []),
+    ...(front.length > FRONT_SHOWN ? [`... and ${front.length - FRONT_SHOWN} more on the front`] : []),
     "", ...(luck === null ? [] : luckText(luck)), `next: ${next}`, `report: ${report}`].join("\n");
-  return { name: terms.name, report, states: facts.states, volume: facts.volume, luck, text, next,
+  return { text, json: { name: terms.name, report, states: facts.states, volume: facts.volume, luck, next,
     seconds: (clock.now() - startedAt) / 1000,
     front: front.map(({ number }) => ({ trial: number, values: view.trial(number).values ?? [],
-      point: view.trial(number).point })) };
+      point: view.trial(number).point })) } };
 }
 
 export async function writePage(view: StudyView, luck: Luck | null, { root }: Pick<Context, "root">):
@@ -160,5 +159,3 @@ Promise<string> {
   await replaceWith(place, pageOf(view, luck, root));
   return place;
 }
-
-export const tuneText = ({ text }: TuneReport): string => text;
