@@ -43,6 +43,8 @@ async function coordinate(folder: string): Promise<Coordinating> {
   }
 }
 
+// Nobody is left to answer.
+process.once("disconnect", () => { process.exit(); });
 process.once("message", (question: ChildQuestion) => {
   const answer = (value: Opened | Coordinating): void => { process.send!(value); };
   switch (question.ask) {

@@ -127,8 +127,9 @@ function largeRows(facts: Pick<BenchRow, "suite" | "better" | "unit" | "note">, 
   return [
     benchRow({ ...facts, name: `${name}, memory`, unit: "MiB",
       values: opened.map(({ memoryBytes }) => memoryBytes / MiB) }, { maximum: 60 }),
-    benchRow({ ...facts, name: `${name}, next suggestion`, note: `${facts.note}; nsga3 is told them all first`,
-      values: opened.map(({ firstSeconds }) => firstSeconds) }),
+    benchRow({ ...facts, name: `${name}, next suggestion`,
+      values: opened.map(({ firstSeconds }) => firstSeconds),
+      note: `${facts.note}; nsga3 is told them all first` }),
   ];
 }
 
