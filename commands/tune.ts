@@ -12,8 +12,9 @@ export default command({
     help: "of a study that is there: status, best, export, report, replay, repair, optuna; or: space" },
   examples: [
     ["dmn tune --dataset demo --name first --trials 40", "an LSTM by sharpe and maxDrawdown, two workers"],
-    ["dmn tune --dataset demo --name five --objectives sharpe,calmar,var95,latency,accuracy --pruner asha",
-      "five objectives; what is behind in all directions is stopped early"],
+    ["dmn tune --dataset demo --name five --objectives sharpe,calmar,var95,accuracy,latency --pbt",
+      "five objectives; a population whose worst go on from the best"],
+    ["dmn tune --dataset demo --name quick --pruner asha", "what is behind in all directions is stopped early"],
     ["dmn tune --dataset demo --name own --set epochs=30 --space hidden=20,40 --space dropout=0..0.5",
       "a space of your own"],
     ["dmn tune --name first --resume --trials 80", "go on, and further"],

@@ -52,13 +52,13 @@ export const configSchema = z.strictObject({
   tune: z.strictObject({
     portBase: z.int().min(1024).max(65_000).default(5559).describe("first of a study's five ports"),
     host: z.string().min(1).default("127.0.0.1")
-      .describe("interface that workers reach the study's coordinator at"),
-    workersMax: z.int().min(1).max(4096).default(2).describe("workers of a study unless --workers is said"),
+      .describe("where workers reach the coordinator"),
+    workersMax: z.int().min(1).max(4096).default(2).describe("workers of a study, but for --workers"),
     workerCpus: z.number().min(0.01).max(1024).default(1).describe("CPUs that a cluster gives a worker"),
-    workerGpus: z.number().min(0).max(64).default(0).describe("GPUs of a worker; may be a fraction (Ray)"),
-    workerGiB: z.number().positive().nullable().default(null).describe("memory of a worker; null: not said"),
+    workerGpus: z.number().min(0).max(64).default(0).describe("GPUs of a worker; a fraction on Ray"),
+    workerGiB: z.number().positive().nullable().default(null).describe("memory of a cluster's worker, GiB"),
     slurmRest: z.string().min(1).nullable().default(null)
-      .describe("slurmrestd: http://HOST:6820 or unix:/PATH; null: sbatch"),
+      .describe("slurmrestd, unix:/PATH or http://...; or sbatch"),
     slurmPartition: z.string().min(1).nullable().default(null).describe("partition of a study's workers"),
     slurmAccount: z.string().min(1).nullable().default(null).describe("account that they are charged to"),
     slurmMinutes: z.int().min(1).nullable().default(null).describe("time limit of a worker"),
