@@ -193,7 +193,8 @@ describe("redundant objectives", () => {
 
   test("what says the same is proposed beside what was named first, with the front before and after", () => {
     const found = redundancy(trials, objectives);
-    assert.deepEqual(found.redundant.map(({ objective, by }) => [objective, by]), [["sortino", "sharpe"], ["throughput", "latency"]]);
+    assert.deepEqual(found.redundant.map(({ objective, by }) => [objective, by]),
+      [["sortino", "sharpe"], ["throughput", "latency"]]);
     assert.equal(found.redundant[0].correlation, 1);
     assert.ok(found.redundant[1].correlation > 0.97 && found.redundant[1].correlation < 1);
     assert.equal(found.count, 300);
