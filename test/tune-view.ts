@@ -106,7 +106,7 @@ function makeTrial(number: number, state: TrialState, point: Point, objectives: 
     : state === "pruned" ? reports.at(-1)!.values : null;
   return { number, state, point, parent: null, seen: Math.max(0, number - 4), values: told,
     violation: state === "infeasible" ? 1 : 0,
-    reason: state === "infeasible" ? "sharpe is undefined: no trade" : state === "failed" ? "loss is not a number" : "",
+    reason: state === "infeasible" ? "sharpe has no value: no trade" : state === "failed" ? "loss is not a number" : "",
     reports, attempts, statistics: isAtEnd ? { cpuSeconds: 30 + 10 * draw.uniform(), memoryBytes: 2e8 } : {},
     askedAt: attempts[0]?.startedAt ?? START, endedAt: isOver ? attempts.at(-1)!.endedAt : null };
 }

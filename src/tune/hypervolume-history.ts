@@ -19,12 +19,12 @@ const SAMPLES = 4000;
 export function volumeHistory(points: readonly Float64Array[], reference: Float64Array): Float64Array {
   const out = new Float64Array(points.length), M = reference.length, draw = random(0, "volume-history");
   // Volumes relative to the greatest: at eleven objectives they may underflow.
-  const logs = points.map((losses) => losses.reduce((sum, loss, m) => sum + Math.log(reference[m] - loss), 0));
+  const logs = points.map((losses) =>
+    losses.reduce((sum, loss, m) => sum + Math.log(reference[m] - loss), 0));
   const greatest = logs.reduce((a, b) => Math.max(a, b), -Infinity), until = new Float64Array(points.length);
   logs.forEach((log, k) => { until[k] = (until[k - 1] ?? 0) + Math.exp(log - greatest); });
   const flat = new Float64Array(points.length * M), at = new Float64Array(M);
   points.forEach((losses, k) => { flat.set(losses, k * M); });
-  let total = 0;
   for (let i = 0; i < SAMPLES && points.length > 0; i++) {
     const own = firstAbove(until, draw.uniform() * until[until.length - 1]);
     for (let m = 0; m < M; m++) {
@@ -39,10 +39,10 @@ export function volumeHistory(points: readonly Float64Array[], reference: Float6
       count++;
     }
     out[first] += 1 / count;
-    total += 1 / count;
   }
-  let sum = 0;
-  return out.map((won) => (sum += won) / total);
+  for (let k = 1; k < out.length; k++) out[k] += out[k - 1];
+  const total = out[out.length - 1];
+  return out.map((won) => won / total);
 }
 
 /** First place whose value is above a number; values ascend. */

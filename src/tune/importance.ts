@@ -49,7 +49,8 @@ export function importance(space: Space, finished: Iterable<Finished>, m: number
   const y = Float64Array.from(rows, (one) => one.losses[m]);
   const scale = standardise(y);
   if (rows.length < TRIALS_MIN || !(scale > 0)) return null;
-  const grids = Object.values(space).map(gridOf), cells = cellTable(space, rows.map((one) => one.point), grids);
+  const grids = Object.values(space).map(gridOf);
+  const cells = cellTable(space, rows.map((one) => one.point), grids);
   const forest = Array.from({ length: TREES }, (_, t) =>
     grow(cells, y, grids, random(seed, "importance", m, t)));
   const total = varianceOf(sampled(forest, grids, random(seed, "importance", m, "total")));
@@ -85,7 +86,8 @@ interface Grid {
 /** Of a short grid every value has a cell; what has more values has 32 (the last choices share one). */
 function gridOf(one: Parameter): Grid {
   if (one.kind === "choice") return { size: Math.min(CELLS_MAX, one.choices.length), isOrdered: false };
-  const size = one.low === one.high ? 1 : one.isLog === true ? CELLS_MAX : Math.min(CELLS_MAX, countValues(one));
+  const size = one.low === one.high ? 1
+    : one.isLog === true ? CELLS_MAX : Math.min(CELLS_MAX, countValues(one));
   return { size, isOrdered: true };
 }
 
@@ -93,7 +95,8 @@ function cellOf(one: Parameter, value: number | string, size: number): number {
   if (one.kind === "choice") return Math.min(size - 1, one.choices.indexOf(value));
   if (size === 1) return 0;
   const [low, high] = boundsOf(one);
-  return Math.max(0, Math.min(size - 1, Math.floor(((toReal(one, value as number) - low) / (high - low)) * size)));
+  const share = (toReal(one, Number(value)) - low) / (high - low);
+  return Math.max(0, Math.min(size - 1, Math.floor(share * size)));
 }
 
 /** (n, D) */
@@ -146,7 +149,8 @@ function grow(table: Uint8Array, y: Float64Array, grids: readonly Grid[], draw: 
     let sum = 0;
     for (let i = from; i < to; i++) sum += y[rows[i]];
     tree.value.push(sum / (to - from)); tree.first.push(-1); tree.second.push(-1);
-    const cut = depth < DEPTH_MAX && to - from >= 2 * LEAF_MIN ? bestCut(cells, y, rows, from, to, grids) : null;
+    const isLarge = depth < DEPTH_MAX && to - from >= 2 * LEAF_MIN;
+    const cut = isLarge ? bestCut(cells, y, rows, from, to, grids) : null;
     tree.parameter.push(cut?.parameter ?? -1); tree.left.push(cut?.left ?? 0);
     if (cut === null) { tree.leaves.push({ node, box }); return node; }
     const { parameter, left } = cut, middle = partition(rows, from, to, (row) =>
@@ -223,7 +227,9 @@ function sampled(forest: readonly Tree[], grids: readonly Grid[], draw: Random):
     const column = draw.shuffle(Array.from({ length: SAMPLES }, (_, i) => i % size));
     for (let i = 0; i < SAMPLES; i++) cells[i * D + j] = column[i];
   });
-  for (const tree of forest) for (let i = 0; i < SAMPLES; i++) out[i] += predict(tree, cells, i, D) / forest.length;
+  for (const tree of forest) {
+    for (let i = 0; i < SAMPLES; i++) out[i] += predict(tree, cells, i, D) / forest.length;
+  }
   return out;
 }
 
@@ -251,7 +257,8 @@ function ownVariances(forest: readonly Tree[], grids: readonly Grid[],
     }
   }
   return Float64Array.from(grids, (_, j) => {
-    const active = [...conditions[j]].reduce((p, [above, mask]) => p * countBits(mask) / grids[above].size, 1);
+    const active = [...conditions[j]]
+      .reduce((product, [above, mask]) => product * countBits(mask) / grids[above].size, 1);
     return active * varianceOf(means[j]);
   });
 }

@@ -25,7 +25,8 @@ export function sayNumber(value: number): string {
 
 export function sayOn(axis: Axis, value: number): string {
   if (axis.choices !== null) return axis.choices[value] ?? "n/a";
-  return axis.isWhole && Number.isFinite(value) ? Math.round(value).toLocaleString("en-US") : sayNumber(value);
+  return axis.isWhole && Number.isFinite(value) ? Math.round(value).toLocaleString("en-US")
+    : sayNumber(value);
 }
 
 /** Place of a value along an axis: 0 at its low end, 1 at its high one; beyond them at the end. */
@@ -46,7 +47,8 @@ export function valueAt(axis: Axis, share: number): number {
 export function ticksOf(axis: Axis, count: number): number[] {
   if (axis.choices !== null) return axis.choices.map((_, k) => k);
   if (axis.high === axis.low) return [axis.low];
-  if (!axis.isLog) return ticks(axis.low, axis.high, count).filter((one) => !axis.isWhole || Number.isInteger(one));
+  if (!axis.isLog) return ticks(axis.low, axis.high, count).filter((one) => !axis.isWhole ||
+    Number.isInteger(one));
   const all = logTicks(axis.low, axis.high), every = Math.ceil(all.length / Math.max(2, count));
   return all.filter((_, k) => k % every === 0);
 }
@@ -71,9 +73,11 @@ export function rowsOf(chart: Chart, y: Axis): number[] {
 }
 
 /** Where the values of a chart go, in pixels: grown by the widest number of its vertical axis. */
-export function frameOf(chart: Chart, ink: Ink, y: Axis): { left: number; top: number; right: number; bottom: number } {
+export function frameOf(chart: Chart, ink: Ink,
+  y: Axis): { left: number; top: number; right: number; bottom: number } {
   const wide = Math.max(...rowsOf(chart, y).map((value) => ink.measureText(sayOn(y, value)).width), 16);
-  return { left: Math.min(chart.width * 0.4, wide + 12), top: 10, right: chart.width - 12, bottom: chart.height - 24 };
+  return { left: Math.min(chart.width * 0.4, wide + 12), top: 10, right: chart.width - 12,
+    bottom: chart.height - 24 };
 }
 
 /** Hairlines and numbers of both axes. */
@@ -105,7 +109,7 @@ export function drawAxes(chart: Chart, ink: Ink, x: Axis, y: Axis): ReturnType<t
   return frame;
 }
 
-/** Which look a trial has: 0 complete, 1 pruned, 2 infeasible, 3 without a value; 4 on the front, 5 preferred. */
+/** Look of a trial: 0 complete, 1 pruned, 2 infeasible, 3 without a value, 4 on the front, 5 preferred. */
 export function lookOf(desk: Desk, row: number): number {
   if (row === desk.preferred) return 5;
   if (desk.isFront[row] === 1) return 4;
@@ -150,7 +154,8 @@ export function drawCloud(desk: Desk, chart: Chart, ink: Ink, x: Axis, y: Axis,
   for (let row = 0; row < desk.number.length; row++) {
     if (Number.isNaN(xs[row]) || (Number.isNaN(ys[row]) && !hasFoot)) continue;
     // Trials of one choice lie side by side, always the same way.
-    const aside = x.choices === null ? 0 : ((((desk.number[row] * 7919) % 101) / 101 - 0.5) * 0.6) / x.choices.length;
+    const aside = x.choices === null ? 0
+      : ((((desk.number[row] * 7919) % 101) / 101 - 0.5) * 0.6) / x.choices.length;
     const px = left + (placeOn(x, xs[row]) + aside) * (right - left);
     const py = Number.isNaN(ys[row]) ? bottom - 3 : bottom - placeOn(y, ys[row]) * (bottom - top);
     marks[Number.isNaN(ys[row]) ? 3 : lookOf(desk, row)].push(px, py);

@@ -23,7 +23,8 @@ export function drawChart(desk: Desk, chart: Chart): void {
 }
 
 export function axisOfTrials(desk: Desk): Axis {
-  return { name: "trial", low: 0, high: Math.max(1, desk.count - 1), isLog: false, choices: null, isWhole: true };
+  return { name: "trial", low: 0, high: Math.max(1, desk.count - 1), isLog: false, choices: null,
+    isWhole: true };
 }
 
 /** Values by trial, and the best so far as a staircase. */
@@ -37,7 +38,8 @@ export function drawHistory(desk: Desk, chart: Chart, ink: Ink): void {
   let before = NaN;
   desk.best[chart.index].forEach((value, row) => {
     if (Number.isNaN(value)) return;
-    const px = left + placeOn(x, desk.number[row]) * (right - left), py = bottom - placeOn(y, value) * (bottom - top);
+    const px = left + placeOn(x, desk.number[row]) * (right - left), py = bottom - placeOn(y,
+      value) * (bottom - top);
     if (Number.isNaN(before)) ink.moveTo(px, py);
     else { ink.lineTo(px, before); ink.lineTo(px, py); }
     before = py;
@@ -81,11 +83,14 @@ export function goodness(desk: Desk, m: number, value: number): number {
  * Where the axes of parallel coordinates are. On a wide surface they stand, better is up; on a narrow one
  * they lie below each other, better is right.
  */
-export function axesOf(desk: Desk, chart: Chart): { isLying: boolean; at: number[]; from: number; to: number } {
+export function axesOf(desk: Desk,
+  chart: Chart): { isLying: boolean; at: number[]; from: number; to: number } {
   const M = desk.objectives.length, isLying = chart.width < 72 * M + 40;
   const first = isLying ? 34 : 56, last = isLying ? chart.height - 14 : chart.width - 56;
-  const at = desk.objectives.map((_, m) => (M === 1 ? (first + last) / 2 : first + (m / (M - 1)) * (last - first)));
-  return isLying ? { isLying, at, from: 12, to: chart.width - 12 } : { isLying, at, from: chart.height - 26, to: 46 };
+  const at = desk.objectives.map((_, m) => (M === 1 ? (first + last) / 2
+    : first + (m / (M - 1)) * (last - first)));
+  return isLying ? { isLying, at, from: 12, to: chart.width - 12 } : { isLying, at,
+    from: chart.height - 26, to: 46 };
 }
 
 export function drawParallel(desk: Desk, chart: Chart, ink: Ink): void {
@@ -94,7 +99,8 @@ export function drawParallel(desk: Desk, chart: Chart, ink: Ink): void {
     if (desk.isFront[row] === 0) continue;
     lines[row === desk.preferred ? 2 : isWithin(desk, row) ? 1 : 0].push(row);
   }
-  const place = (m: number, row: number): number => from + goodness(desk, m, desk.values[m][row]) * (to - from);
+  const place = (m: number, row: number): number => from + goodness(desk, m,
+    desk.values[m][row]) * (to - from);
   const crowd = lines[1].length > 500 ? 0.16 : lines[1].length > 80 ? 0.4 : 0.75;
   lines.forEach((rows, k) => {
     ink.strokeStyle = paint(["rule", "strategy", "other2"][k]);
@@ -136,7 +142,8 @@ export function drawStandingAxis(desk: Desk, chart: Chart, ink: Ink, m: number, 
   const best = sayOn(axis, isMaximised ? axis.high : axis.low);
   const name = (isMaximised ? "↑ " : "↓ ") + axis.name;
   ink.textBaseline = "alphabetic";
-  const write = (text: string, color: string, align: "left" | "center" | "right", x: number, y: number): void => {
+  const write = (text: string, color: string, align: "left" | "center" | "right", x: number,
+    y: number): void => {
     ink.fillStyle = paint(color);
     ink.textAlign = align;
     // Lines pass below the words of a lying axis.
@@ -173,7 +180,8 @@ export function drawMatrix(desk: Desk, chart: Chart, ink: Ink): void {
     ink.fillText(name, (j + 0.5) * wide, (j + 0.5) * tall);
     for (let i = 0; i < j; i++) {
       const left = i * wide, top = j * tall;
-      const isChosen = Math.min(desk.chosen.x, desk.chosen.y) === i && Math.max(desk.chosen.x, desk.chosen.y) === j;
+      const isChosen = Math.min(desk.chosen.x, desk.chosen.y) === i && Math.max(desk.chosen.x,
+        desk.chosen.y) === j;
       ink.strokeStyle = paint(isChosen ? "ink" : "rule");
       ink.lineWidth = isChosen ? 2 : 1;
       ink.strokeRect(left + 2, top + 2, wide - 4, tall - 4);
@@ -182,7 +190,8 @@ export function drawMatrix(desk: Desk, chart: Chart, ink: Ink): void {
         const size = look === 0 ? 1.3 : 2;
         for (const row of rows) {
           if (looks[row] !== look || (look === 4 && !isWithin(desk, row))) continue;
-          ink.fillRect(left + 5 + place(i, row) * (wide - 12), top + tall - 7 - place(j, row) * (tall - 12), size, size);
+          ink.fillRect(left + 5 + place(i, row) * (wide - 12), top + tall - 7 - place(j,
+            row) * (tall - 12), size, size);
         }
       }
     }
@@ -215,14 +224,18 @@ export function drawSlice(desk: Desk, chart: Chart, ink: Ink): void {
 export function drawTimeline(desk: Desk, chart: Chart, ink: Ink): void {
   const { lane, row, outcome, from, to } = desk.attempts, isHours = desk.seconds > 7200;
   const unit = isHours ? 3600 : desk.seconds > 300 ? 60 : 1;
-  const x = { name: "", low: 0, high: Math.max(desk.seconds / unit, 1e-3), isLog: false, choices: null, isWhole: false };
+  const x = { name: "", low: 0, high: Math.max(desk.seconds / unit, 1e-3), isLog: false, choices: null,
+    isWhole: false };
   const y = { name: "", low: 0, high: 1, isLog: false, choices: desk.workers.toReversed(), isWhole: false };
   const { left, top, right, bottom } = drawAxes(chart, ink, x, y);
+  ink.fillText(isHours ? "h" : unit === 60 ? "min" : "s", left / 2, bottom + 7);
   const tall = Math.min(16, ((bottom - top) / desk.workers.length) * 0.7);
   for (let k = 0; k < lane.length; k++) {
     const kind = desk.outcomes[outcome[k]];
-    const one = left + placeOn(x, from[k] / unit) * (right - left), two = left + placeOn(x, to[k] / unit) * (right - left);
-    const middle = top + ((lane[k] + 0.5) / desk.workers.length) * (bottom - top), wide = Math.max(1, two - one - 0.6);
+    const one = left + placeOn(x, from[k] / unit) * (right - left), two = left + placeOn(x,
+      to[k] / unit) * (right - left);
+    const middle = top + ((lane[k] + 0.5) / desk.workers.length) * (bottom - top), wide = Math.max(1,
+      two - one - 0.6);
     const isGone = kind === "lost" || kind === "erred" || kind === "returned";
     const name = desk.states[desk.state[row[k]]];
     const color = isGone ? "loss" : kind === "running" ? "other1" : kind === "duplicate" ? "muted"
@@ -245,7 +258,8 @@ export function drawTimeline(desk: Desk, chart: Chart, ink: Ink): void {
 export function drawCurves(desk: Desk, chart: Chart, ink: Ink): void {
   const { row, start, step, values } = desk.curves, m = desk.chosen.curve, ends: number[] = [];
   const of = values[m], y = curveAxis(of);
-  const x = { name: "", low: 1, high: Math.max(2, desk.stepsMax), isLog: false, choices: null, isWhole: true };
+  const x = { name: "", low: 1, high: Math.max(2, desk.stepsMax), isLog: false, choices: null,
+    isWhole: true };
   const { left, top, right, bottom } = drawAxes(chart, ink, x, y);
   const crowd = row.length > 200 ? 0.25 : row.length > 50 ? 0.5 : 0.8;
   for (let k = 0; k < row.length; k++) {
@@ -272,7 +286,8 @@ export function drawCurves(desk: Desk, chart: Chart, ink: Ink): void {
 /** All but the wildest hundredth on either side, so that one divergence does not flatten every curve. */
 export function curveAxis(values: Float32Array): Axis {
   const sorted = values.filter(Number.isFinite).sort();
-  const low = sorted[Math.floor(0.01 * (sorted.length - 1))] ?? 0, high = sorted[Math.ceil(0.99 * (sorted.length - 1))] ?? 1;
+  const low = sorted[Math.floor(0.01 * (sorted.length - 1))] ?? 0, high =
+    sorted[Math.ceil(0.99 * (sorted.length - 1))] ?? 1;
   const room = (high - low || Math.abs(high) || 1) * 0.05;
   return { name: "", low: low - room, high: high + room, isLog: false, choices: null, isWhole: false };
 }

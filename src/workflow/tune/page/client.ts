@@ -44,7 +44,8 @@ function openCharts(desk: Desk): void {
     const [kind, index] = (box.dataset["chart"] ?? "").split(" ");
     const [base, over] = [...box.querySelectorAll("canvas")] as PageCanvas[];
     const chart: Chart = { kind: kind as Chart["kind"], index: Number(index), box, base, over,
-      isLine: kind === "parallel" || kind === "curves", isSeen: false, isDrawn: false, width: 0, height: 0, spots: [] };
+      isLine: kind === "parallel" || kind === "curves", isSeen: false, isDrawn: false, width: 0, height: 0,
+        spots: [] };
     desk.charts.push(chart);
     startPointing(desk, chart);
     if (kind === "parallel") startBrush(desk, chart);
@@ -61,7 +62,8 @@ function openCharts(desk: Desk): void {
   for (const chart of desk.charts) {
     seen.observe(chart.box);
     new window.ResizeObserver(() => {
-      if (chart.isDrawn && chart.box.clientWidth !== chart.width) { sizeBox(desk, chart); drawChart(desk, chart); }
+      if (chart.isDrawn && chart.box.clientWidth !== chart.width) { sizeBox(desk, chart); drawChart(desk,
+        chart); }
     }).observe(chart.box);
   }
   // The button of the theme, the system's theme, and print.
@@ -100,9 +102,11 @@ function point(desk: Desk, row: number): void {
   const front = desk.isFront[row] === 1 ? ", on the front" : "";
   head.textContent = `Trial ${desk.number[row]}: ${desk.states[desk.state[row]]}${front}`
     + (row === desk.preferred ? ", preferred" : "");
-  values.textContent = desk.objectives.map((one, m) => `${one.name} ${sayNumber(desk.values[m][row])}`).join(" · ");
+  values.textContent = desk.objectives.map((one,
+    m) => `${one.name} ${sayNumber(desk.values[m][row])}`).join(" · ");
   settings.textContent = desk.parameters.map((one, k) => ({ one, value: desk.points[k][row] }))
-    .filter(({ value }) => !Number.isNaN(value)).map(({ one, value }) => `${one.name} ${sayOn(one, value)}`).join(" · ");
+    .filter(({ value }) => !Number.isNaN(value)).map(({ one, value }) => `${one.name} ${sayOn(one,
+      value)}`).join(" · ");
 }
 
 function startPointing(desk: Desk, chart: Chart): void {
@@ -125,7 +129,8 @@ function startPointing(desk: Desk, chart: Chart): void {
     const rows = [...new Set(chart.spots.filter((_, k) => k % 4 === 3))].sort((a, b) => a - b);
     const now = rows.indexOf(desk.row);
     desk.isPinned = true;
-    point(desk, rows[now < 0 ? (step > 0 ? 0 : rows.length - 1) : (now + step + rows.length) % rows.length] ?? -1);
+    point(desk, rows[now < 0 ? (step > 0 ? 0 : rows.length - 1)
+      : (now + step + rows.length) % rows.length] ?? -1);
   });
 }
 
@@ -156,7 +161,8 @@ function startChoices(desk: Desk): void {
       if (what === "slice") desk.chosen.slice = m;
       else if (what === "curve") desk.chosen.curve = m;
       else choosePair(desk, what === "x" ? m : desk.chosen.x, what === "y" ? m : desk.chosen.y);
-      redraw(desk, ({ kind }) => (what === "slice" && kind === "slice") || (what === "curve" && kind === "curves"));
+      redraw(desk, ({ kind }) => (what === "slice" && kind === "slice") || (what === "curve" &&
+        kind === "curves"));
     });
   }
 }
@@ -206,7 +212,8 @@ function showRanges(desk: Desk): void {
   const rows = [...desk.number.keys()].filter((row) => desk.isFront[row] === 1);
   const within = new Set(rows.filter((row) => isWithin(desk, row)).map((row) => String(desk.number[row])));
   const output = document.getElementById("brushed");
-  if (output !== null) output.textContent = `${within.size.toLocaleString("en-US")} of ${rows.length.toLocaleString("en-US")}`;
+  if (output !== null) output.textContent =
+    `${within.size.toLocaleString("en-US")} of ${rows.length.toLocaleString("en-US")}`;
   for (const line of document.getElementById("members")?.querySelectorAll("tbody tr") ?? []) {
     line.hidden = !within.has(line.querySelector("th")?.dataset["value"] ?? "");
   }

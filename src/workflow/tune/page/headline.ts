@@ -13,7 +13,8 @@ export function masthead(sheet: Sheet): Markup {
   return html`<header class="masthead">
 <p class="kicker">Study</p>
 <div class="titles"><h1>${terms.name}</h1>${more.isSynthetic === true ? badge : null}</div>
-<ul class="facts">${factsOf(sheet).map(([label, value]) => html`<li><span>${label}</span> ${value}</li>`)}</ul>
+<ul class="facts">${factsOf(sheet).map(([label,
+  value]) => html`<li><span>${label}</span> ${value}</li>`)}</ul>
 <p class="sentence">${sentence(sheet)}</p>
 <dl class="tiles">${tilesOf(sheet).map(([label, value, below, title]) =>
   html`<div><dt title="${title}">${label}</dt><dd>${value}</dd><dd class="versus">${below}</dd></div>`)}</dl>
@@ -48,7 +49,8 @@ export function sentence(sheet: Sheet): string {
   if (front.length === 0) {
     return `${over === 0 ? "No trial is over yet" : `${begin}: ${ways}, and none has a result that counts`}.`;
   }
-  const what = M === 1 ? bestSentence(sheet) : `${front.length === 1 ? "One is" : `${count(front.length)} are`} `
+  const what = M === 1 ? bestSentence(sheet) : `${front.length === 1 ? "One is"
+    : `${count(front.length)} are`} `
     + `on the front: no other trial is better in one of the ${M} objectives and no worse in the rest.`;
   const share = front.length / counts.complete;
   const crowd = M > 3 && share > 0.5 && front.length > 10 ? ` With ${M} objectives that says little: it is `
@@ -66,21 +68,32 @@ function bestSentence({ terms, trials, front }: Sheet): string {
 
 type Tile = readonly [label: string, value: string, below: string, title: string];
 
-function tilesOf({ terms, trials, counts, front, volume, more, from, to }: Sheet): Tile[] {
-  const over = trials.length - counts.running - counts.waiting, attempts = trials.flatMap((one) => one.attempts);
+function bestTile({ terms, trials, front }: Sheet): Tile {
+  return ["Best", front.length === 0 ? "n/a" : sayNumber(trials[front[0].number].values![0]),
+    terms.objectives[0].name, `${terms.objectives[0].direction}d`];
+}
+
+function tilesOf(sheet: Sheet): Tile[] {
+  const { terms, trials, counts, front, volume, more, from, to } = sheet;
+  const over = trials.length - counts.running - counts.waiting, attempts =
+    trials.flatMap((one) => one.attempts);
   const lost = attempts.filter(({ outcome }) => outcome === "lost").length;
   const share = (value: number | undefined): string =>
     value === undefined || Number.isNaN(value) ? "n/a" : formatPercent(value, 1);
   const error = volume === null ? "no front yet" : volume.standardError === 0 ? "exact"
     : `± ${sayNumber(volume.standardError)}`;
   return [
-    ["Trials over", count(over), `of ${count(terms.trials)}; ${count(counts.running)} running`, "finished in any way"],
-    ["Complete", count(counts.complete), `${count(counts.infeasible)} infeasible`, "ran to their end and count"],
+    ["Trials over", count(over), `of ${count(terms.trials)}; ${count(counts.running)} running`,
+      "finished in any way"],
+    ["Complete", count(counts.complete), `${count(counts.infeasible)} infeasible`,
+      "ran to their end and count"],
     ["Pruned", count(counts.pruned), `${count(counts.failed)} failed, ${count(counts.cancelled)} cancelled`,
       "stopped early by the pruner"],
-    ["Front", count(front.length), "not dominated", "complete trials that no other one beats in everything"],
-    ["Hypervolume", volume === null ? "n/a" : sayNumber(volume.value), error,
-      "what the front dominates, up to the reference point; one standard error"],
+    ...(terms.objectives.length === 1 ? [bestTile(sheet)] : [
+      ["Front", count(front.length), "not dominated",
+        "complete trials that no other one beats in everything"],
+      ["Hypervolume", volume === null ? "n/a" : sayNumber(volume.value), error,
+        "what the front dominates, up to the reference point; one standard error"]] as Tile[]),
     ["Deflated Sharpe", share(more.deflatedSharpe), "best, after all trials",
       "probability that the best Sharpe ratio is above zero, for this many trials"],
     ["Overfitting", share(more.overfitting), "probability (PBO)",

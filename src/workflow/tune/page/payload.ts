@@ -27,7 +27,8 @@ const packed = (column: Int32Array | Uint8Array | Float32Array): string =>
 
 export function payloadOf(sheet: Sheet): Payload {
   const { terms, trials, preferred } = sheet, M = terms.objectives.length;
-  const drawn = sheet.drawn.map((number) => trials[number]), front = new Set(sheet.front.map(({ number }) => number));
+  const drawn = sheet.drawn.map((number) => trials[number]), front =
+    new Set(sheet.front.map(({ number }) => number));
   const rowOf = new Map(drawn.map(({ number }, row) => [number, row]));
   const values = terms.objectives.map((_, m) =>
     Float32Array.from(drawn, (trial) => isTold(trial) ? trial.values![m] : NaN));
@@ -44,8 +45,10 @@ export function payloadOf(sheet: Sheet): Payload {
     values: values.map(packed),
     best: best.map((column) => packed(Float32Array.from(drawn, ({ number }) => column[number]))),
     points: Object.entries(terms.space).map(([name, one]) => packed(Float32Array.from(drawn, ({ point }) =>
-      !Object.hasOwn(point, name) ? NaN : one.kind === "choice" ? one.choices.indexOf(point[name]) : Number(point[name])))),
-    states: STATES, preferred: preferred === null ? -1 : rowOf.get(preferred.number) ?? -1, count: trials.length,
+      !Object.hasOwn(point, name) ? NaN : one.kind === "choice" ? one.choices.indexOf(point[name])
+        : Number(point[name])))),
+    states: STATES, preferred: preferred === null ? -1 : rowOf.get(preferred.number) ?? -1,
+      count: trials.length,
     volume: thin(sheet.growth, 500), workers: workersOf(trials).slice(0, LANES_MAX), outcomes: OUTCOMES,
     seconds: Number.isFinite(sheet.to) ? (sheet.to - sheet.from) / 1000 : 0,
     attempts: attemptsOf(sheet, rowOf), curves: curvesOf(sheet, rowOf, M), stepsMax: terms.stepsMax,
@@ -93,17 +96,20 @@ function objectiveAxis(name: string, values: Float32Array): Axis {
 function frontAxis(axis: Axis, values: readonly number[]): Axis {
   const finite = values.filter(Number.isFinite);
   if (finite.length === 0) return axis;
-  return { ...axis, low: finite.reduce((a, b) => Math.min(a, b)), high: finite.reduce((a, b) => Math.max(a, b)) };
+  return { ...axis, low: finite.reduce((a, b) => Math.min(a, b)), high: finite.reduce((a, b) => Math.max(a,
+    b)) };
 }
 
 function parameterAxis(name: string, one: Parameter): Axis {
   if (one.kind === "choice") {
-    return { name, low: 0, high: one.choices.length - 1, isLog: false, choices: one.choices.map(String), isWhole: false };
+    return { name, low: 0, high: one.choices.length - 1, isLog: false, choices: one.choices.map(String),
+      isWhole: false };
   }
-  return { name, low: one.low, high: one.high, isLog: one.isLog === true, choices: null, isWhole: one.kind === "integer" };
+  return { name, low: one.low, high: one.high, isLog: one.isLog === true, choices: null,
+    isWhole: one.kind === "integer" };
 }
 
-/** Names of all workers that began something, in the order in which they are read: worker-2 before worker-10. */
+/** Names of all workers that began something, as people count: worker-2 before worker-10. */
 export function workersOf(trials: readonly Trial[]): string[] {
   const names = new Set(trials.flatMap(({ attempts }) => attempts.map(({ worker }) => worker)));
   return [...names].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
@@ -115,10 +121,12 @@ function attemptsOf(sheet: Sheet, rowOf: ReadonlyMap<number, number>): Payload["
   for (const { number, attempts } of sheet.trials) {
     const row = rowOf.get(number);
     if (row === undefined) continue;
-    for (const one of attempts) if (lanes.has(one.worker)) rows.push({ lane: lanes.get(one.worker)!, row, one });
+    for (const one of attempts) if (lanes.has(one.worker)) rows.push({ lane: lanes.get(one.worker)!, row,
+      one });
   }
   const seconds = (moment: number): number => (moment - sheet.from) / 1000;
-  return { lane: packed(Int32Array.from(rows, ({ lane }) => lane)), row: packed(Int32Array.from(rows, ({ row }) => row)),
+  return { lane: packed(Int32Array.from(rows, ({ lane }) => lane)), row: packed(Int32Array.from(rows,
+    ({ row }) => row)),
     outcome: packed(Uint8Array.from(rows, ({ one }) => (OUTCOMES as readonly string[]).indexOf(one.outcome))),
     from: packed(Float32Array.from(rows, ({ one }) => seconds(one.startedAt))),
     to: packed(Float32Array.from(rows, ({ one }) => seconds(one.endedAt ?? sheet.to))) };
@@ -129,18 +137,21 @@ export function curvesDrawn({ trials, drawn, front, preferred }: Sheet): number[
   const reported = drawn.filter((number) => trials[number].reports.length > 0);
   const isFront = new Set(front.map(({ number }) => number));
   const first = reported.filter((number) => number === preferred?.number);
-  const second = thin(reported.filter((number) => isFront.has(number) && number !== preferred?.number), CURVES_MAX / 2);
+  const second = thin(reported.filter((number) => isFront.has(number) && number !== preferred?.number),
+    CURVES_MAX / 2);
   const rest = reported.filter((number) => !isFront.has(number) && number !== preferred?.number);
   // Drawn in this order: what matters lies on top.
   return [...thin(rest, CURVES_MAX - first.length - second.length), ...second, ...first];
 }
 
 function curvesOf(sheet: Sheet, rowOf: ReadonlyMap<number, number>, M: number): Payload["curves"] {
-  const numbers = curvesDrawn(sheet), curves = numbers.map((number) => thin(sheet.trials[number].reports, STEPS_MAX));
+  const numbers = curvesDrawn(sheet), curves = numbers.map((number) => thin(sheet.trials[number].reports,
+    STEPS_MAX));
   const start = [0];
   for (const curve of curves) start.push(start[start.length - 1] + curve.length);
   const all = curves.flat();
-  return { row: packed(Int32Array.from(numbers, (number) => rowOf.get(number)!)), start: packed(Int32Array.from(start)),
+  return { row: packed(Int32Array.from(numbers, (number) => rowOf.get(number)!)),
+    start: packed(Int32Array.from(start)),
     step: packed(Int32Array.from(all, ({ step }) => step)),
     values: Array.from({ length: M }, (_, m) => packed(Float32Array.from(all, ({ values }) => values[m]))) };
 }

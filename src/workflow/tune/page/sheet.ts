@@ -14,7 +14,8 @@ import type { TuneMore } from "./tune-page.ts";
 const DRAWN_MAX = 10_000;
 /** Of the volume: a page is made within seconds, and says its error. */
 const OPERATIONS_MAX = 1e7, SAMPLES = 30_000;
-const STATES: readonly TrialState[] = ["complete", "pruned", "infeasible", "failed", "cancelled", "running", "waiting"];
+const STATES: readonly TrialState[] = ["complete", "pruned", "infeasible", "failed", "cancelled",
+  "running", "waiting"];
 
 export interface Sheet {
   readonly terms: Terms;
@@ -47,19 +48,22 @@ export function sheetOf(view: StudyView, more: TuneMore): Sheet {
   const front = [...paretoFront(finished)].sort((a, b) => a.number - b.number);
   const reference = front.length === 0 ? null : more.reference === undefined
     ? referencePoint(front.map(({ losses }) => losses)) : signed(terms.objectives, more.reference);
-  const below = reference === null ? [] : finished.filter((one) => isEligible(one) && isBelow(one.losses, reference));
+  const below = reference === null ? [] : finished.filter((one) => isEligible(one) && isBelow(one.losses,
+    reference));
   const volume = reference === null ? null
     : hypervolume(front.map(({ losses }) => losses).filter((losses) => isBelow(losses, reference)), reference,
       { operationsMax: OPERATIONS_MAX, samples: SAMPLES });
   const preferred = more.preferred === undefined || more.preferred === null ? null
     : trials[more.preferred.trial] ?? null;
-  const moments = trials.flatMap(({ attempts }) => attempts.flatMap((one) => [one.startedAt, one.endedAt ?? one.startedAt]));
+  const moments = trials.flatMap(({ attempts }) => attempts.flatMap((one) => [one.startedAt,
+    one.endedAt ?? one.startedAt]));
   return {
     terms, more, trials, counts, front, preferred, reference, volume,
     growth: reference === null ? [] : growthOf(below, reference, volume!.value),
     importances: terms.objectives.map((_, m) => importance(terms.space, finished, m, terms.seed)),
     drawn: drawnOf(trials, front, preferred),
-    from: moments.reduce((a, b) => Math.min(a, b), Infinity), to: moments.reduce((a, b) => Math.max(a, b), -Infinity),
+    from: moments.reduce((a, b) => Math.min(a, b), Infinity), to: moments.reduce((a, b) => Math.max(a, b),
+      -Infinity),
   };
 }
 

@@ -3,7 +3,8 @@ export const TUNE_STYLE = `
 [data-chart]{position:relative;margin-top:8px;touch-action:pan-y}
 [data-chart] canvas{position:absolute;inset:0;width:100%;height:100%}
 [data-chart] .over{pointer-events:none}
-.many{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,330px),1fr));gap:24px 32px;margin-top:14px}
+.many{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,330px),1fr));gap:24px 32px;
+margin-top:14px}
 .many figure+figure,.two>figure+figure{margin-top:0}
 .many>figure{min-width:0;display:grid;grid-template-rows:auto minmax(1.35em,auto) auto;align-content:start}
 .plot.history,.plot.volume,.plot.slice{height:190px}
@@ -17,8 +18,8 @@ export const TUNE_STYLE = `
 .ranges fieldset{border:0;margin:0;padding:0;min-width:0}
 .ranges legend{color:var(--muted);padding:0}
 .ranges p{padding:4px 0}
-input,select{font:inherit;color:inherit;background:var(--paper);border:1px solid var(--muted);border-radius:5px;
-padding:3px 6px}
+input,select{font:inherit;color:inherit;background:var(--paper);border:1px solid var(--muted);
+border-radius:5px;padding:3px 6px}
 .ranges input{width:5.6em}
 .ranges input+input{margin-left:4px}
 .ranges button{padding:3px 10px;border:1px solid var(--muted);border-radius:6px;margin-left:8px}
@@ -33,8 +34,9 @@ padding:3px 6px}
 .mark-infeasible{--line:var(--loss)}.mark-none{--line:var(--muted)}.mark-preferred{--line:var(--other2)}
 .picked{color:var(--other2);font-weight:600;font-size:.8rem;margin-left:6px}
 code{font:.82rem ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;user-select:all}
-#readout{position:fixed;left:0;right:0;bottom:0;z-index:6;background:var(--paper);border-top:2px solid var(--ink);
-padding:8px max(20px,calc(50vw - 560px));font-size:.86rem;line-height:1.4;max-height:34vh;overflow:auto}
+#readout{position:fixed;left:0;right:0;bottom:0;z-index:6;background:var(--paper);
+border-top:2px solid var(--ink);padding:8px max(20px,calc(50vw - 560px));font-size:.86rem;line-height:1.4;
+max-height:34vh;overflow:auto}
 #readout[hidden]{display:none}
 #readout span{display:block}
 #readout span:first-child{font-weight:650}

@@ -50,7 +50,8 @@ export function tunePage(view: StudyView, more: TuneMore = {}): string {
     body: html`
 <a class="skip" href="#history">Skip to the charts</a>
 ${masthead(sheet)}
-${sectionsOf(sections(sheet), html`Made by dmn from one study. Values are of walk-forward validation: they were
+${sectionsOf(sections(sheet),
+  html`Made by dmn from one study. Values are of walk-forward validation: they were
 used to choose, so they flatter. What counts is the test, after an export.`)}
 <aside id="readout" role="status" aria-live="polite" hidden><span></span><span></span><span></span></aside>
 <script type="application/json" id="payload">${verbatim(payload)}</script>`,
