@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
+import { crc32 } from "node:zlib";
 import { after, describe, test } from "node:test";
 import { FakeClock } from "../src/base/clock.ts";
 import { CONFIG_ENVIRONMENT, listSettings, readConfig } from "../src/base/config.ts";
 import { UserError } from "../src/base/error.ts";
 import { explainWrite, hashFile, hashOf, replaceWith } from "../src/base/file.ts";
-import { Journal, readJournal } from "../src/base/journal.ts";
+import { hashJournal, Journal, readJournal, scanJournal } from "../src/base/journal.ts";
 import { openLog } from "../src/base/log.ts";
 import { formatSeconds, plainProgress } from "../src/base/progress.ts";
 import { philox, random } from "../src/base/random.ts";
@@ -94,6 +95,21 @@ describe("journal", () => {
       assert.deepEqual(content.records, [...records.slice(0, before), "next"], `cut at ${length}`);
       assert.equal(content.tornBytes, 0);
     }
+  });
+
+  test("is read in pieces of 1 MiB, also a record of 3 MB; from a known place on it gives the records behind it only", () => {
+    const place = fresh(), long = Array.from({ length: 3_000 }, (_, k) => ({ k, text: "x".repeat(k === 1_500 ? 3_000_000 : 400) }));
+    { using journal = Journal.open(place, kind); journal.appendAll(long); }
+    const ends: number[] = [];
+    const read: unknown[] = [];
+    scanJournal(place, kind, (record, end) => { read.push(record); ends.push(end); });
+    assert.deepEqual(read, long);
+    assert.equal(ends.at(-1), fs.statSync(place).size);
+    const behind: unknown[] = [];
+    const from = { bytes: ends[1_999], records: 2_000 };
+    using journal = Journal.open(place, kind, { from, take: (record) => { behind.push(record); } });
+    assert.deepEqual([behind, journal.recovered, journal.length], [long.slice(2_000), [], ends.at(-1)]);
+    assert.equal(hashJournal(place, from.bytes, journal.length, hashJournal(place, 0, from.bytes)), crc32(fs.readFileSync(place)));
   });
 
   test("one flipped bit anywhere before the last record is refused, in the last record it is a torn tail", () => {

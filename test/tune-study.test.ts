@@ -11,6 +11,7 @@ import { Conductor, type Assignment, type AttemptEnd } from "../src/tune/conduct
 import { sayAll, type StudyEvent } from "../src/tune/events.ts";
 import { Study } from "../src/tune/fold.ts";
 import { replayStudy } from "../src/tune/replay.ts";
+import type { Sampler } from "../src/tune/samplers/sampler.ts";
 import { searchOf } from "../src/tune/search.ts";
 import { createStudy, openStudy, readStudy, repairStudy } from "../src/tune/study-journal.ts";
 import type { Terms } from "../src/tune/study.ts";
@@ -151,6 +152,42 @@ describe("attempts and their results", () => {
     conductor.tell(endOf(work[0], "a"), 2);
     assert.equal(conductor.waiting, 2);
     assert.deepEqual([conductor.ask("d", 2)!.trial, study.trial(3).seen], [3, 1]);
+  });
+});
+
+describe("a sampler that waits for a generation of 4", () => {
+  /** Suggests trial k when all of the generations before k's are told; x counts those. */
+  const generations = (): Sampler => {
+    let told = 0;
+    return {
+      tell: () => { told++; },
+      suggest: (number) => told < number - number % 4 ? null
+        : { point: { x: told / 100, depth: 1, cell: "gru" }, parent: null },
+    };
+  };
+  const waiting = (lag: number | null): { study: Study; conductor: Conductor } => {
+    const study = new Study(toyTerms({ lag, pruner: null }), 0);
+    const conductor = new Conductor({ study, search: { sampler: generations(), pruner: null }, leaseMs: LEASE_MS,
+      newToken: () => 1, record: (event) => { study.apply(event); } }, 0);
+    return { study, conductor };
+  };
+  test("as completed, the fifth worker gets its trial when the fourth result is in", () => {
+    const { study, conductor } = waiting(null), work = ["a", "b", "c", "d"].map((worker) => conductor.ask(worker, 0)!);
+    for (const [k, one] of work.entries()) {
+      assert.equal(conductor.ask("e", 0), null);
+      conductor.tell(endOf(one, "abcd"[k]), 1);
+    }
+    assert.deepEqual([conductor.ask("e", 2)!.trial, study.trial(4).seen], [4, 4]);
+  });
+  test("with lag 6, trials 4 to 7 are told the 4 results that they need and no more, whoever finished first", () => {
+    const { study, conductor } = waiting(6), work = ["a", "b", "c", "d"].map((worker) => conductor.ask(worker, 0)!);
+    assert.equal(conductor.ask("e", 0), null);
+    for (const k of [3, 1, 0, 2]) conductor.tell(endOf(work[k], "abcd"[k]), 1);
+    const next = ["a", "b", "c", "d"].map((worker) => conductor.ask(worker, 2)!);
+    assert.deepEqual(next.map(({ trial, point }) => [trial, point.x]), [4, 5, 6, 7].map((trial) => [trial, 0.04]));
+    conductor.tell(endOf(next[0], "a"), 3);
+    assert.equal(conductor.ask("a", 3), null);
+    assert.equal(study.count, 8);
   });
 });
 

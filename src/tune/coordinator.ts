@@ -57,7 +57,8 @@ export interface Coordinator extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-const BEAT_MS = 5_000, LEASE_BEATS = 3, IDLE_MS = 30_000;
+/** Engines tell who has ended; six beats are for who is only busy, and would be run twice. */
+const BEAT_MS = 5_000, LEASE_BEATS = 6, IDLE_MS = 30_000;
 /** A question for work is held for so long, ms. */
 const HOLD_MS = 5_000;
 /** Workers that are remembered for `status`; who was silent longest is forgotten. */
@@ -322,7 +323,10 @@ class Desk {
     // The last one is who was heard of last.
     this.#workers.delete(worker);
     this.#workers.set(worker, known);
-    if (this.#workers.size > WORKERS_MAX) this.#workers.delete(this.#workers.keys().next().value!);
+    if (this.#workers.size <= WORKERS_MAX) return;
+    const silent = this.#workers.keys().next().value!;
+    this.#workers.delete(silent);
+    this.#idleSince.delete(silent);
   }
 
   hear(line: Line): void {

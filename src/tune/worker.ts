@@ -211,7 +211,7 @@ async function connect(options: WorkerOptions): Promise<Line> {
   const lines = await openPublisher({ ...link, address: at(PORTS.lines), isBound: false });
   const control = await openSubscriber({ ...link, addresses: [at(PORTS.control)], topics: [""],
     hear: ({ meta }) => { line.heard(meta as Order); } });
-  let timer: NodeJS.Timeout | undefined;
+  let timer: NodeJS.Timeout | undefined, heardAt = clock.now();
   const line = {
     worker, stopping: stopping.signal, running: null as Line["running"],
     heard(order: Order): void {
@@ -244,6 +244,7 @@ async function connect(options: WorkerOptions): Promise<Line> {
       return null;
     },
     beatEvery(beatMs: number): void {
+      heardAt = clock.now();
       timer = setInterval(() => { void beat(beatMs); }, beatMs);
     },
     log(text: string): void {
@@ -256,14 +257,18 @@ async function connect(options: WorkerOptions): Promise<Line> {
       return Promise.resolve();
     },
   };
-  /** Silence is no reason to stop: the trial goes on, and its result finds whoever is there then. */
+  /** While the coordinator is silent the trial goes on: its result finds whoever is there then, if in time. */
   const beat = async (beatMs: number): Promise<void> => {
     const of = line.running?.of ?? null;
     lines.say("metrics", contentOf({ worker, memoryBytes: process.memoryUsage.rss(),
       cpuSeconds: process.cpuUsage().user / 1e6 + process.cpuUsage().system / 1e6 }, clock.now()));
     const answer = await beats.ask(contentOf({ ...credentials, ask: "beat", of }, clock.now()),
       { deadlineMs: beatMs, retryMs: beatMs / 2 });
-    if (answer.outcome !== "answered") return;
+    if (answer.outcome !== "answered") {
+      if (clock.now() - heardAt >= patienceMs) stop("the coordinator is gone");
+      return;
+    }
+    heardAt = clock.now();
     const reply = answer.packet.meta as Reply;
     if (reply.reply !== "beat") return;
     if (reply.isStopping) stop("the study was stopped");
