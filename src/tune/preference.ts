@@ -99,11 +99,15 @@ export function kneePoints(front: readonly Finished[]): Knee[] {
 }
 
 function neighboursOf(rows: readonly Float64Array[], i: number): number[] {
-  const M = rows[i].length, radius = NEIGHBOURHOOD * Math.sqrt(M);
-  const distances = rows.map((row) => Math.hypot(...row.map((loss, m) => loss - rows[i][m])));
-  return Array.from(rows.keys()).filter((j) => distances[j] > 0)
-    .sort((a, b) => distances[a] - distances[b] || a - b)
-    .filter((j, k) => k < 2 * M || distances[j] <= radius);
+  const own = rows[i], M = own.length, near: number[] = [], squares = new Float64Array(rows.length);
+  for (let j = 0; j < rows.length; j++) {
+    const row = rows[j];
+    for (let m = 0; m < M; m++) squares[j] += (row[m] - own[m]) ** 2;
+    if (squares[j] > 0 && squares[j] <= NEIGHBOURHOOD ** 2 * M) near.push(j);
+  }
+  if (near.length >= 2 * M) return near;
+  return Array.from(rows.keys()).filter((j) => squares[j] > 0)
+    .sort((a, b) => squares[a] - squares[b] || a - b).slice(0, 2 * M);
 }
 
 function lossPerGain(from: Float64Array, to: Float64Array): number {
