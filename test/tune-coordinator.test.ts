@@ -22,7 +22,9 @@ const HOME = fs.mkdtempSync(path.join(tmpdir(), "dmn-tune-wire-"));
 after(() => { fs.rmSync(HOME, { recursive: true, force: true }); });
 let studies = 0;
 
-interface Running extends AsyncDisposable { store: StudyStore; coordinator: Coordinator; keys: WorkerKeys; port: number; folder: string }
+interface Running extends AsyncDisposable {
+  store: StudyStore; coordinator: Coordinator; keys: WorkerKeys; port: number; folder: string;
+}
 async function begin(changes: Partial<Terms> = {}): Promise<Running> {
   const folder = path.join(HOME, `toy-${++studies}`), port = await freePorts();
   return coordinate(createStudy({ folder, terms: toyTerms(changes), at: systemClock.now() }), port);
@@ -59,10 +61,11 @@ function gate(): { run: RunTrial; begun: Promise<void>; open: () => void } {
 }
 
 describe("workers that do not belong", () => {
-  test("another version, another study, a wrong token and keys of another study: a sentence each, and the study goes on", async () => {
+  test("another version or study, a wrong token and keys of another study: a sentence each, and the study goes on", async () => {
     await using study = await begin({ trials: 2 });
     const { port, keys } = study, run = toyRun(1);
-    await assert.rejects(work(port, run, { keys, version: "v2" }), problem(/^the worker is of version v2, the study "toy" of v1$/));
+    await assert.rejects(work(port, run, { keys, version: "v2" }),
+      problem(/^the worker is of version v2, the study "toy" of v1$/));
     await assert.rejects(work(port, run, { keys, study: "other" }), problem(/runs the study "toy", not "other"$/));
     await assert.rejects(work(port, run, { keys: { ...keys, secret: "guessed" } }), problem(/^wrong token for the study "toy"$/));
     const strange = openStudyKeys(path.join(HOME, "strange"));
@@ -125,8 +128,8 @@ describe("a study over the wire", () => {
     await using study = await begin({ trials: 2, pruner: null });
     const run: RunTrial = (trial) => trial.number === 0 ? Promise.reject(new Error("matrix is singular")) : toyRun(1)(trial);
     assert.equal((await work(study.port, run, { keys: study.keys })).why, "over");
-    const { state, reason } = study.store.study.trial(0);
-    assert.deepEqual([state, reason, outcomesOf(study.store.study.trial(0))], ["failed", "matrix is singular", ["erred", "erred"]]);
+    const trial = study.store.study.trial(0);
+    assert.deepEqual([trial.state, trial.reason, outcomesOf(trial)], ["failed", "matrix is singular", ["erred", "erred"]]);
   });
 
   test("a coordinator that was killed and started again gets the result of the trial that ran meanwhile", async () => {

@@ -42,7 +42,11 @@ function holderIn(place: string): Holder | null {
 const workersOf = (folder: string): number[] => fs.globSync(`${folder}/workers/*.json`).sort()
   .map(holderIn).filter(isAlive).map((holder) => holder!.pid);
 
-interface Disturbed { readonly study: Study; readonly events: StudyEvent[]; readonly killed: Record<"workers" | "coordinators", number> }
+interface Disturbed {
+  readonly study: Study;
+  readonly events: StudyEvent[];
+  readonly killed: Record<"workers" | "coordinators", number>;
+}
 
 /** Runs a study to its end while processes of it are killed. */
 async function disturb(name: string, lag: number, seed: number): Promise<Disturbed> {

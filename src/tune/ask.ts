@@ -1,4 +1,4 @@
-/** What people want of a study that runs in another process: its status, a trial cancelled, all of it stopped. */
+/** What people want of a study that runs in another process: its status, a trial cancelled, its end. */
 import { UserError } from "../base/error.ts";
 import type { Clock } from "../base/clock.ts";
 import { openRequester } from "../wire/socket.ts";

@@ -1,7 +1,7 @@
 /**
- * Every decision of a study, without clock, disk or wire: what a worker is given, what a report leads to, which
- * result counts. What it decides are events; `record` takes them, and nobody is answered before they are on
- * the disk.
+ * Every decision of a study, without clock, disk or wire: what a worker is given, what a report leads to,
+ * which result counts. What it decides are events; `record` takes them, and nobody is answered before they
+ * are on the disk.
  */
 import { random } from "../base/random.ts";
 import { hear, say, sayAll, type Said, type StudyEvent } from "./events.ts";

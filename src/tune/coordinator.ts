@@ -13,11 +13,10 @@ import type { Clock } from "../base/clock.ts";
 import { UserError } from "../base/error.ts";
 import type { Content, Packet } from "../wire/codec.ts";
 import { openPublisher, openResponder, openSubscriber, type Publisher } from "../wire/socket.ts";
-import { Conductor, type Attempted, type AttemptEnd } from "./conductor.ts";
-import type { Said } from "./events.ts";
+import { Conductor } from "./conductor.ts";
 import { coordinatorSecurity, type StudyKeys } from "./keys.ts";
-import { contentOf, PORTS, senderOf, type Line, type Order, type Question, type Reply, type StudyStatus,
-  type WorkerStatus } from "./protocol.ts";
+import { contentOf, isUnderstood, PORTS, senderOf, type Line, type Order, type Question, type Reply,
+  type StudyStatus, type WorkerStatus } from "./protocol.ts";
 import type { StudyStore } from "./study-journal.ts";
 import type { StudyView } from "./study.ts";
 import type { Search } from "./suggester.ts";
@@ -136,7 +135,8 @@ class Desk {
     this.#leaseMs = leaseMs;
     this.#checkedAt = clock.now();
     this.#conductor = new Conductor({ study: store.study, search, leaseMs,
-      newToken: () => randomBytes(4).readUInt32LE(), record: (event) => { store.record(event); } }, clock.now());
+      newToken: () => randomBytes(4).readUInt32LE(),
+      record: (event) => { store.record(event); } }, clock.now());
     // Whoever waits for it hears it; nobody has to.
     this.over.promise.catch(() => undefined);
   }
@@ -188,8 +188,9 @@ class Desk {
         `use the address of "${question.study}", or: --study ${terms.name}`);
     }
     if (question.ask === "hello" && question.version !== terms.version) {
-      return refused(`the worker is of version ${question.version}, the study "${terms.name}" of ${terms.version}`,
-        "install on the worker what the coordinator has (the same dmn, the same dataset), then start it again");
+      return refused(
+        `the worker is of version ${question.version}, the study "${terms.name}" of ${terms.version}`,
+        "install on the worker what the coordinator has (dmn, dataset), then start it again");
     }
     return null;
   }
@@ -214,7 +215,10 @@ class Desk {
         return this.#durable({ reply: "beat", isYours, isStopping: this.#isStopping });
       }
       case "status": return { reply: "status", status: this.status() };
-      case "cancel": return this.#durable({ reply: "done", isDone: this.cancel(question.trial, question.reason) });
+      case "cancel": {
+        const isDone = this.cancel(question.trial, question.reason);
+        return this.#durable({ reply: "done", isDone });
+      }
       case "stop":
         void this.stop();
         return { reply: "done", isDone: true };
@@ -308,7 +312,9 @@ class Desk {
       return;
     }
     const expired = this.#conductor.expire(now);
-    for (const { worker, trial } of expired) say(`${worker} was not heard of: trial ${trial} is given to another`);
+    for (const { worker, trial } of expired) {
+      say(`${worker} was not heard of: trial ${trial} is given to another`);
+    }
     if (expired.length > 0) this.#changed(now);
   }
 
@@ -332,7 +338,9 @@ class Desk {
   hear(line: Line): void {
     if ("text" in line) { this.#options.say?.(`${line.worker}: ${line.text}`); return; }
     const known = this.#workers.get(line.worker);
-    if (known !== undefined) Object.assign(known, { cpuSeconds: line.cpuSeconds, memoryBytes: line.memoryBytes });
+    if (known === undefined) return;
+    known.cpuSeconds = line.cpuSeconds;
+    known.memoryBytes = line.memoryBytes;
   }
 
   get wanted(): number {
@@ -397,25 +405,5 @@ class Desk {
       this.over.reject(new UserError(`the study "${store.study.terms.name}" was stopped`,
         `go on with it: dmn tune --resume --name ${store.study.terms.name}`));
     }
-  }
-}
-
-/** Other versions may say other things. */
-function isUnderstood(question: Question | undefined, objectives: number): boolean {
-  if (typeof question !== "object" || typeof question.worker !== "string") return false;
-  const isValues = (values: readonly Said[]): boolean => Array.isArray(values) && values.length === objectives
-    && values.every((value) => value === null || typeof value === "number" || value === "inf" || value === "-inf");
-  const isOf = (of: Attempted | undefined): boolean =>
-    [of?.trial, of?.attempt, of?.token].every((word) => Number.isSafeInteger(word) && word! >= 0);
-  const isEnd = (end: AttemptEnd | undefined): boolean => isOf(end) && typeof end!.reason === "string"
-    && typeof end!.violations === "object" && typeof end!.statistics === "object"
-    && (end!.how !== "done" || isValues(end!.values));
-  switch (question.ask) {
-    case "report": return isOf(question.of) && Number.isSafeInteger(question.step) && isValues(question.values);
-    case "tell": return isEnd(question.end);
-    case "beat": return question.of === null || isOf(question.of);
-    case "cancel": return Number.isSafeInteger(question.trial) && typeof question.reason === "string";
-    case "hello": case "work": case "status": case "stop": return true;
-    default: return false;
   }
 }

@@ -1,11 +1,12 @@
 /**
  * What happens to a study, one record of its journal each. Everything else follows from them.
  *
- *   created   asked (a suggestion)   leased -> reported* -> told          the usual life of a trial
- *                                    leased -> reported* -> left          lost, returned or erred: it waits again
- *                                    left -> told (isLate)                a result comes after all, and is taken
- *                                    told -> duplicate                    a second result: noted, changes nothing
- *             ended: failed or cancelled without a result
+ *   created, extended                          the study; more trials
+ *   asked                                      a suggestion: the trial waits
+ *   leased -> reported* -> told                the usual life of an attempt
+ *   leased -> reported* -> left                lost, returned or erred: the trial waits again
+ *   left   -> told (isLate), or duplicate      its result comes after all: counts if there is no other
+ *   ended                                      failed or cancelled, without a result
  */
 import type { Point } from "./space.ts";
 import type { Terms } from "./study.ts";
@@ -35,7 +36,8 @@ export interface Told extends OfAttempt {
 export type StudyEvent = Created | Asked | Reported | Told
   | { readonly event: "extended"; readonly at: number; readonly trials: number }
   | OfAttempt & { readonly event: "leased"; readonly token: number; readonly worker: string }
-  | OfAttempt & { readonly event: "left"; readonly how: "lost" | "returned" | "erred"; readonly reason: string }
+  | OfAttempt & { readonly event: "left"; readonly how: "lost" | "returned" | "erred";
+      readonly reason: string }
   | OfAttempt & { readonly event: "duplicate"; readonly values: readonly Said[] }
   | Of & { readonly event: "ended"; readonly state: "failed" | "cancelled"; readonly reason: string };
 

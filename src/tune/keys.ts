@@ -1,7 +1,7 @@
 /**
- * What lets a worker in: CURVE keys of a study (its coordinator's pair, and one pair for all its workers), and a
- * secret made of them, which every question carries. They lie in the study's folder for their owner only, and
- * travel in a worker's environment, never on a command line.
+ * What lets a worker in: CURVE keys of a study (its coordinator's pair, and one pair for all its workers),
+ * and a secret made of them, which every question carries. They lie in the study's folder for their owner
+ * only, and travel in a worker's environment, never on a command line.
  */
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";

@@ -63,6 +63,6 @@ export function standingOf(study: Study, trial: number, attempt: number, token: 
   const known = study.attemptOf(trial, attempt);
   if (known === null || known.token !== token) return "unknown";
   if (known.outcome === "running") return "current";
-  if (known.outcome === "told" || known.outcome === "late" || known.outcome === "duplicate") return "repeated";
+  if (["told", "late", "duplicate"].includes(known.outcome)) return "repeated";
   return study.isFinished(trial) ? "over" : "late";
 }

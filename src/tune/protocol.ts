@@ -20,7 +20,8 @@ export interface Credentials { readonly study: string; readonly secret: string; 
 export type Question = Credentials & (
   | { readonly ask: "hello"; readonly version: string }
   | { readonly ask: "work" }
-  | { readonly ask: "report"; readonly of: Attempted; readonly step: number; readonly values: readonly Said[] }
+  | { readonly ask: "report"; readonly of: Attempted; readonly step: number;
+      readonly values: readonly Said[] }
   | { readonly ask: "tell"; readonly end: AttemptEnd }
   /** `of` null: it runs nothing. */
   | { readonly ask: "beat"; readonly of: Attempted | null }
@@ -78,3 +79,26 @@ export function addressOf(address: string, offset: number): string {
 
 /** ASCII, at most 24 characters, of a name that may be longer: what the wire takes as a sender's. */
 export const senderOf = (name: string): string => name.replace(/[^\x21-\x7e]/g, "-").slice(-24);
+
+/** Other versions may say other things. `objectives`: M. */
+export function isUnderstood(question: Question | undefined, objectives: number): boolean {
+  if (typeof question !== "object" || typeof question.worker !== "string") return false;
+  const isNumber = (said: Said): boolean =>
+    said === null || typeof said === "number" || said === "inf" || said === "-inf";
+  const isValues = (values: readonly Said[]): boolean =>
+    Array.isArray(values) && values.length === objectives && values.every(isNumber);
+  const isOf = (of: Attempted | undefined): boolean =>
+    [of?.trial, of?.attempt, of?.token].every((word) => Number.isSafeInteger(word) && word! >= 0);
+  const isEnd = (end: AttemptEnd | undefined): boolean => isOf(end) && typeof end!.reason === "string"
+    && typeof end!.violations === "object" && typeof end!.statistics === "object"
+    && (end!.how !== "done" || isValues(end!.values));
+  switch (question.ask) {
+    case "report":
+      return isOf(question.of) && Number.isSafeInteger(question.step) && isValues(question.values);
+    case "tell": return isEnd(question.end);
+    case "beat": return question.of === null || isOf(question.of);
+    case "cancel": return Number.isSafeInteger(question.trial) && typeof question.reason === "string";
+    case "hello": case "work": case "status": case "stop": return true;
+    default: return false;
+  }
+}

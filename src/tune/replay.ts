@@ -18,7 +18,7 @@ export interface Replay {
   readonly difference: string | null;
 }
 
-/** `searchOf`: a fresh sampler and pruner for these terms. Throws UserError for a study that cannot be read. */
+/** `searchOf`: a fresh sampler and pruner. Throws UserError for a study that cannot be read. */
 export function replayStudy(folder: string, searchOf: (terms: Terms) => Search): Replay {
   let suggestions = 0, decisions = 0, difference: string | null = null;
   let study: Study | null = null, suggester: Suggester | null = null;

@@ -1,9 +1,9 @@
 /**
- * A study as it was at a place of its journal: a cache, so that a long study opens at once. The journal is the
- * truth; a snapshot that is damaged, or was not made from these very bytes of it, is as good as none.
+ * A study as it was at a place of its journal: a cache, so that a long study opens at once. The journal is
+ * the truth; a snapshot that is damaged, or was not made from these very bytes of it, is as good as none.
  *
- *   file := "dmn-study-snapshot 1\n" length of the words (10 digits) "\n" words (JSON) columns, block by block
- *   words.crc is that of the columns' bytes, words.journal.crc that of the journal's up to words.journal.bytes
+ *   file := "dmn-study-snapshot 1\n" length of the words (10 digits) "\n" words (JSON) columns by blocks
+ *   words.crc is that of the columns' bytes, words.journal.crc that of the journal's first journal.bytes
  */
 import * as fs from "node:fs";
 import { crc32 } from "node:zlib";
@@ -23,7 +23,9 @@ export async function writeSnapshot(place: string, study: Study, at: SnapshotPla
     const descriptor = fs.openSync(temporary, "w");
     try {
       let crc = 0;
-      for (const [column, rows] of study.columns) for (const bytes of column.bytes(rows)) crc = crc32(bytes, crc);
+      for (const [column, rows] of study.columns) {
+        for (const bytes of column.bytes(rows)) crc = crc32(bytes, crc);
+      }
       const words = Buffer.from(JSON.stringify({ journal: at, crc, study: study.words }));
       fs.writeSync(descriptor, MAGIC + String(words.length).padStart(LENGTH_DIGITS, "0") + "\n");
       fs.writeSync(descriptor, words);

@@ -3,8 +3,9 @@
  *
  *   hello -> prepare -> ( ask -> run { report* } -> tell )* -> "no more work"
  *
- * A coordinator that dies is waited for: a trial runs on meanwhile, and its report or result is said to whoever
- * opens the study again. A worker that is to stop lets its trial write a checkpoint, gives it back, and ends.
+ * A coordinator that dies is waited for: a trial runs on meanwhile, and its report or result is said to
+ * whoever opens the study again. A worker that is to stop lets its trial write a checkpoint, gives it back,
+ * and ends.
  */
 import { assert } from "../base/assert.ts";
 import { systemClock, type Clock } from "../base/clock.ts";
@@ -76,7 +77,7 @@ const PATIENCE_MS = 600_000;
 /** Longer than the coordinator holds a question for work. */
 const WORK_DEADLINE_MS = 8_000;
 const DEADLINE_MS = 5_000, RETRY_MS = 1_000, PAUSE_MS = 100;
-/** From the signal on: until the trial must have written its checkpoint, and until the coordinator must know. */
+/** From the signal on: until the trial has written its checkpoint, and until the coordinator knows. */
 const CHECKPOINT_MS = 3_000, GIVE_BACK_MS = 1_500;
 
 /** The attempt is not ours any more: another one has told, or it was cancelled. */
@@ -84,8 +85,8 @@ class Dropped extends Error { override readonly name = "Dropped"; }
 class Stopped extends Error { override readonly name = "Stopped"; }
 
 /**
- * Takes trials until there are none, through deaths of the coordinator. Throws UserError for another version, a
- * wrong token, another study, and a coordinator that is gone for longer than `patienceMs`.
+ * Takes trials until there are none, through deaths of the coordinator. Throws UserError for another version,
+ * a wrong token, another study, and a coordinator that is gone for longer than `patienceMs`.
  */
 export async function runWorker(options: WorkerOptions): Promise<WorkerEnd> {
   await using line = await connect(options);
@@ -202,8 +203,10 @@ async function connect(options: WorkerOptions): Promise<Line> {
   signal.addEventListener("abort", () => { stop("the worker was stopped"); }, { once: true });
   const link = { sender: senderOf(worker), security: keys === null ? null : workerSecurity(keys),
     onTrouble: ({ code, text }: Trouble): void => {
-      if (code === "handshake") refused.reject(new UserError(`the coordinator at ${address} does not take `
-        + `this worker's keys (${text})`, "give the worker this study's DMN_TUNE_KEYS, as `dmn tune` says it"));
+      if (code !== "handshake") return;
+      refused.reject(new UserError(
+        `the coordinator at ${address} does not take this worker's keys (${text})`,
+        "give the worker this study's DMN_TUNE_KEYS, as `dmn tune` says it"));
     } };
   const at = (offset: number): string => addressOf(address, offset);
   const questions = await openRequester({ ...link, address });
@@ -225,7 +228,8 @@ async function connect(options: WorkerOptions): Promise<Line> {
       }, { once: true });
       return late.signal;
     },
-    async ask(question: Body<Question>, deadlineMs = DEADLINE_MS, until = stopping.signal): Promise<Reply | null> {
+    async ask(question: Body<Question>, deadlineMs = DEADLINE_MS, until = stopping.signal):
+    Promise<Reply | null> {
       const gone = aborted(until), begun = clock.now();
       while (!until.aborted) {
         const leftMs = Math.max(1, patienceMs - (clock.now() - begun));
@@ -257,7 +261,7 @@ async function connect(options: WorkerOptions): Promise<Line> {
       return Promise.resolve();
     },
   };
-  /** While the coordinator is silent the trial goes on: its result finds whoever is there then, if in time. */
+  /** While the coordinator is silent the trial goes on: its result finds whoever is there then. */
   const beat = async (beatMs: number): Promise<void> => {
     const of = line.running?.of ?? null;
     lines.say("metrics", contentOf({ worker, memoryBytes: process.memoryUsage.rss(),

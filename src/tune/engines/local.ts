@@ -4,7 +4,8 @@
  *   FOLDER/workers/ID.json   who it is: so that a coordinator that was killed and started again finds it
  *                  ID.log    what it prints; a pipe would end with us, and the worker with it
  *
- * Workers are sessions of their own: Ctrl-C in a terminal reaches the coordinator, which has them stop in order.
+ * Workers are sessions of their own: Ctrl-C in a terminal reaches the coordinator, which has them stop in
+ * order.
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import * as fs from "node:fs";
@@ -104,7 +105,8 @@ export function localEngine({ folder, graceMs = GRACE_MS }: LocalOptions): Engin
         return Promise.resolve(text.subarray(Math.max(0, text.length - LOG_BYTES)).toString("utf8"));
       } catch { return Promise.resolve(""); }
     },
-    [Symbol.asyncDispose]: () => end([...workers.values()].filter((worker) => look(worker).state === "running")),
+    [Symbol.asyncDispose]: () =>
+      end([...workers.values()].filter((worker) => look(worker).state === "running")),
   };
 }
 
@@ -140,6 +142,6 @@ Promise<ChildProcess> {
 /** SIGKILL ends what the worker has started, too; it is the leader of a group. */
 function kill({ holder }: Local, signal: "SIGTERM" | "SIGKILL"): void {
   if (!isRunning(holder)) return;
-  try { process.kill(signal === "SIGKILL" && process.platform !== "win32" ? -holder.pid : holder.pid, signal); }
-  catch { /* it has just ended */ }
+  const isGroup = signal === "SIGKILL" && process.platform !== "win32";
+  try { process.kill(isGroup ? -holder.pid : holder.pid, signal); } catch { /* it has just ended */ }
 }
