@@ -96,7 +96,8 @@ describe("parameter importance", () => {
       many: { kind: "choice", choices: Array.from({ length: 40 }, (_, k) => `c${k}`) } };
     assert.equal(importance(space, trialsOf(space, 7, (p) => +p.a), 0, 7), null);
     assert.equal(importance(space, trialsOf(space, 50, () => 0.1), 0, 7), null);
-    const odd = trialsOf(space, 200, (p) => +p.a).map((one) => one.number > 2 ? one : { ...one, losses: Float64Array.of(Infinity) });
+    const odd = trialsOf(space, 200, (p) => +p.a)
+      .map((one) => one.number > 2 ? one : { ...one, losses: Float64Array.of(Infinity) });
     const found = importance(space, odd, 0, 7)!;
     assert.equal(found.leftOut, 3);
     assert.ok(found.shares[0] > 0.9 && found.shares[1] === 0 && found.shares.every(Number.isFinite));
@@ -120,7 +121,8 @@ describe("parameter importance of a function with an interaction", () => {
   // 1 and 4 it gives half the weight of 2 and 3. Without logarithms and integers the two mean the same.
   test("Optuna's fANOVA of the same 300 trials agrees within 0.05, and so does the truth with both",
     { skip: lacks("optuna") || lacks("sklearn") }, () => {
-      const space: Space = { rate: { kind: "float", low: -5, high: -1 }, dropout, layers: { kind: "float", low: 1, high: 4 }, kind };
+      const space: Space = { rate: { kind: "float", low: -5, high: -1 }, dropout,
+        layers: { kind: "float", low: 1, high: 4 }, kind };
       const trials = trialsOf(space, 300, (p) => worth(p, +p.rate)), truth = [0.3743, 0.4075, 0.1467, 0.0226];
       const peer = askPython(fs.readFileSync(path.join(import.meta.dirname, "peers", "fanova.py"), "utf8"),
         trials.map(({ point, losses }) => [point.rate, point.dropout, point.layers, point.kind, losses[0]])) as number[];

@@ -59,7 +59,8 @@ describe("the page of a study", () => {
       const count = (state: string): number => trialsOf(view).filter((one) => one.state === state).length;
       assert.match(page, new RegExp(`<dt title="[^"]*">Complete</dt><dd>${count("complete")}</dd>`));
       assert.match(page, new RegExp(`<dt title="[^"]*">Pruned</dt><dd>${count("pruned")}</dd>`));
-      assert.match(page, new RegExp(`196 of 200 trials are over: ${count("complete")} ran to their end and ${count("pruned")} were`));
+      const words = `196 of 200 trials are over: ${count("complete")} ran to their end and ${count("pruned")} were`;
+      assert.ok(page.includes(words));
     }
   });
 
@@ -113,11 +114,13 @@ describe("the page of a study", () => {
   });
 
   test("before anything: no trial, none over, and a study of failures each have their page, in words and without NaN", () => {
-    const views = [makeView({ trials: 0, wanted: 60 }), makeView({ trials: 6, isNew: true }), makeView({ trials: 0, objectives: 1 }),
+    const views = [makeView({ trials: 0, wanted: 60 }), makeView({ trials: 6, isNew: true }),
+      makeView({ trials: 0, objectives: 1 }),
       changed({ ...makeView(), finished: () => [] }, (trial) => ({ ...trial, state: "failed", values: null, reports: [] }))];
     const said = [/No trial is over yet/, /No trial is over yet/, /No trial is over yet/, /none has a result that counts/];
     views.forEach((view, k) => {
-      const page = tunePage(view, { deflatedSharpe: NaN }), words = page.slice(page.indexOf("<body>")).replace(/<script.*?<\/script>/gs, "");
+      const page = tunePage(view, { deflatedSharpe: NaN });
+      const words = page.slice(page.indexOf("<body>")).replace(/<script.*?<\/script>/gs, "");
       assert.match(words, said[k]);
       assert.match(words, /n\/a: no trial is complete|n\/a: no trial was asked/);
       assert.doesNotMatch(words, /\b(NaN|undefined|null|Infinity)\b/);
@@ -138,7 +141,8 @@ describe("the page of a study", () => {
 
   test("the volume of the front of 2 and 3 objectives grows as exact volumes of the first k trials do, within 3 %", () => {
     for (const M of [2, 3]) {
-      const draw = random(5, "history", M), points = Array.from({ length: 60 }, () => Float64Array.from({ length: M }, () => draw.uniform()));
+      const draw = random(5, "history", M);
+      const points = Array.from({ length: 60 }, () => Float64Array.from({ length: M }, () => draw.uniform()));
       const reference = new Float64Array(M).fill(1.1), grown = volumeHistory(points, reference);
       const whole = hypervolume(points, reference).value;
       points.forEach((_, k) => {

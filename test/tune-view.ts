@@ -44,7 +44,7 @@ const START = Date.UTC(2026, 0, 5, 9);
 
 export function makeView(options: ViewOptions = {}): StudyView {
   const { name = "first", objectives: M = 5, trials: count = 120, space = SPACE, workers = 4, seed = 7 } = options;
-  const objectives = OBJECTIVES.slice(0, M), free = new Array<number>(workers).fill(START);
+  const objectives = OBJECTIVES.slice(0, M), free = Array.from({ length: workers }, () => START);
   const trials = Array.from({ length: count }, (_, number) => {
     const draw = random(seed, "view", number);
     const state = options.isNew === true ? (number < 2 ? "running" : "waiting")
@@ -54,7 +54,7 @@ export function makeView(options: ViewOptions = {}): StudyView {
   const finished: Finished[] = trials.filter((one) => one.endedAt !== null)
     .sort((a, b) => a.endedAt! - b.endedAt! || a.number - b.number)
     .map((one) => ({ number: one.number, point: one.point, state: one.state as FinishedState,
-      losses: signed(objectives, one.values ?? new Array<number>(M).fill(NaN)), violation: one.violation,
+      losses: signed(objectives, one.values ?? objectives.map(() => NaN)), violation: one.violation,
       step: one.reports.at(-1)?.step ?? 0, parent: null }));
   return {
     terms: { name, objectives, space, sampler: { name: "nsga3", settings: { population: 80 } },

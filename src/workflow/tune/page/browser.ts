@@ -89,6 +89,13 @@ export interface Axis {
   readonly choices: readonly string[] | null;
   readonly isWhole: boolean;
 }
+/** Where values go, in pixels of the chart. */
+export interface Frame {
+  readonly left: number;
+  readonly top: number;
+  readonly right: number;
+  readonly bottom: number;
+}
 /** A drawing surface: its base, what is pointed at above it, and what can be pointed at. */
 export interface Chart {
   readonly kind: "history" | "volume" | "parallel" | "matrix" | "pair" | "slice" | "timeline" | "curves";

@@ -5,7 +5,7 @@
  */
 import { logTicks } from "../../../backtest/page/client-charts.ts";
 import { ticks } from "../../../backtest/page/graphics.ts";
-import type { Axis, Chart, Desk, Ink, PageDocument, PageWindow } from "./browser.ts";
+import type { Axis, Chart, Desk, Frame, Ink, PageDocument, PageWindow } from "./browser.ts";
 
 declare const document: PageDocument;
 declare const window: PageWindow;
@@ -25,8 +25,12 @@ export function sayNumber(value: number): string {
 
 export function sayOn(axis: Axis, value: number): string {
   if (axis.choices !== null) return axis.choices[value] ?? "n/a";
-  return axis.isWhole && Number.isFinite(value) ? Math.round(value).toLocaleString("en-US")
-    : sayNumber(value);
+  if (axis.isWhole && Number.isFinite(value)) return Math.round(value).toLocaleString("en-US");
+  return sayNumber(value);
+}
+
+export function realAxis(name: string, low: number, high: number, isLog = false): Axis {
+  return { name, low, high, isLog, choices: null, isWhole: false };
 }
 
 /** Place of a value along an axis: 0 at its low end, 1 at its high one; beyond them at the end. */
@@ -47,8 +51,9 @@ export function valueAt(axis: Axis, share: number): number {
 export function ticksOf(axis: Axis, count: number): number[] {
   if (axis.choices !== null) return axis.choices.map((_, k) => k);
   if (axis.high === axis.low) return [axis.low];
-  if (!axis.isLog) return ticks(axis.low, axis.high, count).filter((one) => !axis.isWhole ||
-    Number.isInteger(one));
+  if (!axis.isLog) {
+    return ticks(axis.low, axis.high, count).filter((one) => !axis.isWhole || Number.isInteger(one));
+  }
   const all = logTicks(axis.low, axis.high), every = Math.ceil(all.length / Math.max(2, count));
   return all.filter((_, k) => k % every === 0);
 }
@@ -73,16 +78,23 @@ export function rowsOf(chart: Chart, y: Axis): number[] {
 }
 
 /** Where the values of a chart go, in pixels: grown by the widest number of its vertical axis. */
-export function frameOf(chart: Chart, ink: Ink,
-  y: Axis): { left: number; top: number; right: number; bottom: number } {
+export function frameOf(chart: Chart, ink: Ink, y: Axis): Frame {
   const wide = Math.max(...rowsOf(chart, y).map((value) => ink.measureText(sayOn(y, value)).width), 16);
-  return { left: Math.min(chart.width * 0.4, wide + 12), top: 10, right: chart.width - 12,
-    bottom: chart.height - 24 };
+  const left = Math.min(chart.width * 0.4, wide + 12);
+  return { left, top: 10, right: chart.width - 12, bottom: chart.height - 24 };
+}
+
+export function acrossOf({ left, right }: Frame, x: Axis, value: number): number {
+  return left + placeOn(x, value) * (right - left);
+}
+
+export function upOf({ top, bottom }: Frame, y: Axis, value: number): number {
+  return bottom - placeOn(y, value) * (bottom - top);
 }
 
 /** Hairlines and numbers of both axes. */
-export function drawAxes(chart: Chart, ink: Ink, x: Axis, y: Axis): ReturnType<typeof frameOf> {
-  const frame = frameOf(chart, ink, y), { left, top, right, bottom } = frame;
+export function drawAxes(chart: Chart, ink: Ink, x: Axis, y: Axis): Frame {
+  const frame = frameOf(chart, ink, y), { left, right, bottom } = frame;
   ink.strokeStyle = paint("rule");
   ink.fillStyle = paint("muted");
   ink.lineWidth = 1;
@@ -90,7 +102,7 @@ export function drawAxes(chart: Chart, ink: Ink, x: Axis, y: Axis): ReturnType<t
   ink.textBaseline = "middle";
   ink.beginPath();
   for (const value of rowsOf(chart, y)) {
-    const at = Math.round(bottom - placeOn(y, value) * (bottom - top)) + 0.5;
+    const at = Math.round(upOf(frame, y, value)) + 0.5;
     ink.moveTo(left, at);
     ink.lineTo(right, at);
     ink.fillText(sayOn(y, value), left - 7, at);
@@ -101,7 +113,7 @@ export function drawAxes(chart: Chart, ink: Ink, x: Axis, y: Axis): ReturnType<t
   let free = 0;
   for (const value of ticksOf(x, Math.max(2, Math.floor((right - left) / 70)))) {
     const text = sayOn(x, value), half = ink.measureText(text).width / 2;
-    const at = Math.min(left + placeOn(x, value) * (right - left), chart.width - half);
+    const at = Math.min(acrossOf(frame, x, value), chart.width - half);
     if (at - half < free) continue;
     ink.fillText(text, at, bottom + 7);
     free = at + half + 6;
@@ -150,14 +162,14 @@ export function drawMarks(ink: Ink, look: number, xy: readonly number[]): void {
 /** Dots of all trials at (x, y), each look in its turn; who has no value is a tick at the foot. */
 export function drawCloud(desk: Desk, chart: Chart, ink: Ink, x: Axis, y: Axis,
   xs: ArrayLike<number>, ys: ArrayLike<number>, hasFoot: boolean): void {
-  const { left, top, right, bottom } = frameOf(chart, ink, y), marks: number[][] = [[], [], [], [], [], []];
+  const frame = frameOf(chart, ink, y), marks: number[][] = [[], [], [], [], [], []];
+  const lane = x.choices === null ? 0 : (0.6 * (frame.right - frame.left)) / x.choices.length;
   for (let row = 0; row < desk.number.length; row++) {
     if (Number.isNaN(xs[row]) || (Number.isNaN(ys[row]) && !hasFoot)) continue;
     // Trials of one choice lie side by side, always the same way.
-    const aside = x.choices === null ? 0
-      : ((((desk.number[row] * 7919) % 101) / 101 - 0.5) * 0.6) / x.choices.length;
-    const px = left + (placeOn(x, xs[row]) + aside) * (right - left);
-    const py = Number.isNaN(ys[row]) ? bottom - 3 : bottom - placeOn(y, ys[row]) * (bottom - top);
+    const aside = (((desk.number[row] * 7919) % 101) / 101 - 0.5) * lane;
+    const px = acrossOf(frame, x, xs[row]) + aside;
+    const py = Number.isNaN(ys[row]) ? frame.bottom - 3 : upOf(frame, y, ys[row]);
     marks[Number.isNaN(ys[row]) ? 3 : lookOf(desk, row)].push(px, py);
     chart.spots.push(px, px, py, row);
   }

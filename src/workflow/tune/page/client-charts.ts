@@ -1,7 +1,7 @@
 /** The page's script, part two: the charts. As client-canvas.ts: functions sent as their own text. */
 import type { Axis, Chart, Desk, Ink } from "./browser.ts";
 import {
-  drawAxes, drawCloud, drawMarks, inkOf, lookOf, paint, placeOn, sayOn,
+  acrossOf, drawAxes, drawCloud, drawMarks, inkOf, lookOf, paint, placeOn, realAxis, sayOn, upOf,
 } from "./client-canvas.ts";
 
 export function drawChart(desk: Desk, chart: Chart): void {
@@ -23,14 +23,12 @@ export function drawChart(desk: Desk, chart: Chart): void {
 }
 
 export function axisOfTrials(desk: Desk): Axis {
-  return { name: "trial", low: 0, high: Math.max(1, desk.count - 1), isLog: false, choices: null,
-    isWhole: true };
+  return { ...realAxis("trial", 0, Math.max(1, desk.count - 1)), isWhole: true };
 }
 
 /** Values by trial, and the best so far as a staircase. */
 export function drawHistory(desk: Desk, chart: Chart, ink: Ink): void {
-  const x = axisOfTrials(desk), y = desk.objectives[chart.index];
-  const { left, top, right, bottom } = drawAxes(chart, ink, x, y);
+  const x = axisOfTrials(desk), y = desk.objectives[chart.index], frame = drawAxes(chart, ink, x, y);
   drawCloud(desk, chart, ink, x, y, desk.number, desk.values[chart.index], true);
   ink.strokeStyle = paint("ink");
   ink.lineWidth = 1.5;
@@ -38,32 +36,30 @@ export function drawHistory(desk: Desk, chart: Chart, ink: Ink): void {
   let before = NaN;
   desk.best[chart.index].forEach((value, row) => {
     if (Number.isNaN(value)) return;
-    const px = left + placeOn(x, desk.number[row]) * (right - left), py = bottom - placeOn(y,
-      value) * (bottom - top);
+    const px = acrossOf(frame, x, desk.number[row]), py = upOf(frame, y, value);
     if (Number.isNaN(before)) ink.moveTo(px, py);
     else { ink.lineTo(px, before); ink.lineTo(px, py); }
     before = py;
   });
-  if (!Number.isNaN(before)) ink.lineTo(right, before);
+  if (!Number.isNaN(before)) ink.lineTo(frame.right, before);
   ink.stroke();
 }
 
 export function drawVolume(desk: Desk, chart: Chart, ink: Ink): void {
   const high = Math.max(...desk.volume.map((one) => one[1]), 1e-300);
-  const y = { name: "", low: 0, high: high * 1.05, isLog: false, choices: null, isWhole: false };
-  const x = axisOfTrials(desk), { left, top, right, bottom } = drawAxes(chart, ink, x, y);
+  const x = axisOfTrials(desk), y = realAxis("", 0, high * 1.05), frame = drawAxes(chart, ink, x, y);
   ink.strokeStyle = paint("strategy");
   ink.lineWidth = 2;
   ink.beginPath();
-  let before = bottom;
-  ink.moveTo(left, bottom);
+  let before = frame.bottom;
+  ink.moveTo(frame.left, before);
   for (const [number, value] of desk.volume) {
-    const px = left + placeOn(x, number) * (right - left), py = bottom - placeOn(y, value) * (bottom - top);
+    const px = acrossOf(frame, x, number), py = upOf(frame, y, value);
     ink.lineTo(px, before);
     ink.lineTo(px, py);
     before = py;
   }
-  ink.lineTo(right, before);
+  ink.lineTo(frame.right, before);
   ink.stroke();
 }
 
@@ -83,14 +79,13 @@ export function goodness(desk: Desk, m: number, value: number): number {
  * Where the axes of parallel coordinates are. On a wide surface they stand, better is up; on a narrow one
  * they lie below each other, better is right.
  */
-export function axesOf(desk: Desk,
-  chart: Chart): { isLying: boolean; at: number[]; from: number; to: number } {
+export function axesOf(desk: Desk, chart: Chart):
+  { isLying: boolean; at: number[]; from: number; to: number } {
   const M = desk.objectives.length, isLying = chart.width < 72 * M + 40;
   const first = isLying ? 34 : 56, last = isLying ? chart.height - 14 : chart.width - 56;
-  const at = desk.objectives.map((_, m) => (M === 1 ? (first + last) / 2
-    : first + (m / (M - 1)) * (last - first)));
-  return isLying ? { isLying, at, from: 12, to: chart.width - 12 } : { isLying, at,
-    from: chart.height - 26, to: 46 };
+  const at = desk.objectives.map((_, m) => first + (m / Math.max(1, M - 1)) * (last - first));
+  if (isLying) return { isLying, at, from: 12, to: chart.width - 12 };
+  return { isLying, at, from: chart.height - 26, to: 46 };
 }
 
 export function drawParallel(desk: Desk, chart: Chart, ink: Ink): void {
@@ -99,8 +94,6 @@ export function drawParallel(desk: Desk, chart: Chart, ink: Ink): void {
     if (desk.isFront[row] === 0) continue;
     lines[row === desk.preferred ? 2 : isWithin(desk, row) ? 1 : 0].push(row);
   }
-  const place = (m: number, row: number): number => from + goodness(desk, m,
-    desk.values[m][row]) * (to - from);
   const crowd = lines[1].length > 500 ? 0.16 : lines[1].length > 80 ? 0.4 : 0.75;
   lines.forEach((rows, k) => {
     ink.strokeStyle = paint(["rule", "strategy", "other2"][k]);
@@ -109,7 +102,8 @@ export function drawParallel(desk: Desk, chart: Chart, ink: Ink): void {
     ink.beginPath();
     for (const row of rows) {
       at.forEach((across, m) => {
-        const along = place(m, row), x = isLying ? along : across, y = isLying ? across : along;
+        const along = from + goodness(desk, m, desk.values[m][row]) * (to - from);
+        const x = isLying ? along : across, y = isLying ? across : along;
         if (m === 0) ink.moveTo(x, y); else ink.lineTo(x, y);
         chart.spots.push(x, x, y, row);
       });
@@ -142,8 +136,8 @@ export function drawStandingAxis(desk: Desk, chart: Chart, ink: Ink, m: number, 
   const best = sayOn(axis, isMaximised ? axis.high : axis.low);
   const name = (isMaximised ? "↑ " : "↓ ") + axis.name;
   ink.textBaseline = "alphabetic";
-  const write = (text: string, color: string, align: "left" | "center" | "right", x: number,
-    y: number): void => {
+  type Align = "left" | "center" | "right";
+  const write = (text: string, color: string, align: Align, x: number, y: number): void => {
     ink.fillStyle = paint(color);
     ink.textAlign = align;
     // Lines pass below the words of a lying axis.
@@ -170,6 +164,7 @@ export function drawStandingAxis(desk: Desk, chart: Chart, ink: Ink, m: number, 
 export function drawMatrix(desk: Desk, chart: Chart, ink: Ink): void {
   const M = desk.objectives.length, wide = chart.width / M, tall = chart.height / M;
   const place = (m: number, row: number): number => placeOn(desk.objectives[m], desk.values[m][row]);
+  const pair = [desk.chosen.x, desk.chosen.y];
   const rows = [...desk.number.keys()], looks = rows.map((row) => lookOf(desk, row));
   ink.textAlign = "center";
   ink.textBaseline = "middle";
@@ -180,8 +175,7 @@ export function drawMatrix(desk: Desk, chart: Chart, ink: Ink): void {
     ink.fillText(name, (j + 0.5) * wide, (j + 0.5) * tall);
     for (let i = 0; i < j; i++) {
       const left = i * wide, top = j * tall;
-      const isChosen = Math.min(desk.chosen.x, desk.chosen.y) === i && Math.max(desk.chosen.x,
-        desk.chosen.y) === j;
+      const isChosen = i === Math.min(...pair) && j === Math.max(...pair);
       ink.strokeStyle = paint(isChosen ? "ink" : "rule");
       ink.lineWidth = isChosen ? 2 : 1;
       ink.strokeRect(left + 2, top + 2, wide - 4, tall - 4);
@@ -190,8 +184,8 @@ export function drawMatrix(desk: Desk, chart: Chart, ink: Ink): void {
         const size = look === 0 ? 1.3 : 2;
         for (const row of rows) {
           if (looks[row] !== look || (look === 4 && !isWithin(desk, row))) continue;
-          ink.fillRect(left + 5 + place(i, row) * (wide - 12), top + tall - 7 - place(j,
-            row) * (tall - 12), size, size);
+          const x = left + 5 + place(i, row) * (wide - 12), y = top + tall - 7 - place(j, row) * (tall - 12);
+          ink.fillRect(x, y, size, size);
         }
       }
     }
@@ -224,18 +218,14 @@ export function drawSlice(desk: Desk, chart: Chart, ink: Ink): void {
 export function drawTimeline(desk: Desk, chart: Chart, ink: Ink): void {
   const { lane, row, outcome, from, to } = desk.attempts, isHours = desk.seconds > 7200;
   const unit = isHours ? 3600 : desk.seconds > 300 ? 60 : 1;
-  const x = { name: "", low: 0, high: Math.max(desk.seconds / unit, 1e-3), isLog: false, choices: null,
-    isWhole: false };
-  const y = { name: "", low: 0, high: 1, isLog: false, choices: desk.workers.toReversed(), isWhole: false };
-  const { left, top, right, bottom } = drawAxes(chart, ink, x, y);
-  ink.fillText(isHours ? "h" : unit === 60 ? "min" : "s", left / 2, bottom + 7);
-  const tall = Math.min(16, ((bottom - top) / desk.workers.length) * 0.7);
+  const x = realAxis("", 0, Math.max(desk.seconds / unit, 1e-3));
+  const y = { ...realAxis("", 0, 1), choices: desk.workers.toReversed() }, frame = drawAxes(chart, ink, x, y);
+  ink.fillText(isHours ? "h" : unit === 60 ? "min" : "s", frame.left / 2, frame.bottom + 7);
+  const room = (frame.bottom - frame.top) / desk.workers.length, tall = Math.min(16, room * 0.7);
   for (let k = 0; k < lane.length; k++) {
     const kind = desk.outcomes[outcome[k]];
-    const one = left + placeOn(x, from[k] / unit) * (right - left), two = left + placeOn(x,
-      to[k] / unit) * (right - left);
-    const middle = top + ((lane[k] + 0.5) / desk.workers.length) * (bottom - top), wide = Math.max(1,
-      two - one - 0.6);
+    const one = acrossOf(frame, x, from[k] / unit), two = acrossOf(frame, x, to[k] / unit);
+    const middle = frame.top + (lane[k] + 0.5) * room, wide = Math.max(1, two - one - 0.6);
     const isGone = kind === "lost" || kind === "erred" || kind === "returned";
     const name = desk.states[desk.state[row[k]]];
     const color = isGone ? "loss" : kind === "running" ? "other1" : kind === "duplicate" ? "muted"
@@ -258,9 +248,8 @@ export function drawTimeline(desk: Desk, chart: Chart, ink: Ink): void {
 export function drawCurves(desk: Desk, chart: Chart, ink: Ink): void {
   const { row, start, step, values } = desk.curves, m = desk.chosen.curve, ends: number[] = [];
   const of = values[m], y = curveAxis(of);
-  const x = { name: "", low: 1, high: Math.max(2, desk.stepsMax), isLog: false, choices: null,
-    isWhole: true };
-  const { left, top, right, bottom } = drawAxes(chart, ink, x, y);
+  const x = { ...realAxis("", 1, Math.max(2, desk.stepsMax)), isWhole: true };
+  const frame = drawAxes(chart, ink, x, y);
   const crowd = row.length > 200 ? 0.25 : row.length > 50 ? 0.5 : 0.8;
   for (let k = 0; k < row.length; k++) {
     const look = lookOf(desk, row[k]);
@@ -271,8 +260,8 @@ export function drawCurves(desk: Desk, chart: Chart, ink: Ink): void {
     let isOpen = false, px = NaN, py = NaN;
     for (let i = start[k]; i < start[k + 1]; i++) {
       if (Number.isNaN(of[i])) { isOpen = false; continue; }
-      px = left + placeOn(x, step[i]) * (right - left);
-      py = bottom - placeOn(y, of[i]) * (bottom - top);
+      px = acrossOf(frame, x, step[i]);
+      py = upOf(frame, y, of[i]);
       if (isOpen) ink.lineTo(px, py); else ink.moveTo(px, py);
       isOpen = true;
       chart.spots.push(px, px, py, row[k]);
@@ -286,10 +275,10 @@ export function drawCurves(desk: Desk, chart: Chart, ink: Ink): void {
 /** All but the wildest hundredth on either side, so that one divergence does not flatten every curve. */
 export function curveAxis(values: Float32Array): Axis {
   const sorted = values.filter(Number.isFinite).sort();
-  const low = sorted[Math.floor(0.01 * (sorted.length - 1))] ?? 0, high =
-    sorted[Math.ceil(0.99 * (sorted.length - 1))] ?? 1;
+  const last = sorted.length - 1;
+  const low = sorted[Math.floor(0.01 * last)] ?? 0, high = sorted[Math.ceil(0.99 * last)] ?? 1;
   const room = (high - low || Math.abs(high) || 1) * 0.05;
-  return { name: "", low: low - room, high: high + room, isLog: false, choices: null, isWhole: false };
+  return realAxis("", low - room, high + room);
 }
 
 /** Rings on what is pointed at, and its line where it is one. */

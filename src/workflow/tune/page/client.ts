@@ -45,7 +45,7 @@ function openCharts(desk: Desk): void {
     const [base, over] = [...box.querySelectorAll("canvas")] as PageCanvas[];
     const chart: Chart = { kind: kind as Chart["kind"], index: Number(index), box, base, over,
       isLine: kind === "parallel" || kind === "curves", isSeen: false, isDrawn: false, width: 0, height: 0,
-        spots: [] };
+      spots: [] };
     desk.charts.push(chart);
     startPointing(desk, chart);
     if (kind === "parallel") startBrush(desk, chart);
@@ -62,8 +62,9 @@ function openCharts(desk: Desk): void {
   for (const chart of desk.charts) {
     seen.observe(chart.box);
     new window.ResizeObserver(() => {
-      if (chart.isDrawn && chart.box.clientWidth !== chart.width) { sizeBox(desk, chart); drawChart(desk,
-        chart); }
+      if (!chart.isDrawn || chart.box.clientWidth === chart.width) return;
+      sizeBox(desk, chart);
+      drawChart(desk, chart);
     }).observe(chart.box);
   }
   // The button of the theme, the system's theme, and print.
@@ -102,11 +103,11 @@ function point(desk: Desk, row: number): void {
   const front = desk.isFront[row] === 1 ? ", on the front" : "";
   head.textContent = `Trial ${desk.number[row]}: ${desk.states[desk.state[row]]}${front}`
     + (row === desk.preferred ? ", preferred" : "");
-  values.textContent = desk.objectives.map((one,
-    m) => `${one.name} ${sayNumber(desk.values[m][row])}`).join(" · ");
+  values.textContent = desk.objectives
+    .map((one, m) => `${one.name} ${sayNumber(desk.values[m][row])}`).join(" · ");
   settings.textContent = desk.parameters.map((one, k) => ({ one, value: desk.points[k][row] }))
-    .filter(({ value }) => !Number.isNaN(value)).map(({ one, value }) => `${one.name} ${sayOn(one,
-      value)}`).join(" · ");
+    .filter(({ value }) => !Number.isNaN(value))
+    .map(({ one, value }) => `${one.name} ${sayOn(one, value)}`).join(" · ");
 }
 
 function startPointing(desk: Desk, chart: Chart): void {
@@ -127,10 +128,9 @@ function startPointing(desk: Desk, chart: Chart): void {
     if (step === 0) return;
     event.preventDefault();
     const rows = [...new Set(chart.spots.filter((_, k) => k % 4 === 3))].sort((a, b) => a - b);
-    const now = rows.indexOf(desk.row);
+    const now = rows.indexOf(desk.row), first = step > 0 ? 0 : rows.length - 1;
     desk.isPinned = true;
-    point(desk, rows[now < 0 ? (step > 0 ? 0 : rows.length - 1)
-      : (now + step + rows.length) % rows.length] ?? -1);
+    point(desk, rows[now < 0 ? first : (now + step + rows.length) % rows.length] ?? -1);
   });
 }
 
@@ -160,9 +160,11 @@ function startChoices(desk: Desk): void {
       const what = select.dataset["choose"], m = Number(select.value);
       if (what === "slice") desk.chosen.slice = m;
       else if (what === "curve") desk.chosen.curve = m;
-      else choosePair(desk, what === "x" ? m : desk.chosen.x, what === "y" ? m : desk.chosen.y);
-      redraw(desk, ({ kind }) => (what === "slice" && kind === "slice") || (what === "curve" &&
-        kind === "curves"));
+      else {
+        choosePair(desk, what === "x" ? m : desk.chosen.x, what === "y" ? m : desk.chosen.y);
+        return;
+      }
+      redraw(desk, ({ kind }) => kind === (what === "slice" ? "slice" : "curves"));
     });
   }
 }
@@ -212,8 +214,8 @@ function showRanges(desk: Desk): void {
   const rows = [...desk.number.keys()].filter((row) => desk.isFront[row] === 1);
   const within = new Set(rows.filter((row) => isWithin(desk, row)).map((row) => String(desk.number[row])));
   const output = document.getElementById("brushed");
-  if (output !== null) output.textContent =
-    `${within.size.toLocaleString("en-US")} of ${rows.length.toLocaleString("en-US")}`;
+  const [some, all] = [within.size, rows.length].map((one) => one.toLocaleString("en-US"));
+  if (output !== null) output.textContent = `${some} of ${all}`;
   for (const line of document.getElementById("members")?.querySelectorAll("tbody tr") ?? []) {
     line.hidden = !within.has(line.querySelector("th")?.dataset["value"] ?? "");
   }

@@ -10,11 +10,11 @@ export function masthead(sheet: Sheet): Markup {
   const { terms, more } = sheet;
   const badge = html`<span class="badge" title="Prices come from a random generator, not from a market"
 >SYNTHETIC MARKET</span>`;
+  const facts = factsOf(sheet).map(([label, value]) => html`<li><span>${label}</span> ${value}</li>`);
   return html`<header class="masthead">
 <p class="kicker">Study</p>
 <div class="titles"><h1>${terms.name}</h1>${more.isSynthetic === true ? badge : null}</div>
-<ul class="facts">${factsOf(sheet).map(([label,
-  value]) => html`<li><span>${label}</span> ${value}</li>`)}</ul>
+<ul class="facts">${facts}</ul>
 <p class="sentence">${sentence(sheet)}</p>
 <dl class="tiles">${tilesOf(sheet).map(([label, value, below, title]) =>
   html`<div><dt title="${title}">${label}</dt><dd>${value}</dd><dd class="versus">${below}</dd></div>`)}</dl>
@@ -49,9 +49,9 @@ export function sentence(sheet: Sheet): string {
   if (front.length === 0) {
     return `${over === 0 ? "No trial is over yet" : `${begin}: ${ways}, and none has a result that counts`}.`;
   }
-  const what = M === 1 ? bestSentence(sheet) : `${front.length === 1 ? "One is"
-    : `${count(front.length)} are`} `
-    + `on the front: no other trial is better in one of the ${M} objectives and no worse in the rest.`;
+  const some = front.length === 1 ? "One is" : `${count(front.length)} are`;
+  const what = M === 1 ? bestSentence(sheet) : `${some} on the front: no other trial is better in one of `
+    + `the ${M} objectives and no worse in the rest.`;
   const share = front.length / counts.complete;
   const crowd = M > 3 && share > 0.5 && front.length > 10 ? ` With ${M} objectives that says little: it is `
     + `${formatPercent(share, 0)} of what ran to its end. Choose by preference, or set ranges below.` : "";
@@ -75,9 +75,8 @@ function bestTile({ terms, trials, front }: Sheet): Tile {
 
 function tilesOf(sheet: Sheet): Tile[] {
   const { terms, trials, counts, front, volume, more, from, to } = sheet;
-  const over = trials.length - counts.running - counts.waiting, attempts =
-    trials.flatMap((one) => one.attempts);
-  const lost = attempts.filter(({ outcome }) => outcome === "lost").length;
+  const over = trials.length - counts.running - counts.waiting;
+  const lost = trials.flatMap((one) => one.attempts).filter(({ outcome }) => outcome === "lost").length;
   const share = (value: number | undefined): string =>
     value === undefined || Number.isNaN(value) ? "n/a" : formatPercent(value, 1);
   const error = volume === null ? "no front yet" : volume.standardError === 0 ? "exact"

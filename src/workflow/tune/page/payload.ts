@@ -6,6 +6,7 @@ import type { Parameter } from "../../../tune/space.ts";
 import type { Attempt, Trial } from "../../../tune/study.ts";
 import { FINISHED_STATES } from "../../../tune/trial.ts";
 import type { Axis, Desk } from "./browser.ts";
+import { realAxis } from "./client-canvas.ts";
 import type { Sheet } from "./sheet.ts";
 
 export const STATES = [...FINISHED_STATES, "running", "waiting"] as const;
@@ -27,8 +28,8 @@ const packed = (column: Int32Array | Uint8Array | Float32Array): string =>
 
 export function payloadOf(sheet: Sheet): Payload {
   const { terms, trials, preferred } = sheet, M = terms.objectives.length;
-  const drawn = sheet.drawn.map((number) => trials[number]), front =
-    new Set(sheet.front.map(({ number }) => number));
+  const drawn = sheet.drawn.map((number) => trials[number]);
+  const front = new Set(sheet.front.map(({ number }) => number));
   const rowOf = new Map(drawn.map(({ number }, row) => [number, row]));
   const values = terms.objectives.map((_, m) =>
     Float32Array.from(drawn, (trial) => isTold(trial) ? trial.values![m] : NaN));
@@ -48,7 +49,7 @@ export function payloadOf(sheet: Sheet): Payload {
       !Object.hasOwn(point, name) ? NaN : one.kind === "choice" ? one.choices.indexOf(point[name])
         : Number(point[name])))),
     states: STATES, preferred: preferred === null ? -1 : rowOf.get(preferred.number) ?? -1,
-      count: trials.length,
+    count: trials.length,
     volume: thin(sheet.growth, 500), workers: workersOf(trials).slice(0, LANES_MAX), outcomes: OUTCOMES,
     seconds: Number.isFinite(sheet.to) ? (sheet.to - sheet.from) / 1000 : 0,
     attempts: attemptsOf(sheet, rowOf), curves: curvesOf(sheet, rowOf, M), stepsMax: terms.stepsMax,
@@ -81,32 +82,30 @@ const LOG_FROM = 20;
  */
 function objectiveAxis(name: string, values: Float32Array): Axis {
   const sorted = values.filter(Number.isFinite).sort(), n = sorted.length;
-  if (n === 0) return { name, low: 0, high: 1, isLog: false, choices: null, isWhole: false };
+  if (n === 0) return realAxis(name, 0, 1);
   const at = (share: number): number => sorted[Math.round(share * (n - 1))];
   const isLog = at(0) > 0 && at(0.95) > LOG_FROM * at(0.05);
-  if (isLog) return { name, low: at(0) / 1.1, high: at(1) * 1.1, isLog, choices: null, isWhole: false };
+  if (isLog) return realAxis(name, at(0) / 1.1, at(1) * 1.1, isLog);
   const range = at(0.95) - at(0.05);
   const low = range > 0 ? Math.max(at(0), at(0.05) - 3 * range) : at(0);
   const high = range > 0 ? Math.min(at(1), at(0.95) + 3 * range) : at(1);
   const room = (high - low || Math.abs(high) || 1) * 0.03;
-  return { name, low: low - room, high: high + room, isLog, choices: null, isWhole: false };
+  return realAxis(name, low - room, high + room);
 }
 
 /** The same scale from the front's least to its greatest finite value. */
 function frontAxis(axis: Axis, values: readonly number[]): Axis {
   const finite = values.filter(Number.isFinite);
   if (finite.length === 0) return axis;
-  return { ...axis, low: finite.reduce((a, b) => Math.min(a, b)), high: finite.reduce((a, b) => Math.max(a,
-    b)) };
+  const low = finite.reduce((a, b) => Math.min(a, b)), high = finite.reduce((a, b) => Math.max(a, b));
+  return { ...axis, low, high };
 }
 
 function parameterAxis(name: string, one: Parameter): Axis {
   if (one.kind === "choice") {
-    return { name, low: 0, high: one.choices.length - 1, isLog: false, choices: one.choices.map(String),
-      isWhole: false };
+    return { ...realAxis(name, 0, one.choices.length - 1), choices: one.choices.map(String) };
   }
-  return { name, low: one.low, high: one.high, isLog: one.isLog === true, choices: null,
-    isWhole: one.kind === "integer" };
+  return { ...realAxis(name, one.low, one.high, one.isLog === true), isWhole: one.kind === "integer" };
 }
 
 /** Names of all workers that began something, as people count: worker-2 before worker-10. */
@@ -121,12 +120,14 @@ function attemptsOf(sheet: Sheet, rowOf: ReadonlyMap<number, number>): Payload["
   for (const { number, attempts } of sheet.trials) {
     const row = rowOf.get(number);
     if (row === undefined) continue;
-    for (const one of attempts) if (lanes.has(one.worker)) rows.push({ lane: lanes.get(one.worker)!, row,
-      one });
+    for (const one of attempts) {
+      const lane = lanes.get(one.worker);
+      if (lane !== undefined) rows.push({ lane, row, one });
+    }
   }
   const seconds = (moment: number): number => (moment - sheet.from) / 1000;
-  return { lane: packed(Int32Array.from(rows, ({ lane }) => lane)), row: packed(Int32Array.from(rows,
-    ({ row }) => row)),
+  return { lane: packed(Int32Array.from(rows, ({ lane }) => lane)),
+    row: packed(Int32Array.from(rows, ({ row }) => row)),
     outcome: packed(Uint8Array.from(rows, ({ one }) => (OUTCOMES as readonly string[]).indexOf(one.outcome))),
     from: packed(Float32Array.from(rows, ({ one }) => seconds(one.startedAt))),
     to: packed(Float32Array.from(rows, ({ one }) => seconds(one.endedAt ?? sheet.to))) };
@@ -137,16 +138,16 @@ export function curvesDrawn({ trials, drawn, front, preferred }: Sheet): number[
   const reported = drawn.filter((number) => trials[number].reports.length > 0);
   const isFront = new Set(front.map(({ number }) => number));
   const first = reported.filter((number) => number === preferred?.number);
-  const second = thin(reported.filter((number) => isFront.has(number) && number !== preferred?.number),
-    CURVES_MAX / 2);
-  const rest = reported.filter((number) => !isFront.has(number) && number !== preferred?.number);
+  const others = reported.filter((number) => number !== preferred?.number);
+  const second = thin(others.filter((number) => isFront.has(number)), CURVES_MAX / 2);
+  const rest = others.filter((number) => !isFront.has(number));
   // Drawn in this order: what matters lies on top.
   return [...thin(rest, CURVES_MAX - first.length - second.length), ...second, ...first];
 }
 
 function curvesOf(sheet: Sheet, rowOf: ReadonlyMap<number, number>, M: number): Payload["curves"] {
-  const numbers = curvesDrawn(sheet), curves = numbers.map((number) => thin(sheet.trials[number].reports,
-    STEPS_MAX));
+  const numbers = curvesDrawn(sheet);
+  const curves = numbers.map((number) => thin(sheet.trials[number].reports, STEPS_MAX));
   const start = [0];
   for (const curve of curves) start.push(start[start.length - 1] + curve.length);
   const all = curves.flat();

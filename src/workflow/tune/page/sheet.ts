@@ -7,15 +7,14 @@ import { volumeHistory } from "../../../tune/hypervolume-history.ts";
 import { importance, type Importance } from "../../../tune/importance.ts";
 import { isEligible, paretoFront } from "../../../tune/pareto.ts";
 import type { StudyView, Terms, Trial } from "../../../tune/study.ts";
-import { signed, type Finished, type TrialState } from "../../../tune/trial.ts";
+import { FINISHED_STATES, signed, type Finished, type TrialState } from "../../../tune/trial.ts";
 import type { TuneMore } from "./tune-page.ts";
 
 /** Trials in the charts; the numbers above them are of all. */
 const DRAWN_MAX = 10_000;
 /** Of the volume: a page is made within seconds, and says its error. */
 const OPERATIONS_MAX = 1e7, SAMPLES = 30_000;
-const STATES: readonly TrialState[] = ["complete", "pruned", "infeasible", "failed", "cancelled",
-  "running", "waiting"];
+const STATES: readonly TrialState[] = [...FINISHED_STATES, "running", "waiting"];
 
 export interface Sheet {
   readonly terms: Terms;
@@ -46,25 +45,29 @@ export function sheetOf(view: StudyView, more: TuneMore): Sheet {
   const counts = Object.fromEntries(STATES.map((state) => [state, 0])) as Record<TrialState, number>;
   for (const { state } of trials) counts[state]++;
   const front = [...paretoFront(finished)].sort((a, b) => a.number - b.number);
-  const reference = front.length === 0 ? null : more.reference === undefined
-    ? referencePoint(front.map(({ losses }) => losses)) : signed(terms.objectives, more.reference);
-  const below = reference === null ? [] : finished.filter((one) => isEligible(one) && isBelow(one.losses,
-    reference));
-  const volume = reference === null ? null
-    : hypervolume(front.map(({ losses }) => losses).filter((losses) => isBelow(losses, reference)), reference,
-      { operationsMax: OPERATIONS_MAX, samples: SAMPLES });
   const preferred = more.preferred === undefined || more.preferred === null ? null
     : trials[more.preferred.trial] ?? null;
-  const moments = trials.flatMap(({ attempts }) => attempts.flatMap((one) => [one.startedAt,
-    one.endedAt ?? one.startedAt]));
+  const moments = trials.flatMap(({ attempts }) =>
+    attempts.flatMap((one) => [one.startedAt, one.endedAt ?? one.startedAt]));
   return {
-    terms, more, trials, counts, front, preferred, reference, volume,
-    growth: reference === null ? [] : growthOf(below, reference, volume!.value),
+    terms, more, trials, counts, front, preferred, ...volumesOf(view, finished, front, more.reference),
     importances: terms.objectives.map((_, m) => importance(terms.space, finished, m, terms.seed)),
     drawn: drawnOf(trials, front, preferred),
-    from: moments.reduce((a, b) => Math.min(a, b), Infinity), to: moments.reduce((a, b) => Math.max(a, b),
-      -Infinity),
+    from: moments.reduce((a, b) => Math.min(a, b), Infinity),
+    to: moments.reduce((a, b) => Math.max(a, b), -Infinity),
   };
+}
+
+function volumesOf({ terms }: StudyView, finished: readonly Finished[], front: readonly Finished[],
+  given: readonly number[] | undefined): Pick<Sheet, "reference" | "volume" | "growth"> {
+  if (front.length === 0) return { reference: null, volume: null, growth: [] };
+  const reference = given === undefined ? referencePoint(front.map(({ losses }) => losses))
+    : signed(terms.objectives, given);
+  const below = finished.filter((one) => isEligible(one) && isBelow(one.losses, reference));
+  const volume = hypervolume(front.map(({ losses }) => losses).filter((losses) => isBelow(losses, reference)),
+    reference, { operationsMax: OPERATIONS_MAX, samples: SAMPLES });
+  const growth = Number.isFinite(volume.value) ? growthOf(below, reference, volume.value) : [];
+  return { reference, volume, growth };
 }
 
 /** Sampled, then scaled so that it ends in the volume that is said elsewhere. */
@@ -75,7 +78,7 @@ function growthOf(trials: readonly Finished[], reference: Float64Array, last: nu
     .filter(([, value], k, all) => k === 0 || value > all[k - 1][1]);
 }
 
-/** All of the front and every k-th of the others where there are too many. */
+/** Where there are too many, every k-th; of the front all, up to half of what is drawn. */
 function drawnOf(trials: readonly Trial[], front: readonly Finished[], preferred: Trial | null): number[] {
   if (trials.length <= DRAWN_MAX) return trials.map(({ number }) => number);
   const kept = front.filter((_, k) => k % Math.ceil(front.length / (DRAWN_MAX / 2)) === 0);
