@@ -71,7 +71,8 @@ test("bounds of reals: half a step on each side, on a logarithmic scale before t
   ];
   for (const [one, low, high] of cases) {
     const bounds = boundsOf(one);
-    assert.ok(Math.abs(bounds[0] - low) < 1e-6 && Math.abs(bounds[1] - high) < 1e-6, `${JSON.stringify(one)}: ${bounds.join(" ")}`);
+    const isNear = Math.abs(bounds[0] - low) < 1e-6 && Math.abs(bounds[1] - high) < 1e-6;
+    assert.ok(isNear, `${JSON.stringify(one)}: ${bounds.join(" ")}`);
   }
 });
 
