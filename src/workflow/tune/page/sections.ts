@@ -9,7 +9,7 @@ import { curvesBody, historyBody, slicesBody, timelineBody } from "./trial-secti
 
 export function sections(sheet: Sheet): Section[] {
   const hasMany = sheet.terms.objectives.length > 1, hasFront = sheet.front.length > 0;
-  const none = nothing("no trial is complete");
+  const canChoose = hasMany && sheet.trials.length > 0, none = nothing("no trial is complete");
   const parts: (Section | null)[] = [
     { id: "history", title: "History", short: "History", body: historyBody(sheet) },
     !hasMany ? null
@@ -22,9 +22,9 @@ export function sections(sheet: Sheet): Section[] {
     { id: "importance", title: "What decides an objective", short: "Importance",
       body: importanceBody(sheet) },
     { id: "slices", title: "Objective by parameter", short: "Slices",
-      controls: hasMany ? chooser(sheet, "slice") : null, body: slicesBody(sheet) },
+      controls: canChoose ? chooser(sheet, "slice") : null, body: slicesBody(sheet) },
     { id: "curves", title: "On the way", short: "Curves",
-      controls: hasMany ? chooser(sheet, "curve") : null, body: curvesBody(sheet) },
+      controls: canChoose ? chooser(sheet, "curve") : null, body: curvesBody(sheet) },
     { id: "timeline", title: "Workers and attempts", short: "Workers", body: timelineBody(sheet) },
     { id: "terms", title: "Terms and notes", short: "Terms", body: termsBody(sheet) },
   ];
