@@ -10,13 +10,14 @@ import { makeSampler } from "../src/tune/samplers/samplers.ts";
 import { checkPoint, type Parameter, type Point, type Space } from "../src/tune/space.ts";
 import type { Finished, FinishedState } from "../src/tune/trial.ts";
 
-const SPACE: Space = { rate: { kind: "float", low: 1e-4, high: 1e-1, isLog: true }, batch: { kind: "choice", choices: [32, 64, 128] } };
+const SPACE: Space = { rate: { kind: "float", low: 1e-4, high: 1e-1, isLog: true },
+  batch: { kind: "choice", choices: [32, 64, 128] } };
 const DEFAULTS: PopulationSettings = { population: 5, quantile: 0.25, resample: 0.25, up: 1.2, down: 0.8, burnIn: 0 };
 
 const make = (settings: Record<string, number>, objectives = 1, seed = 1, space = SPACE): Sampler =>
   makeSampler({ name: "population", settings }, { space, objectives, seed, trials: 100 });
-const told = (number: number, losses: readonly number[], point: Point, state: FinishedState = "complete", violation = 0): Finished =>
-  ({ number, point, state, losses: Float64Array.from(losses), violation, step: 1, parent: null });
+const told = (number: number, losses: readonly number[], point: Point, state: FinishedState = "complete",
+  violation = 0): Finished => ({ number, point, state, losses: Float64Array.from(losses), violation, step: 1, parent: null });
 const ascending = (a: number, b: number): number => a - b;
 
 /** Generation 0 with these losses; the answers for the members of generation 1. */
@@ -125,7 +126,8 @@ describe("how copied settings change", () => {
     assert.deepEqual(results({ kind: "integer", low: 0, high: 9 }, 1), [1, 2]);
     assert.deepEqual(results({ kind: "integer", low: 1, high: 9 }, 2), [1, 3]);
     assert.deepEqual(results({ kind: "integer", low: 1, high: 9, isLog: true }, 9), [7, 9]);
-    assert.deepEqual(results({ kind: "float", low: 0, high: 1, step: 0.25 }, 0.5), [0.25, 0.75], "a step where the factor is lost");
+    const quarters: Parameter = { kind: "float", low: 0, high: 1, step: 0.25 };
+    assert.deepEqual(results(quarters, 0.5), [0.25, 0.75], "a step where the factor is lost");
   });
 
   test("a thousand copies of copies stay in a space with conditions", () => {
@@ -148,8 +150,8 @@ describe("how copied settings change", () => {
 
 describe("several objectives", () => {
   test("fronts come first, then infeasible ones by violation, then failed ones; within a front the middle, then the ends", () => {
-    const trials = [told(0, [9, 9], {}), told(1, [0, 0], {}, "infeasible", 2), told(2, [0, 0], {}, "infeasible", 1), told(3, [1, 5], {}),
-      told(4, [5, 1], {}), told(5, [2.9, 3], {}), told(6, [NaN, 0], {}, "failed")];
+    const trials = [told(0, [9, 9], {}), told(1, [0, 0], {}, "infeasible", 2), told(2, [0, 0], {}, "infeasible", 1),
+      told(3, [1, 5], {}), told(4, [5, 1], {}), told(5, [2.9, 3], {}), told(6, [NaN, 0], {}, "failed")];
     const order = populationOrder(trials, spreadDirections(2));
     assert.deepEqual([order[0], order.slice(1, 3).toSorted(ascending), order.slice(3)], [5, [3, 4], [0, 2, 1, 6]]);
   });
@@ -188,12 +190,14 @@ describe("several objectives", () => {
 });
 
 describe("checkpoints that somebody may still go on from", () => {
-  const interval = (number: number, state: Interval["state"], parent: number | null = null): Interval => ({ number, state, parent });
+  const interval = (number: number, state: Interval["state"], parent: number | null = null): Interval =>
+    ({ number, state, parent });
 
   test("each member's newest and the parents of what runs; what failed has none", () => {
     const trials = [interval(0, "complete"), interval(1, "complete"), interval(2, "complete"), interval(3, "failed"),
       interval(4, "complete", 0), interval(5, "running", 0), interval(6, "infeasible", 1)];
-    assert.deepEqual([...keptCheckpoints(trials, 4)].toSorted(ascending), [0, 1, 4, 6], "0 for trial 5, 1 as its member's newest, 3 has none");
+    // 0 for trial 5, 1 as its member's newest; 3 has none.
+    assert.deepEqual([...keptCheckpoints(trials, 4)].toSorted(ascending), [0, 1, 4, 6]);
     assert.deepEqual([...keptCheckpoints(trials.slice(0, 3), 4)].toSorted(ascending), [0, 1, 2]);
   });
 
@@ -209,7 +213,8 @@ describe("checkpoints that somebody may still go on from", () => {
         const isReady = seen > seenTo;
         const answer = isReady ? sampler.suggest(number, []) : null;
         if (answer !== null && stream.uniform() < 0.7) {
-          assert.ok(answer.parent === null || kept.has(answer.parent), `study ${k}: ${answer.parent} of trial ${number} was deleted`);
+          const isThere = answer.parent === null || kept.has(answer.parent);
+          assert.ok(isThere, `study ${k}: ${answer.parent} of trial ${number} was deleted`);
           trials.push(interval(number, "running", answer.parent));
         } else {
           const running = trials.filter(({ state }) => state === "running");
