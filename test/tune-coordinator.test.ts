@@ -10,11 +10,13 @@ import { systemClock } from "../src/base/clock.ts";
 import { UserError } from "../src/base/error.ts";
 import { askCoordinator, askStatus } from "../src/tune/ask.ts";
 import { startCoordinator, type Coordinator } from "../src/tune/coordinator.ts";
-import { openStudyKeys, readWorkerSecret, workerSecret, type WorkerKeys } from "../src/tune/keys.ts";
+import { openStudyKeys, readWorkerSecret, workerSecret, workerSecurity, type WorkerKeys } from "../src/tune/keys.ts";
+import { contentOf, type Reply } from "../src/tune/protocol.ts";
 import { searchOf } from "../src/tune/search.ts";
 import { createStudy, openStudy, readStudy, type StudyStore } from "../src/tune/study-journal.ts";
 import type { Terms } from "../src/tune/study.ts";
 import { runWorker, type RunTrial, type WorkerEnd } from "../src/tune/worker.ts";
+import { openRequester } from "../src/wire/socket.ts";
 import { freePorts } from "./tune-ports.ts";
 import { outcomesOf, toyRun, toyTerms, toyValues } from "./tune-toy.ts";
 
@@ -79,6 +81,41 @@ describe("workers that do not belong", () => {
   test("a coordinator that is not there is waited for, and after 300 ms given up in a sentence", async () => {
     const port = await freePorts();
     await assert.rejects(work(port, toyRun(1), { patienceMs: 300 }), problem(/has not answered for \d+ s$/));
+  });
+});
+
+describe("group commit", () => {
+  test("16 results that come together are on the disk before any is acknowledged, in fewer than 16 writes", async () => {
+    await using study = await begin({ trials: 16, pruner: null });
+    const { port, keys, folder } = study, { fdatasyncSync } = realFs;
+    const requester = await openRequester({ address: `tcp://127.0.0.1:${port}`, sender: "many", security: workerSecurity(keys) });
+    const ask = async (worker: string, question: object): Promise<Reply> => {
+      const answer = await requester.ask(contentOf({ study: "toy", secret: keys.secret, worker, ...question }, 0));
+      assert.ok(answer.outcome === "answered");
+      return answer.packet.meta as Reply;
+    };
+    const workers = Array.from({ length: 16 }, (_, k) => `w${k}`);
+    const assigned = await Promise.all(workers.map(async (worker) => {
+      const reply = await ask(worker, { ask: "work" });
+      assert.ok(reply.reply === "work");
+      return reply.work;
+    }));
+    let writes = 0;
+    realFs.fdatasyncSync = (descriptor) => { writes++; fdatasyncSync(descriptor); };
+    syncBuiltinESMExports();
+    try {
+      await Promise.all(assigned.map(async ({ trial, attempt, token, point }, k) => {
+        const end = { trial, attempt, token, worker: workers[k], how: "done", reason: "", values: toyValues(point, 1),
+          violations: {}, statistics: {} };
+        assert.deepEqual(await ask(workers[k], { ask: "tell", end }), { reply: "taken", isKnown: true });
+        assert.equal(readStudy(folder).stateOf(trial), "complete");
+      }));
+    } finally {
+      realFs.fdatasyncSync = fdatasyncSync;
+      syncBuiltinESMExports();
+      requester.close();
+    }
+    assert.ok(writes >= 1 && writes < 16, String(writes));
   });
 });
 

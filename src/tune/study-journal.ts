@@ -22,7 +22,7 @@ import { readSnapshot, writeSnapshot, type SnapshotPlace } from "./snapshot.ts";
 import type { Terms } from "./study.ts";
 
 /** Some thousands of events: an acknowledgement waits for the disk. */
-const RESERVE_BYTES = 1 << 20;
+const RESERVE_BYTES = 1 << 20, PIECE_BYTES = 1 << 16;
 /** A snapshot is taken when so many bytes, and this share of the journal, have come since the last one. */
 const SNAPSHOT_BYTES = 4 << 20, SNAPSHOT_SHARE = 0.25;
 
@@ -62,16 +62,17 @@ export function createStudy(options: { folder: string; terms: Terms; at: number 
   } catch (error) { lock[Symbol.dispose](); throw error; }
 }
 
-/** Is there a study, begun at least? */
+/** Is there a study, begun at least: a journal of a header and a record? */
 export function isStudy(folder: string): boolean {
+  if (!fs.existsSync(journalOf(folder))) return false;
+  const descriptor = fs.openSync(journalOf(folder), "r"), piece = Buffer.alloc(PIECE_BYTES);
   try {
-    let count = 0;
-    scanJournal(journalOf(folder), kindOf(folder), () => { count++; });
-    return count > 0;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
-    throw error;
-  }
+    for (let lines = 0, read = 1; read > 0;) {
+      read = fs.readSync(descriptor, piece);
+      for (let at = 0; (at = piece.subarray(0, read).indexOf("\n", at) + 1) > 0;) if (++lines > 1) return true;
+    }
+    return false;
+  } finally { fs.closeSync(descriptor); }
 }
 
 /**
@@ -177,10 +178,11 @@ function openStore({ folder, lock, journal, study, records, last }: Opened): Stu
   let writing: Promise<void> | null = null;
   const snapshot = async (): Promise<void> => {
     const at: JournalPlace = { bytes: journal.length, records: committed };
-    const crc = hashJournal(journal.place, place.bytes, at.bytes, place.crc);
-    place = { ...at, crc };
     // Without it the next opening takes longer, and that is all.
-    try { await writeSnapshot(snapshotOf(folder), study, place); } catch { /* a cache */ }
+    try {
+      place = { ...at, crc: hashJournal(journal.place, place.bytes, at.bytes, place.crc) };
+      await writeSnapshot(snapshotOf(folder), study, place);
+    } catch { /* a cache */ }
   };
   return {
     folder, study, tornBytes: journal.tornBytes,

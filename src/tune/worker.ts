@@ -126,8 +126,8 @@ async function runTrial(line: Line, run: RunTrial, work: Assignment, terms: Term
     { number: trial, attempt, point, parent, seed, signal, report } });
   line.running = null;
   if (end === null) { line.log(`trial ${trial} was dropped`); return false; }
-  const limit = line.stopping.aborted ? AbortSignal.timeout(GIVE_BACK_MS) : line.stoppingSoon(GIVE_BACK_MS);
-  const reply = await line.ask({ ask: "tell", end }, DEADLINE_MS, limit);
+  using limit = soonAfter(line.stopping, GIVE_BACK_MS);
+  const reply = await line.ask({ ask: "tell", end }, DEADLINE_MS, limit.signal);
   line.log(`trial ${trial}: ${end.how}${end.reason === "" ? "" : `, ${end.reason}`}`);
   return reply !== null && end.how !== "returned";
 }
@@ -180,8 +180,6 @@ interface Line extends AsyncDisposable {
   /** Aborts when the worker or the whole study is to stop. */
   readonly stopping: AbortSignal;
   running: { readonly of: Attempted; readonly drop: () => void } | null;
-  /** Aborts so long after `stopping`. */
-  stoppingSoon(ms: number): AbortSignal;
   /**
    * Asks until it is answered, also by a coordinator that was started again. Null: `until` aborted first
    * (`stopping` if it is not said). Throws UserError for a refusal, and after `patienceMs` of silence.
@@ -196,15 +194,16 @@ async function connect(options: WorkerOptions): Promise<Line> {
   const { address, study, worker, keys = null, signal, patienceMs = PATIENCE_MS } = options;
   const { clock = systemClock, say: tell = () => undefined } = options;
   const credentials: Credentials = { study, worker, secret: keys?.secret ?? "" };
-  const stopping = new AbortController(), refused = Promise.withResolvers<never>();
-  refused.promise.catch(() => undefined);
+  const stopping = new AbortController(), refused = new AbortController();
   const stop = (why: string): void => { stopping.abort(new Stopped(why)); };
   if (signal.aborted) stop("the worker was stopped");
   signal.addEventListener("abort", () => { stop("the worker was stopped"); }, { once: true });
   const link = { sender: senderOf(worker), security: keys === null ? null : workerSecurity(keys),
     onTrouble: ({ code, text }: Trouble): void => {
-      if (code !== "handshake") return;
-      refused.reject(new UserError(
+      if (code === "unreachable") tell(text);
+      // Of a coordinator that dies in the middle of it, too: whoever was let in once will be again.
+      if (code !== "handshake" || isIn) return;
+      refused.abort(new UserError(
         `the coordinator at ${address} does not take this worker's keys (${text})`,
         "give the worker this study's DMN_TUNE_KEYS, as `dmn tune` says it"));
     } };
@@ -214,32 +213,27 @@ async function connect(options: WorkerOptions): Promise<Line> {
   const lines = await openPublisher({ ...link, address: at(PORTS.lines), isBound: false });
   const control = await openSubscriber({ ...link, addresses: [at(PORTS.control)], topics: [""],
     hear: ({ meta }) => { line.heard(meta as Order); } });
-  let timer: NodeJS.Timeout | undefined, heardAt = clock.now();
+  let timer: NodeJS.Timeout | undefined, heardAt = clock.now(), isIn = false;
   const line = {
     worker, stopping: stopping.signal, running: null as Line["running"],
     heard(order: Order): void {
       if (order.order === "stop") stop("the study was stopped");
       else if (order.of.token === line.running?.of.token) line.running.drop();
     },
-    stoppingSoon(ms: number): AbortSignal {
-      const late = new AbortController();
-      stopping.signal.addEventListener("abort", () => {
-        setTimeout(() => { late.abort(stopping.signal.reason); }, ms).unref();
-      }, { once: true });
-      return late.signal;
-    },
     async ask(question: Body<Question>, deadlineMs = DEADLINE_MS, until = stopping.signal):
     Promise<Reply | null> {
-      const gone = aborted(until), begun = clock.now();
+      const begun = clock.now();
       while (!until.aborted) {
         const leftMs = Math.max(1, patienceMs - (clock.now() - begun));
         const asked = questions.ask(contentOf({ ...credentials, ...question }, clock.now()),
           { deadlineMs: Math.min(deadlineMs, leftMs), retryMs: RETRY_MS });
-        const answer = await Promise.race([asked, gone, refused.promise]);
+        const answer = await orAborted(asked, [until, refused.signal]);
+        refused.signal.throwIfAborted();
         if (answer === null) return null;
         if (answer.outcome === "answered") {
           const reply = answer.packet.meta as Reply;
           if (reply.reply === "refused") throw new UserError(reply.problem, reply.hint);
+          isIn = true;
           return reply;
         }
         if (clock.now() - begun >= patienceMs) throw silent(address, clock.now() - begun, study);
@@ -281,12 +275,28 @@ async function connect(options: WorkerOptions): Promise<Line> {
   return line;
 }
 
-/** Resolves with null when it aborts. */
-function aborted(signal: AbortSignal): Promise<null> {
-  const { promise, resolve } = Promise.withResolvers<null>();
-  if (signal.aborted) resolve(null);
-  else signal.addEventListener("abort", () => { resolve(null); }, { once: true });
-  return promise;
+/** Null: one of them aborted first. Leaves nothing behind: signals live as long as the worker. */
+async function orAborted<T>(promise: Promise<T>, signals: readonly AbortSignal[]): Promise<T | null> {
+  const aborted = Promise.withResolvers<null>(), hear = (): void => { aborted.resolve(null); };
+  for (const signal of signals) {
+    if (signal.aborted) return null;
+    signal.addEventListener("abort", hear);
+  }
+  try { return await Promise.race([promise, aborted.promise]); } finally {
+    for (const signal of signals) signal.removeEventListener("abort", hear);
+  }
+}
+
+/** Aborts `ms` after the other one. */
+function soonAfter(other: AbortSignal, ms: number): Disposable & { readonly signal: AbortSignal } {
+  const later = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const hear = (): void => { timer = setTimeout(() => { later.abort(other.reason); }, ms); };
+  if (other.aborted) hear(); else other.addEventListener("abort", hear);
+  return { signal: later.signal, [Symbol.dispose]() {
+    clearTimeout(timer);
+    other.removeEventListener("abort", hear);
+  } };
 }
 
 const silent = (address: string, ms: number, study: string): UserError => new UserError(
