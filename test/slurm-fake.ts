@@ -126,7 +126,7 @@ export class FakeSlurm implements AsyncDisposable {
   #submit(version: number, { script, job }: { script?: string; job: Record<string, unknown> }): [number, unknown] {
     const isOld = version < 39, unknown = Object.keys(job).find((key) => !(isOld ? OLD_KEYS : NEW_KEYS).has(key));
     if (unknown !== undefined) return [400, failed(`Unknown key "${unknown}"`)];
-    if (isOld && /B:/.test(String(job["signal"] ?? ""))) return [400, failed("Invalid SIGNAL specification")];
+    if (isOld && String(job["signal"] as string | undefined).startsWith("B:")) return [400, failed("Invalid SIGNAL specification")];
     if (isOld === Array.isArray(job["environment"])) return [400, failed("environment is of the wrong kind")];
     const pairs = isOld ? Object.entries(job["environment"] as Record<string, string>)
       : (job["environment"] as string[]).map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)] as const);
