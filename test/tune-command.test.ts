@@ -16,6 +16,7 @@ import { UserError } from "../src/base/error.ts";
 import { openLog } from "../src/base/log.ts";
 import { silentProgress } from "../src/base/progress.ts";
 import { readStudy } from "../src/tune/study-journal.ts";
+import { tuneAction, type ActionSaid } from "../src/workflow/tune/action.ts";
 import type { Placement } from "../src/workflow/tune/place-workers.ts";
 import type { TuneSaid } from "../src/workflow/tune/tune-request.ts";
 import { tune, type TuneOptions, type TuneReport } from "../src/workflow/tune/tune.ts";
@@ -84,6 +85,18 @@ async function interrupt(when: RegExp, ...args: string[]): Promise<{ code: numbe
   const [code] = await once(child, "close") as [number | null];
   return { code, said };
 }
+const here: Placement = { on: "local", cluster: null, shared: null, host: null };
+const context: Context = { root: data.root, config: readConfig(data.root, {}), log: openLog("silent"),
+  progress: silentProgress, clock: systemClock, signal: new AbortController().signal };
+/** `dmn tune ACTION --name NAME`, without a process of its own. */
+const act = async (action: string, name: string, more: ActionSaid = {}): Promise<unknown> =>
+  (await tuneAction(action, { name, ...more }, context)).json;
+/** The sentence and the hint of what refuses. */
+async function refusedWith(work: Promise<unknown>): Promise<string> {
+  const error = await work.then(() => null, (thrown: unknown) => thrown);
+  assert.ok(error instanceof UserError, String(error));
+  return `${error.problem}; ${error.hint}`;
+}
 const place = (...parts: string[]): string => path.join(data.root, "storage", "tune", ...parts);
 
 describe("a study of networks", () => {
@@ -110,9 +123,9 @@ describe("a study of networks", () => {
       assert.ok(report.luck !== null && report.luck.tried === 6 && report.luck.deflatedSharpe >= 0);
     });
 
-  test("its trial is exported with the settings of its point, on the windows of the study", () => {
-    const best = (answer("tune", "best", "--name",
-      "nets", "--prefer", "sharpe=2,latency=1") as { trials: { trial: number; settings: Record<string, number> }[] });
+  test("its trial is exported with the settings of its point, on the windows of the study", async () => {
+    const best = await act("best", "nets", { prefer: "sharpe=2,latency=1" }) as
+      { trials: { trial: number; settings: Record<string, number> }[] };
     const [{ trial, settings }] = best.trials;
     const { code, said } = dmn("tune", "export", "--name", "nets", "--trial", String(trial), "--as", "picked", "--workers", "1");
     assert.equal(code, 0, said);
@@ -126,7 +139,6 @@ describe("a study of networks", () => {
   test("the same command again runs nothing; other terms under its name are refused", () => {
     assert.equal((answer(...NETWORKS) as TuneReport).states.running, 0);
     assert.match(refusal(...NETWORKS, "--seed", "4"), /nets/);
-    assert.match(refusal("tune", "--name", "nets", "--resume", "--seed", "4"), /seed is said anew/);
   });
 });
 
@@ -141,11 +153,10 @@ describe("a study of a file", () => {
     assert.ok(report.front.length >= 1 && report.front.every(({ trial }) => trial !== 3));
   });
 
-  test("every suggestion is found again in the journal, and Optuna's form of it has 12 trials", () => {
-    const { suggestions, difference } = (answer("tune", "replay",
-      "--name", "bowl") as { suggestions: number; difference: string | null });
+  test("every suggestion is found again in the journal, and Optuna's form of it has 12 trials", async () => {
+    const { suggestions, difference } = await act("replay", "bowl") as { suggestions: number; difference: string | null };
     assert.deepEqual([suggestions, difference], [12, null]);
-    assert.equal((answer("tune", "optuna", "--name", "bowl", "--path", "bowl.log") as { trials: number }).trials, 12);
+    assert.equal((await act("optuna", "bowl", { path: path.join(data.root, "bowl.log") }) as { trials: number }).trials, 12);
     const lines = fs.readFileSync(path.join(data.root, "bowl.log"), "utf8").trimEnd().split("\n");
     assert.equal(lines.filter((line) => /"op_code": ?4\b/.test(line)).length, 12);
   });
@@ -160,41 +171,41 @@ describe("a study of a file", () => {
     assert.deepEqual(values("one", "1"), values("two", "2"));
   });
 
-  test("resumed with more trials it has more; with fewer it is refused", () => {
+  test("resumed with more trials it has more; fewer, and other terms, are refused", async () => {
     assert.equal((answer("tune", "--name", "bowl", "--resume", "--trials", "14") as TuneReport).states.complete, 13);
-    assert.match(refusal("tune", "--name", "bowl", "--resume", "--trials", "3"), /cannot have fewer/);
+    const resume = (said: Omit<TuneSaid, "request">): Promise<string> => refusedWith(tune({ name: "bowl",
+      said: { request: {}, ...said }, placement: here, workers: 1, isResume: true }, context));
+    assert.match(await resume({ trials: 3 }), /cannot have fewer/);
+    assert.match(await resume({ seed: 4 }), /seed is said anew/);
   });
 
-  test("a journal with damage before its end is refused with the command that repairs it, and goes on after it", () => {
+  test("a journal with damage before its end is refused with the command that repairs it, and goes on after it", async () => {
     fs.cpSync(place("bowl"), place("hurt"), { recursive: true });
     for (const name of ["snapshot"]) fs.rmSync(place("hurt", name), { force: true });
     const bytes = fs.readFileSync(place("hurt", "study.journal"));
     const middle = bytes.lastIndexOf(0x0a, bytes.indexOf(0) < 0 ? bytes.length / 2 : bytes.indexOf(0) / 2) - 5;
     bytes[middle] ^= 1;
     fs.writeFileSync(place("hurt", "study.journal"), bytes);
-    assert.match(refusal("tune", "status", "--name", "hurt"), /damaged at byte \d+.*\n.*dmn tune repair --name hurt/);
-    assert.ok((answer("tune", "repair", "--name", "hurt") as { kept: number }).kept > 0);
-    assert.ok((answer("tune", "status", "--name", "hurt") as { finished: number }).finished < 14);
+    assert.match(await refusedWith(act("status", "hurt")), /damaged at byte \d+.*dmn tune repair --name hurt/);
+    assert.ok((await act("repair", "hurt") as { kept: number }).kept > 0);
+    assert.ok((await act("status", "hurt") as { finished: number }).finished < 14);
   });
 
-  test("a file that is gone, changed or without a function is refused", () => {
+  test("a file that is gone, changed or without a function is refused", async () => {
     data.write("bare.ts", "export const objectives = [{ name: 'a', direction: 'minimise' }];");
-    assert.match(refusal("tune", "--objective", "bare.ts", "--name", "x"), /exports no function run/);
-    assert.match(refusal("tune", "--objective", "no.ts", "--name", "x"), /there is no file/);
+    const begin = (objective: string): Promise<string> => refusedWith(tune({ name: "x", placement: here, workers: 1,
+      said: { request: {}, objective: path.join(data.root, objective) }, isResume: false }, context));
+    assert.match(await begin("bare.ts"), /exports no function run/);
+    assert.match(await begin("no.ts"), /there is no file/);
   });
 });
 
 describe("what is refused, each with one sentence and what to type", () => {
-  const context: Context = { root: data.root, config: readConfig(data.root, {}), log: openLog("silent"),
-    progress: silentProgress, clock: systemClock, signal: new AbortController().signal };
-  const here: Placement = { on: "local", cluster: null, shared: null, host: null };
   const refused = async (said: Omit<TuneSaid, "request"> & { set?: Record<string, number>; dataset?: string },
     more: Partial<TuneOptions> = {}): Promise<string> => {
     const { set, dataset = "market", ...rest } = said;
     const options = { name: "bad", said: { request: { dataset, set }, ...rest }, placement: here, workers: 1, isResume: false };
-    const error = await tune({ ...options, ...more }, context).then(() => null, (thrown: unknown) => thrown);
-    assert.ok(error instanceof UserError, String(error));
-    return `${error.problem}; ${error.hint}`;
+    return await refusedWith(tune({ ...options, ...more }, context));
   };
   for (const [what, said, words] of [
     ["an unknown objective", { objectives: ["sharpe", "sharp"] }, /no objective "sharp"; did you mean "sharpe"/],

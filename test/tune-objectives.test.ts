@@ -77,10 +77,11 @@ describe("the eleven objectives, by hand", () => {
     assert.throws(() => chooseObjectives(["sharpe", "sharpe"]), /named twice/);
     assert.throws(() => chooseObjectives([]), /needs an objective/);
   });
-  test("boxes of 5 %: 1.00 and 1.02 are equally fast, 1.00 and 1.05 are not; the middle is at most 2.5 % away", () => {
-    assert.equal(boxed(1.02), boxed(1));
-    assert.notEqual(boxed(1.05), boxed(1));
-    for (let value = 0.01; value < 100; value *= 1.013) assert.ok(Math.abs(Math.log(boxed(value) / value)) <= 0.0245);
+  test("boxes of 10 %: 1.00 and 1.04 are equally fast, 1.00 and 1.06 are not; the middle is half a box away at most", () => {
+    assert.equal(boxed(1.04), boxed(1));
+    assert.notEqual(boxed(1.06), boxed(1));
+    const half = Math.log(1.1) / 2 * (1 + 1e-9);
+    for (let value = 0.01; value < 100; value *= 1.013) assert.ok(Math.abs(Math.log(boxed(value) / value)) <= half);
   });
   test("accuracy counts rows where both have a sign; the benchmark holds 1 of everything", () => {
     const set = { names: ["x"], lookback: 4, count: 1, symbols: ["A"], features: new Float32Array(4),

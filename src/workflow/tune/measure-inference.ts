@@ -2,11 +2,11 @@
  * How fast a network answers, as an objective: measured on whatever worker runs the trial, under whatever
  * load, and yet comparable.
  *
- *   calibration loop, one run, calibration loop, one run, ...      each run in units of its neighbours
- *   latency = median(run / loop) x the loop's time where the study was begun
+ *   calibration loop, one run, calibration loop, one run, ...
+ *   latency = quick run / quick loop x the loop's time where the study was begun      (first decile)
  *
  * A machine that is twice as fast, or half asleep, changes both. What is left of the noise is put into boxes
- * of 5 %: two networks within one box are equally fast, and dominance does not hang on the weather.
+ * of 10 %: two networks within one box are equally fast, and dominance does not hang on the weather.
  */
 import { random } from "../../base/random.ts";
 import type { Settings } from "../../nn/hyperparameter.ts";
@@ -17,12 +17,14 @@ import { exported } from "../bench/inference-models.ts";
 import { quantile } from "../bench/row.ts";
 
 /** Relative size of a box. */
-const BOX = 0.05;
+const BOX = 0.1;
 const THROUGHPUT_BATCH = 128;
 /** Runs of each size; one that takes long is cut short. */
-const RUNS = 30;
-const RUNS_MIN = 5;
-const MS_MAX = 1_500;
+const RUNS = 100;
+const RUNS_MIN = 10;
+const MS_MAX = 1_000;
+/** Of runs and of loops: what others on the machine take only makes times longer. */
+const QUICK = 0.1;
 
 export interface Inference {
   readonly latencyMs: number;
@@ -38,9 +40,18 @@ const LEFT = Float64Array.from({ length: SIDE * SIDE }, (_, k) => Math.sin(k));
 const RIGHT = Float64Array.from(LEFT, (_, k) => Math.cos(k));
 const PRODUCT = new Float64Array(SIDE * SIDE);
 
+/**
+ * Processor time of this process since `start`, ms. Unlike a clock's it does not pass while somebody else
+ * has the core; a run has one thread.
+ */
+function processorMs(start: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(start);
+  return (user + system) / 1000;
+}
+
 /** A product of two fixed matrices, milliseconds. */
 function calibrateOnce(): number {
-  const start = performance.now();
+  const start = process.cpuUsage();
   for (let i = 0; i < SIDE; i++) {
     for (let j = 0; j < SIDE; j++) {
       let sum = 0;
@@ -48,13 +59,13 @@ function calibrateOnce(): number {
       PRODUCT[i * SIDE + j] = sum;
     }
   }
-  return performance.now() - start;
+  return processorMs(start);
 }
 
-/** Milliseconds of the calibration loop here and now: the median of some. */
+/** Milliseconds of the calibration loop here and now, undisturbed. */
 export function calibrate(): number {
-  for (let k = 0; k < RUNS; k++) calibrateOnce();
-  return quantile(Array.from({ length: RUNS }, calibrateOnce), 0.5);
+  for (let k = 0; k < RUNS_MIN; k++) calibrateOnce();
+  return quantile(Array.from({ length: RUNS }, calibrateOnce), QUICK);
 }
 
 /** The middle of the box that a positive number is in. */
@@ -86,7 +97,7 @@ export async function measureInference({ architecture, settings, features, lookb
 }
 
 interface Timed {
-  /** Median of a run over the mean of the loops beside it. */
+  /** A quick run over a quick loop. */
   readonly ratio: number;
   readonly calibrationMs: number;
   readonly samplesMs: readonly number[];
@@ -99,16 +110,15 @@ Promise<Timed> {
     features: { shape: [B, T, F], values: Float32Array.from({ length: B * T * F }, () => stream.normal()) },
     instrument: { shape: [B], values: new Float32Array(B) } };
   const feeds = Object.fromEntries(network.inputs.map(({ name }) => [name, given[name]]));
-  const samplesMs: number[] = [], ratios: number[] = [], loops: number[] = [];
+  const samplesMs: number[] = [], loops: number[] = [];
   await network.run(feeds);
   const begun = performance.now();
   for (let k = 0; k < RUNS && (k < RUNS_MIN || performance.now() - begun < MS_MAX); k++) {
-    const before = calibrateOnce(), start = performance.now();
+    loops.push(calibrateOnce());
+    const start = process.cpuUsage();
     await network.run(feeds);
-    const took = performance.now() - start, after = calibrateOnce();
-    samplesMs.push(took);
-    loops.push(before, after);
-    ratios.push(2 * took / (before + after));
+    samplesMs.push(processorMs(start));
   }
-  return { ratio: quantile(ratios, 0.5), calibrationMs: quantile(loops, 0.5), samplesMs };
+  const calibrationMs = quantile(loops, QUICK);
+  return { ratio: quantile(samplesMs, QUICK) / calibrationMs, calibrationMs, samplesMs };
 }

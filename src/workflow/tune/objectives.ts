@@ -76,7 +76,7 @@ export const OBJECTIVES = {
     describe: "annualised deviation of the daily returns", undefinedWhen: NEVER,
     of: whereTraded(returnsOf("volatility")) },
   latency: { direction: "minimise", unit: "ms", needs: "inference",
-    describe: "time of one window through the exported network, one thread, on the machine of the study",
+    describe: "processor time of one window through the exported network, on the study's machine",
     undefinedWhen: "never", of: ({ inference }) => inference?.latencyMs ?? NaN },
   throughput: { direction: "maximise", unit: "windows a second", needs: "inference",
     describe: "the same in batches of 128",
