@@ -8,7 +8,7 @@ import type { Context } from "../src/base/context.ts";
 import { UserError } from "../src/base/error.ts";
 import { openLog } from "../src/base/log.ts";
 import { silentProgress } from "../src/base/progress.ts";
-import { isSpoken, type Spoken } from "../src/live/message.ts";
+import { isSpoken, type FillFact, type Spoken } from "../src/live/message.ts";
 import { encodeRecord, JournalWriter } from "../src/live/recorder/journal.ts";
 import { dayOf, formatDay } from "../src/base/units.ts";
 import { encodeSpoken } from "../src/live/recorder/packet.ts";
@@ -16,6 +16,7 @@ import type { Session } from "../src/live/session.ts";
 import { HONEST } from "../src/workflow/live/memory-broker.ts";
 import { CALM } from "../src/workflow/live/memory-process.ts";
 import { liveReport, reportText, type LiveReport } from "../src/workflow/live/report.ts";
+import { RecordedBroker } from "../src/workflow/live/report-replay.ts";
 import { NO_FAULTS } from "../src/workflow/live/simulation.ts";
 import { FROM, LIVE, makeToy, play, SYMBOLS, type Toy } from "./live-toy.ts";
 
@@ -105,6 +106,23 @@ describe("the parity report", () => {
     const found = await report(changed("fill", 0, (fact) => ({ ...fact, quantity: fact.quantity - 1 })));
     assert.ok(found.differing.fills > 0);
     assert.ok(found.differences.some(({ of }) => of.endsWith("position after")));
+  });
+
+  test("asks its record for orders since a moment: 0 that closed before, the open one and the one that closed then", async () => {
+    const broker = new RecordedBroker({ session: toy.session, recorded: lines });
+    broker.listen({ update: () => {}, stream: () => {} });
+    const facts = lines.flatMap(({ message }) => message.kind === "fill" ? [message] : []).slice(0, 2);
+    const quantityOf = (id: string): number => facts.find(({ orderId }) => orderId === id)?.quantity ?? 1;
+    for (const id of [...facts.map(({ orderId }) => orderId), "open"]) {
+      await broker.submit({ id, symbol: "AAA", quantity: quantityOf(id), type: "market", limitPrice: null, timeInForce: "day",
+        isExtendedHours: false });
+    }
+    for (const [k, fact] of facts.entries()) {
+      const filled: FillFact = { ...fact, at: 1_000 * (k + 1) };
+      broker.fill(filled);
+    }
+    assert.deepEqual((await broker.orders(1_500)).map(({ id }) => id), [facts[1].orderId, "open"]);
+    assert.equal((await broker.orders(1_000)).length, 3);
   });
 
   test("says which days there are when nothing was recorded on one", async () => {

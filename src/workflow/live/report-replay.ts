@@ -111,8 +111,8 @@ function commandOf({ at, state, by, reason }: TradingStateFact): ControlCommand 
   return { kind: "control", at, action, by, subject: "", value: reason };
 }
 
-/** A broker that knows what became of each order, and nothing else. */
-class RecordedBroker implements Broker {
+/** A broker that knows what became of each order, and nothing else. Exported for its test. */
+export class RecordedBroker implements Broker {
   readonly name = "recorded";
   readonly isPaper = true;
   readonly #symbols: readonly string[];
@@ -120,6 +120,8 @@ class RecordedBroker implements Broker {
   /** Last word on each order that was recorded. */
   readonly #known = new Map<string, OrderFacts>();
   readonly #orders = new Map<string, BrokerOrder>();
+  /** UTC ms, of orders that have come to rest. */
+  readonly #closedAt = new Map<string, number>();
   /** What became of orders before they were submitted here: live was faster. */
   readonly #early = new Map<string, (() => void)[]>();
   /** What the fills among them cost: the accounts that were recorded behind them have counted it. */
@@ -200,6 +202,7 @@ class RecordedBroker implements Broker {
 
   #tell(order: BrokerOrder, update: Omit<BrokerUpdate, "order" | "word">): void {
     this.#orders.set(order.id, order);
+    if (isTerminal(order.state)) this.#closedAt.set(order.id, update.at);
     this.#listener?.update({ ...update, word: order.word, order });
   }
 
@@ -217,7 +220,11 @@ class RecordedBroker implements Broker {
     return Promise.resolve([...this.#symbols].flatMap((symbol, i) =>
       this.#units[i] === 0 ? [] : [{ symbol, units: this.#units[i], averagePrice: NaN }]));
   }
-  orders() { return Promise.resolve([...this.#orders.values()]); }
+  /** Not those of long ago: execution has forgotten them, and would book their fills again. */
+  orders(since: number) {
+    return Promise.resolve([...this.#orders.values()].filter(({ id }) =>
+      (this.#closedAt.get(id) ?? Infinity) >= since));
+  }
   orderById(id: string) { return Promise.resolve(this.#orders.get(id) ?? null); }
   asset(symbol: string) {
     return Promise.resolve({ symbol, isTradable: true, isShortable: true, isFractionable: true });
@@ -229,11 +236,9 @@ class RecordedBroker implements Broker {
     if (known?.state === "rejected" && known.filled === 0) {
       return Promise.resolve({ outcome: "rejected", code: "recorded", reason: known.reason ?? "rejected" });
     }
-    const order: BrokerOrder =
-      { id, brokerId: known?.brokerId ?? id, symbol, quantity, filled: 0, averagePrice: NaN,
-      type, limitPrice: limitPrice ?? NaN, state: "accepted", word: "accepted", submittedAt: NaN,
-        replacedBy: null,
-      replaces: null };
+    const order: BrokerOrder = { id, brokerId: known?.brokerId ?? id, symbol, quantity, filled: 0,
+      averagePrice: NaN, type, limitPrice: limitPrice ?? NaN, state: "accepted", word: "accepted",
+      submittedAt: known?.decidedAt ?? NaN, replacedBy: null, replaces: null };
     this.#orders.set(id, order);
     const early = this.#early.get(id) ?? [];
     this.#early.delete(id);
