@@ -11,8 +11,8 @@ for (const row of PUBLISHED.filter(({ M }) => M === 3)) {
     assert.ok(found >= best && found <= worst, `${found}`);
   });
 
-  if (row.problem === 2) test(`${what}, in steady state: the median of 3 seeds is at most 1.5 times the published ${middle}`, () => {
-    const found = median([1, 2, 3].map((seed) => runIgd(row, "steady", seed)));
+  test(`${what}, in steady state: seed 1 is at most 1.5 times the published median ${middle}`, () => {
+    const found = runIgd(row, "steady", 1);
     assert.ok(found <= 1.5 * middle, `${found}`);
   });
 }

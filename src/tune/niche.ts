@@ -93,6 +93,7 @@ export interface Survivors {
 
 export class Niching {
   readonly #M: number;
+  readonly #theta: number;
   #directions: Directions;
   /** (M) of all feasible rows ever. */
   readonly #ideal: Float64Array;
@@ -102,9 +103,15 @@ export class Niching {
   /** Joins of the rows of the last survival; rows that are still in their place need no other. */
   #known: Known | null = null;
 
-  constructor(M: number) {
+  /**
+   * `theta`: of several rows for an empty direction the one with the least d1 + theta d2 is the nearest, d1
+   * being how far from the ideal point along the ray, d2 from the ray (theta-dominance; Yuan et al. 2016).
+   * Infinite: d2 alone, as published.
+   */
+  constructor(M: number, theta = Infinity) {
     this.#M = M;
-    this.#directions = new Directions(new Float64Array(M).fill(1 / M), M);
+    this.#theta = theta;
+    this.#directions = new Directions(new Float64Array(M).fill(1 / M), M, theta);
     this.#ideal = new Float64Array(M).fill(Infinity);
     this.#worst = new Float64Array(M).fill(-Infinity);
     this.#extremes = new Float64Array(M * M).fill(NaN);
@@ -113,7 +120,7 @@ export class Niching {
   /** Directions from now on: (H, M) on the simplex. What was learnt of losses stays. */
   turnTo(points: Float64Array): void {
     assert(points.length > 0 && points.length % this.#M === 0, "directions are (H, M)");
-    this.#directions = new Directions(points, this.#M);
+    this.#directions = new Directions(points, this.#M, this.#theta);
     this.#known = null;
   }
 
@@ -309,7 +316,7 @@ interface Normal {
 export interface Joined {
   /** (N) nearest direction. */
   readonly direction: Int32Array;
-  /** (N) square of the distance to its ray. */
+  /** (N) d1 + theta d2 to its ray, or d2. */
   readonly distance: Float64Array;
 }
 interface Known extends Joined {
@@ -324,6 +331,7 @@ interface Known extends Joined {
  */
 export class Directions {
   readonly count: number;
+  readonly #theta: number;
   readonly #M: number;
   readonly #common: Float64Array;
   readonly #start: Int32Array;
@@ -332,7 +340,8 @@ export class Directions {
   /** 1 / |w| */
   readonly #inverse: Float64Array;
 
-  constructor(points: Float64Array, M: number) {
+  constructor(points: Float64Array, M: number, theta = Infinity) {
+    this.#theta = theta;
     const H = points.length / M, axis: number[] = [], extra: number[] = [], start = [0];
     this.count = H;
     this.#M = M;
@@ -371,6 +380,7 @@ export class Directions {
       if (product > along) { along = product; best = h; }
     }
     joined.direction[to] = best;
-    joined.distance[to] = Math.max(0, squares - along * along);
+    const away = Math.sqrt(Math.max(0, squares - along * along));
+    joined.distance[to] = this.#theta === Infinity ? away : along + this.#theta * away;
   }
 }

@@ -48,7 +48,8 @@ export class Breeder {
     });
     const isFree = ({ one }: Place): boolean => countValues(one) > 1;
     this.#free = this.#places.filter(isFree).map(({ name }) => name);
-    this.#numbers = this.#places.flatMap((place, k) => isFree(place) && place.one.kind !== "choice" ? [k] : []);
+    this.#numbers = this.#places.flatMap((place, k) =>
+      isFree(place) && place.one.kind !== "choice" ? [k] : []);
   }
 
   /** Parents that a child has. */
