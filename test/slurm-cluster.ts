@@ -71,7 +71,9 @@ PartitionName=all Nodes=n[1-3] Default=YES State=UP
     },
     async [Symbol.asyncDispose]() {
       spawnSync("scancel", ["--user", user], { env: environment, timeout: 10_000 });
-      await delay(1_000);
+      // A step's daemon outlives the others if it is not given time.
+      for (let tried = 0; tried < 30 && spawnSync("squeue", ["--noheader"], { env: environment, encoding: "utf8", timeout: 10_000 }).stdout !== "";
+        tried++) await delay(500);
       for (const child of children.toReversed()) try { process.kill(-child.pid!, "SIGTERM"); } catch { /* it has ended */ }
       await delay(1_500);
       for (const child of children) try { process.kill(-child.pid!, "SIGKILL"); } catch { /* it has ended */ }
