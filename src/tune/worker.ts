@@ -8,14 +8,12 @@
  * and ends.
  */
 import { assert } from "../base/assert.ts";
-import { systemClock, type Clock } from "../base/clock.ts";
+import type { Clock } from "../base/clock.ts";
 import { messageOf, UserError } from "../base/error.ts";
-import { openPublisher, openRequester, openSubscriber, type Trouble } from "../wire/socket.ts";
 import type { Assignment, Attempted, AttemptEnd } from "./conductor.ts";
 import { say, sayAll, type Said } from "./events.ts";
-import { workerSecurity, type WorkerKeys } from "./keys.ts";
-import { addressOf, contentOf, PORTS, senderOf, type Credentials, type Order, type Question,
-  type Reply } from "./protocol.ts";
+import type { WorkerKeys } from "./keys.ts";
+import { connect, type Line } from "./line.ts";
 import type { Point } from "./space.ts";
 import type { Terms } from "./study.ts";
 
@@ -73,16 +71,13 @@ export interface WorkerEnd {
   readonly why: "over" | "stopped";
 }
 
-const PATIENCE_MS = 600_000;
 /** Longer than the coordinator holds a question for work. */
 const WORK_DEADLINE_MS = 8_000;
-const DEADLINE_MS = 5_000, RETRY_MS = 1_000, PAUSE_MS = 100;
 /** From the signal on: until the trial has written its checkpoint, and until the coordinator knows. */
 const CHECKPOINT_MS = 3_000, GIVE_BACK_MS = 1_500;
 
 /** The attempt is not ours any more: another one has told, or it was cancelled. */
 class Dropped extends Error { override readonly name = "Dropped"; }
-class Stopped extends Error { override readonly name = "Stopped"; }
 
 /**
  * Takes trials until there are none, through deaths of the coordinator. Throws UserError for another version,
@@ -116,7 +111,7 @@ async function runTrial(line: Line, run: RunTrial, work: Assignment, terms: Term
   const report: TrialWork["report"] = async (step, values) => {
     signal.throwIfAborted();
     assert(values.length === M, `${values.length} values were reported for ${M} objectives`);
-    const reply = await line.ask({ ask: "report", of, step, values: sayAll(values) }, DEADLINE_MS, signal);
+    const reply = await line.ask({ ask: "report", of, step, values: sayAll(values) }, undefined, signal);
     signal.throwIfAborted();
     if (reply?.reply === "decided" && reply.goesOn !== null) return reply.goesOn;
     line.running?.drop();
@@ -127,7 +122,7 @@ async function runTrial(line: Line, run: RunTrial, work: Assignment, terms: Term
   line.running = null;
   if (end === null) { line.log(`trial ${trial} was dropped`); return false; }
   using limit = soonAfter(line.stopping, GIVE_BACK_MS);
-  const reply = await line.ask({ ask: "tell", end }, DEADLINE_MS, limit.signal);
+  const reply = await line.ask({ ask: "tell", end }, undefined, limit.signal);
   line.log(`trial ${trial}: ${end.how}${end.reason === "" ? "" : `, ${end.reason}`}`);
   return reply !== null && end.how !== "returned";
 }
@@ -173,120 +168,6 @@ async function withinCheckpoint<T>(running: Promise<T>, signal: AbortSignal): Pr
   }
 }
 
-type Body<Q> = Q extends unknown ? Omit<Q, keyof Credentials> : never;
-
-interface Line extends AsyncDisposable {
-  readonly worker: string;
-  /** Aborts when the worker or the whole study is to stop. */
-  readonly stopping: AbortSignal;
-  running: { readonly of: Attempted; readonly drop: () => void } | null;
-  /**
-   * Asks until it is answered, also by a coordinator that was started again. Null: `until` aborted first
-   * (`stopping` if it is not said). Throws UserError for a refusal, and after `patienceMs` of silence.
-   */
-  ask(question: Body<Question>, deadlineMs?: number, until?: AbortSignal): Promise<Reply | null>;
-  beatEvery(beatMs: number): void;
-  log(text: string): void;
-}
-
-/** The worker's end of the wire. */
-async function connect(options: WorkerOptions): Promise<Line> {
-  const { address, study, worker, keys = null, signal, patienceMs = PATIENCE_MS } = options;
-  const { clock = systemClock, say: tell = () => undefined } = options;
-  const credentials: Credentials = { study, worker, secret: keys?.secret ?? "" };
-  const stopping = new AbortController(), refused = new AbortController();
-  const stop = (why: string): void => { stopping.abort(new Stopped(why)); };
-  if (signal.aborted) stop("the worker was stopped");
-  signal.addEventListener("abort", () => { stop("the worker was stopped"); }, { once: true });
-  const link = { sender: senderOf(worker), security: keys === null ? null : workerSecurity(keys),
-    onTrouble: ({ code, text }: Trouble): void => {
-      if (code === "unreachable") tell(text);
-      // Of a coordinator that dies in the middle of it, too: whoever was let in once will be again.
-      if (code !== "handshake" || isIn) return;
-      refused.abort(new UserError(
-        `the coordinator at ${address} does not take this worker's keys (${text})`,
-        "give the worker this study's DMN_TUNE_KEYS, as `dmn tune` says it"));
-    } };
-  const at = (offset: number): string => addressOf(address, offset);
-  const questions = await openRequester({ ...link, address });
-  const beats = await openRequester({ ...link, address: at(PORTS.beats) });
-  const lines = await openPublisher({ ...link, address: at(PORTS.lines), isBound: false });
-  const control = await openSubscriber({ ...link, addresses: [at(PORTS.control)], topics: [""],
-    hear: ({ meta }) => { line.heard(meta as Order); } });
-  let timer: NodeJS.Timeout | undefined, heardAt = clock.now(), isIn = false;
-  const line = {
-    worker, stopping: stopping.signal, running: null as Line["running"],
-    heard(order: Order): void {
-      if (order.order === "stop") stop("the study was stopped");
-      else if (order.of.token === line.running?.of.token) line.running.drop();
-    },
-    async ask(question: Body<Question>, deadlineMs = DEADLINE_MS, until = stopping.signal):
-    Promise<Reply | null> {
-      const begun = clock.now();
-      while (!until.aborted) {
-        const leftMs = Math.max(1, patienceMs - (clock.now() - begun));
-        const asked = questions.ask(contentOf({ ...credentials, ...question }, clock.now()),
-          { deadlineMs: Math.min(deadlineMs, leftMs), retryMs: RETRY_MS });
-        const answer = await orAborted(asked, [until, refused.signal]);
-        refused.signal.throwIfAborted();
-        if (answer === null) return null;
-        if (answer.outcome === "answered") {
-          const reply = answer.packet.meta as Reply;
-          if (reply.reply === "refused") throw new UserError(reply.problem, reply.hint);
-          isIn = true;
-          return reply;
-        }
-        if (clock.now() - begun >= patienceMs) throw silent(address, clock.now() - begun, study);
-        await clock.sleep(PAUSE_MS);
-      }
-      return null;
-    },
-    beatEvery(beatMs: number): void {
-      heardAt = clock.now();
-      timer = setInterval(() => { void beat(beatMs); }, beatMs);
-    },
-    log(text: string): void {
-      tell(text);
-      lines.say("line", contentOf({ worker, text }, clock.now()));
-    },
-    [Symbol.asyncDispose](): Promise<void> {
-      clearInterval(timer);
-      for (const socket of [questions, beats, lines, control]) socket.close();
-      return Promise.resolve();
-    },
-  };
-  /** While the coordinator is silent the trial goes on: its result finds whoever is there then. */
-  const beat = async (beatMs: number): Promise<void> => {
-    const of = line.running?.of ?? null;
-    lines.say("metrics", contentOf({ worker, memoryBytes: process.memoryUsage.rss(),
-      cpuSeconds: process.cpuUsage().user / 1e6 + process.cpuUsage().system / 1e6 }, clock.now()));
-    const answer = await beats.ask(contentOf({ ...credentials, ask: "beat", of }, clock.now()),
-      { deadlineMs: beatMs, retryMs: beatMs / 2 });
-    if (answer.outcome !== "answered") {
-      if (clock.now() - heardAt >= patienceMs) stop("the coordinator is gone");
-      return;
-    }
-    heardAt = clock.now();
-    const reply = answer.packet.meta as Reply;
-    if (reply.reply !== "beat") return;
-    if (reply.isStopping) stop("the study was stopped");
-    if (!reply.isYours && line.running?.of.token === of?.token) line.running?.drop();
-  };
-  return line;
-}
-
-/** Null: one of them aborted first. Leaves nothing behind: signals live as long as the worker. */
-async function orAborted<T>(promise: Promise<T>, signals: readonly AbortSignal[]): Promise<T | null> {
-  const aborted = Promise.withResolvers<null>(), hear = (): void => { aborted.resolve(null); };
-  for (const signal of signals) {
-    if (signal.aborted) return null;
-    signal.addEventListener("abort", hear);
-  }
-  try { return await Promise.race([promise, aborted.promise]); } finally {
-    for (const signal of signals) signal.removeEventListener("abort", hear);
-  }
-}
-
 /** Aborts `ms` after the other one. */
 function soonAfter(other: AbortSignal, ms: number): Disposable & { readonly signal: AbortSignal } {
   const later = new AbortController();
@@ -298,7 +179,3 @@ function soonAfter(other: AbortSignal, ms: number): Disposable & { readonly sign
     other.removeEventListener("abort", hear);
   } };
 }
-
-const silent = (address: string, ms: number, study: string): UserError => new UserError(
-  `the coordinator at ${address} has not answered for ${Math.round(ms / 1_000)} s`,
-  `is it running? dmn tune --resume --name ${study} starts it again, and places new workers`);
