@@ -28,7 +28,7 @@ import { luckOf } from "./overfitting.ts";
 import { SPACE_NOTES, spaceNotesText } from "./space-notes.ts";
 import { chooseSpace } from "./spaces.ts";
 import { factsOf, trialsIn } from "./study-facts.ts";
-import { headline, luckText, settingsText, trialTable } from "./study-text.ts";
+import { headline, luckText, reasonLines, settingsText, trialTable } from "./study-text.ts";
 import { rootWords } from "./root-words.ts";
 import { writePage } from "./tune.ts";
 import type { StudyWork } from "./tune-request.ts";
@@ -87,7 +87,7 @@ function status(said: ActionSaid, context: Context): Answer {
   const text = [`study ${terms.name}: ${headline(view, facts, null)}`,
     `sampler ${terms.sampler.name}, pruner ${terms.pruner?.name ?? "none"}, seed ${terms.seed}`
       + (terms.lag === null ? "" : `, deterministic with lag ${terms.lag}`),
-    "", trialTable(view, shown), ...redundantText(view), ...(luck === null ? [] : luckText(luck))].join("\n");
+    "", trialTable(view, shown), ...reasonLines(view), ...redundantText(view), ...(luck === null ? [] : luckText(luck))].join("\n");
   return { text, json: { name: terms.name, terms, ...facts, front: facts.front.map(({ number }) => number),
     luck, trials: shown } };
 }

@@ -10,6 +10,8 @@ const right = (title: string): Column => ({ title, align: "right" });
 /** Columns of objectives that leave room for the rest. */
 const OBJECTIVES_SHOWN = 6;
 const TITLE_MOST = 12;
+/** Failed trials that are looked at for their reasons, and reasons that are told. */
+const REASONS_READ = 200, REASONS_SHOWN = 3;
 
 /** Four digits that say something, whatever the size. */
 export function formatValue(value: number): string {
@@ -82,6 +84,18 @@ function bestLines(view: StudyView, { front }: StudyFacts): string[] {
     else lines.push(lines.length === 0 ? `best: ${word}` : `      ${word}`);
   }
   return lines;
+}
+
+/** Why trials failed: the commonest sentences, each with a trial that says it. */
+export function reasonLines(view: StudyView): string[] {
+  const found = new Map<string, number[]>();
+  for (const { number, reason } of trialsIn(view, ["failed"], REASONS_READ)) {
+    // But for their numbers, sentences are alike.
+    const key = reason.replaceAll(/\d[\d.e-]*/g, "#");
+    found.set(key, [...found.get(key) ?? [], number]);
+  }
+  return [...found.values()].sort((a, b) => b.length - a.length).slice(0, REASONS_SHOWN)
+    .map((trials) => `${trials.length} failed like trial ${trials[0]}: ${view.trial(trials[0]).reason}`);
 }
 
 export interface LuckText {

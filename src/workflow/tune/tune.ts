@@ -24,7 +24,7 @@ import { checkPlacement, openPlacement, type Placement } from "./place-workers.t
 import { rootWords } from "./root-words.ts";
 import { pageOf } from "./study-page.ts";
 import { factsOf, type StudyFacts, type Watched } from "./study-facts.ts";
-import { headline, luckText, trialTable } from "./study-text.ts";
+import { headline, luckText, reasonLines, trialTable } from "./study-text.ts";
 import { termsOf, type StudyWork, type TuneSaid } from "./tune-request.ts";
 import { trialFolder } from "./worker.ts";
 
@@ -141,10 +141,12 @@ async function conclude(view: Watched, startedAt: number, context: Context): Pro
   const luck = luckOf(view, (trial) => trialFolder(root, terms.name, trial));
   const report = await writePage(view, luck, context);
   const facts = factsOf(view)(), front = [...facts.front].sort((a, b) => a.losses[0] - b.losses[0]);
-  const next = commandLine(["dmn", "tune", "best", "--name", terms.name, "--prefer", terms.objectives[0].name,
-    ...rootWords(root)]);
+  const words = front.length === 0 ? ["status", "--name", terms.name]
+    : ["best", "--name", terms.name, "--prefer", terms.objectives[0].name];
+  const next = commandLine(["dmn", "tune", ...words, ...rootWords(root)]);
+  const shown = front.slice(0, FRONT_SHOWN).map(({ number }) => view.trial(number));
   const text = [`study ${terms.name}: ${headline(view, facts, null)}`, "",
-    trialTable(view, front.slice(0, FRONT_SHOWN).map(({ number }) => view.trial(number))),
+    shown.length > 0 ? trialTable(view, shown) : "no trial is complete and feasible", ...reasonLines(view),
     ...(front.length > FRONT_SHOWN ? [`... and ${front.length - FRONT_SHOWN} more on the front`] : []),
     "", ...(luck === null ? [] : luckText(luck)), `next: ${next}`, `report: ${report}`].join("\n");
   return { text, json: { name: terms.name, report, states: facts.states, volume: facts.volume, luck, next,
