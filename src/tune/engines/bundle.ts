@@ -41,7 +41,7 @@ export const BUNDLE_ROOT = "data";
 const OWN_FOLDERS = ["bin", "dist", "commands", "src", "models", "datasets"];
 const IS_RECIPE_FOLDER = new Set(["models", "datasets"]);
 /** Of modules; nothing reads these when it runs. */
-const NEEDLESS_FILE = /\.(map|md|markdown|d\.[mc]?ts|c|cc|cpp|h|hpp|flow)$/i;
+const NEEDLESS_FILE = /\.(map|md|markdown|d\.[mc]?ts|c|cc|cpp|h|hh|hpp|flow)$/i;
 const NEEDLESS_FOLDER = /^(test|tests|__tests__|benchmark|example|examples|\.github|script|codemods)$/;
 /** Builds of a module for browsers and bundlers. */
 const NEEDLESS_BUILD: Readonly<Record<string, RegExp | undefined>> = {
