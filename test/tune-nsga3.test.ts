@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { random } from "../src/base/random.ts";
+import { frontRanks } from "../src/tune/rank.ts";
 import { layers } from "../src/tune/reference.ts";
 import { completeSettings } from "../src/tune/choice.ts";
 import { Nsga3 } from "../src/tune/samplers/nsga3.ts";
@@ -11,7 +12,8 @@ import type { Point, Space } from "../src/tune/space.ts";
 import { signed } from "../src/tune/trial.ts";
 import type { Finished, Objective } from "../src/tune/trial.ts";
 import { askPython, NO_PYTHON, python } from "./python.ts";
-import { dtlz, dtlzTarget, evaluateAt, igd, spaceOf } from "./tune-problems.ts";
+import { dtlz, dtlzTarget, evaluateAt, igd, maf, spaceOf } from "./tune-problems.ts";
+import type { Problem } from "./tune-problems.ts";
 
 type Said = Readonly<Record<string, number | string>>;
 const nsga3 = (space: Space, objectives: number, seed: number, settings: Said = {}): Nsga3 =>
@@ -181,6 +183,29 @@ describe("spaces", () => {
     assert.equal(new Set(seen).size, 6);
     checkPoint(space, sampler.suggest(6, running)!.point);
   });
+});
+
+test("fronts that no reference direction was made for: inverted, convex, scaled, degenerate, disconnected (MaF)", () => {
+  const front = (problem: Problem): ArrayLike<number>[] => {
+    const draws = random(1, "front"), bias = problem.name.startsWith("MaF5") ? 0.01 : 1;
+    const points = Array.from({ length: 200 }, () =>
+      problem.evaluate(problem.optimum([draws.uniform() ** bias, draws.uniform() ** bias])));
+    const ranks = frontRanks(Float64Array.from(points.flatMap((losses) => [...losses])), 3);
+    return points.filter((_, n) => ranks[n] === 0);
+  };
+  const distance = (problem: Problem, name: string): number => {
+    const sampler = makeSampler({ name, settings: {} }, { space: spaceOf(problem), objectives: 3, seed: 1, trials: 1500 });
+    return igd(front(problem), Array.from({ length: 1500 }, (_, number) => {
+      const { point } = sampler.suggest(number, [])!, losses = evaluateAt(problem, point);
+      sampler.tell(finished(number, point, losses));
+      return losses;
+    }));
+  };
+  // Of what uniform points reach; MaF5 hides its front behind x ** 100, MaF7 behind 20 distances.
+  for (const [number, share] of [[1, 0.4], [3, 0.1], [5, 0.8], [6, 0.1], [7, 0.8]] as const) {
+    const problem = maf(number, 3), ours = distance(problem, "nsga3"), uniform = distance(problem, "random");
+    assert.ok(ours <= share * uniform, `${problem.name}: ${ours}, uniform ${uniform}`);
+  }
 });
 
 const PEER = `

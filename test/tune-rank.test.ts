@@ -205,6 +205,24 @@ describe("niching", () => {
     assert.deepEqual([...all.rows], [0, 1, 2, 3, 4, 5]);
   });
 
+  test("what is remembered of rows that stay in place changes nothing: 300 survivals with and without", () => {
+    const M = 4, points = layers(M, 3, 2), N = points.length / M, draws = random(1, "kept");
+    const keeping = new Niching(M, 5), forgetful = new Niching(M, 5);
+    keeping.turnTo(points);
+    const losses = Float64Array.from({ length: (N + 1) * M }, () => draws.uniform());
+    for (let turn = 0; turn < 300; turn++) {
+      // Smaller and smaller, so that scales change now and then; every fiftieth with an infinite loss.
+      for (let m = 0; m < M; m++) losses[N * M + m] = 20 / (20 + turn) * draws.uniform();
+      if (turn % 50 === 49) losses[N * M + 1] = Infinity;
+      forgetful.turnTo(points);
+      const [one, two] = [keeping, forgetful].map((niching) =>
+        niching.select(losses, new Float64Array(N + 1), N + 1, N, random(turn, "draw")).rows);
+      assert.deepEqual(one, two, `turn ${turn}`);
+      const gone = Array.from({ length: N + 1 }, (_, row) => row).find((row) => !one.includes(row))!;
+      losses.copyWithin(gone * M, N * M);
+    }
+  });
+
   test("infeasible rows survive only when there is room, the smaller violation first", () => {
     const niching = new Niching(2), losses = flat([[5, 5], [0, 0], [NaN, 1], [1, 1]]);
     const kept = (keep: number): number[] => [...niching.select(losses, Float64Array.of(0, 3, 1, 3), 4, keep, random(1)).rows];
