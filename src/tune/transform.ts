@@ -18,7 +18,7 @@ export type Numerical = Exclude<Parameter, { readonly kind: "choice" }>;
 const short = (value: number): number => Number(value.toPrecision(12));
 const clip = (value: number, low: number, high: number): number => Math.min(high, Math.max(low, value));
 
-/** Grid of a parameter; 0: any real. */
+/** Step of a parameter's grid; 0: it has none. */
 export function stepOf(one: Numerical): number {
   return one.step ?? (one.kind === "integer" ? 1 : 0);
 }
