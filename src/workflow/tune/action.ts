@@ -87,7 +87,8 @@ function status(said: ActionSaid, context: Context): Answer {
   const text = [`study ${terms.name}: ${headline(view, facts, null)}`,
     `sampler ${terms.sampler.name}, pruner ${terms.pruner?.name ?? "none"}, seed ${terms.seed}`
       + (terms.lag === null ? "" : `, deterministic with lag ${terms.lag}`),
-    "", trialTable(view, shown), ...reasonLines(view), ...redundantText(view), ...(luck === null ? [] : luckText(luck))].join("\n");
+    "", trialTable(view, shown), ...reasonLines(view), ...redundantText(view),
+    ...(luck === null ? [] : luckText(luck))].join("\n");
   return { text, json: { name: terms.name, terms, ...facts, front: facts.front.map(({ number }) => number),
     luck, trials: shown } };
 }
