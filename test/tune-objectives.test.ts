@@ -22,7 +22,10 @@ import { chooseObjectives, OBJECTIVES, OBJECTIVE_NAMES, valuesOf, violationsOf, 
 import { chooseSpace, dividingHeads, parseRange, spaceOf } from "../src/workflow/tune/spaces.ts";
 import { SPACE_NOTES } from "../src/workflow/tune/space-notes.ts";
 import { judgedOf, networkTrial, type NetworkTrialOptions } from "../src/workflow/tune/trial.ts";
-import { readReturns } from "../src/workflow/tune/trial-files.ts";
+import { readReturns, writeOutcome } from "../src/workflow/tune/trial-files.ts";
+import { luckOf } from "../src/workflow/tune/overfitting.ts";
+import type { StudyView } from "../src/tune/study.ts";
+import type { Finished, FinishedState } from "../src/tune/trial.ts";
 import { closesFrom } from "./market-rows.ts";
 
 const root = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-tune-"));
@@ -274,5 +277,39 @@ describe("a trial", () => {
     assert.ok(reports.every(([, latency, , stability]) => latency === values[0] && Number.isNaN(stability)));
     assert.ok(statistics["latencyLeastMs"] <= statistics["latencyMedianMs"]);
     assert.ok(statistics["calibrationMs"] > 0);
+  });
+});
+
+describe("how much is luck", () => {
+  /** 40 days from `from` on, of a mean and a wave. */
+  const series = (from: number, mean: number): { time: Float64Array; returns: Float64Array } => ({
+    time: Float64Array.from({ length: 40 }, (_, t) => (from + t) * 86_400_000),
+    returns: Float64Array.from({ length: 40 }, (_, t) => mean + 0.01 * Math.sin(2.4 * (from + t))) });
+  const leave = async (states: readonly FinishedState[], all: readonly ReturnType<typeof series>[]):
+  Promise<{ view: StudyView; folder: (trial: number) => string }> => {
+    const own = path.join(root, `luck-${folders++}`), folder = (trial: number): string => path.join(own, String(trial));
+    for (const [k, dated] of all.entries()) {
+      await writeOutcome(folder(k), { values: [0], violations: {}, statistics: {} }, dated);
+    }
+    const finished = states.map((state, number): Finished => ({ number, state, point: {}, losses: Float64Array.of(0),
+      violation: 0, step: 1, parent: null }));
+    return { view: { finished: () => finished } as unknown as StudyView, folder };
+  };
+
+  test("the best complete trial is deflated by all that were tried, also those that were pruned", async () => {
+    const { view, folder } = await leave(["complete", "pruned", "complete"], [series(0, 0.002), series(0, 0.004), series(0, 0)]);
+    const found = luckOf(view, folder)!;
+    assert.deepEqual([found.trial, found.tried], [0, 3]);
+    const alone = luckOf((await leave(["complete"], [series(0, 0.002)])).view, folder)!;
+    // With one try nothing is deflated: P(Sharpe > 0) alone; two more tries make it less.
+    assert.ok(alone.deflatedSharpe > 0.5 && found.deflatedSharpe < alone.deflatedSharpe);
+    assert.ok(Number.isNaN(alone.overfitting));
+  });
+  test("a trial that is better on every day is never overfitted, whatever days the other one lacks: 0", async () => {
+    const { view, folder } = await leave(["complete", "complete"], [series(0, 0.02), series(5, -0.02)]);
+    assert.equal(luckOf(view, folder)!.overfitting, 0);
+  });
+  test("where no trial left returns nothing is said", async () => {
+    assert.equal(luckOf((await leave(["failed"], [])).view, (trial) => path.join(root, "nowhere", String(trial))), null);
   });
 });
