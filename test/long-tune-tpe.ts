@@ -71,7 +71,8 @@ function compareRegrets(seeds: number): void {
       const losses = study(problem, tpeSampler({ space: spaceOf(problem), objectives: 1, seed, trials: TRIALS }, SETTINGS));
       return steps.map((step) => Math.min(...losses.slice(0, step).map(([loss]) => loss)) - problem.best);
     });
-    write(problem.name.padEnd(10), "dmn   ", ...steps.map((step, k) => `${step}: ${median(runs.map((run) => run[k])).toFixed(4)}`));
+    write(problem.name.padEnd(10), "dmn   ",
+      ...steps.map((step, k) => `${step}: ${median(runs.map((run) => run[k])).toFixed(4)}`));
     const asked = place === null ? null : spawnSync(place, [peer, problem.name, `${seeds}`], { encoding: "utf8" });
     const said = asked?.status === 0 ? (JSON.parse(asked.stdout) as number[][]) : null;
     if (said === null) write(problem.name.padEnd(10), `Optuna: ${asked?.stderr.trim().split("\n").at(-1) ?? NO_PYTHON}`);

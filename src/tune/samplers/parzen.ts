@@ -117,7 +117,7 @@ export function weighByAge(n: number, out: Float64Array): void {
 }
 
 const LOG_SQRT_2PI = Math.log(2 * Math.PI) / 2;
-/** A kernel this many e-folds below the greatest is 4e-18 of it: 10,000 such do not change the sum's bits. */
+/** A kernel this many e-folds below the greatest is 4e-18 of it: 10,000 such change the sum by 4e-14. */
 const NEGLIGIBLE = 40;
 
 /** A mixture of product kernels. Its arrays are kept from fit to fit. */
@@ -129,7 +129,10 @@ export class Parzen {
   #kernels = 1;
   /** (count + 1) adding up to 1 */
   weights = new Float64Array(0);
-  /** (count + 1) log of the weight and of all factors of a kernel that do not depend on where it is asked. */
+  /**
+   * (count + 1) log of the weight and of all factors of a kernel that do not depend on where it is asked; of
+   * a single axis of reals not the log, but the height itself.
+   */
   #constants = new Float64Array(0);
   /** (count + 1, D) centre of a real, shape of a grid axis, place of a choice: read in this order. */
   #centres = new Float64Array(0);
@@ -158,9 +161,7 @@ export class Parzen {
     this.#shapes = axes.map(() => ({ pairs: new Float64Array(0), masses: new Float64Array(0), count: 0 }));
   }
 
-  /**
-   * Takes the rows of `of` whose `side` is `wanted`. `isAged`: older observations weigh less.
-   */
+  /** Takes the rows of `of` whose `side` is `wanted`. `isAged`: older observations weigh less. */
   fit(of: Observations, side: Uint8Array, wanted: number, isAged: boolean): void {
     this.#reserve(of.count);
     let count = 0;
@@ -187,7 +188,8 @@ export class Parzen {
 
   #reserve(rows: number): void {
     if (this.#kernelOf.length > rows) return;
-    const size = Math.max(64, 2 * rows), cells = (size + 1) * this.axes.length;
+    const size = Math.max(64, 2 * rows, ...this.axes.map(({ choices }) => choices));
+    const cells = (size + 1) * this.axes.length;
     this.#kernelOf = new Int32Array(size);
     this.weights = new Float64Array(size + 1);
     this.#constants = new Float64Array(size + 1);
@@ -326,7 +328,7 @@ export class Parzen {
     return greatest + Math.log(sum);
   }
 
-  /** The same on a single axis of reals, where the kernels' heights are near enough to be added up as they are. */
+  /** The same on a single axis of reals, where kernels are near enough in height to be added as they are. */
   #logDensityAt(place: number): number {
     const centres = this.#centres, inverses = this.#inverses, heights = this.#constants;
     let sum = 0;

@@ -1,7 +1,7 @@
 /**
  * Which of the told trials are good: the first ones of an order, as many as TPE's constants say.
  *
- *   complete, by loss (one objective) or by many-tpe.ts | pruned, longest-lived first | infeasible, least first
+ *   complete, by loss or by many-tpe.ts | pruned, longest-lived first | infeasible, least first
  */
 import type { Finished } from "../trial.ts";
 
