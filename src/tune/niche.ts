@@ -216,28 +216,39 @@ export class Niching {
 
   /** Replaces the extreme points of axes for which a row of front 0 is better now. */
   #findExtremes(rows: Float64Array, front: number, ideal: Float64Array, scale: Float64Array): void {
-    const M = this.#M, extremes = this.#extremes;
+    const M = this.#M, extremes = this.#extremes, reach = new Float64Array(M);
+    const best = new Float64Array(M), chosen = new Int32Array(M).fill(-1);
     for (let axis = 0; axis < M; axis++) {
-      const isKnown = !Number.isNaN(extremes[axis * M]);
-      let best = isKnown ? this.#reach(extremes, axis * M, axis, ideal, scale) : Infinity, chosen = -1;
-      for (let k = 0; k < front; k++) {
-        const reach = this.#reach(rows, k * M, axis, ideal, scale, best);
-        if (reach < best) { best = reach; chosen = k; }
-      }
-      if (chosen >= 0) extremes.set(rows.subarray(chosen * M, chosen * M + M), axis * M);
+      this.#reach(extremes, axis * M, ideal, scale, reach);
+      best[axis] = Number.isNaN(extremes[axis * M]) ? Infinity : reach[axis];
     }
+    for (let k = 0; k < front; k++) {
+      this.#reach(rows, k * M, ideal, scale, reach);
+      for (let axis = 0; axis < M; axis++) {
+        if (reach[axis] < best[axis]) { best[axis] = reach[axis]; chosen[axis] = k; }
+      }
+    }
+    chosen.forEach((k, axis) => {
+      if (k >= 0) extremes.set(rows.subarray(k * M, k * M + M), axis * M);
+    });
   }
 
-  /** How far the losses at `i` are from the axis (achievement scalarising function), or over `limit`. */
-  #reach(losses: Float64Array, i: number, axis: number, ideal: Float64Array, scale: Float64Array,
-    limit = Infinity): number {
-    let most = 0;
-    for (let m = 0; m < this.#M && most < limit; m++) {
+  /** (M) how far the losses at `i` are from each axis (achievement scalarising function), in `reach`. */
+  #reach(losses: Float64Array, i: number, ideal: Float64Array, scale: Float64Array,
+    reach: Float64Array): void {
+    const M = this.#M;
+    // Of an axis the largest other distance counts: it is the largest or the second of all.
+    let first = 0, second = 0, at = -1;
+    for (let m = 0; m < M; m++) {
       const distance = (losses[i + m] - ideal[m]) / scale[m];
-      const weighted = distance < NEAR ? 0 : m === axis ? distance : distance * OFF_AXIS;
-      if (weighted > most) most = weighted;
+      reach[m] = distance < NEAR ? 0 : distance;
+      if (reach[m] > first) {
+        second = first;
+        first = reach[m];
+        at = m;
+      } else if (reach[m] > second) second = reach[m];
     }
-    return most;
+    for (let m = 0; m < M; m++) reach[m] = Math.max(reach[m], OFF_AXIS * (m === at ? second : first));
   }
 
   /** (M) where the plane through the extreme points meets the axes, in scales; null without such a plane. */

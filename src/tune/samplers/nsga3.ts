@@ -61,8 +61,9 @@ export class Nsga3 implements Sampler {
   readonly #niching: Niching;
   readonly #tried: Tried;
   readonly #startup: number;
-  /** N */
+  /** N, and the outer and inner divisions of its directions. */
   #size = 0;
+  #divisions: readonly [number, number] = [0, 0];
   /** The archive's rows: losses (rows, M), violations or what stands for them, points, fronts. */
   #losses = new Float64Array();
   #violations = new Float64Array();
@@ -159,10 +160,11 @@ export class Nsga3 implements Sampler {
     const [outer, inner] = settings["divisions"] === 0
       ? defaultDivisions(M, population > 0 ? 11 * population : this.#settled)
       : [Number(settings["divisions"]), Number(settings["inner"])];
+    if (outer === this.#divisions[0] && inner === this.#divisions[1]) return;
+    this.#divisions = [outer, inner];
     const points = settings["directions"] === "shells" ? shells(M, outer) : layers(M, outer, inner);
     const size = population || Math.max(20, 4 * Math.ceil(points.length / M / 4));
-    if (size === this.#size) return;
-    assert(size > this.#size, "an archive only grows");
+    assert(size >= this.#size, "an archive only grows");
     this.#niching.turnTo(points);
     this.#size = size;
     const rows = this.#isSteady ? size + 1 : 2 * size;
