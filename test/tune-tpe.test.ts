@@ -34,7 +34,7 @@ describe("normal distribution: numbers of mpmath at 150 digits", () => {
     [1, 0.8427007929497149], [4.1, 0.9999999932999724]] as const) {
     test(`erf(${x})`, () => relative(erf(x), hoped, ""));
   }
-  for (const [x, hoped] of [[2 ** -10 - 1, -2.3314677736219477], [0.1, 0.08885599049425769], [0.3, 0.2724627147267543],
+  for (const [x, hoped] of [[2 ** -10 - 1, -2.331467773621948], [0.1, 0.08885599049425769], [0.3, 0.2724627147267543],
     [0.99, 1.82138636771845]] as const) {
     test(`its inverse at ${x}`, () => near(inverseErf(x), hoped, 2e-12));
   }

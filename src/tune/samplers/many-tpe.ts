@@ -10,7 +10,7 @@
  *
  * The trials that are longest along some ray are the first layer, those that are it among the others the
  * second, and so on: no non-dominated sort. Of the layer that is too large those are taken, one after the
- * other, that lengthen the rays most (within 1 - 1/e of its best subset, as any greedy cover). Exact
+ * other, that lengthen the rays most (within 1 - 1/e of its best subset, as every greedy cover). Exact
  * hypervolumes take minutes per suggestion at 8 objectives; this takes as long at 11 as at 3. Measured
  * against them, and against directions of preference, in test/long-tune-tpe.ts.
  *
