@@ -8,10 +8,12 @@ import { after, describe, test } from "node:test";
 import type { UserError } from "../src/base/error.ts";
 import { random } from "../src/base/random.ts";
 import { Conductor, type Assignment, type AttemptEnd } from "../src/tune/conductor.ts";
-import { sayAll, type StudyEvent } from "../src/tune/events.ts";
+import { sayAll, type Said, type StudyEvent } from "../src/tune/events.ts";
 import { Study } from "../src/tune/fold.ts";
 import { replayStudy } from "../src/tune/replay.ts";
+import { PRUNERS } from "../src/tune/pruners/pruners.ts";
 import type { Sampler } from "../src/tune/samplers/sampler.ts";
+import { SAMPLERS } from "../src/tune/samplers/samplers.ts";
 import { searchOf } from "../src/tune/search.ts";
 import { createStudy, openStudy, readStudy, repairStudy } from "../src/tune/study-journal.ts";
 import type { Terms } from "../src/tune/study.ts";
@@ -195,8 +197,10 @@ describe("a sampler that waits for a generation of 4", () => {
  * Workers, coordinator and disk as a game of chance: each move asks, reports, tells, kills, freezes, or crashes
  * the coordinator before or after its write.
  */
-function play(seed: number, terms: Terms): { study: Study; journal: StudyEvent[] } {
+function play(seed: number, terms: Terms, count = 6): { study: Study; journal: StudyEvent[] } {
   const draw = random(seed, "game"), journal: StudyEvent[] = [];
+  const valuesAt = ({ point }: Assignment, step: number): Said[] =>
+    sayAll(toyValues(point, step).slice(0, terms.objectives.length));
   const reopen = (): Study => {
     const folded = new Study(terms, 0);
     // Through text, as the disk has it.
@@ -210,7 +214,9 @@ function play(seed: number, terms: Terms): { study: Study; journal: StudyEvent[]
   /** What the worker hears; null: nothing, and it will ask again. */
   const ask = <T>(work: () => T): { heard: T } | null => {
     const heard = work(), chance = draw.uniform();
-    if (chance > 0.02) {
+    // Where nothing happened, a crash changes nothing.
+    if (pending.length === 0 && chance < 0.99) return { heard };
+    if (chance > 0.02 && chance < 0.995) {
       journal.push(...pending);
       pending = [];
       if (chance > 0.08) return { heard };
@@ -224,10 +230,10 @@ function play(seed: number, terms: Terms): { study: Study; journal: StudyEvent[]
   };
   interface Player { name: string; work: Assignment | null; step: number; isPruned: boolean; isFrozen: boolean }
   const newcomer = (): Player => ({ name: `w${names++}`, work: null, step: 0, isPruned: false, isFrozen: false });
-  const players = Array.from({ length: 6 }, newcomer);
+  const players = Array.from({ length: count }, newcomer);
   for (let move = 0; !study.isOver; move++) {
     assert.ok(move < 50_000, "the study ends");
-    now += draw.below(40);
+    now += draw.below(240) / count;
     if (move % 8 === 0) ask(() => conductor.expire(now));
     const place = draw.below(players.length), player = players[place], chance = draw.uniform();
     if (chance < 0.02) {
@@ -243,14 +249,14 @@ function play(seed: number, terms: Terms): { study: Study; journal: StudyEvent[]
       player.isPruned = false;
       continue;
     }
-    const work = player.work, end = endOf(work, player.name);
+    const work = player.work, end = endOf(work, player.name, { values: valuesAt(work, STEPS) });
     if (chance < 0.3) {
       if (ask(() => conductor.beat(end, now))?.heard === false) player.work = null;
     } else if (player.isPruned || player.step === STEPS) {
       if (ask(() => conductor.tell(end, now)) !== null) player.work = null;
     } else {
       const step = player.step + 1;
-      const answer = ask(() => conductor.report(end, step, sayAll(toyValues(work.point, step)), now));
+      const answer = ask(() => conductor.report(end, step, valuesAt(work, step), now));
       if (answer === null) continue;
       if (answer.heard === null) { player.work = null; continue; }
       player.step = step;
@@ -261,7 +267,7 @@ function play(seed: number, terms: Terms): { study: Study; journal: StudyEvent[]
 }
 
 describe("random interleavings of asks, tells, losses and crashes", () => {
-  const trials = 24, SEEDS = 30;
+  const trials = 24, SEEDS = 20;
   const played = new Map<string, ReturnType<typeof play>>();
   const game = (seed: number, lag: number | null): ReturnType<typeof play> => {
     const key = `${seed} ${lag}`, found = played.get(key) ?? play(seed, toyTerms({ trials, lag }));
@@ -269,7 +275,7 @@ describe("random interleavings of asks, tells, losses and crashes", () => {
     return found;
   };
   for (const lag of [null, 4]) {
-    test(`30 seeds, ${lag === null ? "as completed" : `lag ${lag}`}: 24 trials, each with one result`, () => {
+    test(`20 seeds, ${lag === null ? "as completed" : `lag ${lag}`}: 24 trials, each with one result`, () => {
       for (let seed = 0; seed < SEEDS; seed++) {
         const { study, journal } = game(seed, lag);
         assert.deepEqual([study.count, study.finishedCount, study.open.size], [trials, trials, 0], `seed ${seed}`);
@@ -283,15 +289,38 @@ describe("random interleavings of asks, tells, losses and crashes", () => {
       }
     });
   }
-  test("with lag 4 all 30 end in the same study, in which some trials are pruned", () => {
+  test("with lag 4 all 20 end in the same study, in which some trials are pruned", () => {
     const first = resultOf(game(0, 4).study);
     const states = first.map((trial) => (trial as { state: string }).state);
     assert.ok(states.includes("pruned") && states.includes("complete"), states.join());
     for (let seed = 1; seed < SEEDS; seed++) assert.deepEqual(resultOf(game(seed, 4).study), first, `seed ${seed}`);
   });
+  test("with lag 4, 1 and 64 workers end in that study, too", () => {
+    for (const workers of [1, 64]) {
+      assert.deepEqual(resultOf(play(1, toyTerms({ trials, lag: 4 }), workers).study), resultOf(game(0, 4).study));
+    }
+  });
   test("as completed they do not, so the property above says something", () => {
     assert.notDeepEqual(resultOf(game(0, null).study), resultOf(game(1, null).study));
   });
+});
+
+describe("every sampler and every pruner of the tables", () => {
+  const rows: [string, Partial<Terms>][] = [
+    ...Object.keys(SAMPLERS).map((name): [string, Partial<Terms>] => [name, { sampler: { name, settings: {} },
+      pruner: { name: "median", settings: {} } }]),
+    ...Object.keys(PRUNERS).filter((name) => name !== "halving")
+      .map((name): [string, Partial<Terms>] => [name, { pruner: { name, settings: {} } }]),
+    ["halving", { pruner: { name: "halving", settings: {} }, objectives: toyTerms().objectives.slice(0, 1) }],
+  ];
+  for (const [name, changes] of rows) {
+    test(`${name}: crashes change nothing with lag 4, and a journal of 30 trials replays`, async () => {
+      const terms = toyTerms({ trials: 30, lag: 4, ...changes }), first = resultOf(play(0, terms).study);
+      for (let seed = 1; seed < 3; seed++) assert.deepEqual(resultOf(play(seed, terms).study), first, `seed ${seed}`);
+      const { folder } = await written({ trials: 30, ...changes });
+      assert.equal(replayStudy(folder, searchOf).difference, null);
+    });
+  }
 });
 
 /** Plays a study and writes it to a folder. */
