@@ -1,4 +1,4 @@
-/** A real Ray on this machine: a head that takes no work and nodes that do, each a raylet of its own. DMN_TEST_RAY names its bin folder. */
+/** A real Ray (DMN_TEST_RAY: its bin folder): a head that takes no work and nodes that do, each a raylet of its own. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
@@ -20,13 +20,14 @@ export interface RayCluster extends AsyncDisposable {
 
 /** Its ports are free ones; its folder is short, because sockets lie in it. */
 export async function startRay(startTimeoutSeconds: number): Promise<RayCluster> {
-  const folder = `/tmp/dmn-ray-${process.pid}`, token = randomBytes(16).toString("hex"), [head, dashboard, client, agent] = await freePorts(4);
+  const folder = `/tmp/dmn-ray-${process.pid}`, token = randomBytes(16).toString("hex"), [head, dashboard, client,
+    agent] = await freePorts(4);
   const environment = { ...process.env, PATH: `${RAY}:${process.env["PATH"]}`, RAY_AUTH_MODE: "token", RAY_AUTH_TOKEN: token,
-    RAY_JOB_START_TIMEOUT_SECONDS: String(startTimeoutSeconds), RAY_health_check_period_ms: "500", RAY_health_check_failure_threshold: "3",
-    RAY_health_check_initial_delay_ms: "0" };
+    RAY_JOB_START_TIMEOUT_SECONDS: String(startTimeoutSeconds), RAY_health_check_period_ms: "1000" };
   const started = new Map<string, ChildProcess>();
   const start = async (name: string, words: readonly string[]): Promise<void> => {
-    const child = spawn(path.join(RAY, "ray"), ["start", ...words, "--disable-usage-stats", "--block", "--min-worker-port=0", "--max-worker-port=0"],
+    const child = spawn(path.join(RAY, "ray"), ["start", ...words, "--disable-usage-stats", "--block", "--min-worker-port=0",
+      "--max-worker-port=0"],
       { env: environment, detached: true, stdio: ["ignore", "pipe", "pipe"] });
     started.set(name, child);
     let said = "";
@@ -39,10 +40,12 @@ export async function startRay(startTimeoutSeconds: number): Promise<RayCluster>
   fs.mkdirSync(folder, { recursive: true });
   const cluster: RayCluster = { address: `http://127.0.0.1:${dashboard}`, token, startTimeoutSeconds,
     // Without an agent's port of its own a second node of a machine has no logs.
-    addNode: async (name, cpus) => start(name, [`--address=127.0.0.1:${head}`, `--num-cpus=${cpus}`, "--object-store-memory=80000000",
+    addNode: async (name, cpus) => start(name, [`--address=127.0.0.1:${head}`, `--num-cpus=${cpus}`,
+      "--object-store-memory=80000000",
       `--dashboard-agent-listen-port=${(await freePorts(1))[0]}`]),
     killNode: (name) => {
-      for (const [pid, words] of processes()) if (words.includes("/raylet/raylet") && isBelow(pid, started.get(name)!.pid!)) process.kill(pid, "SIGKILL");
+      for (const [pid, words] of processes()) if (words.includes("/raylet/raylet") && isBelow(pid,
+        started.get(name)!.pid!)) process.kill(pid, "SIGKILL");
     },
     async [Symbol.asyncDispose]() {
       // By our own folder: another Ray of this machine is not ours to stop.
@@ -55,8 +58,10 @@ export async function startRay(startTimeoutSeconds: number): Promise<RayCluster>
       fs.rmSync(folder, { recursive: true, force: true });
     } };
   try {
-    await start("head", ["--head", "--num-cpus=0", `--port=${head}`, "--dashboard-host=127.0.0.1", `--dashboard-port=${dashboard}`,
-      `--ray-client-server-port=${client}`, `--dashboard-agent-listen-port=${agent}`, `--temp-dir=${folder}`, "--object-store-memory=80000000"]);
+    await start("head", ["--head", "--num-cpus=0", `--port=${head}`, "--dashboard-host=127.0.0.1",
+      `--dashboard-port=${dashboard}`,
+      `--ray-client-server-port=${client}`, `--dashboard-agent-listen-port=${agent}`, `--temp-dir=${folder}`,
+        "--object-store-memory=80000000"]);
     return cluster;
   } catch (error) { await cluster[Symbol.asyncDispose](); throw error; }
 }
@@ -64,7 +69,8 @@ export async function startRay(startTimeoutSeconds: number): Promise<RayCluster>
 /** Process ids with their command lines. */
 function* processes(): Generator<[number, string]> {
   for (const name of fs.readdirSync("/proc").filter((entry) => /^\d+$/.test(entry))) {
-    try { yield [Number(name), fs.readFileSync(`/proc/${name}/cmdline`, "utf8").replaceAll("\0", " ")]; } catch { /* it has ended */ }
+    try { yield [Number(name), fs.readFileSync(`/proc/${name}/cmdline`, "utf8").replaceAll("\0", " ")];
+      } catch { /* it has ended */ }
   }
 }
 function isBelow(pid: number, ancestor: number): boolean {

@@ -70,7 +70,8 @@ export class FakeRay implements AsyncDisposable {
     this.#nodes.delete(id);
     for (const job of this.jobs.values()) {
       if (job.node?.id !== id || job.status !== "RUNNING") continue;
-      this.#end(job, "FAILED", "Job supervisor actor died: The actor died because its node has died.", "JOB_SUPERVISOR_ACTOR_DIED");
+      this.#end(job, "FAILED", "Job supervisor actor died: The actor died because its node has died.",
+        "JOB_SUPERVISOR_ACTOR_DIED");
       kill(job.child, "SIGKILL");
     }
   }
@@ -113,8 +114,10 @@ export class FakeRay implements AsyncDisposable {
   #answer(method: string, url: string, body: Buffer): [number, unknown] {
     const [, kind, ...rest] = new URL(url, "http://x").pathname.slice(1).split("/").map(decodeURIComponent);
     const asked = `${method} ${kind}`;
-    if (asked === "GET version") return [200, { version: "4", ray_version: this.#options.version, ray_commit: "x", session_name: "s" }];
-    if (asked === "GET authentication_mode") return [200, { authentication_mode: this.#options.token === undefined ? "disabled" : "token" }];
+    if (asked === "GET version") return [200, { version: "4", ray_version: this.#options.version, ray_commit: "x",
+      session_name: "s" }];
+    if (asked === "GET authentication_mode") return [200, { authentication_mode: this.#options.token === undefined ? "disabled"
+      : "token" }];
     if (asked === "GET cluster_status") return [200, this.#clusterStatus()];
     if (kind === "packages") return this.#package(method, rest[1], body);
     if (kind !== "jobs") return [404, "404: Not Found"];
@@ -124,7 +127,8 @@ export class FakeRay implements AsyncDisposable {
     if (rest[1] === "logs") return [200, { logs: fs.existsSync(this.#log(job)) ? fs.readFileSync(this.#log(job), "utf8") : "" }];
     if (rest[1] === "stop" && method === "POST") return [200, { stopped: this.#stop(job) }];
     if (method !== "DELETE") return [200, detailsOf(job)];
-    if (!isTerminal(job)) return [500, `RuntimeError: Attempted to delete job '${job.id}', but it is in a non-terminal state ${job.status}.`];
+    if (!isTerminal(job)) return [500,
+      `RuntimeError: Attempted to delete job '${job.id}', but it is in a non-terminal state ${job.status}.`];
     this.jobs.delete(job.id);
     return [200, { deleted: true }];
   }
@@ -139,11 +143,14 @@ export class FakeRay implements AsyncDisposable {
     const request = JSON.parse(body.toString("utf8")) as Record<string, unknown>;
     const unknown = Object.keys(request).find((key) => !(key in SINCE) || !isSince(this.#options.version, SINCE[key]));
     if (unknown !== undefined) {
-      return [400, `Traceback (most recent call last):\nTypeError: JobSubmitRequest.__init__() got an unexpected keyword argument '${unknown}'\n`];
+      return [400,
+        "Traceback (most recent call last):\n"
+        + `TypeError: JobSubmitRequest.__init__() got an unexpected keyword argument '${unknown}'\n`];
     }
     const environment = request["runtime_env"] as Record<string, unknown> | undefined;
     const texts = { ...request["metadata"] as object, ...environment?.["env_vars"] as object };
-    if (!Object.values(texts).every((value) => typeof value === "string")) return [400, "TypeError: metadata values must be strings"];
+    if (!Object.values(texts).every((value) => typeof value === "string")) return [400,
+      "TypeError: metadata values must be strings"];
     const id = String(request["submission_id"]);
     if (this.jobs.has(id)) {
       return [500, `RuntimeError: Request failed with status code 400: ValueError: Job with submission_id ${id} already exists. `
@@ -151,8 +158,10 @@ export class FakeRay implements AsyncDisposable {
     }
     const place = environment?.["working_dir"] as string | undefined;
     const isLost = place !== undefined && !this.packages.has(place.slice("gcs://".length));
-    const job: Job = { id, request, startedAt: Date.now(), status: "PENDING", errorType: null, node: null, child: null, isStopping: false,
-      message: "Job has not started yet. It may be waiting for resources (CPUs, GPUs, memory, custom resources) to become available. "
+    const job: Job = { id, request, startedAt: Date.now(), status: "PENDING", errorType: null, node: null, child: null,
+      isStopping: false,
+      message: "Job has not started yet. It may be waiting for resources (CPUs, GPUs, memory, custom resources) to "
+        + "become available. "
         + "It may be waiting for the runtime environment to be set up." };
     this.jobs.set(id, job);
     if (isLost) this.#end(job, "FAILED", `runtime_env setup failed: package ${place} was not found`, "RUNTIME_ENV_SETUP_FAILURE");
@@ -165,7 +174,8 @@ export class FakeRay implements AsyncDisposable {
     job.isStopping = true;
     if (job.status !== "RUNNING") return true;
     kill(job.child, "SIGTERM");
-    const said = Number((job.request["runtime_env"] as { env_vars?: Record<string, string> }).env_vars?.["RAY_JOB_STOP_WAIT_TIME_S"] ?? 3);
+    const said = Number((job.request["runtime_env"] as { env_vars?: Record<string,
+      string> }).env_vars?.["RAY_JOB_STOP_WAIT_TIME_S"] ?? 3);
     setTimeout(() => { kill(job.child, "SIGKILL"); }, said * this.#options.secondMs).unref();
     return true;
   }
@@ -174,8 +184,10 @@ export class FakeRay implements AsyncDisposable {
     for (const job of this.jobs.values()) {
       if (job.status !== "PENDING") continue;
       if (Date.now() - job.startedAt > this.#options.startTimeoutMs) {
-        this.#end(job, "FAILED", `Job supervisor actor failed to start within ${this.#options.startTimeoutMs / 1000} seconds. This timeout `
-          + "can be configured by setting the environment variable RAY_JOB_START_TIMEOUT_SECONDS.", "JOB_SUPERVISOR_ACTOR_START_TIMEOUT");
+        this.#end(job, "FAILED",
+          `Job supervisor actor failed to start within ${this.#options.startTimeoutMs / 1000} seconds. This timeout `
+          + "can be configured by setting the environment variable RAY_JOB_START_TIMEOUT_SECONDS.",
+            "JOB_SUPERVISOR_ACTOR_START_TIMEOUT");
         continue;
       }
       const [cpus, gpus] = needOf(job);
@@ -206,7 +218,8 @@ export class FakeRay implements AsyncDisposable {
       if (isTerminal(job)) return;
       if (job.isStopping) this.#end(job, "STOPPED", "Job was intentionally stopped.");
       else if (code === 0) this.#end(job, "SUCCEEDED", "Job finished successfully.");
-      else this.#end(job, "FAILED", `Job entrypoint command failed with exit code ${code}, last available logs (truncated to 20,000 chars):\n`
+      else this.#end(job, "FAILED",
+        `Job entrypoint command failed with exit code ${code}, last available logs (truncated to 20,000 chars):\n`
         + fs.readFileSync(this.#log(job), "utf8"), "JOB_ENTRYPOINT_COMMAND_ERROR");
     });
     if (job.isStopping) this.#stop(job);
@@ -218,7 +231,8 @@ export class FakeRay implements AsyncDisposable {
   #log(job: Job): string { return path.join(this.#options.folder, `job-${job.id}.log`); }
 
   #list(): unknown[] {
-    const driver = { type: "DRIVER", job_id: "01000000", submission_id: null, status: "RUNNING", entrypoint: "python x.py", metadata: {} };
+    const driver = { type: "DRIVER", job_id: "01000000", submission_id: null, status: "RUNNING", entrypoint: "python x.py",
+      metadata: {} };
     return [...[...this.jobs.values()].map(detailsOf), driver];
   }
   #clusterStatus(): unknown {
@@ -230,13 +244,16 @@ export class FakeRay implements AsyncDisposable {
   }
 }
 
-export const node = (id: string, cpus: number, more: Partial<FakeNode> = {}): FakeNode => ({ id, cpus, gpus: 0, isHead: false, ...more });
+export const node = (id: string, cpus: number, more: Partial<FakeNode> = {}): FakeNode => ({ id, cpus, gpus: 0, isHead: false,
+  ...more });
 
 const needOf = (job: Job): [number, number] =>
   [Number(job.request["entrypoint_num_cpus"] ?? 0), Number(job.request["entrypoint_num_gpus"] ?? 0)];
 const isTerminal = (job: Job): boolean => job.status !== "PENDING" && job.status !== "RUNNING";
-const detailsOf = (job: Job): unknown => ({ type: "SUBMISSION", job_id: null, submission_id: job.id, status: job.status, message: job.message,
-  error_type: job.errorType, entrypoint: job.request["entrypoint"], metadata: job.request["metadata"] ?? {}, runtime_env: job.request["runtime_env"],
+const detailsOf = (job: Job): unknown => ({ type: "SUBMISSION", job_id: null, submission_id: job.id, status: job.status,
+  message: job.message,
+  error_type: job.errorType, entrypoint: job.request["entrypoint"], metadata: job.request["metadata"] ?? {},
+    runtime_env: job.request["runtime_env"],
   driver_node_id: job.node?.id ?? null, driver_agent_http_address: job.node === null ? null : "http://127.0.0.1:52365" });
 
 /** The group of a process that may have ended. */

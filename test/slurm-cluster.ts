@@ -1,4 +1,4 @@
-/** A real Slurm on this machine, from Debian's slurm-wlm, munge and slurmrestd: three nodes, nothing of the system's own is touched. */
+/** A real Slurm from Debian's slurm-wlm, munge and slurmrestd: three nodes here, nothing of the system's own is touched. */
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
@@ -8,7 +8,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { freePorts } from "./ray-cluster.ts";
 
 const PROGRAMS = ["munged", "slurmctld", "slurmd", "slurmrestd", "sbatch"];
-const isThere = (name: string): boolean => ["/usr/sbin", "/usr/bin", "/usr/local/sbin"].some((folder) => fs.existsSync(path.join(folder, name)));
+const isThere = (name: string): boolean => ["/usr/sbin", "/usr/bin", "/usr/local/sbin"].some((folder) =>
+  fs.existsSync(path.join(folder, name)));
 export const NO_SLURM = process.env["DMN_TEST_SLURM"] === "1" && PROGRAMS.every(isThere) ? false
   : "needs a Slurm: apt-get install slurm-wlm munge slurmrestd, then DMN_TEST_SLURM=1 (as root)";
 
@@ -22,7 +23,8 @@ export interface SlurmCluster extends AsyncDisposable {
 
 export async function startSlurm(folder: string): Promise<SlurmCluster> {
   const ports = await freePorts(4), host = os.hostname(), user = os.userInfo().username, config = path.join(folder, "slurm.conf");
-  const environment = { ...process.env, SLURM_CONF: config, SLURMRESTD_SECURITY: "disable_user_check", PATH: `${process.env["PATH"]}:/usr/sbin` };
+  const environment = { ...process.env, SLURM_CONF: config, SLURMRESTD_SECURITY: "disable_user_check",
+    PATH: `${process.env["PATH"]}:/usr/sbin` };
   fs.mkdirSync(path.join(folder, "state"), { recursive: true });
   fs.mkdirSync(path.join(folder, "munge"), { mode: 0o700 });
   fs.writeFileSync(path.join(folder, "munge", "key"), randomBytes(1024), { mode: 0o600 });
@@ -64,15 +66,18 @@ PartitionName=all Nodes=n[1-3] Default=YES State=UP
   const rest = path.join(folder, "rest.sock");
   const cluster: SlurmCluster = { config, rest: `unix:${rest}`,
     killNode: (name) => {
-      const jobs = spawnSync("squeue", ["--noheader", `--nodelist=${name}`, "--format=%i"], { env: environment, encoding: "utf8" }).stdout.split("\n");
+      const jobs = spawnSync("squeue", ["--noheader", `--nodelist=${name}`, "--format=%i"], { env: environment,
+        encoding: "utf8" }).stdout.split("\n");
       // A step's daemon is nobody's child, and is called after its job.
-      const doomed = [nodes.get(name)!.pid!, ...belowOf((words) => jobs.some((job) => job !== "" && words.startsWith(`slurmstepd: [${job}.`)))];
+      const doomed = [nodes.get(name)!.pid!, ...belowOf((words) => jobs.some((job) => job !== "" &&
+        words.startsWith(`slurmstepd: [${job}.`)))];
       for (const pid of doomed) try { process.kill(pid, "SIGKILL"); } catch { /* it has ended */ }
     },
     async [Symbol.asyncDispose]() {
       spawnSync("scancel", ["--user", user], { env: environment, timeout: 10_000 });
       // A step's daemon outlives the others if it is not given time.
-      for (let tried = 0; tried < 30 && spawnSync("squeue", ["--noheader"], { env: environment, encoding: "utf8", timeout: 10_000 }).stdout !== "";
+      for (let tried = 0; tried < 30 && spawnSync("squeue", ["--noheader"], { env: environment, encoding: "utf8",
+        timeout: 10_000 }).stdout !== "";
         tried++) await delay(500);
       for (const child of children.toReversed()) try { process.kill(-child.pid!, "SIGTERM"); } catch { /* it has ended */ }
       await delay(1_500);
@@ -80,14 +85,16 @@ PartitionName=all Nodes=n[1-3] Default=YES State=UP
       fs.rmSync(folder, { recursive: true, force: true });
     } };
   try {
-    start("munged", "--foreground", `--key-file=${folder}/munge/key`, `--socket=${folder}/munge/socket`, `--pid-file=${folder}/munge/pid`,
+    start("munged", "--foreground", `--key-file=${folder}/munge/key`, `--socket=${folder}/munge/socket`,
+      `--pid-file=${folder}/munge/pid`,
       `--log-file=${folder}/munge/log`, `--seed-file=${folder}/munge/seed`, "--force");
     await until(() => fs.existsSync(path.join(folder, "munge", "socket")), "munged");
     start("slurmctld", "-D", "-c", "-f", config);
     for (const name of ["n1", "n2", "n3"]) nodes.set(name, start("slurmd", "-D", "-N", name, "-f", config));
     start("slurmrestd", "-f", config, "-a", "rest_auth/local", "-s", "openapi/v0.0.38", cluster.rest);
     await until(() => fs.existsSync(rest), "slurmrestd");
-    await until(() => /^idle\s+3$/m.test(spawnSync("sinfo", ["-h", "-o", "%t %D"], { env: environment, encoding: "utf8" }).stdout), "three idle nodes");
+    await until(() => /^idle\s+3$/m.test(spawnSync("sinfo", ["-h", "-o", "%t %D"], { env: environment,
+      encoding: "utf8" }).stdout), "three idle nodes");
     return cluster;
   } catch (error) { await cluster[Symbol.asyncDispose](); throw error; }
 }

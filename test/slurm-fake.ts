@@ -32,7 +32,8 @@ export interface FakeSlurmOptions {
   readonly killWaitMs?: number;
 }
 
-const OLD_KEYS = new Set(["name", "comment", "environment", "current_working_directory", "standard_output", "requeue", "tasks", "cpus_per_task",
+const OLD_KEYS = new Set(["name", "comment", "environment", "current_working_directory", "standard_output", "requeue", "tasks",
+  "cpus_per_task",
   "memory_per_node", "partition", "account", "time_limit", "open_mode", "gres", "signal"]);
 const NEW_KEYS = new Set([...OLD_KEYS].filter((key) => key !== "signal" && key !== "gres").concat("script", "kill_warning_signal",
   "kill_warning_delay", "kill_warning_flags", "tres_per_node"));
@@ -58,7 +59,8 @@ export class FakeSlurm implements AsyncDisposable {
     fs.rmSync(fake.#socket, { force: true });
     await new Promise<void>((resolve) => { fake.#server.listen(fake.#socket, resolve); });
     for (const name of ["sinfo", "sbatch", "squeue", "scancel"]) {
-      fs.writeFileSync(path.join(fake.commands, name), `#!/bin/sh\nexec "${process.execPath}" "${import.meta.filename}" "${fake.#socket}" ${name} "$@"\n`,
+      fs.writeFileSync(path.join(fake.commands, name),
+        `#!/bin/sh\nexec "${process.execPath}" "${import.meta.filename}" "${fake.#socket}" ${name} "$@"\n`,
         { mode: 0o755 });
     }
     return fake;
@@ -92,33 +94,41 @@ export class FakeSlurm implements AsyncDisposable {
     for await (const piece of request) pieces.push(piece as Buffer);
     const body = Buffer.concat(pieces).toString("utf8"), { method = "", url = "", headers } = request;
     if (url === "/command") {
-      const { words, script, environment } = JSON.parse(body) as { words: string[]; script: string; environment: Record<string, string> };
+      const { words, script, environment } = JSON.parse(body) as { words: string[]; script: string; environment: Record<string,
+        string> };
       this.asked.push(words.join(" "));
       answer.end(JSON.stringify(this.#command(words, script, environment)));
       return;
     }
     this.asked.push(`${method} ${url}`);
     const [status, said] = this.isDown ? [500, failed("Unable to contact slurm controller (connect failure)")]
-      : this.#options.token !== undefined && headers["x-slurm-user-token"] !== this.#options.token ? [401, "Authentication failure"]
+      : this.#options.token !== undefined && headers["x-slurm-user-token"] !== this.#options.token ? [401,
+        "Authentication failure"]
         : this.#answer(method, url, body);
     const text = typeof said === "string" ? said : JSON.stringify(said);
     // 22.05 says it too late.
-    request.socket.end(`HTTP/1.1 ${status} X\r\nContent-Length: ${Buffer.byteLength(text)}\r\nContent-Type: application/json\r\n\r\n${text}`
+    request.socket.end(`HTTP/1.1 ${status} X\r\nContent-Length: ${Buffer.byteLength(text)}\r\n`
+      + "Content-Type: application/json\r\n\r\n"
+      + text
       + (headers.connection === "close" ? "Connection: Close\r\n" : ""));
   }
 
   #answer(method: string, url: string, body: string): [number, unknown] {
     const [, version, rest = ""] = /^\/slurm\/v0\.0\.(\d+)(.*)$/.exec(url) ?? [], newest = this.#options.version;
-    if (version === undefined || Number(version) > newest || Number(version) < newest - 2) return [404, "Unable find requested URL."];
+    if (version === undefined || Number(version) > newest || Number(version) < newest - 2) return [404,
+      "Unable find requested URL."];
     if (rest === "/ping") return [200, { errors: [], pings: [{ ping: "UP" }] }];
     if (rest === "/jobs") {
-      return [200, { errors: [], jobs: [...this.jobs.values()].map((job) => ({ job_id: job.id, name: job.name, comment: job.comment,
+      return [200, { errors: [], jobs: [...this.jobs.values()].map((job) => ({ job_id: job.id, name: job.name,
+        comment: job.comment,
         job_state: Number(version) < 40 ? job.state : [job.state, "X_FLAG"], nodes: job.node, state_reason: job.reason,
         user_name: process.env["USER"] ?? undefined })) }];
     }
-    if (rest === "/job/submit") return this.#submit(Number(version), JSON.parse(body) as { script?: string; job: Record<string, unknown> });
+    if (rest === "/job/submit") return this.#submit(Number(version), JSON.parse(body) as { script?: string; job: Record<string,
+      unknown> });
     const id = Number(/^\/job\/(\d+)$/.exec(rest)?.[1]);
-    if (method !== "DELETE" || !this.jobs.has(id)) return [500, failed(`unable to kill JobId=${id} with signal 9: Invalid job id specified`)];
+    if (method !== "DELETE" || !this.jobs.has(id)) return [500,
+      failed(`unable to kill JobId=${id} with signal 9: Invalid job id specified`)];
     this.#cancel(id);
     return [200, { errors: [] }];
   }
@@ -126,24 +136,30 @@ export class FakeSlurm implements AsyncDisposable {
   #submit(version: number, { script, job }: { script?: string; job: Record<string, unknown> }): [number, unknown] {
     const isOld = version < 39, unknown = Object.keys(job).find((key) => !(isOld ? OLD_KEYS : NEW_KEYS).has(key));
     if (unknown !== undefined) return [400, failed(`Unknown key "${unknown}"`)];
-    if (isOld && String(job["signal"] as string | undefined).startsWith("B:")) return [400, failed("Invalid SIGNAL specification")];
+    if (isOld && JSON.stringify(job["signal"] ?? "").startsWith(`"B:`)) return [400,
+      failed("Invalid SIGNAL specification")];
     if (isOld === Array.isArray(job["environment"])) return [400, failed("environment is of the wrong kind")];
     const pairs = isOld ? Object.entries(job["environment"] as Record<string, string>)
-      : (job["environment"] as string[]).map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)] as const);
+      : (job["environment"] as string[]).map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=")
+        + 1)] as const);
     const memory = (job["memory_per_node"] as { number?: number } | undefined)?.number ?? Number(job["memory_per_node"] ?? 0);
     if (memory > 2000) return [500, failed("Requested node configuration is not available")];
     const id = this.#add({ name: String(job["name"]), comment: String(job["comment"]), script: script ?? String(job["script"]),
-      environment: Object.fromEntries(pairs), output: String(job["standard_output"]), cpus: Number(job["cpus_per_task"]), said: job });
+      environment: Object.fromEntries(pairs), output: String(job["standard_output"]), cpus: Number(job["cpus_per_task"]),
+        said: job });
     return [200, { errors: [], job_id: id }];
   }
 
-  #command([command, ...words]: string[], script: string, environment: Record<string, string>): { code: number; out: string; said: string } {
+  #command([command, ...words]: string[], script: string, environment: Record<string, string>): { code: number; out: string;
+    said: string } {
     const flag = (name: string): string => words.find((word) => word.startsWith(`--${name}=`))?.slice(name.length + 3) ?? "";
-    const fail = (said: string): { code: number; out: string; said: string } => ({ code: 1, out: "", said: `${command}: error: ${said}\n` });
+    const fail = (said: string): { code: number; out: string; said: string } => ({ code: 1, out: "",
+      said: `${command}: error: ${said}\n` });
     if (this.isDown) return fail("Unable to contact slurm controller (connect failure)");
     if (command === "sinfo") return { code: 0, out: "all*\n", said: "" };
     if (command === "squeue") {
-      const lines = [...this.jobs.values()].map((job) => [job.id, job.state, job.name, job.node, job.reason, job.comment].join("\x1f"));
+      const lines = [...this.jobs.values()].map((job) => [job.id, job.state, job.name, job.node, job.reason,
+        job.comment].join("\x1f"));
       return { code: 0, out: lines.map((line) => `${line}\n`).join(""), said: "" };
     }
     if (command === "scancel") {
@@ -153,11 +169,13 @@ export class FakeSlurm implements AsyncDisposable {
       return { code: 0, out: "", said: "" };
     }
     if (Number.parseInt(flag("mem"), 10) > 2000) {
-      return fail("Memory specification can not be satisfied\nsbatch: error: Batch job submission failed: Requested node configuration is not available");
+      return fail("Memory specification can not be satisfied\n"
+        + "sbatch: error: Batch job submission failed: Requested node configuration is not available");
     }
     // Names only: of a value everybody who asks ps would know.
     const kept = flag("export").split(",").filter((name) => name in environment).map((name) => [name, environment[name]]);
-    const id = this.#add({ name: flag("job-name"), comment: flag("comment"), script, environment: Object.fromEntries(kept) as Record<string, string>,
+    const id = this.#add({ name: flag("job-name"), comment: flag("comment"), script,
+      environment: Object.fromEntries(kept) as Record<string, string>,
       output: flag("output"), cpus: Number(flag("cpus-per-task")), said: { requeue: words.includes("--requeue"), words } });
     return { code: 0, out: `${id}\n`, said: "" };
   }
@@ -181,7 +199,8 @@ export class FakeSlurm implements AsyncDisposable {
     for (const job of this.jobs.values()) {
       if (job.state !== "PENDING") continue;
       const place = [...this.#nodes].find(([name, cpus]) => job.cpus <= cpus - [...this.jobs.values()].filter((other) =>
-        other.node === name && (other.state === "RUNNING" || other.state === "COMPLETING")).reduce((sum, other) => sum + other.cpus, 0))?.[0];
+        other.node === name && (other.state === "RUNNING" || other.state === "COMPLETING")).reduce((sum, other) => sum
+          + other.cpus, 0))?.[0];
       if (place === undefined) continue;
       const log = fs.openSync(job.output, "a"), script = path.join(this.#options.folder, `script-${job.id}.sh`);
       fs.writeFileSync(script, job.script, { mode: 0o700 });
@@ -191,13 +210,15 @@ export class FakeSlurm implements AsyncDisposable {
       child.on("exit", (code) => {
         if (job.child !== child) return;
         if (job.state === "COMPLETING") job.state = "CANCELLED";
-        else if (job.state === "RUNNING") Object.assign(job, code === 0 ? { state: "COMPLETED" } : { state: "FAILED", reason: "NonZeroExitCode" });
+        else if (job.state === "RUNNING") Object.assign(job, code === 0 ? { state: "COMPLETED" } : { state: "FAILED",
+          reason: "NonZeroExitCode" });
       });
     }
   }
 }
 
-const failed = (description: string): unknown => ({ errors: [{ description, error: "Unspecified error" }, { error: "Failure during parsing" }] });
+const failed = (description: string): unknown => ({ errors: [{ description, error: "Unspecified error" },
+  { error: "Failure during parsing" }] });
 function kill(child: ChildProcess | null, signal: NodeJS.Signals): void {
   if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
   try { process.kill(-child.pid, signal); } catch { /* it has ended */ }

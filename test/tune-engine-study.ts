@@ -15,7 +15,8 @@ import { freePorts } from "./live-graph.ts";
 import { STEPS, VERSION } from "./tune-engine-worker.ts";
 
 export const termsOf = (name: string, trials: number): Terms => ({ name, trials, seed: 6, stepsMax: STEPS, lag: null, retries: 3,
-  version: VERSION, work: null, objectives: [{ name: "loss", direction: "minimise" }], sampler: { name: "random", settings: {} }, pruner: null,
+  version: VERSION, work: null, objectives: [{ name: "loss", direction: "minimise" }], sampler: { name: "random", settings: {} },
+    pruner: null,
   space: { x: { kind: "float", low: 0, high: 1 } } });
 
 export interface OpenStudy extends AsyncDisposable {
@@ -32,7 +33,8 @@ export async function openTestStudy(folder: string, terms: Terms, workersMax: nu
     workersMax, beatMs: 500, idleMs: 1_000 });
   return { coordinator, secret,
     ask: (id) => ({ id, cpus: 1, gpus: 0, memoryBytes: null, environment: { DMN_TUNE_KEYS: secret, DMN_STEP_MS: String(stepMs) },
-      command: [process.execPath, path.join(import.meta.dirname, "tune-engine-worker.ts"), coordinator.address, terms.name, id] }),
+      command: [process.execPath, path.join(import.meta.dirname, "tune-engine-worker.ts"), coordinator.address, terms.name,
+        id] }),
     async [Symbol.asyncDispose]() {
       await coordinator.stop();
       await store[Symbol.asyncDispose]();
@@ -42,10 +44,12 @@ export async function openTestStudy(folder: string, terms: Terms, workersMax: nu
 /** The study from its first worker to its last, `strike` once so many trials are finished. */
 export async function placed(engine: Engine, { coordinator, ask }: OpenStudy, half: number, strike: () => void): Promise<void> {
   const stopping = new AbortController(), name = coordinator.study.terms.name;
-  const kept = keepWorkers({ engine, coordinator, study: name, clock: systemClock, ask, signal: stopping.signal, say: () => undefined,
+  const kept = keepWorkers({ engine, coordinator, study: name, clock: systemClock, ask, signal: stopping.signal, say: () =>
+    undefined,
     limits: { pollMs: engine.name === "ray" ? 100 : 500 } });
   try {
-    while (coordinator.study.finishedCount < half) await Promise.race([delay(20), kept.then(() => assert.fail("nobody works any more"))]);
+    while (coordinator.study.finishedCount < half) await Promise.race([delay(20), kept.then(() =>
+      assert.fail("nobody works any more"))]);
     strike();
     await Promise.all([coordinator.over, kept]);
   } finally {

@@ -15,11 +15,11 @@ if (import.meta.main) {
   process.on("SIGTERM", () => { stopping.abort(new Error("SIGTERM")); });
   const end = await runWorker({ address, study, worker, version: VERSION, signal: stopping.signal, clock: systemClock,
     keys: readWorkerSecret(process.env["DMN_TUNE_KEYS"] ?? ""), patienceMs: 30_000,
-    prepare: () => Promise.resolve(async ({ point, signal, report }) => {
-      const value = (Number(point["x"]) - 1 / 3) ** 2;
+    prepare: () => Promise.resolve(async (work) => {
+      const value = (Number(work.point["x"]) - 1 / 3) ** 2;
       for (let step = 1; step <= STEPS; step++) {
-        await delay(stepMs, undefined, { signal });
-        if (!await report(step, [value + STEPS - step])) break;
+        await delay(stepMs, undefined, { signal: work.signal });
+        if (!await work.report(step, [value + STEPS - step])) break;
       }
       return { values: [value], violations: {}, statistics: { steps: STEPS } };
     }) });

@@ -1,4 +1,4 @@
-/** The same against a real Ray: what test/ray-fake.ts pretends, and a study that loses a node (DMN_TEST_RAY; about two minutes). */
+/** Against a real Ray: what test/ray-fake.ts pretends, and a study that loses a node (DMN_TEST_RAY; two minutes). */
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -16,7 +16,8 @@ const FOLDER = scratch("ray-real"), ROOT = path.dirname(import.meta.dirname);
 
 describe("a real Ray", { skip: RAY === "" ? NO_RAY : false, timeout: 900_000 }, () => {
   let ray: RayCluster;
-  const open = (options: Partial<RayOptions> = {}): Promise<Engine> => openRay({ address: ray.address, study: "s", token: ray.token, bundle: null,
+  const open = (options: Partial<RayOptions> = {}): Promise<Engine> => openRay({ address: ray.address, study: "s",
+    token: ray.token, bundle: null,
     need: { cpus: 1, gpus: 0, memoryBytes: null }, clock: systemClock, ...options });
   const worker = (id: string, line: string, more: Partial<WorkerAsk> = {}): WorkerAsk =>
     ({ id, command: ["sh", "-c", line], environment: {}, cpus: 1, gpus: 0, memoryBytes: null, ...more });
@@ -39,7 +40,8 @@ describe("a real Ray", { skip: RAY === "" ? NO_RAY : false, timeout: 900_000 }, 
     fs.rmSync(FOLDER, { recursive: true, force: true });
   });
 
-  test("what the fake pretends: 405 to fetch, 400 to an unknown key, a duplicate inside a 500, a message that waits", async () => {
+  test("what the fake pretends: 405 to fetch, 400 to an unknown key, a duplicate inside a 500, a message that waits",
+    async () => {
     const headers = { Authorization: `Bearer ${ray.token}` }, jobs = `${ray.address}/api/jobs/`;
     assert.equal((await fetch(jobs, { method: "POST", headers, body: "{}" })).status, 405);
     const agent = { ...headers, "User-Agent": "dmn", "Content-Type": "application/json" };
@@ -85,7 +87,8 @@ describe("a real Ray", { skip: RAY === "" ? NO_RAY : false, timeout: 900_000 }, 
   test("the bundle: this product and this Node run on a node where nothing of ours is installed", async () => {
     const bundle = planBundle(productFiles(ROOT));
     const engine = await open({ bundle: { hash: bundle.hash, zip: () => zipBundle(bundle, FOLDER) } });
-    await engine.submit({ ...worker("bundled", ""), command: [...BUNDLE_COMMAND, "--version"], environment: { HOME: "/nonexistent" } });
+    await engine.submit({ ...worker("bundled", ""), command: [...BUNDLE_COMMAND, "--version"],
+      environment: { HOME: "/nonexistent" } });
     await stateIs(engine, "bundled", "ended", 120);
     const { version } = JSON.parse(fs.readFileSync(path.join(ROOT, "package.json"), "utf8")) as { version: string };
     assert.match(await engine.logs("bundled"), new RegExp(`^${version.replaceAll(".", "\\.")}$`, "m"));

@@ -82,7 +82,8 @@ describe("requests", () => {
   test("words arrive as they were, whatever a shell makes of them, and secrets only in the environment", async () => {
     await using fake = await start();
     const engine = await open(fake), odd = "it's \"$HOME\" `x` \\ *;&|";
-    await engine.submit({ ...worker("w", ""), command: ["printf", "%s|", odd, "a b"], environment: { DMN_TUNE_KEYS: "very-secret-keys" } });
+    await engine.submit({ ...worker("w", ""), command: ["printf", "%s|", odd, "a b"],
+      environment: { DMN_TUNE_KEYS: "very-secret-keys" } });
     await stateIs(engine, "w", "ended");
     assert.ok((await engine.logs("w")).endsWith(`${odd}|a b|`));
     assert.equal(String(fake.jobs.get("w")!.request["entrypoint"]).includes("very-secret-keys"), false);
@@ -116,7 +117,8 @@ describe("who is asked, and who asks", () => {
   });
 
   test("nobody there, something else there, no address: one sentence each", async () => {
-    await assert.rejects(open({ address: "http://127.0.0.1:1" }), says(/no Ray cluster answers at http:\/\/127.0.0.1:1: .*ECONNREFUSED/));
+    await assert.rejects(open({ address: "http://127.0.0.1:1" }),
+      says(/no Ray cluster answers at http:\/\/127.0.0.1:1: .*ECONNREFUSED/));
     await assert.rejects(open({ address: "head:8265" }), says(/"head:8265" is no address/));
     await using fake = await start();
     await assert.rejects(open({ address: `${fake.address}/other` }), says(/is no Ray dashboard \(404/));
@@ -140,14 +142,15 @@ describe("jobs", () => {
     assert.deepEqual((await (await open(fake)).list()).map(({ id }) => id), ["mine"]);
   });
 
-  test("stopped: SIGTERM first, and as long as was promised before SIGKILL; Ray's own 3 s would not have been enough", async () => {
+  test("stopped: SIGTERM first, and as long as was promised before SIGKILL; Ray's own 3 s would not have been enough",
+    async () => {
     // A second of Ray lasts 50 ms here: 3 s are 150 ms, and the worker takes 400.
     await using fake = await start({ secondMs: 50 });
     const line = "trap 'sleep 0.4; echo checkpoint; exit 0' TERM; echo up; while :; do sleep 0.02; done";
     for (const [stopGraceSeconds, ending] of [[30, /\ncheckpoint\n$/], [3, /\nup\n(Terminated\n)?$/]] as const) {
       const engine = await open(fake, { stopGraceSeconds }), id = `w${stopGraceSeconds}`;
       await engine.submit(worker(id, line));
-      await until(() => engine.logs(id), (log) => /up/.test(log));
+      await until(() => engine.logs(id), (log) => /^up$/m.test(log));
       assert.equal(await engine.stop(id), true);
       await stateIs(engine, id, "ended");
       assert.match(await engine.logs(id), ending);
@@ -194,7 +197,8 @@ class Toy implements Employer {
 function keep(engine: Engine, coordinator: Toy, line: string, more: Partial<Parameters<typeof keepWorkers>[0]> = {}):
 { done: Promise<void>; said: string[]; stop: () => void } {
   const said: string[] = [], stopping = new AbortController();
-  const done = keepWorkers({ engine, coordinator, study: "s", clock: systemClock, signal: stopping.signal, say: (text) => { said.push(text); },
+  const done = keepWorkers({ engine, coordinator, study: "s", clock: systemClock, signal: stopping.signal,
+    say: (text) => { said.push(text); },
     ask: (id) => worker(id, line), limits: { pollMs: 20, patienceMs: 200, drainMs: 2_000 }, ...more });
   return { done, said, stop: () => { stopping.abort(); } };
 }
@@ -218,7 +222,7 @@ describe("as many workers as there is work for", () => {
     assert.deepEqual(fake.asked.slice(before), ["GET /api/jobs/"]);
   });
 
-  test("where there is room for none: k pending, new ids when Ray gives them up, one sentence; then a node comes, and work begins", async () => {
+  test("no room: k pending, new ids when Ray gives them up, one sentence; then a node comes, and work begins", async () => {
     await using fake = await start({ nodes: [], startTimeoutMs: 150 });
     const toy = new Toy(), engine = await open(fake);
     toy.wanted = 6;
@@ -226,13 +230,15 @@ describe("as many workers as there is work for", () => {
     await until(() => Promise.resolve(fake.jobs.size), (size) => size >= 4);
     const pending = [...fake.jobs.values()].filter(({ status }) => status === "PENDING");
     assert.ok(pending.length <= 2, `${pending.length} pending`);
-    await until(() => Promise.resolve(run.said), (said) => said.some((text) => /^ray has no room for a worker yet: .*; the study waits$/.test(text)));
+    await until(() => Promise.resolve(run.said), (said) => said.some((text) =>
+      /^no worker has begun on ray yet: .*; the study waits$/.test(text)));
     fake.addNode(node("n", 6));
     await until(() => engine.list(), (all) => all.filter(({ state }) => state === "running").length === 6);
     assert.equal(new Set(fake.jobs.keys()).size, fake.jobs.size);
     run.stop();
     await run.done;
-    assert.deepEqual([...fake.jobs.values()].filter(({ status }) => status === "RUNNING"), []);
+    // One that had not begun when it was told to stop may do both after us.
+    await until(() => engine.list(), (all) => !all.some(({ state }) => state === "running"));
   });
 
   test("fewer are wanted: pending ones are taken back, running ones end by themselves", async () => {
@@ -242,7 +248,8 @@ describe("as many workers as there is work for", () => {
     const run = keep(engine, toy, SLEEP);
     await until(() => engine.list(), (all) => all.length === 4 && all.filter(({ state }) => state === "running").length === 2);
     toy.wanted = 1;
-    await until(() => Promise.resolve(fake), ({ jobs }) => [...jobs.values()].filter(({ isStopping }) => isStopping).length === 2);
+    await until(() => Promise.resolve(fake), ({ jobs }) => [...jobs.values()].filter(({ isStopping }) =>
+      isStopping).length === 2);
     assert.equal((await engine.list()).filter(({ state }) => state === "running").length, 2);
     run.stop();
     await run.done;
@@ -253,20 +260,24 @@ describe("as many workers as there is work for", () => {
     const toy = new Toy(), engine = await open(fake);
     toy.wanted = 2;
     const run = keep(engine, toy, "echo the data root is missing; exit 2", { limits: { pollMs: 5, failuresMax: 2 } });
-    await assert.rejects(run.done, says(/fail as soon as they begin, 2 times in a row; the last one said: the data root is missing/));
+    await assert.rejects(run.done,
+      says(/fail as soon as they begin, 2 times in a row; the last one said: the data root is missing/));
     assert.ok(toy.lost.length >= 2);
   });
 
   test("a cluster that does not answer for a while stops nobody", async () => {
     await using fake = await start();
-    const toy = new Toy(), engine = await open(fake, { clock: { now: () => systemClock.now(), sleep: () => systemClock.sleep(1) } });
+    const toy = new Toy(), engine = await open(fake, { clock: { now: () => systemClock.now(), sleep: () =>
+      systemClock.sleep(1) } });
     toy.wanted = 2;
     const run = keep(engine, toy, SLEEP);
     await until(() => engine.list(), (all) => all.filter(({ state }) => state === "running").length === 2);
     fake.isDown = true;
-    await until(() => Promise.resolve(run.said), (said) => said.some((text) => /does not answer: .*workers that run go on/.test(text)));
+    await until(() => Promise.resolve(run.said), (said) => said.some((text) =>
+      /does not answer: .*workers that run go on/.test(text)));
+    const before = fake.asked.length;
     fake.isDown = false;
-    await until(() => Promise.resolve(fake.asked.length), (now) => now > fake.asked.length - 1);
+    await until(() => Promise.resolve(fake.asked.length), (now) => now >= before + 3);
     assert.equal(fake.jobs.size, 2);
     run.stop();
     await run.done;
@@ -279,6 +290,7 @@ describe("as many workers as there is work for", () => {
     await placed(engine, study, 20, () => { fake.killNode("n1"); });
     checkResults(study, 40);
     assert.ok([...fake.jobs.values()].some(({ status }) => status === "FAILED"), "a worker was lost with its node");
-    assert.ok([...fake.jobs.values()].some(({ status }) => status === "SUCCEEDED"), "workers were told that there is no more work");
+    assert.ok([...fake.jobs.values()].some(({ status }) => status === "SUCCEEDED"),
+      "workers were told that there is no more work");
   });
 });

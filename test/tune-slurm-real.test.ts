@@ -1,4 +1,4 @@
-/** The same against a real Slurm: what test/slurm-fake.ts pretends, and a study that loses a node (DMN_TEST_SLURM=1; about two minutes). */
+/** Against a real Slurm: what test/slurm-fake.ts pretends, and a study that loses a node (DMN_TEST_SLURM=1; a minute). */
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -16,7 +16,8 @@ const FOLDER = scratch("slurm-real"), ROOT = path.dirname(import.meta.dirname);
 describe("a real Slurm", { skip: NO_SLURM, timeout: 600_000 }, () => {
   let slurm: SlurmCluster;
   const open = (study: string, isRest: boolean): Promise<Engine> =>
-    openSlurm({ study, rest: isRest ? slurm.rest : null, folder: path.join(FOLDER, "shared"), timeLimitMinutes: 30, environment: {} });
+    openSlurm({ study, rest: isRest ? slurm.rest : null, folder: path.join(FOLDER, "shared"), timeLimitMinutes: 30,
+      environment: {} });
   const worker = (id: string, line: string, more: Partial<WorkerAsk> = {}): WorkerAsk =>
     ({ id, command: ["sh", "-c", line], environment: {}, cpus: 1, gpus: 0, memoryBytes: null, ...more });
   const stateIs = async (engine: Engine, id: string, state: PlacedWorker["state"]): Promise<PlacedWorker> => {
@@ -57,14 +58,16 @@ describe("a real Slurm", { skip: NO_SLURM, timeout: 600_000 }, () => {
     test(`by ${way}: what no node has is refused in a sentence`, async () => {
       const engine = await open(`${way}-none`, isRest);
       await assert.rejects(engine.submit(worker("m", "true", { memoryBytes: 2 ** 40 })), (error) =>
-        error instanceof UserError && /^Slurm refuses the worker: .*Requested node configuration is not available/.test(error.problem));
+        error instanceof UserError &&
+          /^Slurm refuses the worker: .*Requested node configuration is not available/.test(error.problem));
     });
   }
 
   test("the installation in a shared folder runs where nothing of ours is installed", async () => {
     const installed = installBundle(planBundle(productFiles(ROOT)), path.join(FOLDER, "shared"));
     const engine = await open("installed", false);
-    await engine.submit({ ...worker("v", ""), command: [path.join(installed, "node"), path.join(installed, "bin", "dmn.js"), "--version"] });
+    await engine.submit({ ...worker("v", ""), command: [path.join(installed, "node"), path.join(installed, "bin", "dmn.js"),
+      "--version"] });
     await stateIs(engine, "v", "ended");
     const { version } = JSON.parse(fs.readFileSync(path.join(ROOT, "package.json"), "utf8")) as { version: string };
     assert.equal((await engine.logs("v")).trim(), version);
@@ -77,7 +80,8 @@ describe("a real Slurm", { skip: NO_SLURM, timeout: 600_000 }, () => {
     await placed(engine, study, 20, () => { slurm.killNode(lost = "n1"); });
     checkResults(study, 40);
     const { coordinator: { study: { count } } } = study;
-    const outcomes = Array.from({ length: count }, (_, k) => study.coordinator.study.trial(k).attempts.map(({ outcome }) => outcome)).flat();
+    const outcomes = Array.from({ length: count }, (_, k) => study.coordinator.study.trial(k).attempts.map(({ outcome }) =>
+      outcome)).flat();
     assert.ok(outcomes.includes("lost"), `a trial was lost with ${lost} and given to another`);
   });
 });

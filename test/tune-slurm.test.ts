@@ -40,7 +40,8 @@ const says = (pattern: RegExp) => (error: unknown): boolean => {
   return true;
 };
 
-for (const [way, isRest, version] of [["sbatch", false, 38], ["slurmrestd v0.0.38", true, 38], ["slurmrestd v0.0.40", true, 40]] as const) {
+for (const [way, isRest, version] of [["sbatch", false, 38], ["slurmrestd v0.0.38", true, 38], ["slurmrestd v0.0.40", true,
+  40]] as const) {
   describe(`by ${way}`, () => {
     const open = (fake: FakeSlurm, more: Partial<SlurmOptions> = {}): Promise<Engine> =>
       openSlurm({ study: "s", rest: isRest ? fake.rest : null, folder: FOLDER, environment: {}, ...more });
@@ -106,10 +107,12 @@ for (const [way, isRest, version] of [["sbatch", false, 38], ["slurmrestd v0.0.3
 }
 
 describe("Slurm", () => {
-  test("the time limit is announced: B:TERM by sbatch, kill_warning from v0.0.39 on, and not by v0.0.38, which refuses it", async () => {
+  test("the time limit is announced: B:TERM by sbatch, kill_warning from v0.0.39 on, and not by v0.0.38, which refuses it",
+    async () => {
     const said = async (rest: boolean, version: number): Promise<Readonly<Record<string, unknown>>> => {
       await using fake = await start({ version });
-      const engine = await openSlurm({ study: "s", rest: rest ? fake.rest : null, folder: FOLDER, stopGraceSeconds: 45, environment: {} });
+      const engine = await openSlurm({ study: "s", rest: rest ? fake.rest : null, folder: FOLDER, stopGraceSeconds: 45,
+        environment: {} });
       await engine.submit(worker("w", "true"));
       return fake.named("w")!.said;
     };

@@ -37,7 +37,7 @@ export const BUNDLE_COMMAND = ["./node", "bin/dmn.js"] as const;
 /** Where a bundle's data root is: its datasets and features. */
 export const BUNDLE_ROOT = "data";
 
-/** Of the product: all of what is built or, in a checkout, sources; recipes lie beside a person's own data. */
+/** Of the product: what is built or, in a checkout, sources; recipes lie beside a person's own data. */
 const OWN_FOLDERS = ["bin", "dist", "commands", "src", "models", "datasets"];
 const IS_RECIPE_FOLDER = new Set(["models", "datasets"]);
 /** Of modules; nothing reads these when it runs. */
@@ -130,7 +130,8 @@ function isNeeded(file: string): boolean {
   if (NEEDLESS_FILE.test(file) || NEEDLESS_FOLDER.test(folders[0] ?? "")) return false;
   if (folders[0] === "node_modules") return false;
   return !folders.some((folder) => folder.split(/[-_]/).some((part) =>
-    (PLATFORMS.includes(part) && part !== process.platform) || (CPUS.includes(part) && part !== process.arch)));
+    (PLATFORMS.includes(part) && part !== process.platform)
+    || (CPUS.includes(part) && part !== process.arch)));
 }
 
 /** Names the bundle of these files; of files for one path the first counts. */
@@ -152,7 +153,9 @@ const isExecutable = (file: BundleFile): boolean => (fs.statSync(file.source).mo
  * The zip of a bundle in `folder`, made where it is not there yet; others' zips are removed from there.
  * Throws UserError where it is longer than `bytesMax`.
  */
-export async function zipBundle(bundle: Bundle, folder: string, bytesMax = BUNDLE_BYTES_MAX): Promise<string> {
+export async function zipBundle(
+  bundle: Bundle, folder: string, bytesMax = BUNDLE_BYTES_MAX,
+): Promise<string> {
   const place = path.join(folder, `bundle-${bundle.hash}.zip`);
   if (fs.existsSync(place)) return place;
   if (fs.existsSync(folder)) {

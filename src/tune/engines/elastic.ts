@@ -8,7 +8,7 @@
  *   ended      it was told that there is no more work; nothing to do
  *   unplaced   there was no room: another one, later, under a new id. For as long as it takes, up to a day
  *   failed     a machine was lost, or a worker cannot work. Another one; but where one after the other fails
- *              before it has run for a minute and no trial gets told, they are given up, with their last words
+ *              before it has run for a minute and no trial is told, they are given up, with their last words
  *
  * An engine that does not answer stops nobody: workers talk to the coordinator, not to us.
  */
@@ -48,7 +48,7 @@ export interface KeepLimits {
   readonly failuresMax: number;
   /** Without a running worker, for want of room. */
   readonly roomlessMs: number;
-  /** From when on people are told that there is no room. */
+  /** From when on people are told that there is no room; to unpack a bundle takes half a minute too. */
   readonly patienceMs: number;
   /** That the engine does not answer. */
   readonly outageMs: number;
@@ -56,7 +56,7 @@ export interface KeepLimits {
   readonly drainMs: number;
 }
 const LIMITS: KeepLimits = {
-  pollMs: 2_000, earlyMs: 60_000, failuresMax: 8, roomlessMs: 86_400_000, patienceMs: 20_000,
+  pollMs: 2_000, earlyMs: 60_000, failuresMax: 8, roomlessMs: 86_400_000, patienceMs: 40_000,
   outageMs: 3_600_000, drainMs: 60_000,
 };
 /** How far behind an engine's list may be. */
@@ -232,7 +232,7 @@ class Crew {
       "ask for less per worker, or add machines; the study is whole, go on with --resume");
     }
     if (waitedMs >= this.#limits.patienceMs) {
-      this.#say(`${engine.name} has no room for a worker yet${why}; the study waits`);
+      this.#say(`no worker has begun on ${engine.name} yet${why.replace(/\.$/, "")}; the study waits`);
     }
   }
 

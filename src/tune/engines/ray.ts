@@ -76,13 +76,14 @@ export function readRayToken(
 export async function openRay(options: RayOptions): Promise<Engine> {
   const { address, token } = options;
   if (!/^https?:\/\/[^/]/.test(address)) {
-    throw new UserError(`"${address}" is no address of a Ray dashboard`, "say it like this: http://HEAD:8265");
+    throw new UserError(`"${address}" is no address of a Ray dashboard`,
+      "say it like this: http://HEAD:8265");
   }
   const ask = asker(address, token === null ? {} : { Authorization: `Bearer ${token}` });
   const first = async (call: Call): Promise<Answer> => {
     try { return await ask(call); } catch (error) {
       throw new UserError(`no Ray cluster answers at ${address}: ${messageOf((error as Error).cause)}`,
-        "start it (ray start --head --dashboard-host=0.0.0.0), or say where it is: --cluster http://HEAD:8265",
+        "start it (ray start --head --dashboard-host=0.0.0.0), or name it: --cluster http://HEAD:8265",
         { cause: error });
     }
   };
@@ -119,7 +120,7 @@ function checkKnown({ status, text }: Answer, address: string): void {
     "ray get-auth-token prints it on the head node; then here: export RAY_AUTH_TOKEN_PATH=FILE");
   }
   if (status === 405 && /browser/i.test(text)) {
-    throw new UserError(`the Ray cluster at ${address} takes us for a browser: something between adds headers`,
+    throw new UserError(`the Ray cluster at ${address} takes us for a browser: a proxy adds headers`,
       "ask the dashboard's port itself, without a proxy");
   }
 }
@@ -219,7 +220,8 @@ class Ray implements Engine {
       runtime_env: {
         env_vars: { ...ask.environment, RAY_JOB_STOP_WAIT_TIME_S: String(Math.ceil(stopGraceSeconds)) },
         ...(bundle === null ? {}
-          : { working_dir: `gcs://${packageName(bundle)}`, config: { setup_timeout_seconds: SETUP_SECONDS } }),
+          : { working_dir: `gcs://${packageName(bundle)}`,
+            config: { setup_timeout_seconds: SETUP_SECONDS } }),
       },
     };
   }
@@ -241,7 +243,8 @@ class Ray implements Engine {
       try {
         const answer = await this.#ask(call);
         checkKnown(answer, this.#options.address);
-        const isEarly = answer.status >= 500 && /No available agent|Failed to get head node agent/.test(answer.text);
+        const isEarly = answer.status >= 500
+          && /No available agent|Failed to get head node agent/.test(answer.text);
         if (!isEarly || tried === TRIES_MAX) return answer;
       } catch (error) { if (!(error instanceof NoAnswer) || tried === TRIES_MAX) throw error; }
       await this.#options.clock.sleep(1000 * 2 ** (tried - 1));
@@ -279,7 +282,7 @@ function nodeOf(job: Job): string | null {
 
 type Usage = Readonly<Record<string, readonly [used: number, total: number] | undefined>>;
 
-/** How many workers the nodes have room for now, of an answer that is not documented: null where it changed. */
+/** How many workers there is room for now, of an answer that is not documented: null where it changed. */
 function roomFor(need: RayOptions["need"], answer: unknown): number | null {
   const nodes = (answer as { data?: { clusterStatus?: { loadMetricsReport?: { usageByNode?:
     Readonly<Record<string, Usage>> } } } } | undefined)?.data?.clusterStatus?.loadMetricsReport?.usageByNode;

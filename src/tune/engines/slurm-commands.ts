@@ -22,7 +22,7 @@ interface Ran { readonly code: number; readonly output: string; readonly words: 
 export async function slurmCommands(): Promise<SlurmDoor> {
   const { code, words } = await run("sinfo", ["--noheader", "--format=%P"]).catch((error: unknown) => {
     throw new UserError("there is no Slurm on this machine: sinfo is not installed",
-      "run dmn tune on a login node, or name its REST server: --slurm-rest http://HOST:6820", { cause: error });
+      "run dmn tune on a login node, or set tune.slurmRest in dmn.config.json", { cause: error });
   });
   if (code !== 0) {
     throw new UserError(`Slurm's controller does not answer: ${words}`, "sinfo says when it does");
@@ -39,14 +39,15 @@ async function submit(task: SlurmTask): Promise<string> {
     `--signal=B:TERM@${task.graceSeconds}`, `--export=${names.join(",")}`, `--job-name=${task.name}`,
     `--comment=${task.comment}`, `--chdir=${task.folder}`, `--output=${task.output}`, "--ntasks=1",
     `--cpus-per-task=${task.cpus}`, ...(task.gpus > 0 ? [`--gres=gpu:${task.gpus}`] : []),
-    ...said("mem", task.memoryMiB === null ? null : `${task.memoryMiB}M`), ...said("partition", task.partition),
-    ...said("account", task.account), ...said("time", task.timeLimitMinutes)], task);
+    ...said("mem", task.memoryMiB === null ? null : `${task.memoryMiB}M`),
+    ...said("partition", task.partition), ...said("account", task.account),
+    ...said("time", task.timeLimitMinutes)], task);
   const jobId = /^(\d+)/.exec(output)?.[1];
   if (code === 0 && jobId !== undefined) return jobId;
   const why = withoutSecrets(words, Object.values(task.environment));
   if (PASSING.test(why)) throw new NoAnswer(`sbatch could not submit: ${why}`);
   throw new UserError(`Slurm refuses the worker: ${why}`,
-    "ask for what a node has (sinfo --format='%P %c %m %G'), or name another --slurm-partition");
+    "ask for what a node has (sinfo --format='%P %c %m %G'), or set another tune.slurmPartition");
 }
 
 async function jobs(): Promise<readonly SlurmJob[]> {

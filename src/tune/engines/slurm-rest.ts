@@ -23,13 +23,13 @@ interface Said {
   }[];
 }
 
-/** Throws UserError where no slurmrestd answers, where it does not know us, or has no version that we know. */
+/** Throws UserError where no slurmrestd answers, where it does not know us, or has no version we know. */
 export async function slurmRest(
   address: string, environment: Readonly<Record<string, string | undefined>>,
 ): Promise<SlurmDoor> {
   if (!/^(unix:\/|https?:\/\/[^/])/.test(address)) {
     throw new UserError(`"${address}" is no address of slurmrestd`,
-      "say it like this: --slurm-rest unix:/run/slurmrestd.sock, or http://HOST:6820");
+      "set tune.slurmRest to one like this: unix:/run/slurmrestd.sock, or http://HOST:6820");
   }
   const user = environment["SLURM_USER_NAME"] ?? os.userInfo().username, token = environment["SLURM_JWT"];
   const ask = asker(address, address.startsWith("unix:") || token === undefined ? {}
@@ -43,13 +43,13 @@ async function probe(address: string, ask: Ask): Promise<number> {
     let answer: Answer;
     try { answer = await ask({ method: "GET", path: `/slurm/v0.0.${version}/ping` }); } catch (error) {
       throw new UserError(`no slurmrestd answers at ${address}: ${messageOf((error as Error).cause)}`,
-        "start it, or leave --slurm-rest away: then sbatch is used", { cause: error });
+        "start it, or set tune.slurmRest to null: then sbatch is used", { cause: error });
     }
     checkKnown(answer, address);
     if (answer.status === 200) return version;
   }
   throw new UserError(`slurmrestd at ${address} has no version of its interface from v0.0.${VERSION_OLDEST} `
-    + `to v0.0.${VERSION_NEWEST}`, "leave --slurm-rest away: then sbatch is used");
+    + `to v0.0.${VERSION_NEWEST}`, "set tune.slurmRest to null: then sbatch is used");
 }
 
 function checkKnown({ status }: Answer, address: string): void {
@@ -83,7 +83,7 @@ class Rest implements SlurmDoor {
       throw new NoAnswer(`slurmrestd could not submit (${status}): ${why}`);
     }
     throw new UserError(`Slurm refuses the worker: ${why || `status ${status}`}`,
-      "ask for what a node has (sinfo --format='%P %c %m %G'), or name another --slurm-partition");
+      "ask for what a node has (sinfo --format='%P %c %m %G'), or set another tune.slurmPartition");
   }
 
   async jobs(): Promise<readonly SlurmJob[]> {
@@ -91,7 +91,8 @@ class Rest implements SlurmDoor {
     if (status !== 200 || said.jobs === undefined) {
       throw new NoAnswer(`slurmrestd does not list jobs (${status}): ${words}`);
     }
-    return said.jobs.filter((job) => (job.user_name ?? this.#user) === this.#user).map((job) => ({ jobId: String(job.job_id), name: job.name ?? "",
+    return said.jobs.filter((job) => (job.user_name ?? this.#user) === this.#user).map((job) => ({
+      jobId: String(job.job_id), name: job.name ?? "",
       comment: (typeof job.comment === "string" ? job.comment : job.comment?.job) ?? "",
       state: typeof job.job_state === "string" ? job.job_state : job.job_state[0] ?? "",
       node: job.nodes ?? "", reason: job.state_reason ?? "" }));
@@ -135,7 +136,8 @@ function request(task: SlurmTask): unknown {
   const number = (value: number): unknown => ({ set: true, infinite: false, number: value });
   return { job: { ...common(task), script: task.script, open_mode: ["APPEND"],
     environment: Object.entries({ PATH, ...task.environment }).map(([name, value]) => `${name}=${value}`),
-    kill_warning_signal: "TERM", kill_warning_delay: number(task.graceSeconds), kill_warning_flags: ["BATCH_JOB"],
+    kill_warning_signal: "TERM", kill_warning_delay: number(task.graceSeconds),
+      kill_warning_flags: ["BATCH_JOB"],
     ...(task.memoryMiB === null ? {} : { memory_per_node: number(task.memoryMiB) }),
     ...(task.timeLimitMinutes === undefined ? {} : { time_limit: number(task.timeLimitMinutes) }),
     ...(task.gpus > 0 ? { tres_per_node: `gres/gpu:${task.gpus}` } : {}) } };

@@ -116,7 +116,8 @@ class Slurm implements Engine {
   }
 
   async list(): Promise<readonly PlacedWorker[]> {
-    const jobs = (await this.#door.jobs()).filter(({ comment }) => comment === commentOf(this.#options.study));
+    const jobs = (await this.#door.jobs()).filter(({ comment }) =>
+      comment === commentOf(this.#options.study));
     for (const { name, jobId } of jobs) this.#jobIds.set(name, jobId);
     return jobs.map(({ name, state, node, reason }) => ({ id: name, state: stateOf(state),
       node: node === "" ? null : node,

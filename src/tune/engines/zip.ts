@@ -28,7 +28,9 @@ const DATE_1980 = 0x21, DEFLATED = 8, UTF8_NAMES = 0x800, VERSION = 20, MADE_BY_
  * Writes the entries in their order and answers the zip's length in bytes; -1 where it would be longer than
  * `bytesMax`, and then the rest was not written.
  */
-export async function writeZip(place: string, entries: readonly ZipEntry[], bytesMax: number): Promise<number> {
+export async function writeZip(
+  place: string, entries: readonly ZipEntry[], bytesMax: number,
+): Promise<number> {
   assert(entries.length <= ENTRIES_MAX, `${entries.length} entries in a zip`);
   assert(bytesMax <= BYTES_MAX, "a zip of 4 GiB");
   const file = fs.openSync(place, "w");
