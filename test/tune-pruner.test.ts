@@ -7,7 +7,7 @@ import { describe, test } from "node:test";
 import { crc32 } from "node:zlib";
 import { UserError } from "../src/base/error.ts";
 import { random, type Random } from "../src/base/random.ts";
-import { keepsCovering, spreadDirections } from "../src/tune/pruners/directions.ts";
+import { coveringOrder, keepsCovering, spreadDirections } from "../src/tune/pruners/directions.ts";
 import { halving, keepsLeast, type HalvingSettings } from "../src/tune/pruners/halving.ts";
 import { bracketBudgets, bracketOf } from "../src/tune/pruners/hyperband.ts";
 import type { Pruner, Report } from "../src/tune/pruners/pruner.ts";
@@ -185,6 +185,10 @@ describe("median", () => {
   test("not a number alone stops; once a number was known it counts", () => {
     assert.deepEqual(judge(five(), NaN), [false]);
     assert.deepEqual(judge(five(), 1, NaN), [true, true]);
+    const blind = make("median", { startupTrials: 1 });
+    blind.report(report(1, 1, NaN), everyone);
+    blind.tell(told(1));
+    assert.equal(blind.report(report(2, 1, 99), everyone), true, "nothing to compare with");
   });
 
   test("of two objectives both must be worse than their medians", () => {
@@ -410,6 +414,15 @@ describe("pruning by several objectives", () => {
     assert.ok(first.includes(0) && first.includes(11) && (first.includes(5) || first.includes(6)), first.join());
   });
 
+  test("both ends of 41 go on, not one of the 5 % next to them; of equal ends the one with the least sum", () => {
+    const rows = Array.from({ length: 41 }, (_, k) => Float64Array.of(k, 40 - k));
+    const isKept = (k: number): boolean =>
+      covering(report(0, 1, rows[k]), asReports(rows.filter((_, other) => other !== k)), 3);
+    assert.deepEqual([0, 1, 2, 38, 39, 40].filter(isKept), [0, 40]);
+    const ends = [[0, 1, 9], [0, 2, 3], [5, 5, 5], [9, 0, 9], [9, 9, 0]].map((row) => Float64Array.from(row));
+    assert.equal(coveringOrder(ends, [Float64Array.of(1, 0, 0)], 1)[0], 1);
+  });
+
   test("an objective that nobody knows yet does not count, nor does one lost to a few", () => {
     const others = [1, 2, 3, 4, 5, 6, 7, 8].map((loss) => report(loss, 1, [loss, NaN]));
     assert.ok(covering(report(0, 1, [2.5, NaN]), others, 3));
@@ -417,6 +430,8 @@ describe("pruning by several objectives", () => {
     const most = [1, 2, 3, 4, 5, 6, 7, 8].map((loss) => report(loss, 1, [loss, loss === 1 ? NaN : loss]));
     assert.ok(covering(report(0, 1, [2.5, 2.5]), most, 2), "the one without it is behind all that have it");
     assert.equal(covering(report(0, 1, [0, NaN]), most.slice(1), 2), false);
+    const few = [1, 2, 3, 4, 5, 6, 7, 8].map((loss) => report(loss, 1, [loss, loss === 8 ? 0 : NaN]));
+    assert.ok(covering(report(0, 1, [2.5, NaN]), few, 3), "one that a single trial has does not count");
   });
 
   test("infeasible ones come last, by their violation", () => {
@@ -424,5 +439,7 @@ describe("pruning by several objectives", () => {
     assert.ok(covering(report(0, 1, [9, 9], 0), others, 3));
     assert.ok(covering(report(0, 1, [-9, -9], 0.4), others, 3));
     assert.equal(covering(report(0, 1, [-9, -9], 0.6), others, 3), false);
+    assert.ok(covering(report(0, 1, [1, 1], 0.5), others, 3), "the better of two with the same violation");
+    assert.equal(covering(report(0, 1, [3, 3], 0.5), others, 3), false, "the other one");
   });
 });
