@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { UserError } from "../src/base/error.ts";
 import { random } from "../src/base/random.ts";
-import type { Joined } from "../src/tune/niche.ts";
-import { boundInfinite, Directions, Niching, solveOnes } from "../src/tune/niche.ts";
+import { boundInfinite, Niching, solveOnes } from "../src/tune/niche.ts";
 import { addToFronts, dominates, frontRanks } from "../src/tune/rank.ts";
-import { countLattice, defaultDivisions, divisionsOf, lattice, layers, shells } from "../src/tune/reference.ts";
+import { countLattice, defaultDivisions, Directions, divisionsOf, lattice, layers, shells } from "../src/tune/reference.ts";
+import type { Joined } from "../src/tune/reference.ts";
 
 const INF = Infinity;
 const flat = (rows: readonly (readonly number[])[]): Float64Array => Float64Array.from(rows.flat());

@@ -18,6 +18,8 @@
 import { assert } from "../base/assert.ts";
 import type { Random } from "../base/random.ts";
 import { frontRanks } from "./rank.ts";
+import { Directions } from "./reference.ts";
+import type { Joined } from "./reference.ts";
 
 /** Weight of a foreign axis when the extreme point of an axis is looked for. */
 const OFF_AXIS = 1e6;
@@ -101,7 +103,7 @@ export class Niching {
   /** (M, M) losses, a row per axis; NaN: none yet. */
   readonly #extremes: Float64Array;
   /** Joins of the rows of the last survival; rows that are still in their place need no other. */
-  #known: Known | null = null;
+  readonly #known: Known;
 
   /**
    * `theta`: of several rows for an empty direction the one with the least d1 + theta d2 is the nearest, d1
@@ -112,6 +114,8 @@ export class Niching {
     this.#M = M;
     this.#theta = theta;
     this.#directions = new Directions(new Float64Array(M).fill(1 / M), M, theta);
+    this.#known = { direction: new Int32Array(), distance: new Float64Array(), losses: new Float64Array(),
+      frame: new Float64Array(2 * M).fill(NaN) };
     this.#ideal = new Float64Array(M).fill(Infinity);
     this.#worst = new Float64Array(M).fill(-Infinity);
     this.#extremes = new Float64Array(M * M).fill(NaN);
@@ -121,7 +125,7 @@ export class Niching {
   turnTo(points: Float64Array): void {
     assert(points.length > 0 && points.length % this.#M === 0, "directions are (H, M)");
     this.#directions = new Directions(points, this.#M, this.#theta);
-    this.#known = null;
+    this.#known.frame.fill(NaN);
   }
 
   /**
@@ -151,25 +155,30 @@ export class Niching {
     return { rows, ranks };
   }
 
-  /** Nearest directions, by row; only of rows or scales that are not as they were. */
+  /** Nearest directions, by row; only of rows that are not as they were, unless the frame is another. */
   #join(losses: Float64Array, rows: Int32Array, { normal, frame, isBounded }: Normal): Joined {
     const M = this.#M, known = this.#known;
-    const isSame = !isBounded && known !== null && known.frame.every((value, m) => value === frame[m]);
-    const length = losses.length / M;
-    const next: Known = { frame, losses: new Float64Array(losses.length).fill(NaN),
-      direction: new Int32Array(length), distance: new Float64Array(length) };
-    for (let k = 0; k < rows.length; k++) {
-      const row = rows[k];
-      let m = isSame && row * M < known.losses.length ? 0 : -1;
-      while (m >= 0 && m < M) m = known!.losses[row * M + m] === losses[row * M + m] ? m + 1 : -1;
-      if (m === M) {
-        next.direction[row] = known!.direction[row];
-        next.distance[row] = known!.distance[row];
-      } else this.#directions.join(normal, k, next, row);
-      for (m = 0; m < M; m++) next.losses[row * M + m] = losses[row * M + m];
+    if (known.losses.length < losses.length) {
+      known.losses = new Float64Array(losses.length);
+      known.direction = new Int32Array(losses.length / M);
+      known.distance = new Float64Array(losses.length / M);
+      known.frame.fill(NaN);
     }
-    this.#known = isBounded ? null : next;
-    return next;
+    if (isBounded || known.frame.some((value, m) => value !== frame[m])) {
+      known.frame.set(frame);
+      known.losses.fill(NaN);
+    }
+    for (let k = 0; k < rows.length; k++) {
+      const i = rows[k] * M;
+      let m = 0;
+      while (m < M && known.losses[i + m] === losses[i + m]) m++;
+      if (m === M) continue;
+      this.#directions.join(normal, k, known, rows[k]);
+      for (; m < M; m++) known.losses[i + m] = losses[i + m];
+    }
+    // Where infinite losses were put depends on all rows.
+    if (isBounded) known.frame.fill(NaN);
+    return known;
   }
 
   /** Widens what is known of all time by the first `feasible` rows; an infinite loss is no measure. */
@@ -211,7 +220,10 @@ export class Niching {
     for (let i = 0; i < normal.length; i += M) {
       for (let m = 0; m < M; m++) normal[i + m] = (normal[i + m] - ideal[m]) / scale[m];
     }
-    return { normal, frame: Float64Array.of(...ideal, ...scale), isBounded };
+    const frame = new Float64Array(2 * M);
+    frame.set(ideal);
+    frame.set(scale, M);
+    return { normal, frame, isBounded };
   }
 
   /** Replaces the extreme points of axes for which a row of front 0 is better now. */
@@ -324,74 +336,11 @@ interface Normal {
   /** Whether infinite losses had to be bounded. */
   readonly isBounded: boolean;
 }
-export interface Joined {
-  /** (N) nearest direction. */
-  readonly direction: Int32Array;
-  /** (N) d1 + theta d2 to its ray, or d2. */
-  readonly distance: Float64Array;
-}
-interface Known extends Joined {
+interface Known {
+  direction: Int32Array;
+  distance: Float64Array;
+  /** Of which all are; NaN: none is known. */
   readonly frame: Float64Array;
   /** (N, M) that were joined; NaN: were not. */
-  readonly losses: Float64Array;
-}
-
-/**
- * Directions as what they have in common on all axes plus a few entries: of a lattice with p divisions at
- * most p, whatever M is, and of its shrunk copy no more.
- */
-export class Directions {
-  readonly count: number;
-  readonly #theta: number;
-  readonly #M: number;
-  readonly #common: Float64Array;
-  readonly #start: Int32Array;
-  readonly #axis: Int32Array;
-  readonly #extra: Float64Array;
-  /** 1 / |w| */
-  readonly #inverse: Float64Array;
-
-  constructor(points: Float64Array, M: number, theta = Infinity) {
-    this.#theta = theta;
-    const H = points.length / M, axis: number[] = [], extra: number[] = [], start = [0];
-    this.count = H;
-    this.#M = M;
-    this.#common = new Float64Array(H);
-    this.#inverse = new Float64Array(H);
-    for (let h = 0; h < H; h++) {
-      const row = points.subarray(h * M, h * M + M), common = Math.min(...row);
-      this.#common[h] = common;
-      this.#inverse[h] = 1 / Math.hypot(...row);
-      row.forEach((value, m) => {
-        if (value === common) return;
-        axis.push(m);
-        extra.push(value - common);
-      });
-      start.push(axis.length);
-    }
-    this.#start = Int32Array.from(start);
-    this.#axis = Int32Array.from(axis);
-    this.#extra = Float64Array.from(extra);
-  }
-
-  /** Row k of (rows, M) normalised losses to the nearest ray: d^2 = |f|^2 - (f w)^2 / |w|^2. */
-  join(normal: Float64Array, k: number, joined: Joined, to: number): void {
-    const M = this.#M, H = this.count, i = k * M, inverse = this.#inverse;
-    const common = this.#common, start = this.#start, axis = this.#axis, extra = this.#extra;
-    let sum = 0, squares = 0;
-    for (let m = 0; m < M; m++) {
-      sum += normal[i + m];
-      squares += normal[i + m] ** 2;
-    }
-    let best = 0, along = -Infinity;
-    for (let h = 0, e = 0; h < H; h++) {
-      let product = common[h] * sum;
-      for (const end = start[h + 1]; e < end; e++) product += extra[e] * normal[i + axis[e]];
-      product *= inverse[h];
-      if (product > along) { along = product; best = h; }
-    }
-    joined.direction[to] = best;
-    const away = Math.sqrt(Math.max(0, squares - along * along));
-    joined.distance[to] = this.#theta === Infinity ? away : along + this.#theta * away;
-  }
+  losses: Float64Array;
 }

@@ -90,3 +90,70 @@ export function defaultDivisions(M: number, trials: number): readonly [number, n
   }
   return best;
 }
+
+export interface Joined {
+  /** (N) nearest direction. */
+  readonly direction: Int32Array;
+  /** (N) d1 + theta d2 to its ray, or d2. */
+  readonly distance: Float64Array;
+}
+
+/**
+ * Directions as what they have in common on all axes plus a few entries: of a lattice with p divisions at
+ * most p, whatever M is, and of its shrunk copy no more.
+ */
+export class Directions {
+  readonly count: number;
+  readonly #theta: number;
+  readonly #M: number;
+  readonly #common: Float64Array;
+  readonly #start: Int32Array;
+  readonly #axis: Int32Array;
+  readonly #extra: Float64Array;
+  /** 1 / |w| */
+  readonly #inverse: Float64Array;
+
+  constructor(points: Float64Array, M: number, theta = Infinity) {
+    this.#theta = theta;
+    const H = points.length / M, axis: number[] = [], extra: number[] = [], start = [0];
+    this.count = H;
+    this.#M = M;
+    this.#common = new Float64Array(H);
+    this.#inverse = new Float64Array(H);
+    for (let h = 0; h < H; h++) {
+      const row = points.subarray(h * M, h * M + M), common = Math.min(...row);
+      this.#common[h] = common;
+      this.#inverse[h] = 1 / Math.hypot(...row);
+      row.forEach((value, m) => {
+        if (value === common) return;
+        axis.push(m);
+        extra.push(value - common);
+      });
+      start.push(axis.length);
+    }
+    this.#start = Int32Array.from(start);
+    this.#axis = Int32Array.from(axis);
+    this.#extra = Float64Array.from(extra);
+  }
+
+  /** Row k of (rows, M) normalised losses to the nearest ray: d^2 = |f|^2 - (f w)^2 / |w|^2. */
+  join(normal: Float64Array, k: number, joined: Joined, to: number): void {
+    const M = this.#M, H = this.count, i = k * M, inverse = this.#inverse;
+    const common = this.#common, start = this.#start, axis = this.#axis, extra = this.#extra;
+    let sum = 0, squares = 0;
+    for (let m = 0; m < M; m++) {
+      sum += normal[i + m];
+      squares += normal[i + m] ** 2;
+    }
+    let best = 0, along = -Infinity;
+    for (let h = 0, e = 0; h < H; h++) {
+      let product = common[h] * sum;
+      for (const end = start[h + 1]; e < end; e++) product += extra[e] * normal[i + axis[e]];
+      product *= inverse[h];
+      if (product > along) { along = product; best = h; }
+    }
+    joined.direction[to] = best;
+    const away = Math.sqrt(Math.max(0, squares - along * along));
+    joined.distance[to] = this.#theta === Infinity ? away : along + this.#theta * away;
+  }
+}
