@@ -98,7 +98,8 @@ describe("journal", () => {
   });
 
   test("is read in pieces of 1 MiB, also a record of 3 MB; from a known place on it gives the records behind it only", () => {
-    const place = fresh(), long = Array.from({ length: 3_000 }, (_, k) => ({ k, text: "x".repeat(k === 1_500 ? 3_000_000 : 400) }));
+    const place = fresh();
+    const long = Array.from({ length: 3_000 }, (_, k) => ({ k, text: "x".repeat(k === 1_500 ? 3_000_000 : 400) }));
     { using journal = Journal.open(place, kind); journal.appendAll(long); }
     const ends: number[] = [];
     const read: unknown[] = [];
@@ -109,7 +110,8 @@ describe("journal", () => {
     const from = { bytes: ends[1_999], records: 2_000 };
     using journal = Journal.open(place, kind, { from, take: (record) => { behind.push(record); } });
     assert.deepEqual([behind, journal.recovered, journal.length], [long.slice(2_000), [], ends.at(-1)]);
-    assert.equal(hashJournal(place, from.bytes, journal.length, hashJournal(place, 0, from.bytes)), crc32(fs.readFileSync(place)));
+    const before = hashJournal(place, 0, from.bytes);
+    assert.equal(hashJournal(place, from.bytes, journal.length, before), crc32(fs.readFileSync(place)));
   });
 
   test("one flipped bit anywhere before the last record is refused, in the last record it is a torn tail", () => {

@@ -69,7 +69,9 @@ export function isStudy(folder: string): boolean {
   try {
     for (let lines = 0, read = 1; read > 0;) {
       read = fs.readSync(descriptor, piece);
-      for (let at = 0; (at = piece.subarray(0, read).indexOf("\n", at) + 1) > 0;) if (++lines > 1) return true;
+      for (let at = 0; (at = piece.subarray(0, read).indexOf("\n", at) + 1) > 0;) {
+        if (++lines > 1) return true;
+      }
     }
     return false;
   } finally { fs.closeSync(descriptor); }
