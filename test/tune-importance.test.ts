@@ -62,6 +62,21 @@ describe("parameter importance", () => {
     near(importance(space, trialsOf(space, 300, worth), 0, 7)!.shares, shares(2.5 ** 2 / 4, 9 / 12 / 2, 0), 0.02);
   });
 
+  test("every other one of eight choices is good: 60 trials see it whole, above 0.95, beside two that count for nothing", () => {
+    const space: Space = { kind: { kind: "choice", choices: [..."abcdefgh"] }, x: UNIT, y: UNIT };
+    const found = importance(space, trialsOf(space, 60, (p) => ("aceg".includes(`${p.kind}`) ? 1 : 0)), 0, 7)!;
+    assert.ok(found.shares[0] > 0.95 && found.explained > 0.9, `${found.shares[0]}, ${found.explained}`);
+  });
+
+  test("between trials at 0.03 and 0.97 the middle is cut: a step there weighs as much as one at 1/2, within 0.1", () => {
+    const space = { a: UNIT, b: UNIT };
+    const trials = trialsOf(space, 200, () => 0).map((one): Finished => {
+      const a = one.number % 2 === 0 ? 0.03 : 0.97, b = Number(one.point["b"]);
+      return { ...one, point: { a, b }, losses: Float64Array.of(Number(a > 0.5) + Number(b > 0.5)) };
+    });
+    near(importance(space, trials, 0, 7)!.shares, [0.5, 0.5], 0.1);
+  });
+
   test("(a - 1/2)(b - 1/2) is decided by nobody alone", () => {
     const space = { a: UNIT, b: UNIT };
     const found = importance(space, trialsOf(space, 500, (p) => (+p.a - 0.5) * (+p.b - 0.5)), 0, 7)!;
