@@ -63,7 +63,7 @@ describe("parameter importance", () => {
   });
 
   test("every other one of eight choices is good: 60 trials see it whole, above 0.95, beside two that count for nothing", () => {
-    const space: Space = { kind: { kind: "choice", choices: [..."abcdefgh"] }, x: UNIT, y: UNIT };
+    const space: Space = { kind: { kind: "choice", choices: Array.from("abcdefgh") }, x: UNIT, y: UNIT };
     const found = importance(space, trialsOf(space, 60, (p) => ("aceg".includes(`${p.kind}`) ? 1 : 0)), 0, 7)!;
     assert.ok(found.shares[0] > 0.95 && found.explained > 0.9, `${found.shares[0]}, ${found.explained}`);
   });
