@@ -78,7 +78,7 @@ Promise<StudyStore> {
   }
   const begun = isThere ? readStudy(folder).terms : null;
   const terms = isResume ? resumed(begun!, said) : await termsOf({ name, said, workers, begun }, context);
-  checkPlacement(placement, terms.work as StudyWork);
+  checkPlacement(placement, terms.work as StudyWork, terms.sampler.name);
   const store = { folder, terms, at: clock.now() };
   return begun === null ? createStudy(store) : openStudy(store);
 }
@@ -106,13 +106,13 @@ async function runStudy(store: StudyStore, { name, placement }: TuneOptions, wor
   await using coordinator = await startCoordinator({ store, search: searchOf(study.begun), clock, host,
     port: config.tune.portBase, keys, workersMax: workers, say });
   const placed = await openPlacement({ placement, terms: study.terms, address: coordinator.address,
-    secret: workerSecret(keys) }, context);
+    secret: workerSecret(keys), workersMax: workers }, context);
   await using engine = placed.engine;
   using _ = keepEnds(study, (trial) => trialFolder(root, name, trial));
   const ending = new AbortController();
-  const keeping = keepWorkers({ engine, coordinator, ask: (id) => placed.ask(id), study: name, clock,
+  const keeping = keepWorkers({ engine, coordinator, ask: (id) => placed.ask(id), study: placed.key, clock,
     signal: ending.signal, say: (sentence) => { display.say(sentence); },
-    ...(engine.name === "local" ? { limits: { pollMs: LOCAL_POLL_MS } } : {}) });
+    ...placed.keep });
   const { promise: stopped, reject } = Promise.withResolvers<never>();
   const stop = (): void => { reject(new Interrupted(resumeCommand(name, root))); };
   signal.addEventListener("abort", stop);
@@ -129,8 +129,6 @@ async function runStudy(store: StudyStore, { name, placement }: TuneOptions, wor
     await keeping.catch((error: unknown) => { log.warn({ error: String(error) }, "placing workers ended"); });
   }
 }
-
-const LOCAL_POLL_MS = 200;
 
 const resumeCommand = (name: string, root: string): string =>
   commandLine(["dmn", "tune", "--name", name, "--resume", ...rootWords(root)]);
