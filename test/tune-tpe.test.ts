@@ -219,12 +219,11 @@ const median = (values: readonly number[]): number => {
 };
 
 describe("TPE: suggestions", () => {
-  // Optuna 5.0's medians over 20 seeds (design page, section 2.2). Medians of 20 vary by a third (Hartmann6 has a second
-  // optimum at 0.119, where a quarter of the runs still are after 200), and some sets of 20 seeds are outside 1.5 x for it.
-  // Over 160 seeds ours are .0217 .0028 and .138 .036, inside: test/long-tune-tpe.ts.
-  for (const [problem, hoped] of [[BRANIN, [0.0188, 0.0031]], [HARTMANN6, [0.0943, 0.0307]]] as const) {
+  // Medians of Optuna 5.0.0 over 120 seeds (1000 to 1119, test/peers/tune_regret.py). Few seeds say little here: Hartmann6
+  // has a second optimum at 0.119, where 37 % of Optuna's runs and 33 % of 480 of ours still are after 200 trials.
+  for (const [problem, hoped] of [[BRANIN, [0.0284, 0.0032]], [HARTMANN6, [0.1537, 0.0369]]] as const) {
     test(`${problem.name}: median regret after 100 and 200 trials is within 1.5 x Optuna's ${hoped.join(", ")}`, () => {
-      const runs = Array.from({ length: 20 }, (_, k) => regrets(problem, 40 + k, 200));
+      const runs = Array.from({ length: 60 }, (_, seed) => regrets(problem, seed, 200));
       [100, 200].forEach((trials, k) => {
         const found = median(runs.map((run) => run[trials - 1]));
         assert.ok(found <= 1.5 * hoped[k], `${found} after ${trials}`);
