@@ -114,7 +114,11 @@ describe("hypervolume: contributions", () => {
     });
   }
   test("of a duplicate and of a dominated point: 0", () => {
+    const of = (rows: Rows): number[] => Array.from(contributions(rows, [5, 5]).values);
     assert.deepEqual(Array.from(contributions([[1, 2], [2, 1], [1, 2], [2, 2]], [3, 3]).values), [0, 1, 0, 0]);
+    // A dominated one that came first gives its place to who comes behind it.
+    assert.deepEqual(of([[3, 3], [1, 4], [2, 2]]), [0, 1, 6]);
+    assert.deepEqual(of([[3, 3], [1, 4], [1, 4], [2, 2]]), [0, 0, 0, 6]);
   });
   test("sampled ones lie within four standard errors and their errors are told", () => {
     const points = sphere(14, 8, 2), reference = filled(8, 1.1);

@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { UserError } from "../src/base/error.ts";
 import { random } from "../src/base/random.ts";
 import { BoxFront, boxSides, dominates, Front, paretoFront } from "../src/tune/pareto.ts";
-import { kneePoints, parsePreference, pseudoWeights, rankByPreference } from "../src/tune/preference.ts";
+import { kneePoints, parsePreference, rankByPreference } from "../src/tune/preference.ts";
 import { redundancy } from "../src/tune/redundancy.ts";
 import { signed, type Finished, type Objective } from "../src/tune/trial.ts";
 import { finishedTrial, gd, gdPlus, igdPlus } from "./tune-indicators.ts";
@@ -61,6 +61,14 @@ describe("front of boxes", () => {
     const steps = [[0.9, 0.9], [0.8, 0.8], [0.95, 0.1], [0.1, 0.95], [0.5, 2.5], [-0.5, 1.5], [0.5, 1.2]]
       .map((losses, i) => [front.add(finishedTrial(i, losses)), numbers(front.members).join(" ")]);
     assert.deepEqual(steps, [[true, "0"], [true, "1"], [true, "2"], [false, "2"], [false, "2"], [true, "2 5"], [false, "2 5"]]);
+  });
+
+  test("of a box with an infinite side too it is the one that dominates", () => {
+    for (const [first, second, kept] of [[0.9, 0.2, 1], [0.2, 0.9, 0]]) {
+      const front = new BoxFront([1, 1]);
+      [first, second].forEach((loss, i) => front.add(finishedTrial(i, [Infinity, loss])));
+      assert.deepEqual(numbers(front.members), [kept]);
+    }
   });
 
   test("a front with 5,000 trials keeps at most a staircase of boxes, each within a box of every trial", () => {
@@ -132,6 +140,10 @@ describe("preference", () => {
     const front = trialsOf([[0, 5, 3], [0, 5, 2], [9, 0, 9]]);
     assert.deepEqual(numbers(rankByPreference(front, Float64Array.of(1, 0, 0)).map(({ trial }) => trial)), [1, 0, 2]);
   });
+  test("of two that are equal in everything the older one comes first", () => {
+    const front = [finishedTrial(7, [1, 1]), finishedTrial(3, [1, 1]), finishedTrial(5, [0, 9])];
+    assert.deepEqual(numbers(rankByPreference(front, Float64Array.of(0, 1)).map(({ trial }) => trial)), [3, 7, 5]);
+  });
   test("infinite losses do not blur the others", () => {
     const front = trialsOf([[0, 1], [1, 0], [-Infinity, 5]]);
     assert.ok(rankByPreference(front, Float64Array.of(1, 1)).every(({ regret }) => Number.isFinite(regret)));
@@ -147,12 +159,6 @@ describe("preference", () => {
       assert.ok(front.has(order[0]));
       assert.equal(numbers(rankByPreference(moved, weights).map(({ trial }) => trial))[0], order[0]);
     }
-  });
-
-  test("pseudo-weights of (0,10) (5,5) (10,0): (1,0) (1/2,1/2) (0,1)", () => {
-    assert.deepEqual(pseudoWeights(trialsOf([[0, 10], [5, 5], [10, 0]])).map((row) => Array.from(row)),
-      [[1, 0], [0.5, 0.5], [0, 1]]);
-    assert.deepEqual(pseudoWeights([]), []);
   });
 });
 
@@ -174,6 +180,12 @@ describe("knees", () => {
   test("a straight front has none, nor has a single trial", () => {
     assert.deepEqual(kneePoints(trialsOf(Array.from({ length: 11 }, (_, i) => [i, 10 - i]))), []);
     assert.deepEqual(kneePoints(trialsOf([[1, 2]])), []);
+  });
+  test("a straight front of 200 with noise has one knee at most in any eighth of it", () => {
+    const draw = random(7, "straight");
+    const front = trialsOf(Array.from({ length: 200 }, (_, i) => [i + 0.4 * draw.uniform(), 200 - i + 0.4 * draw.uniform()]));
+    const places = kneePoints(front).map(({ trial }) => trial.number).sort((a, b) => a - b);
+    assert.ok(places.length > 2 && places.every((place, k) => k === 0 || place - places[k - 1] >= 25), places.join(" "));
   });
   test("of three corners the middle one, where 9 is lost for 1 gained", () => {
     assert.deepEqual(kneePoints(trialsOf([[0, 10], [1, 1], [10, 0]])).map(({ trial, tradeOff }) =>

@@ -119,6 +119,8 @@ test("each bad space is refused in a sentence", () => {
   const cases: readonly (readonly [unknown, RegExp])[] = [
     [{}, /no parameters/],
     [{ "1": float }, /"1" does not begin with a letter/],
+    [{ constructor: float }, /"constructor" is a word of the language/],
+    [{ a: { kind: "float", low: -1e308, high: 1e308 } }, /a ranges from -1e\+308 to 1e\+308/],
     [{ a: { kind: "float", low: 2, high: 1 } }, /a ranges from 2 to 1/],
     [{ a: { kind: "float", low: 0, high: NaN } }, /a ranges from 0 to NaN/],
     [{ a: { kind: "float", low: 0, high: 1, isLog: true } }, /a starts at 0 on a logarithmic scale/],

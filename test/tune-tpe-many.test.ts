@@ -74,6 +74,14 @@ describe("many-objective TPE: which trials are good", () => {
     assert.ok(kept.filter((k) => rows.includes(k)).length >= 9, `${kept.join(" ")} and ${rows.join(" ")}`);
   });
 
+  test("ranges that doubles cannot divide by, tiny or huge, count as none: the other objective decides", () => {
+    for (const [low, high] of [[0, 1e-310], [-1e308, 1e308]]) {
+      const trials = Array.from({ length: 30 }, (_, k) => told(k, [k % 2 === 0 ? low : high, k]));
+      assert.ok(good(trials, 2).includes(0), `${low} .. ${high}: ${good(trials, 2).join(" ")}`);
+      assert.equal(good(trials, 2).length, 3);
+    }
+  });
+
   test("what is marked depends on what was told, not on when it was asked", () => {
     const losses = cloud(300, 3, random(4, "asked")), often = new HypervolumeSplit(3, 1), once = new HypervolumeSplit(3, 1);
     const one = new Uint8Array(300), other = new Uint8Array(300);

@@ -9,6 +9,7 @@
  * in order. The history ascends, whatever the samples were.
  */
 import { random } from "../base/random.ts";
+import { firstAbove } from "./hypervolume.ts";
 
 const SAMPLES = 4000;
 
@@ -43,14 +44,4 @@ export function volumeHistory(points: readonly Float64Array[], reference: Float6
   for (let k = 1; k < out.length; k++) out[k] += out[k - 1];
   const total = out[out.length - 1];
   return out.map((won) => won / total);
-}
-
-/** First place whose value is above a number; values ascend. */
-function firstAbove(values: Float64Array, number: number): number {
-  let low = 0, high = values.length - 1;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (values[middle] > number) high = middle; else low = middle + 1;
-  }
-  return low;
 }

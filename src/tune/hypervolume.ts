@@ -19,6 +19,7 @@ import { assert } from "../base/assert.ts";
 import { UserError } from "../base/error.ts";
 import { random } from "../base/random.ts";
 import { Exact } from "./hypervolume-exact.ts";
+import { compareAt } from "./pareto.ts";
 
 export interface Volume {
   readonly value: number;
@@ -139,7 +140,7 @@ function frontBelow(points: readonly ArrayLike<number>[], given: ArrayLike<numbe
   function insert(point: ArrayLike<number>, row: number): number {
     let kept = 0;
     for (let i = 0; i < count; i++) {
-      const order = compare(losses, i * width, point, width);
+      const order = compareAt(losses, i * width, point);
       // Dominated or a copy: everything that was kept so far stays where it is.
       if (order === "equal") copies[i]++;
       if (order === "equal" || order === "better") return count;
@@ -157,17 +158,6 @@ function frontBelow(points: readonly ArrayLike<number>[], given: ArrayLike<numbe
     rows[to] = rows[from];
     copies[to] = copies[from];
   }
-}
-
-/** How the losses at `at` stand to a point's. */
-function compare(losses: Float64Array, at: number, point: ArrayLike<number>, width: number):
-  "better" | "worse" | "equal" | "neither" {
-  let isLess = false, isMore = false;
-  for (let m = 0; m < width; m++) {
-    if (losses[at + m] < point[m]) isLess = true;
-    else if (losses[at + m] > point[m]) isMore = true;
-  }
-  return isLess ? isMore ? "neither" : "better" : isMore ? "worse" : "equal";
 }
 
 const isUnbounded = ({ losses, count, width }: Front): boolean =>
@@ -215,7 +205,7 @@ function sampled({ width, count, losses, reference }: Front,
   let first = 0, second = 0;
   for (let k = 0; k < samples; k++) {
     if (!isBox) {
-      const chosen = boxAt(ends, draw.uniform() * sum) * width;
+      const chosen = firstAbove(ends, draw.uniform() * sum) * width;
       for (let m = 0; m < width; m++) low[m] = losses[chosen + m];
     }
     for (let m = 0; m < width; m++) {
@@ -242,12 +232,12 @@ function sampled({ width, count, losses, reference }: Front,
   };
 }
 
-/** The box that a place on the line of all volumes is in. */
-function boxAt(ends: Float64Array, place: number): number {
-  let low = 0, high = ends.length - 1;
+/** Place of the first of ascending values that is above a number; of sums: whose share it falls in. */
+export function firstAbove(ascending: Float64Array, number: number): number {
+  let low = 0, high = ascending.length - 1;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (ends[middle] > place) high = middle; else low = middle + 1;
+    if (ascending[middle] > number) high = middle; else low = middle + 1;
   }
   return low;
 }

@@ -130,7 +130,6 @@ export function readOptunaJournal(text: string, name: string | null = null): Opt
     tornBytes: Buffer.byteLength(text.slice(end)) };
 }
 
-
 function objectivesOf({ directions, metricNames }: Draft): Objective[] {
   return directions.map((direction, m) => ({
     name: metricNames?.[m] ?? (directions.length === 1 ? "value" : `value${m}`),

@@ -10,21 +10,29 @@
  * front. At eleven objectives nearly everything is: that is what boxes, knees and preferences are for.
  */
 import { assert } from "../base/assert.ts";
+import { quantile } from "./quantile.ts";
 import type { Finished } from "./trial.ts";
 
 /** Whether a trial may be on a front. */
 export const isEligible = (trial: Finished): boolean =>
   trial.state === "complete" && trial.violation === 0 && !trial.losses.includes(NaN);
 
-/** Whether a is no worse than b in any of their (M) losses and better in one. */
-export function dominates(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
-  let isBetter = false;
-  for (let m = 0; m < a.length; m++) {
-    if (a[m] > b[m]) return false;
-    if (a[m] < b[m]) isBetter = true;
+/** How (M) losses of a flat array, from `at` on, stand to others: better dominates, worse is dominated. */
+export function compareAt(flat: ArrayLike<number>, at: number, others: ArrayLike<number>):
+  "better" | "worse" | "equal" | "neither" {
+  let isLess = false, isMore = false;
+  for (let m = 0; m < others.length; m++) {
+    const a = flat[at + m], b = others[m];
+    if (a < b) isLess = true;
+    else if (a > b) isMore = true;
+    if (isLess && isMore) return "neither";
   }
-  return isBetter;
+  return isLess ? "better" : isMore ? "worse" : "equal";
 }
+
+/** Whether a is no worse than b in any of their (M) losses and better in one. */
+export const dominates = (a: ArrayLike<number>, b: ArrayLike<number>): boolean =>
+  compareAt(a, 0, b) === "better";
 
 /**
  * The front, trial by trial. A trial costs one comparison with each member, most of which end after two or
@@ -49,10 +57,10 @@ export class Front {
     }
     let kept = 0;
     for (let i = 0; i < count; i++) {
-      const order = this.#compare(i * M, losses);
+      const order = compareAt(this.#losses, i * M, losses);
       // What dominates it leaves nothing that it dominates: nobody has moved.
-      if (order === DOMINATES) return false;
-      if (order === DOMINATED) continue;
+      if (order === "better") return false;
+      if (order === "worse") continue;
       if (kept < i) {
         this.#losses.copyWithin(kept * M, i * M, (i + 1) * M);
         this.#members[kept] = this.#members[i];
@@ -64,21 +72,7 @@ export class Front {
     this.#members.push(trial);
     return true;
   }
-
-  /** How the member at `at` stands to (M) losses; equal ones are neither. */
-  #compare(at: number, losses: Float64Array): number {
-    const own = this.#losses;
-    let isLess = false, isMore = false;
-    for (let m = 0; m < losses.length; m++) {
-      const a = own[at + m], b = losses[m];
-      if (a < b) isLess = true;
-      else if (a > b) isMore = true;
-      if (isLess && isMore) return NEITHER;
-    }
-    return isLess ? DOMINATES : isMore ? DOMINATED : NEITHER;
-  }
 }
-const NEITHER = 0, DOMINATES = 1, DOMINATED = 2;
 
 /** The trials that no other one of them dominates, in their order. */
 export function paretoFront(trials: Iterable<Finished>): readonly Finished[] {
@@ -135,9 +129,4 @@ export function boxSides(trials: readonly Finished[], parts = 10): Float64Array 
     const range = sorted.length === 0 ? 0 : quantile(sorted, 0.95) - quantile(sorted, 0.05);
     return (range > 0 ? range : 1) / parts;
   });
-}
-
-function quantile(sorted: Float64Array, share: number): number {
-  const place = share * (sorted.length - 1), low = Math.floor(place), high = Math.ceil(place);
-  return sorted[low] + (place - low) * (sorted[high] - sorted[low]);
 }

@@ -63,17 +63,6 @@ export function rankByPreference(front: readonly Finished[], weights: Float64Arr
     .sort((a, b) => a.regret - b.regret || a.trial.number - b.trial.number);
 }
 
-/**
- * (n)(M) what each member is good at: its distance from the worst of the front in each loss, as shares of
- * their sum (Deb 2001, pseudo-weights).
- */
-export function pseudoWeights(front: readonly Finished[]): Float64Array[] {
-  return scale(front).map((losses) => {
-    const sum = losses.reduce((total, loss) => total + 1 - loss, 0);
-    return losses.map((loss) => sum > 0 ? (1 - loss) / sum : 1 / losses.length);
-  });
-}
-
 export interface Knee {
   readonly trial: Finished;
   /** Least loss per gain in a move to any neighbour, both scaled; > 1. */

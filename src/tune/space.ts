@@ -11,7 +11,7 @@
 import type { Random } from "../base/random.ts";
 import { UserError } from "../base/error.ts";
 import { suggestion } from "../base/suggest.ts";
-import { fromUnit } from "./transform.ts";
+import { fromUnit, stepOf } from "./transform.ts";
 
 export interface Condition {
   readonly parameter: string;
@@ -49,6 +49,10 @@ export function checkSpace(space: Space): void {
     if (!/^\p{L}/u.test(name)) {
       throw new UserError(`search space: "${name}" does not begin with a letter`, "rename the parameter");
     }
+    // An object has these of itself, active or not: constructor, toString, ...
+    if (name in {}) {
+      throw new UserError(`search space: "${name}" is a word of the language`, "rename the parameter");
+    }
     checkRange(name, space[name]);
     if (space[name].when !== undefined) checkCondition(space, name, names.slice(0, k));
   });
@@ -72,7 +76,7 @@ function checkRange(name: string, one: Parameter): void {
     refuse(`is of kind "${String((one as { kind: unknown }).kind)}"`, "choose float, integer or choice");
   }
   const { low, high, step, isLog } = one;
-  if (!Number.isFinite(low) || !Number.isFinite(high) || low > high) {
+  if (![low, high, high - low].every(Number.isFinite) || low > high) {
     refuse(`ranges from ${low} to ${high}`, '"low" and "high" are finite numbers, low first');
   }
   if (one.kind === "integer" && ![low, high, step ?? 1].every(Number.isSafeInteger)) {
@@ -125,7 +129,7 @@ function checkSettings(space: Space): void {
 export function holds(one: Parameter, value: number | string): boolean {
   if (one.kind === "choice") return one.choices.includes(value);
   if (typeof value !== "number" || !(value >= one.low && value <= one.high)) return false;
-  const step = one.step ?? (one.kind === "integer" ? 1 : 0);
+  const step = stepOf(one);
   if (step === 0) return true;
   const steps = (value - one.low) / step;
   return Math.abs(steps - Math.round(steps)) <= 1e-9 * Math.max(1, steps);

@@ -11,6 +11,7 @@
  * that all others dominate is last in every direction. Only the order of each objective's values and their
  * proportions count, so units do not.
  */
+import { quantile } from "../quantile.ts";
 import { countLattice, lattice } from "../reference.ts";
 import type { Keeps } from "./halving.ts";
 
@@ -111,11 +112,6 @@ function scaleByQuantiles(losses: readonly Float64Array[]): Float64Array[] {
     }
     return column;
   });
-}
-
-function quantile(sorted: Float64Array, q: number): number {
-  const at = q * (sorted.length - 1), low = Math.floor(at), next = Math.min(low + 1, sorted.length - 1);
-  return sorted[low] + (at - low) * (sorted[next] - sorted[low]);
 }
 
 /** Weights (H, M) on the simplex: the even one, then each farthest from those before it. */

@@ -29,7 +29,7 @@ export interface HalvingSettings {
 
 export function halving({ minSteps, eta, skip, bootstrap }: HalvingSettings, keeps: Keeps): Pruner {
   const rungs: Report[][] = [];
-  /** Rungs that a trial has passed. */
+  /** Rungs that a trial that runs has passed. */
   const passed = new Map<number, number>();
   return {
     report(report, isSeen) {
@@ -46,7 +46,7 @@ export function halving({ minSteps, eta, skip, bootstrap }: HalvingSettings, kee
         if (n <= bootstrap || !keeps(report, others, Math.max(1, Math.floor(n / eta)))) return false;
       }
     },
-    tell(_trial: Finished) {},
+    tell({ number }: Finished) { passed.delete(number); },
   };
 }
 

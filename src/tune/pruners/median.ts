@@ -28,7 +28,7 @@ export function median({ startupTrials, warmupSteps, interval, minTrials }: Medi
       running.set(number, own);
       const before = own.at(-1)?.step ?? -1;
       own.push(report);
-      if (step < warmupSteps || !isAnyOf(complete, isSeen, Math.max(1, startupTrials))) return true;
+      if (step < warmupSteps || !areSeen(complete, isSeen, Math.max(1, startupTrials))) return true;
       // The first report at or after a multiple of the interval decides.
       if (before >= Math.floor((step - warmupSteps) / interval) * interval + warmupSteps) return true;
       const best = losses.map((_, m) => least(own, m));
@@ -52,7 +52,7 @@ export function median({ startupTrials, warmupSteps, interval, minTrials }: Medi
   };
 }
 
-function isAnyOf(numbers: readonly number[], isSeen: (number: number) => boolean, atLeast: number): boolean {
+function areSeen(numbers: readonly number[], isSeen: (number: number) => boolean, atLeast: number): boolean {
   let seen = 0;
   return numbers.some((number) => isSeen(number) && ++seen >= atLeast);
 }

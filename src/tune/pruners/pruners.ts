@@ -60,7 +60,7 @@ export function makePruner(choice: { readonly name: string; readonly settings: S
 
 /** Decides once about a step; whoever was stopped stays so, and whoever is at the end is through. */
 function remembering(pruner: Pruner, stepsMax: number): Pruner {
-  /** Last step of each trial; with the sign changed where it was stopped. */
+  /** Last step of each trial that runs; with the sign changed where it was stopped. */
   const last = new Map<number, number>();
   return {
     report(report, isSeen) {
@@ -71,6 +71,9 @@ function remembering(pruner: Pruner, stepsMax: number): Pruner {
       last.set(number, goesOn ? step : -step);
       return goesOn;
     },
-    tell: (trial) => pruner.tell(trial),
+    tell(trial) {
+      last.delete(trial.number);
+      pruner.tell(trial);
+    },
   };
 }

@@ -156,7 +156,9 @@ export class HypervolumeSplit implements Split {
       const sorted = losses.filter((loss, at) => at % M === m && Number.isFinite(loss)).sort();
       const range = sorted[Math.ceil(QUANTILE * (sorted.length - 1))] - sorted[0];
       this.#low[m] = sorted[0] ?? 0;
-      this.#inverseRange[m] = range > 0 ? 1 / range : 1;
+      // A range beyond what doubles divide by, tiny or huge, is as good as none.
+      const isRange = 1 / range > 0 && 1 / range < Infinity;
+      this.#inverseRange[m] = isRange ? 1 / range : 1;
     }
   }
 

@@ -68,7 +68,7 @@ export function inverseErf(x: number): number {
 }
 
 /** Logarithm of the mass below x <= 0. */
-export function logCumulative(x: number): number {
+function logCumulative(x: number): number {
   const y = -x * SQRT_HALF;
   return y > 0.46875 ? Math.log(scaledErfc(y) / 2) - y * y : Math.log((1 - erf(y)) / 2);
 }

@@ -12,8 +12,9 @@ export interface Split {
   mark(isGood: Uint8Array): void;
 }
 
+const GOOD_MAX = 25;
 /** Good ones of n trials (Optuna 5): a tenth, but no more than 25. */
-export const countGood = (n: number): number => Math.min(Math.ceil(0.1 * n), 25);
+export const countGood = (n: number): number => Math.min(Math.ceil(0.1 * n), GOOD_MAX);
 
 /**
  * Order of trials that are not complete, after all that are: pruned ones by how far they came, then by
@@ -42,7 +43,7 @@ export class Rest {
 /** Not a subtraction: two infinities have no difference. */
 const order = (a: number, b: number): number => a < b ? -1 : a > b ? 1 : 0;
 
-/** One objective: by loss. The best 25 are enough, however many there are. */
+/** One objective: by loss. The best GOOD_MAX are enough, however many there are. */
 export class LossSplit implements Split {
   readonly #rest = new Rest();
   readonly #best: { row: number; loss: number }[] = [];
@@ -54,7 +55,7 @@ export class LossSplit implements Split {
     let at = this.#best.length;
     while (at > 0 && this.#best[at - 1].loss > loss) at--;
     this.#best.splice(at, 0, { row, loss });
-    if (this.#best.length > 25) this.#best.pop();
+    if (this.#best.length > GOOD_MAX) this.#best.pop();
   }
 
   mark(isGood: Uint8Array): void {
