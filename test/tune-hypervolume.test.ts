@@ -148,6 +148,11 @@ describe("hypervolume: sampled", () => {
     near(value, exact, 4 * standardError);
     assert.ok(standardError < 0.02 * exact);
   });
+  test("a box that no sample can miss has an error all the same, and a front beyond its budget is sampled", () => {
+    assert.deepEqual(hypervolume([[1, 1, 1, 1]], [2, 2, 2, 2], SAMPLED), { value: 1, standardError: 1e-5 });
+    // Comparisons count: 30 points at M = 9 are many more than 1e6 of them, and fewer than 1e6 numbers to begin with.
+    assert.ok(hypervolume(sphere(30, 9, 1), filled(9, 1.1), { operationsMax: 1e6, samples: 100 }).standardError > 0);
+  });
   test("the same seed gives the same answer, another seed another one", () => {
     const points = sphere(30, 6, 4), at = (seed: number): number =>
       hypervolume(points, filled(6, 1.1), { operationsMax: 0, samples: 1_000, seed }).value;

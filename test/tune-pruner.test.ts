@@ -117,6 +117,15 @@ describe("successive halving, eta 2 from step 1", () => {
     assert.deepEqual(answers(), [true, false, false, false, true, true]);
     assert.equal(pruner.report(report(4, 1, 1.5), everyone), false, "one of 5 goes on; of 9 it would be three");
     assert.equal(pruner.report(report(5, 3, 99), everyone), true, "worst of all, and at its end");
+    const long = make("halving", { eta: 3 }, 1, 9);
+    const said = [report(0, 1, 1), report(1, 3, 0), report(0, 3, 9), report(0, 1, 1), report(0, 3, 9)];
+    assert.deepEqual(said.map((one) => long.report(one, everyone)), [true, true, false, true, false], "steps before its end");
+  });
+
+  test("who is not seen does not count: of two at a rung the worse one goes on", () => {
+    const pruner = make("halving", { eta: 2 }), nobody = (): boolean => false;
+    assert.deepEqual([report(0, 1, 1), report(1, 1, 2)].map((one) => pruner.report(one, nobody)), [true, true]);
+    assert.equal(pruner.report(report(2, 1, 3), (number) => number === 1), false);
   });
 });
 
@@ -180,6 +189,22 @@ describe("median", () => {
     assert.deepEqual(judge(sparse, 3, 99, 99), [true, true, true]);
     assert.equal(five().report(report(9, 7, 99), everyone), true);
     assert.equal(five({ minTrials: 6 }).report(report(9, 1, 99), everyone), true);
+  });
+
+  test("between intervals nothing is decided, though others have become better: every third step", () => {
+    const pruner = make("median", { interval: 3 });
+    for (let k = 1; k <= 5; k++) {
+      for (const step of [1, 2, 3]) pruner.report(report(k, step, step === 1 ? k : k - 10), everyone);
+      pruner.tell(told(k));
+    }
+    assert.deepEqual(judge(pruner, 3, 3, 3), [true, true, false]);
+  });
+
+  test("of 1 2 3 4 the median is 2.5; trials that are not seen are not in it", () => {
+    const four = (number: number): boolean => number <= 4;
+    const of = (value: number, isSeen: (number: number) => boolean): boolean =>
+      five({ startupTrials: 1 }).report(report(9, 1, value), isSeen);
+    assert.deepEqual([of(2.4, four), of(2.6, four), of(2.6, everyone), of(4, (number) => number > 3)], [true, false, true, true]);
   });
 
   test("not a number alone stops; once a number was known it counts", () => {
@@ -421,6 +446,15 @@ describe("pruning by several objectives", () => {
     assert.deepEqual([0, 1, 2, 38, 39, 40].filter(isKept), [0, 40]);
     const ends = [[0, 1, 9], [0, 2, 3], [5, 5, 5], [9, 0, 9], [9, 9, 0]].map((row) => Float64Array.from(row));
     assert.equal(coveringOrder(ends, [Float64Array.of(1, 0, 0)], 1)[0], 1);
+  });
+
+  test("one result far out, or one that alone differs, does not change how the others are compared", () => {
+    const orderWith = (odd: number, usual: (k: number) => number): number[] => coveringOrder(
+      Array.from({ length: 41 }, (_, k) => Float64Array.of(k === 20 ? odd : usual(k), (7 * k) % 41)), spreadDirections(2), 41);
+    for (const usual of [(k: number) => k, () => 0]) {
+      for (const odd of [1e3, 1e12]) assert.deepEqual(orderWith(odd, usual), orderWith(1e6, usual));
+    }
+    assert.deepEqual(orderWith(1e-6, () => 0), orderWith(1, () => 0));
   });
 
   test("an objective that nobody knows yet does not count, nor does one lost to a few", () => {

@@ -155,6 +155,8 @@ describe("niching", () => {
     near(distance, cases.map(([, expected]) => expected), "distances");
     assert.equal(direction[0], 1, "(1, 2, 3) is nearest to (0, 1, 1)");
     assert.equal(direction[4], 0, "(0, 1, 10) is nearest to (0, 0, 2)");
+    // d1 + 5 d2 of (1, 2, 3) from (0, 1, 1): 5 / sqrt 2 and 5 times 1.2247.
+    near(joinAll(new Directions(lattice(3, 2), 3, 5), Float64Array.of(1, 2, 3), 1).distance, [9.65925826], "theta 5");
   });
 
   test("sparse directions join like a full product does, for the two layers of 11 objectives", () => {
@@ -203,6 +205,65 @@ describe("niching", () => {
     assert.deepEqual([...kept].sort((a, b) => a - b), [0, 1, 2]);
     const all = niching.select(flat(rows), new Float64Array(6), 6, 6, random(2));
     assert.deepEqual([...all.rows], [0, 1, 2, 3, 4, 5]);
+  });
+
+  /** What survives of front 0 (two rows) and others, in 60 draws: directions (0,1) (.5,.5) (1,0). */
+  const survivals = (rows: readonly (readonly number[])[], keep: number): { always: number[]; ever: number[] } => {
+    const kept = Array.from({ length: 60 }, (_, seed) => {
+      const niching = new Niching(2);
+      niching.turnTo(lattice(2, 2));
+      return [...niching.select(flat(rows), new Float64Array(rows.length), rows.length, keep, random(seed, "kept")).rows];
+    });
+    const all = rows.map((_, n) => n);
+    return { always: all.filter((n) => kept.every((one) => one.includes(n))),
+      ever: all.filter((n) => kept.some((one) => one.includes(n))) };
+  };
+  test("an empty direction takes its nearest row, not its first", () => {
+    assert.deepEqual(survivals([[0.5, 9.4], [4, 6.2], [4.6, 5.3], [0, 10], [10, 0]], 3).ever, [2, 3, 4]);
+  });
+  test("rows of fronts before count for their directions; one that has a row takes any", () => {
+    // Front 0 lies on both axes: the middle is empty, whatever is nearer to an axis.
+    const ends = [[0, 10], [5, 5]];
+    assert.deepEqual(survivals([...ends, [0.2, 10.5], [5.5, 10.2]], 3).ever, [0, 1, 3]);
+    assert.deepEqual(survivals([...ends, [0.2, 10.5], [0.1, 12]], 3), { always: [0, 1], ever: [0, 1, 2, 3] });
+    // Once the middle has one, it has as many as the axis: either goes on.
+    assert.deepEqual(survivals([...ends, [5.5, 10.5], [5.4, 10.9], [0.2, 11]], 4), { always: [0, 1, 2], ever: [0, 1, 2, 3, 4] });
+  });
+
+  test("of infeasible rows with the same violation any survives, whatever their losses say", () => {
+    const losses = flat([[5, 5], [NaN, 0], [1, NaN], [2, 2]]), found = new Set<number>();
+    for (let seed = 0; seed < 40; seed++) {
+      const { rows } = new Niching(2).select(losses, Float64Array.of(0, 3, 3, 3), 4, 2, random(seed, "infeasible"));
+      assert.equal(rows[0], 0);
+      found.add(rows[1]);
+    }
+    assert.deepEqual([...found].sort(), [1, 2, 3]);
+  });
+
+  /** Normalised losses of a front of its own, of a niching that has seen another one. */
+  const normalisedAfter = (before: readonly (readonly number[])[], rows: readonly (readonly number[])[]): Float64Array => {
+    const M = rows[0].length, niching = new Niching(M), order = Int32Array.from(rows.keys());
+    for (const one of [before, rows]) {
+      niching.select(flat(one), new Float64Array(one.length), one.length, one.length, random(1));
+      if (one === before) niching.normalise(flat(one), Int32Array.from(one.keys()), new Int32Array(one.length));
+    }
+    return niching.normalise(flat(rows), order, new Int32Array(rows.length)).normal;
+  };
+  test("no intercept is beyond the worst loss of all time; infinite losses are neither worst nor ideal", () => {
+    // The plane through these three meets the axes at 1.4, and nothing is worse than 1.
+    const rows = [[1, 0.4, 0], [0, 1, 0.4], [0.4, 0, 1]];
+    near(normalised(rows), rows.flat(), "clipped");
+    near(normalisedAfter([[Infinity, Infinity, Infinity], ...rows], rows), rows.flat(), "after an infinitely bad one");
+    assert.ok(normalisedAfter([[-Infinity, 2, 2], ...rows], rows).every(Number.isFinite), "after an infinitely good one");
+  });
+  test("what is all but ideal counts as ideal when extreme points are looked for", () => {
+    // (0.5, 0.0002) is the first axis' end, not (1, 0): the plane meets that axis at 0.5 / 0.9998.
+    near(normalised([[0, 1], [0.5, 2e-4], [1, 0]]), [0, 1, 0.9998, 2e-4, 1.9996, 0], "near");
+  });
+  test("extreme points are kept: a front that has lost one is measured by it", () => {
+    const rows = [[0, 1], [0.6, 0.1]];
+    near(normalised(rows), [0, 1, 1, 0], "alone");
+    near(normalisedAfter([[0, 1], [1, 0]], rows), rows.flat(), "after (1, 0)");
   });
 
   test("what is remembered of rows that stay in place changes nothing: 300 survivals with and without", () => {
