@@ -6,9 +6,10 @@ export default command({
   flags: ["coordinator", "study", "name", "json"],
   required: ["coordinator", "study"],
   examples: [
-    ["dmn worker --coordinator tcp://127.0.0.1:5559 --study first", "one worker more, on this machine"],
-    ["DMN_TUNE_KEYS=worker.keys dmn worker --coordinator tcp://10.0.0.7:5559 --study first",
-      "on another machine, with a copy of the study's worker keys"],
+    ["DMN_TUNE_KEYS=storage/tune/first/join.keys dmn worker --coordinator tcp://127.0.0.1:5559 --study first",
+      "one worker more, on this machine; dmn tune status prints it while the study runs"],
+    ["DMN_TUNE_KEYS=join.keys dmn worker --coordinator tcp://10.0.0.7:5559 --study first",
+      "on another machine, with a copy of that file"],
   ],
   async run({ coordinator, study, name, json }, context) {
     const done = await tuneWorker({ coordinator: coordinator!, study: study!, name: name ?? null }, context);

@@ -92,7 +92,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     opened.push(await openResponder({ ...link, address: at(questions), answer }));
   } catch (error) {
     for (const { close } of opened) close(0);
-    throw error;
+    throw explainBind(error, port);
   }
   desk.close = () => { for (const { close } of opened) close(); };
   desk.begin();
@@ -105,6 +105,15 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     stop: () => desk.stop(),
     [Symbol.asyncDispose]: () => desk.stop(),
   };
+}
+
+/** What the wire says of an address, in words of a study. */
+function explainBind(error: unknown, port: number): unknown {
+  const { code } = ((error as Error).cause ?? {}) as NodeJS.ErrnoException;
+  if (!(error instanceof UserError) || code === undefined) return error;
+  return new UserError(error.problem, code === "EADDRINUSE"
+    ? `if another study runs there, give this one other ports: DMN_TUNE_PORT_BASE=${port + 10} dmn tune ...`
+    : "name an address of this machine: --host", { cause: error });
 }
 
 class Desk {
@@ -181,7 +190,7 @@ class Desk {
     }
     if (keys !== null && question.secret !== keys.secret) {
       return refused(`wrong token for the study "${terms.name}"`,
-        "give the worker this study's DMN_TUNE_KEYS, as `dmn tune` says it");
+        "give it the study's: DMN_TUNE_KEYS=join.keys, as `dmn tune status` says");
     }
     if (question.study !== terms.name) {
       return refused(`this coordinator runs the study "${terms.name}", not "${question.study}"`,

@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { UserError } from "../base/error.ts";
+import { explainWrite } from "../base/file.ts";
 import { makeKeys, readKeys, type Keys, type Security } from "../wire/security.ts";
 
 export interface StudyKeys {
@@ -24,8 +25,21 @@ export function openStudyKeys(folder: string): StudyKeys {
     return fs.existsSync(place) ? readKeys(place) : makeKeys(place);
   });
   const secret = createHash("sha256").update(worker.secretKey).digest("hex").slice(0, 32);
-  return { coordinator, worker, secret };
+  const keys: StudyKeys = { coordinator, worker, secret };
+  writeJoinKeys(joinKeysOf(folder), `${workerSecret(keys)}\n`);
+  return keys;
 }
+
+function writeJoinKeys(place: string, text: string): void {
+  if (fs.existsSync(place) && fs.readFileSync(place, "utf8") === text) return;
+  try { fs.writeFileSync(place, text, { mode: 0o600 }); } catch (error) {
+    fs.rmSync(place, { force: true });
+    throw explainWrite(place, error);
+  }
+}
+
+/** What a worker that a person starts is given as DMN_TUNE_KEYS, or a copy of it. */
+export const joinKeysOf = (folder: string): string => path.join(folder, "join.keys");
 
 /** What a worker's environment holds as DMN_TUNE_KEYS: one word of letters, digits, - and _. */
 export function workerSecret({ coordinator, worker, secret }: StudyKeys): string {
@@ -43,7 +57,7 @@ export function readWorkerSecret(text: string): WorkerKeys {
       && typeof secret === "string") return { worker, serverKey, secret };
   } catch { /* said below */ }
   throw new UserError("DMN_TUNE_KEYS holds no keys of a study",
-    "workers are given it by `dmn tune`; by hand: copy it from what `dmn tune` says");
+    "it is the study's file join.keys, or a copy of it: `dmn tune status` says where that is");
 }
 
 export const coordinatorSecurity = ({ coordinator, worker }: StudyKeys): Security =>

@@ -34,10 +34,11 @@ export interface Line extends AsyncDisposable {
 
 export async function connect(options: WorkerOptions): Promise<Line> {
   const { address, study, worker, keys = null, signal, patienceMs = PATIENCE_MS } = options;
-  const { clock = systemClock, say: tell = () => undefined } = options;
+  const { deadlineMs: questionMs = DEADLINE_MS } = options;
+  const { clock = systemClock, say: tell = () => undefined, warn = tell } = options;
   const credentials: Credentials = { study, worker, secret: keys?.secret ?? "" };
   const stopping = new AbortController(), refused = new AbortController();
-  let timer: NodeJS.Timeout | undefined, heardAt = clock.now(), isIn = false;
+  let timer: NodeJS.Timeout | undefined, heardAt = clock.now(), isIn = false, isSilent = false;
   const stop = (why: string): void => { stopping.abort(new Stopped(why)); };
   if (signal.aborted) stop("the worker was stopped");
   signal.addEventListener("abort", () => { stop("the worker was stopped"); }, { once: true });
@@ -48,15 +49,25 @@ export async function connect(options: WorkerOptions): Promise<Line> {
       if (code !== "handshake" || isIn) return;
       refused.abort(new UserError(
         `the coordinator at ${address} does not take this worker's keys (${text})`,
-        "give the worker this study's DMN_TUNE_KEYS, as `dmn tune` says it"));
+        "give it the study's: DMN_TUNE_KEYS=join.keys, as `dmn tune status` says"));
     } };
   const at = (offset: number): string => addressOf(address, offset);
+  /** Once for each silence, which may last for minutes. */
+  const hearNothing = (): void => {
+    if (isSilent) return;
+    isSilent = true;
+    warn(`no coordinator answers at ${address}; trying on for ${Math.ceil(patienceMs / 1_000)} s`);
+  };
+  const hearAnything = (): void => {
+    if (isSilent) warn(`the coordinator at ${address} answers`);
+    isSilent = false;
+  };
   const questions = await openRequester({ ...link, address });
   const beats = await openRequester({ ...link, address: at(PORTS.beats) });
   const lines = await openPublisher({ ...link, address: at(PORTS.lines), isBound: false });
   const line = {
     worker, stopping: stopping.signal, running: null as Line["running"],
-    async ask(question: Body<Question>, deadlineMs = DEADLINE_MS, until = stopping.signal):
+    async ask(question: Body<Question>, deadlineMs = questionMs, until = stopping.signal):
     Promise<Reply | null> {
       const begun = clock.now();
       while (!until.aborted) {
@@ -70,9 +81,11 @@ export async function connect(options: WorkerOptions): Promise<Line> {
           const reply = answer.packet.meta as Reply;
           if (reply.reply === "refused") throw new UserError(reply.problem, reply.hint);
           isIn = true;
+          hearAnything();
           return reply;
         }
         if (clock.now() - begun >= patienceMs) throw silent(address, clock.now() - begun, study);
+        hearNothing();
         await clock.sleep(PAUSE_MS);
       }
       return null;

@@ -62,7 +62,11 @@ export interface WorkerOptions {
   readonly clock?: Clock;
   /** Of silence of the coordinator until the worker ends itself. */
   readonly patienceMs?: number;
+  /** Of one question, until it is asked again and people are told that nobody answers. */
+  readonly deadlineMs?: number;
   readonly say?: (text: string) => void;
+  /** What people should see at once. */
+  readonly warn?: (text: string) => void;
 }
 export interface WorkerEnd {
   /** Told. */
@@ -140,8 +144,7 @@ async function endOf({ run, signal, M, of, work }: Attempting): Promise<AttemptE
   const none = { ...of, values: [], violations: {}, statistics: {} };
   try {
     const outcome = await withinCheckpoint(run(work), signal);
-    const { values, violations, statistics } = outcome;
-    assert(values.length === M, `${values.length} values for ${M} objectives`);
+    const { values, violations, statistics } = checked(outcome, M);
     return { ...of, how: "done", reason: "", values: sayAll(values), violations: sayEach(violations),
       statistics: sayEach(statistics) };
   } catch (error) {
@@ -150,6 +153,14 @@ async function endOf({ run, signal, M, of, work }: Attempting): Promise<AttemptE
     if (error instanceof UserError) return { ...none, how: "failed", reason: error.problem };
     return { ...none, how: "erred", reason: messageOf(error) };
   }
+}
+
+/** Of a person's own file, it may be anything. */
+function checked(outcome: Partial<Outcome> | undefined, M: number): Outcome {
+  const { values, violations = {}, statistics = {} } = outcome ?? {};
+  if (values?.length === M) return { values, violations, statistics };
+  throw new UserError(`the objective returned ${values?.length ?? "no"} values for ${M} objectives`,
+    "return { values, violations, statistics }");
 }
 
 const sayEach = (numbers: Readonly<Record<string, number>>): Record<string, Said> =>

@@ -23,6 +23,7 @@ import { readStudy, repairStudy } from "../../tune/study-journal.ts";
 import type { Terms, Trial } from "../../tune/study.ts";
 import { TRAIN_DEFAULTS, trainExport, trainText } from "../train-export.ts";
 import { chooseInputs, type NetworkWork } from "./network-work.ts";
+import { announced, joinCommand } from "./join.ts";
 import { OBJECTIVES, OBJECTIVE_NAMES } from "./objectives.ts";
 import { luckOf } from "./overfitting.ts";
 import { SPACE_NOTES, spaceNotesText } from "./space-notes.ts";
@@ -81,22 +82,30 @@ const open = (said: ActionSaid, context: Context, action: string): ReturnType<ty
 function status(said: ActionSaid, context: Context): Answer {
   if (said.name === undefined && studies(context.root).length > 1) return overview(context);
   const view = open(said, context, "status"), facts = factsOf(view)(), { terms } = view;
+  const folder = places.study(context.root, nameOf(said, context, "status")), address = announced(folder);
   const shown = [...trialsIn(view, ["running"], 64),
     ...trialsIn(view, ["complete", "pruned", "infeasible", "failed", "cancelled"], 10)];
   const luck = luckOf(view, (trial) => trialFolder(context.root, terms.name, trial));
   const text = [`study ${terms.name}: ${headline(view, facts, null)}`,
     `sampler ${terms.sampler.name}, pruner ${terms.pruner?.name ?? "none"}, seed ${terms.seed}`
       + (terms.lag === null ? "" : `, deterministic with lag ${terms.lag}`),
+    ...(address === null ? [] : [`one worker more: ${joinCommand(folder, address, terms.name)}`]),
     "", trialTable(view, shown), ...reasonLines(view), ...redundantText(view),
     ...(luck === null ? [] : luckText(luck))].join("\n");
   return { text, json: { name: terms.name, terms, ...facts, front: facts.front.map(({ number }) => number),
-    luck, trials: shown } };
+    luck, address, trials: shown } };
 }
 
 function overview({ root }: Context): Answer {
   const rows = studies(root).map((name) => {
-    const view = readStudy(places.study(root, name)), facts = factsOf(view)();
-    return { name, line: headline(view, facts, null), states: facts.states };
+    try {
+      const view = readStudy(places.study(root, name)), facts = factsOf(view)();
+      return { name, line: headline(view, facts, null), states: facts.states };
+    } catch (error) {
+      // One that cannot be read does not hide the others.
+      if (!(error instanceof UserError)) throw error;
+      return { name, line: `cannot be read: dmn tune status --name ${name}`, states: null };
+    }
   });
   return { json: rows, text: formatTable([{ title: "study" }, { title: "trials" }],
     rows.map((row) => [row.name, row.line])) };
@@ -147,7 +156,8 @@ async function exportTrial(said: ActionSaid, context: Context): Promise<Answer> 
   if (said.as === undefined) throw new UserError("under which name?", `for example: ${example}`);
   if (said.trial >= view.count) {
     throw new UserError(`study "${terms.name}" has no trial ${said.trial}`,
-      `its trials are 0 to ${view.count - 1}`);
+      view.count === 0 ? `it has none yet: dmn tune --name ${terms.name} --resume`
+        : `its trials are 0 to ${view.count - 1}`);
   }
   const trained = await trainExport({ name: said.as, workers: said.workers ?? 0, isResume: false,
     isForced: false, said: trialRequest(terms, view.trial(said.trial)) }, context);

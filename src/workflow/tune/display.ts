@@ -15,7 +15,8 @@ export interface Display extends Disposable {
   /** A sentence that stays. */
   say(sentence: string): void;
 }
-type Stream = Pick<NodeJS.WriteStream, "write" | "isTTY" | "rows">;
+type Stream = Pick<NodeJS.WriteStream, "write" | "isTTY">
+  & Partial<Pick<NodeJS.WriteStream, "rows" | "columns">>;
 
 /** Shows it until it is disposed of. */
 export function openDisplay(view: Watched, clock: Clock, stream: Stream = process.stderr): Display {
@@ -27,8 +28,9 @@ export function openDisplay(view: Watched, clock: Clock, stream: Stream = proces
   const erase = (): string => drawn === 0 ? "" : `\x1b[${drawn}A\x1b[J`;
   const draw = (): void => {
     const now = facts(), rows = Math.min(ROWS, (stream.rows ?? 24) - 8);
-    const lines = liveLines(view, now, eta(now.finished), rows)
-      .map((line) => line.slice(0, TERMINAL_COLUMNS));
+    // A line that a narrow terminal breaks in two would not be erased.
+    const columns = Math.min(TERMINAL_COLUMNS, stream.columns ?? TERMINAL_COLUMNS);
+    const lines = liveLines(view, now, eta(now.finished), rows).map((line) => line.slice(0, columns));
     stream.write(`${erase()}${lines.join("\n")}\n`);
     drawn = lines.length;
   };

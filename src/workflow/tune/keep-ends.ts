@@ -1,6 +1,10 @@
-/** Of a population: ends that nobody will go on from any more are deleted while it runs. */
+/**
+ * Of a population: ends that nobody will go on from any more are deleted while it runs. Those of the front
+ * stay: they are the networks that its values are of.
+ */
 import * as fs from "node:fs";
 import type { Study } from "../../tune/fold.ts";
+import { paretoFront } from "../../tune/pareto.ts";
 import { keptCheckpoints } from "../../tune/samplers/population.ts";
 import { partFolder } from "./trial-files.ts";
 import { PARTS_MAX } from "./network-work.ts";
@@ -15,6 +19,7 @@ export function keepEnds(study: Study, folder: (trial: number) => string): Dispo
   const look = (): void => {
     const trials = Array.from({ length: study.count }, (_, k) => study.trial(k));
     const kept = keptCheckpoints(trials, population, lag);
+    for (const { number } of paretoFront(study.finished())) kept.add(number);
     for (const { number, state } of trials) {
       if (state === "waiting" || state === "running" || kept.has(number) || gone.has(number)) continue;
       for (let part = 0; part < PARTS_MAX; part++) {

@@ -75,8 +75,8 @@ export interface NetworkData {
   cut(settings: Settings): readonly FoldSequences[];
 }
 
-/** Reads the features of a study. UserError when they are not those that it was begun with. */
-export async function openNetworkData(root: string, work: NetworkWork): Promise<NetworkData> {
+/** UserError when the data and features of a study are not those that it was begun with. */
+export async function bindNetworkData(root: string, work: NetworkWork): ReturnType<typeof bindTrainable> {
   const { dataset, recipe } = work.request;
   const manifest = readManifest(root, dataset);
   const trainable = await bindTrainable(root, manifest, recipe, work.features);
@@ -86,6 +86,12 @@ export async function openNetworkData(root: string, work: NetworkWork): Promise<
     throw new UserError(`${changed} is not the one that the study was begun with`,
       "restore it, or begin another study: another --name");
   }
+  return trainable;
+}
+
+/** Reads the features of a study. UserError when they are not those that it was begun with. */
+export async function openNetworkData(root: string, work: NetworkWork): Promise<NetworkData> {
+  const trainable = await bindNetworkData(root, work), { recipe } = work.request;
   return cutter(beforeTest(readSource(trainable, root, recipe), work.testFrom), work);
 }
 

@@ -114,6 +114,10 @@ export function checkPlacement({ on, cluster, shared }: Placement, work: StudyWo
     throw new UserError("in a population a trial goes on from another one's checkpoint, which lies on the "
       + "machine that made it", "name a folder that all machines see: --shared FOLDER");
   }
+  if (on !== "ray" && cluster !== null) {
+    throw new UserError(`--cluster names Ray's dashboard, and workers run on ${on}`,
+      "add --on ray, or leave out --cluster");
+  }
   if (on === "ray" && shared === null && work?.kind === "file") {
     throw new UserError("a study of your own file needs a folder that all machines see",
       "put the file there, and add --shared FOLDER");

@@ -10,7 +10,7 @@ const right = (title: string): Column => ({ title, align: "right" });
 /** Columns of objectives that leave room for the rest. */
 const OBJECTIVES_SHOWN = 6;
 const TITLE_MOST = 12;
-/** Failed trials that are looked at for their reasons, and reasons that are told. */
+/** Trials that are looked at for their reasons, and reasons that are told. */
 const REASONS_READ = 200, REASONS_SHOWN = 3;
 
 /** Four digits that say something, whatever the size. */
@@ -86,16 +86,19 @@ function bestLines(view: StudyView, { front }: StudyFacts): string[] {
   return lines;
 }
 
-/** Why trials failed: the commonest sentences, each with a trial that says it. */
+/** Why trials failed or are infeasible: the commonest sentences, each with a trial that says it. */
 export function reasonLines(view: StudyView): string[] {
   const found = new Map<string, number[]>();
-  for (const { number, reason } of trialsIn(view, ["failed"], REASONS_READ)) {
+  for (const { number, state, reason } of trialsIn(view, ["failed", "infeasible"], REASONS_READ)) {
     // But for their numbers, sentences are alike.
-    const key = reason.replaceAll(/\d[\d.e-]*/g, "#");
+    const key = `${state} ${reason.replaceAll(/\d[\d.e-]*/g, "#")}`;
     found.set(key, [...found.get(key) ?? [], number]);
   }
   return [...found.values()].sort((a, b) => b.length - a.length).slice(0, REASONS_SHOWN)
-    .map((trials) => `${trials.length} failed like trial ${trials[0]}: ${view.trial(trials[0]).reason}`);
+    .map((trials) => {
+      const { number, state, reason } = view.trial(trials[0]);
+      return `${trials.length} ${state} like trial ${number}: ${reason}`;
+    });
 }
 
 export interface LuckText {

@@ -91,6 +91,7 @@ export async function termsOf(options: TermsOptions, context: Context): Promise<
 type Chosen = Pick<Terms, "sampler" | "pruner" | "seed" | "trials" | "lag" | "retries">;
 
 function searchTerms({ said, begun }: TermsOptions, objectives: number, stepsMax: number): Chosen {
+  if (said.trials === 0) throw new UserError("a study has one trial at least", "for example: --trials 40");
   const fallback = objectives === 1 ? "tpe" : "nsga3";
   const sampler = parseChoice("sampler", SAMPLERS, said.sampler ?? fallback);
   const pruner = said.pruner === undefined || said.pruner === "none" ? null
@@ -176,8 +177,16 @@ function requestOf({ request }: TuneSaid, isPopulation: boolean): TrainRequest {
   return { ...TRAIN_DEFAULTS, ...said, dataset: request.dataset, set, trials: 0, seeds: 1 };
 }
 
+const toFlag = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
 async function userTerms(options: TermsOptions): Promise<Terms> {
-  const { name, said } = options;
+  const { name, said } = options, { objectives, space, limits, parts } = said;
+  const idle = Object.entries({ objectives, space, limit: limits, parts, ...said.request })
+    .find(([, value]) => value !== undefined);
+  if (idle !== undefined) {
+    throw new UserError(`--objective's file says all of that itself, and --${toFlag(idle[0])} is said too`,
+      `leave out --${toFlag(idle[0])}, or change the file`);
+  }
   const work = userWork(said.objective!), study = await loadUserStudy(work), { stepsMax = 1 } = study;
   return { name, objectives: study.objectives, space: study.space,
     ...searchTerms(options, study.objectives.length, stepsMax), stepsMax, work,

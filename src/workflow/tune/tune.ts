@@ -25,6 +25,10 @@ import { rootWords } from "./root-words.ts";
 import { pageOf } from "./study-page.ts";
 import { factsOf, type StudyFacts, type Watched } from "./study-facts.ts";
 import { headline, luckText, reasonLines, trialTable } from "./study-text.ts";
+import { codeVersion } from "../train-export.ts";
+import { announce } from "./join.ts";
+import { bindNetworkData } from "./network-work.ts";
+import { loadUserStudy } from "./user-study.ts";
 import { termsOf, type StudyWork, type TuneSaid } from "./tune-request.ts";
 import { trialFolder } from "./worker.ts";
 
@@ -76,11 +80,28 @@ Promise<StudyStore> {
     throw new UserError(`there is no study "${name}" to go on with`,
       `begin one: dmn tune --dataset NAME --name ${name}`);
   }
-  const begun = isThere ? readStudy(folder).terms : null;
+  const study = isThere ? readStudy(folder) : null, begun = study?.terms ?? null;
+  if (begun !== null && begun.name !== name) {
+    throw new UserError(
+      `${folder} holds the study "${begun.name}", whose trials lie in a folder of that name`,
+      `go on with that one: ${commandLine(["dmn", "tune", "--name", begun.name, "--resume"])}; `
+        + "a folder that was renamed is given its name back first");
+  }
   const terms = isResume ? resumed(begun!, said) : await termsOf({ name, said, workers, begun }, context);
+  if (isResume && study!.finishedCount < terms.trials) await checkInputs(terms, context);
   checkPlacement(placement, terms.work as StudyWork, terms.sampler.name);
   const store = { folder, terms, at: clock.now() };
   return begun === null ? createStudy(store) : openStudy(store);
+}
+
+/** Said now, and not by workers that come and go. */
+async function checkInputs({ name, version, work }: Terms, { root }: Context): Promise<void> {
+  if (version !== codeVersion()) {
+    throw new UserError(`study "${name}" was begun with dmn ${version}, and this is ${codeVersion()}`,
+      "go on with that version, or begin another study: another --name");
+  }
+  const told = work as StudyWork;
+  await (told.kind === "file" ? loadUserStudy(told) : bindNetworkData(root, told));
 }
 
 /** Everything is in the journal; only the number of trials may be said anew. */
@@ -97,14 +118,16 @@ function resumed(begun: Terms, { trials, request, ...said }: TuneSaid): Terms {
   return { ...begun, trials: trials ?? begun.trials };
 }
 
-async function runStudy(store: StudyStore, { name, placement }: TuneOptions, workers: number,
+async function runStudy(store: StudyStore, options: TuneOptions, workers: number,
   context: Context): Promise<void> {
+  const { name, placement } = options;
   const { root, clock, config, signal, log } = context, { study, folder } = store;
   const keys = openStudyKeys(folder), host = placement.host ?? config.tune.host;
   using display = openDisplay(study, clock);
   const say = (sentence: string): void => { log.info(sentence); };
   await using coordinator = await startCoordinator({ store, search: searchOf(study.begun), clock, host,
     port: config.tune.portBase, keys, workersMax: workers, say });
+  await announce(folder, coordinator.address);
   const placed = await openPlacement({ placement, terms: study.terms, address: coordinator.address,
     secret: workerSecret(keys), workersMax: workers }, context);
   await using engine = placed.engine;
@@ -114,7 +137,7 @@ async function runStudy(store: StudyStore, { name, placement }: TuneOptions, wor
     signal: ending.signal, say: (sentence) => { display.say(sentence); },
     ...placed.keep });
   const { promise: stopped, reject } = Promise.withResolvers<never>();
-  const stop = (): void => { reject(new Interrupted(resumeCommand(name, root))); };
+  const stop = (): void => { reject(new Interrupted(resumeCommand(options, root))); };
   signal.addEventListener("abort", stop);
   try {
     signal.throwIfAborted();
@@ -130,8 +153,14 @@ async function runStudy(store: StudyStore, { name, placement }: TuneOptions, wor
   }
 }
 
-const resumeCommand = (name: string, root: string): string =>
-  commandLine(["dmn", "tune", "--name", name, "--resume", ...rootWords(root)]);
+/** Where workers are placed is not in the journal: it is said again. */
+function resumeCommand({ name, workers, placement }: TuneOptions, root: string): string {
+  const { on, cluster, shared, host } = placement;
+  const words = Object.entries({ on: on === "local" ? null : on, cluster, shared, host,
+    workers: workers === 0 ? null : String(workers) });
+  return commandLine(["dmn", "tune", "--name", name, "--resume",
+    ...words.flatMap(([flag, word]) => (word === null ? [] : [`--${flag}`, word])), ...rootWords(root)]);
+}
 
 /** Writes the page, and says what came of it. */
 async function conclude(view: Watched, startedAt: number, context: Context): Promise<TuneAnswer> {

@@ -58,5 +58,6 @@ Promise<{ trials: number; why: string }> {
       return run;
     },
     say: (line) => { log.info(line); },
+    warn: (line) => { process.stderr.write(`${line}\n`); },
   });
 }
