@@ -151,16 +151,18 @@ describe("how copied settings change", () => {
 describe("several objectives", () => {
   test("fronts come first, then infeasible ones by violation, then failed ones; within a front the middle, then the ends", () => {
     const trials = [told(0, [9, 9], {}), told(1, [0, 0], {}, "infeasible", 2), told(2, [0, 0], {}, "infeasible", 1),
-      told(3, [1, 5], {}), told(4, [5, 1], {}), told(5, [2.9, 3], {}), told(6, [NaN, 0], {}, "failed")];
+      told(3, [1, 5], {}), told(4, [5, 1], {}), told(5, [2.9, 3], {}), told(6, [NaN, 0], {}, "failed"),
+      told(7, [-5, -5], {}, "infeasible", 1)];
     const order = populationOrder(trials, spreadDirections(2));
-    assert.deepEqual([order[0], order.slice(1, 3).toSorted(ascending), order.slice(3)], [5, [3, 4], [0, 2, 1, 6]]);
+    assert.deepEqual([order[0], order.slice(1, 3).toSorted(ascending), order.slice(3)], [5, [3, 4], [0, 2, 7, 1, 6]]);
   });
 
   test("the worst copy the best of their own direction: a bad short one the good short one", () => {
     // Two rays from the origin, three on each; the best two and the worst two are one of each ray.
     const losses = [[1, 4], [2, 8], [4, 16], [4, 1], [8, 2], [16, 4]];
     for (let seed = 0; seed < 20; seed++) {
-      const found = parents(second(losses, {}, seed));
+      // Where zero is and what a unit is do not matter: directions are seen from the best of all.
+      const found = parents(second(seed % 2 === 0 ? losses : losses.map(([a, b]) => [a, 10 * b + 1000]), {}, seed));
       assert.equal(found[2], 0, "(4, 16) from (1, 4)");
       assert.equal(found[5], 3, "(16, 4) from (4, 1)");
       assert.equal(found.filter((parent, k) => parent === k).length, 4);

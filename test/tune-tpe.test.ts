@@ -262,6 +262,20 @@ describe("TPE: suggestions", () => {
     assert.notDeepEqual(one.suggest(31, running), other.suggest(31, running), "seed");
   });
 
+  test("failed and cancelled trials teach nothing, one objective or two", () => {
+    for (const M of [1, 2]) {
+      const space = spaceOf(BRANIN), one = tpe(space, 1, M), other = tpe(space, 1, M);
+      for (let k = 0; k < 24; k++) {
+        const { point } = one.suggest(k, [])!;
+        assert.deepEqual(other.suggest(k, []), { point, parent: null }, `${k}`);
+        const [loss] = evaluateAt(BRANIN, point), trial = told(k, point, [loss, -loss].slice(0, M));
+        one.tell(trial);
+        other.tell({ ...trial, state: k % 2 === 0 ? "failed" : "cancelled", losses: trial.losses.map(() => NaN) });
+        other.tell(trial);
+      }
+    }
+  });
+
   test("what runs is avoided: of 40 suggestions 10 lie near the best place, once 20 run there none", () => {
     const space: Space = { x: { kind: "float", low: 0, high: 1 } };
     const sampler = tpe(space, 7);
@@ -273,6 +287,14 @@ describe("TPE: suggestions", () => {
       Math.abs(Number(sampler.suggest(60 + k, running)!.point.x) - 0.3)).filter((far) => far < 0.03).length;
     const free = near([]), taken = near(Array.from({ length: 20 }, () => ({ x: 0.3 })));
     assert.ok(free >= 8 && taken <= 1, `${free} and ${taken}`);
+  });
+
+  test("equal values keep the order in which they came: widths of kernels depend on it", () => {
+    const seen = new Observations(axesOf([["x", { kind: "float", low: 0, high: 1 }]]));
+    for (const x of [0.5, 0.2, 0.5, 0.7, 0.5]) seen.push({ x });
+    assert.deepEqual([...seen.orders[0].subarray(0, 5)], [1, 0, 2, 4, 3]);
+    seen.cut(3);
+    assert.deepEqual([...seen.orders[0].subarray(0, 3)], [1, 0, 2]);
   });
 
   test("conditional parameters: points of the space, and each branch is learnt from its own trials", () => {

@@ -105,6 +105,17 @@ export function hashFile(place: string): string {
   return hash.digest("hex");
 }
 
+/** The last `bytesMax` bytes of a file that may still grow, as text; "" where there is none. */
+export function readTail(place: string, bytesMax: number): string {
+  let descriptor: number;
+  try { descriptor = fs.openSync(place, "r"); } catch { return ""; }
+  try {
+    const { size } = fs.fstatSync(descriptor), bytes = Buffer.alloc(Math.min(size, bytesMax));
+    const read = fs.readSync(descriptor, bytes, 0, bytes.length, size - bytes.length);
+    return bytes.toString("utf8", 0, read);
+  } catch { return ""; } finally { fs.closeSync(descriptor); }
+}
+
 /** SHA-256 of a text or bytes, hexadecimal. */
 export function hashOf(content: string | Uint8Array): string {
   return createHash("sha256").update(content).digest("hex");

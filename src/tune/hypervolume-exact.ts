@@ -131,7 +131,6 @@ export class Exact {
     // By the second loss, ascending: the first one falls.
     for (let k = 0; k < count; k++) {
       const at = order[k] * stride;
-      if (points[at] >= x) continue;
       area += (x - points[at]) * (reference[1] - points[at + 1]);
       x = points[at];
     }
@@ -154,7 +153,7 @@ export class Exact {
         const middle = (low + high) >> 1;
         if (xs[middle] >= x) high = middle; else low = middle + 1;
       }
-      if (ys[low - 1] > y && !(xs[low] === x && ys[low] <= y)) {
+      if (ys[low - 1] > y) {
         let end = low, top = ys[low - 1], left = x;
         for (; ys[end] >= y; end++) {
           area += (xs[end] - left) * (top - y);

@@ -6,7 +6,6 @@
  *      2   o   2         halfway to the centre stands for the middle (Deb & Jain 2014).
  */
 import { assert } from "../base/assert.ts";
-import { UserError } from "../base/error.ts";
 
 /** Directions of one lattice: C(M + p - 1, p). */
 export function countLattice(M: number, divisions: number): number {
@@ -60,16 +59,6 @@ export function shells(M: number, divisions: number): Float64Array {
     }
   }
   return Float64Array.from(rows);
-}
-
-/** The divisions of a lattice with exactly so many directions. Throws UserError where there is none. */
-export function divisionsOf(M: number, count: number): number {
-  assert(M >= 2, "one objective has one direction");
-  let p = 1;
-  while (countLattice(M, p) < count) p++;
-  if (countLattice(M, p) === count) return p;
-  const below = countLattice(M, p - 1), above = countLattice(M, p);
-  throw new UserError(`no lattice of ${M} objectives has ${count} directions`, `choose ${below} or ${above}`);
 }
 
 /**

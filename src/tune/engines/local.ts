@@ -12,7 +12,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { assert } from "../../base/assert.ts";
 import { messageOf, UserError } from "../../base/error.ts";
-import { explainWrite, makeFolder } from "../../base/file.ts";
+import { explainWrite, makeFolder, readTail } from "../../base/file.ts";
 import { holderFrom, isRunning, type Holder } from "../../base/writer-lock.ts";
 import type { Engine, PlacedWorker } from "./engine.ts";
 
@@ -99,12 +99,7 @@ export function localEngine({ folder, graceMs = GRACE_MS }: LocalOptions): Engin
       void end([worker]);
       return Promise.resolve(true);
     },
-    logs(id) {
-      try {
-        const text = fs.readFileSync(placeOf(id, "log"));
-        return Promise.resolve(text.subarray(Math.max(0, text.length - LOG_BYTES)).toString("utf8"));
-      } catch { return Promise.resolve(""); }
-    },
+    logs: (id) => Promise.resolve(readTail(placeOf(id, "log"), LOG_BYTES)),
     [Symbol.asyncDispose]: () =>
       end([...workers.values()].filter((worker) => look(worker).state === "running")),
   };

@@ -9,10 +9,9 @@
  *                              is cancelled, Slurm sends SIGTERM anyway and SIGKILL after its KillWait
  *   secrets                    the job's environment: no command line, and no script that others may read
  */
-import * as fs from "node:fs";
 import * as path from "node:path";
 import { UserError } from "../../base/error.ts";
-import { makeFolder } from "../../base/file.ts";
+import { makeFolder, readTail } from "../../base/file.ts";
 import type { Engine, PlacedWorker, WorkerAsk } from "./engine.ts";
 import { shellLine, withoutSecrets } from "./request.ts";
 import { slurmCommands } from "./slurm-commands.ts";
@@ -132,15 +131,8 @@ class Slurm implements Engine {
   }
 
   logs(id: string): Promise<string> {
-    let text = "";
-    try {
-      const place = this.#log(id), file = fs.openSync(place, "r");
-      try {
-        const { size } = fs.fstatSync(file), bytes = Buffer.alloc(Math.min(size, LOG_BYTES));
-        fs.readSync(file, bytes, 0, bytes.length, size - bytes.length);
-        text = bytes.toString("utf8");
-      } finally { fs.closeSync(file); }
-    } catch { /* it has not begun, or its node has not written it yet */ }
+    // None where it has not begun, or its node has not written it yet.
+    const text = readTail(this.#log(id), LOG_BYTES);
     return Promise.resolve(withoutSecrets(text, [...this.#secrets], LOG_BYTES));
   }
 

@@ -61,10 +61,8 @@ export function populationSampler(options: SamplerOptions, settings: PopulationS
   /** Each member's newest finished interval. */
   const newest: (Finished | undefined)[] = Array.from({ length: population });
   return {
-    tell(trial) {
-      const member = trial.number % population;
-      if (trial.number > (newest[member]?.number ?? -1)) newest[member] = trial;
-    },
+    // A member's next interval begins when its last one is told.
+    tell(trial) { newest[trial.number % population] = trial; },
     suggest(number) {
       const stream = random(seed, "population", number), own = newest[number % population];
       if (number < population) return { point: drawPoint(space, stream), parent: null };
@@ -74,8 +72,7 @@ export function populationSampler(options: SamplerOptions, settings: PopulationS
       const k = quantileCount(order.length, quantile), isAlive = hasCheckpoint(own.state);
       const isLast = order.slice(order.length - k).includes(own)
         && Math.floor(number / population) > burnIn;
-      const donors = order.slice(0, Math.max(k, 1))
-        .filter((one) => one !== own && hasCheckpoint(one.state));
+      const donors = order.slice(0, Math.max(k, 1)).filter(({ state }) => hasCheckpoint(state));
       if (isAlive && (!isLast || donors.length === 0)) return { point: own.point, parent: own.number };
       if (donors.length === 0) return { point: drawPoint(space, stream), parent: null };
       const near = ofOwnDirection(own, donors, scored), donor = near[stream.below(near.length)];
