@@ -31,6 +31,9 @@ export const PUBLISHED: readonly PublishedRow[] = [
   row(2, 11, [2, 1], 80, 750, null),
 ];
 
+/** Those of the table. Whoever changes the sampler tries 101 and on while at it, and runs these once at the end. */
+export const SEEDS: readonly number[] = Array.from({ length: 11 }, (_, k) => 12 + k);
+
 /** IGD after `population` times `generations` trials, one after the other. */
 export function runIgd({ problem, M, divisions, inner, population, generations }: PublishedRow,
   mode: "steady" | "generations", seed: number): number {

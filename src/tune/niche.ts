@@ -23,8 +23,11 @@ import type { Joined } from "./reference.ts";
 
 /** Weight of a foreign axis when the extreme point of an axis is looked for. */
 const OFF_AXIS = 1e6;
-/** Of front 0's range: losses this near to the ideal count as ideal there, ranges this small as none. */
-const NEAR = 3e-4, NONE = 1e-6;
+/**
+ * Of front 0's range: losses this near to the ideal count as ideal where extreme points are looked for, ranges
+ * this small as none. Both are pymoo's, which has them in losses' own units.
+ */
+const NEAR = 1e-3, NONE = 1e-6;
 /** Finite ranges beyond the worst (best) finite loss at which an infinite one is put. */
 const BEYOND = 3;
 
@@ -100,6 +103,8 @@ export class Niching {
   /** (M) of all feasible rows ever. */
   readonly #ideal: Float64Array;
   readonly #worst: Float64Array;
+  /** (M) of the last survival. One row far out widens those of front 0, but not these. */
+  readonly #ranges: Float64Array;
   /** (M, M) losses, a row per axis; NaN: none yet. */
   readonly #extremes: Float64Array;
   /** Joins of the rows of the last survival; rows that are still in their place need no other. */
@@ -118,6 +123,7 @@ export class Niching {
       frame: new Float64Array(2 * M).fill(NaN) };
     this.#ideal = new Float64Array(M).fill(Infinity);
     this.#worst = new Float64Array(M).fill(-Infinity);
+    this.#ranges = new Float64Array(M).fill(Infinity);
     this.#extremes = new Float64Array(M * M).fill(NaN);
   }
 
@@ -210,12 +216,13 @@ export class Niching {
     const ideal = columns(normal, M, count, Math.min, this.#ideal);
     const frontWorst = columns(normal, M, front, Math.max), allWorst = columns(normal, M, count, Math.max);
     const scale = frontWorst.map((high, m) => high > ideal[m] ? high - ideal[m] : 1);
-    this.#findExtremes(normal, front, ideal, scale);
+    this.#findExtremes(normal, front, ideal, scale.map((range, m) => Math.min(range, this.#ranges[m])));
     const intercepts = this.#intercepts(ideal, scale) ?? new Float64Array(M).fill(1);
     for (let m = 0; m < M; m++) {
       const isNone = frontWorst[m] <= ideal[m] || intercepts[m] <= NONE;
       const range = isNone ? allWorst[m] - ideal[m] : intercepts[m] * scale[m];
       scale[m] = range > 0 ? range : 1;
+      this.#ranges[m] = range > 0 ? range : Infinity;
     }
     for (let i = 0; i < normal.length; i += M) {
       for (let m = 0; m < M; m++) normal[i + m] = (normal[i + m] - ideal[m]) / scale[m];

@@ -55,8 +55,9 @@ export class Breeder {
   /** Parents that a child has. */
   get parents(): number { return this.#options.crossover.parents; }
 
-  child(parents: readonly Point[], draws: Random): Point {
-    const reals = this.#cross(parents, draws), { etaMutation } = this.#options;
+  /** `crossing`: draws of the crossover, where two children of one pair share them (operators.ts). */
+  child(parents: readonly Point[], draws: Random, crossing = draws): Point {
+    const reals = this.#cross(parents, crossing), { etaMutation } = this.#options;
     let free = 0;
     for (const name of this.#free) if (name in parents[0]) free++;
     const chance = 1 / Math.max(1, free);
@@ -65,7 +66,7 @@ export class Breeder {
       if (one.kind === "choice") {
         const given = parents.filter((parent) => name in parent);
         const isDrawn = isMutant || given.length === 0;
-        return isDrawn ? fromUnit(one, draws.uniform()) : given[draws.below(given.length)][name];
+        return isDrawn ? fromUnit(one, draws.uniform()) : given[crossing.below(given.length)][name];
       }
       const real = Number.isNaN(reals[k]) ? inherited(one, name, parents) : reals[k];
       if (real === null) return fromUnit(one, draws.uniform());

@@ -7,7 +7,8 @@
  * Steady state: every trial is compared with the archive as soon as it is told, so none waits for a
  * generation and none comes too late. Without `divisions` the archive grows with the study (reference.ts:
  * defaultDivisions), so that nobody needs to know how long it will be.
- * Generations, as published: suggestions of generation g wait for all of g - 1. For comparison with papers.
+ * Generations, as published (Deb & Jain 2014): suggestions of generation g wait for all of g - 1, and instead
+ * of a tournament each survivor mates once: two children of a pair have consecutive numbers.
  *
  * Of trials without a full result those that were stopped early rank behind all complete ones, the longer
  * lived first, and infeasible ones behind those, by violation. Failed ones are only never tried again.
@@ -71,6 +72,8 @@ export class Nsga3 implements Sampler {
   #ranks: Int32Array = new Int32Array();
   /** Parents are among the first so many rows. */
   #survivors = 0;
+  /** In generations: rows, the parents of one pair after those of another. */
+  #mates: number[] = [];
   /** Told and not looked at yet: it is done when somebody asks. */
   #told: Finished[] = [];
   /** In generations: told before their turn. */
@@ -105,7 +108,8 @@ export class Nsga3 implements Sampler {
     const draws = random(seed, "nsga3", number);
     const isUniform = number < this.#startup || this.#survivors < 2;
     const point = this.#tried.fresh(running, DRAWS, (attempt) =>
-      isUniform || attempt >= CHILDREN ? drawPoint(space, draws) : this.#breed(draws));
+      isUniform || attempt >= CHILDREN ? drawPoint(space, draws)
+        : this.#isSteady || attempt > 0 ? this.#breed(draws) : this.#breedPaired(number, draws));
     return { point, parent: null };
   }
 
@@ -124,6 +128,27 @@ export class Nsga3 implements Sampler {
       chosen.push(row);
     }
     return this.#breeder.child(chosen.map((row) => this.#points[row]), draws);
+  }
+
+  /** One of the two children of the number's pair; the other is that of the number beside it. */
+  #breedPaired(number: number, draws: Random): Point {
+    const first = number - number % this.#size, pair = (number - first) >> 1, count = this.#breeder.parents;
+    const parents = this.#mates.slice(pair * count, (pair + 1) * count).map((row) => this.#points[row]);
+    if ((number - first) % 2 === 1) [parents[0], parents[1]] = [parents[1], parents[0]];
+    return this.#breeder.child(parents, draws, random(this.#options.seed, "nsga3", "pair", first, pair));
+  }
+
+  /** Everyone in random order, again and again; who is infeasible gives way to a drawn one that is less so. */
+  #pairUp(): void {
+    const count = this.#survivors, draws = random(this.#options.seed, "nsga3", "mates", this.#settled);
+    if (count < 2) return;
+    const rows = Array.from({ length: count }, (_, row) => row), mates: number[] = [];
+    const places = Math.ceil(this.#size / 2) * this.#breeder.parents;
+    while (mates.length < places) mates.push(...draws.shuffle(rows));
+    this.#mates = mates.map((row) => {
+      const other = this.#violations[row] > 0 ? draws.below(count) : row;
+      return this.#ranks[other] < this.#ranks[row] ? other : row;
+    });
   }
 
   #tournament(draws: Random): number {
@@ -146,7 +171,9 @@ export class Nsga3 implements Sampler {
       for (let next; (next = this.#early.get(this.#settled)) !== undefined;) {
         this.#early.delete(this.#settled++);
         this.#enter(next);
-        if (this.#settled % this.#size === 0) this.#survive();
+        if (this.#settled % this.#size > 0) continue;
+        this.#survive();
+        this.#pairUp();
       }
     }
     this.#told = [];

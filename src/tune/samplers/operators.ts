@@ -10,7 +10,8 @@
  *            parent is away (Ono & Kobayashi 1997)
  *
  * What leaves the bounds is clipped to them by whoever turns reals into values. Draws come from `u`, uniform
- * in [0, 1), and `z`, standard normal.
+ * in [0, 1), and `z`, standard normal. The same draws with the first two parents swapped make the other child
+ * of the pair: what one child has of one parent (or on one side of the middle), the other has of the other.
  */
 export interface Draws {
   uniform(): number;
@@ -34,14 +35,14 @@ const CHANCE = 0.5, ALPHA = 0.5, SIGMA_ALONG = 0.5, SIGMA_ACROSS = 0.35;
 export const CROSSOVERS = {
   sbx: { parents: 2, cross: ([a, b], { low, high }, draws, eta) => a.map((value, d) => {
     if (draws.uniform() >= CHANCE || value === b[d]) return value;
-    const u = draws.uniform(), isUpper = draws.uniform() >= CHANCE;
-    return sbx(value, b[d], low[d], high[d], eta, u, isUpper);
+    const u = draws.uniform(), isOwn = draws.uniform() < CHANCE;
+    return sbx(value, b[d], low[d], high[d], eta, u, isOwn === value > b[d]);
   }) },
   uniform: { parents: 2, cross: ([a, b], _, draws) =>
     a.map((value, d) => draws.uniform() < CHANCE ? value : b[d]) },
   blend: { parents: 2, cross: ([a, b], _, draws) => a.map((value, d) => {
-    const least = Math.min(value, b[d]), width = Math.abs(value - b[d]);
-    return least - ALPHA * width + draws.uniform() * (1 + 2 * ALPHA) * width;
+    const width = b[d] - value;
+    return value - ALPHA * width + draws.uniform() * (1 + 2 * ALPHA) * width;
   }) },
   simplex: { parents: 3, cross: (parents, _, draws) => {
     const r = [draws.uniform(), Math.sqrt(draws.uniform())], widen = Math.sqrt(parents[0].length + 2);
