@@ -233,7 +233,7 @@ describe("niching", () => {
       assert.equal(rows[0], 0);
       found.add(rows[1]);
     }
-    assert.deepEqual([...found].sort(), [1, 2, 3]);
+    assert.deepEqual([...found].sort((a, b) => a - b), [1, 2, 3]);
   });
 
   /** Normalised losses of a front of its own, of a niching that has seen another one. */
