@@ -256,6 +256,11 @@ describe("niching", () => {
     // (0.5, 0.0002) is the first axis' end, not (1, 0): the plane meets that axis at 0.5 / 0.9998.
     near(normalised([[0, 1], [0.5, 2e-4], [1, 0]]), [0, 1, 0.9998, 2e-4, 1.9996, 0], "near");
   });
+  test("one row far out makes nothing else near: the first axis keeps its end", () => {
+    // Of 200 of the second loss a thousandth is more than the last row's 0.1; without it that row is nearer than the first.
+    const rows = [[1, 0, 0.05], [0.05, 1, 0], [0, 0.05, 1], [0.5, 0.1, 0.04]];
+    near(normalisedAfter(rows, [...rows, [0, 200, 0]]).subarray(0, 3), [1, 0, 0.05], "far out");
+  });
   test("extreme points are kept: a front that has lost one is measured by it", () => {
     const rows = [[0, 1], [0.6, 0.1]];
     near(normalised(rows), [0, 1, 1, 0], "alone");

@@ -40,6 +40,20 @@ describe("operators", () => {
     near([sbx(1, 3, -1e9, 1e9, 2, 0.5, false), sbx(2, 4, -1e9, 1e9, 2, 0.5, true)], [1, 4], "sbx .5: the parents themselves");
   });
 
+  test("parents swapped and the same draws make the other child: the two have the parents' sum, variable by variable", () => {
+    const [a, b] = [[1, 2, 7, 0.5], [3, 1, 7, 0.7]].map((row) => Float64Array.from(row));
+    const box = { low: a.map(() => -1e9), high: a.map(() => 1e9) };
+    let changed = 0;
+    for (const crossover of [CROSSOVERS.sbx, CROSSOVERS.uniform, CROSSOVERS.blend] as readonly Crossover[]) {
+      for (let seed = 0; seed < 50; seed++) {
+        const [one, other] = [[a, b], [b, a]].map((parents) => crossover.cross(parents, box, random(seed, "pair"), 30));
+        near(one.map((value, d) => value + other[d]), [4, 3, 14, 1.2], "sum");
+        if (one.some((value, d) => value !== a[d])) changed++;
+      }
+    }
+    assert.ok(changed > 120, `${changed} of 150 are not the first parent`);
+  });
+
   test("sbx and mutation stay within bounds, for 10,000 draws at them", () => {
     const draws = random(1, "bounds");
     for (let k = 0; k < 10_000; k++) {
@@ -122,6 +136,9 @@ describe("the table", () => {
     refuse("nsga3", { populatoin: 3 }, /sampler nsga3 has no setting "populatoin"\ndid you mean "population"\?/);
     refuse("nsga3", { population: 1.5 }, /population is 1.5; it is a whole number from 0 to 10000/);
     refuse("nsga3", { crossover: "sbxx" }, /crossover is sbxx\ndid you mean "sbx"\?/);
+    const many = { ...options, objectives: 11 };
+    assert.throws(() => makeSampler({ name: "nsga3", settings: { divisions: 100 } }, many), (error) => error instanceof UserError
+      && /divisions 100 would be \d+ directions of 11 objectives\nset divisions to 6 or less: 8008 directions/.test(error.message));
     refuse("nsga3", { mode: "generations" }, /generations cannot grow with the study\nset divisions as well/);
     assert.ok(makeSampler({ name: "nsga3", settings: { population: "24" } }, options) !== null);
   });
