@@ -20,7 +20,7 @@ import { UserError } from "../../base/error.ts";
 import type { Setting, Settings } from "../choice.ts";
 import { Niching } from "../niche.ts";
 import { addToFronts, dominates, frontRanks } from "../rank.ts";
-import { defaultDivisions, layers, shells } from "../reference.ts";
+import { countLattice, defaultDivisions, layers, shells } from "../reference.ts";
 import { drawPoint } from "../space.ts";
 import type { Point } from "../space.ts";
 import type { Finished } from "../trial.ts";
@@ -31,6 +31,8 @@ import { Tried } from "./tried.ts";
 
 /** Children drawn before uniform points are, and points drawn before a repetition is put up with. */
 const CHILDREN = 20, DRAWS = 40;
+/** Of one layer. With 11 objectives 100 divisions would be 47 million million directions. */
+const DIRECTIONS_MAX = 10_000;
 /** Draws of a parent that is none of those chosen before. */
 const PARENT_DRAWS = 5;
 /** d1 + THETA d2 in steady state (niche.ts): it comes near the front in about half the trials. */
@@ -92,6 +94,7 @@ export class Nsga3 implements Sampler {
     if (settings["mode"] === "generations" && settings["divisions"] === 0) {
       throw new UserError("sampler nsga3: generations cannot grow with the study", "set divisions as well");
     }
+    checkDivisions(settings, M);
     this.#niching = new Niching(M, this.#isSteady ? THETA : Infinity);
     this.#grow();
     this.#startup = Number(settings["startup"]) || (this.#isSteady ? 10 + 2 * M : this.#size);
@@ -263,5 +266,17 @@ export class Nsga3 implements Sampler {
     ranks.set(this.#ranks.subarray(0, count - 1));
     addToFronts(this.#losses, M, ranks, count);
     return ranks;
+  }
+}
+
+/** Throws UserError where a layer would be more directions than anybody can have trials for. */
+function checkDivisions(settings: Settings, M: number): void {
+  for (const name of ["divisions", "inner"]) {
+    const said = Number(settings[name]), count = countLattice(M, said);
+    if (count <= DIRECTIONS_MAX) continue;
+    let most = said;
+    while (countLattice(M, most) > DIRECTIONS_MAX) most--;
+    throw new UserError(`sampler nsga3: ${name} ${said} would be ${count} directions of ${M} objectives`,
+      `set ${name} to ${most} or less: ${countLattice(M, most)} directions`);
   }
 }
