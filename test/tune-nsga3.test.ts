@@ -127,9 +127,11 @@ describe("trials without a full result", () => {
       finished(3, point(0.3), [0, 0], { state: "pruned", step: 9 }),
       finished(4, point(0.4), [0, 0], { violation: 0.5, state: "infeasible" }),
       finished(5, point(0.5), [NaN, NaN], { state: "failed" }),
-      finished(6, point(0.6), [1, NaN])];
-    // Four places: the complete one, both that were pruned, then the violation of 0.5.
-    for (const [population, kept] of [[4, [0.1, 0.2, 0.3, 0.4]], [2, [0.1, 0.3]]] as const) {
+      finished(6, point(0.6), [1, NaN]), finished(7, point(0.7), [NaN, NaN], { state: "cancelled" }),
+      finished(8, point(0.8), [0, 0], { violation: 0.6, state: "infeasible" })];
+    // Four places: the complete one, both that were pruned, then the violation of 0.5; then of 0.6; undefined is 1.
+    for (const [population, kept] of [[4, [0.1, 0.2, 0.3, 0.4]], [2, [0.1, 0.3]], [5, [0.1, 0.2, 0.3, 0.4, 0.8]],
+      [6, [0.1, 0.2, 0.3, 0.4, 0.6, 0.8]]] as const) {
       const sampler = nsga3(PLANE, 2, 1, { population, divisions: 1 });
       for (const trial of trials) sampler.tell(trial);
       assert.deepEqual(sampler.survivors().points.map((one) => Number(one["x"])).sort((a, b) => a - b), kept);
@@ -161,6 +163,15 @@ describe("trials without a full result", () => {
     // Of uniform points 32 % do; the front itself is the constraint's edge, so children fall to both sides of it.
     assert.ok(kept >= 50, `${kept} of 100`);
   });
+});
+
+test("the better of two become parents: where one objective is x, children are of the lower third, not of the middle", () => {
+  const sampler = nsga3(PLANE, 1, 1), n = 20;
+  for (let k = 0; k < n; k++) sampler.tell(finished(k, { x: (k + 0.5) / n, y: 0.5 }, [(k + 0.5) / n]));
+  let sum = 0;
+  for (let k = 0; k < 400; k++) sum += Number(sampler.suggest(n + k, [])!.point["x"]) / 400;
+  // The lesser of two uniform numbers is 1/3 on average; four standard errors are 0.05.
+  assert.ok(Math.abs(sum - 1 / 3) < 0.05, `${sum}`);
 });
 
 describe("spaces", () => {

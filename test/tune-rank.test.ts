@@ -52,6 +52,12 @@ describe("fronts", () => {
     }
   });
 
+  test("a new best of a chain of 9,000 raises them all", () => {
+    const n = 9_000, ranks = Int32Array.from({ length: n }, (_, k) => Math.max(0, n - 2 - k));
+    addToFronts(Float64Array.from({ length: n }, (_, k) => n - k), 1, ranks, n);
+    assert.deepEqual([ranks[n - 1], ranks[n - 2], ranks[0]], [0, 1, n - 1]);
+  });
+
   test("what is infeasible comes after all that is feasible, by violation alone, NaN or not", () => {
     const losses = flat([[9, 9], [0, 0], [NaN, 0], [1, 1], [5, NaN]]);
     assert.deepEqual([...frontRanks(losses, 2, [0, 0.5, 2, 0, 0.5])], [1, 2, 3, 0, 2]);

@@ -3,13 +3,14 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { UserError } from "../src/base/error.ts";
 import { random } from "../src/base/random.ts";
+import { Breeder } from "../src/tune/samplers/breed.ts";
 import { CROSSOVERS, mutate, sbx } from "../src/tune/samplers/operators.ts";
 import type { Crossover } from "../src/tune/samplers/operators.ts";
 import { sobol, SOBOL_DIMENSIONS } from "../src/tune/samplers/quasi-random.ts";
 import { makeSampler, SAMPLERS } from "../src/tune/samplers/samplers.ts";
 import { Tried } from "../src/tune/samplers/tried.ts";
 import { checkPoint } from "../src/tune/space.ts";
-import type { Point, Space } from "../src/tune/space.ts";
+import type { Parameter, Point, Space } from "../src/tune/space.ts";
 
 const near = (found: ArrayLike<number>, expected: readonly number[], what: string): void => {
   assert.equal(found.length, expected.length, what);
@@ -75,6 +76,18 @@ describe("operators", () => {
     // Along: (0.5 x 2)^2 = 1; across: (3 x 0.35)^2 / 3 = 0.3675 on both other axes; 5 % is five standard errors.
     [1, 0.3675, 0.3675].forEach((variance, d) => assert.ok(Math.abs(sums[d] / variance - 1) < 0.05, `${d}: ${sums[d]}`));
   });
+});
+
+test("of the parameters that are active one is mutated on average, choices too", () => {
+  const pair: Parameter = { kind: "choice", choices: [1, 2] };
+  const space: Space = { a: pair, b: pair, ...Object.fromEntries(Array.from({ length: 8 }, (_, k) =>
+    [`c${k}`, { ...pair, when: { parameter: "a", is: [3] } }])) };
+  const breeder = new Breeder(space, { crossover: CROSSOVERS.sbx, etaCrossover: 30, etaMutation: 20 });
+  const parent: Point = { a: 1, b: 1 }, draws = random(3, "mutants");
+  let changed = 0;
+  for (let k = 0; k < 4000; k++) if (breeder.child([parent, parent], draws)["b"] === 2) changed++;
+  // One of two parameters, drawn anew from two values: a quarter; four standard errors are 0.027.
+  assert.ok(Math.abs(changed / 4000 - 0.25) < 0.03, `${changed / 4000}`);
 });
 
 describe("quasi-random", () => {

@@ -60,19 +60,19 @@ export function frontRanks(losses: Float64Array, M: number, violations?: ArrayLi
  * of the longest chain of rows that dominate each other up to it. In place.
  */
 export function addToFronts(losses: Float64Array, M: number, ranks: Int32Array, count: number): void {
-  const raise = (row: number): void => {
-    for (let n = 0; n < count; n++) {
-      if (ranks[n] > ranks[row] || n === row || !dominates(losses, M, row, n)) continue;
-      ranks[n] = ranks[row] + 1;
-      raise(n);
-    }
-  };
-  const added = count - 1;
+  const added = count - 1, raised = [added];
   ranks[added] = 0;
   for (let n = 0; n < added; n++) {
     if (ranks[n] >= ranks[added] && dominates(losses, M, n, added)) ranks[added] = ranks[n] + 1;
   }
-  raise(added);
+  // One more row makes no chain longer by more than one: nobody is raised twice.
+  for (const row of raised) {
+    for (let n = 0; n < count; n++) {
+      if (ranks[n] > ranks[row] || n === row || !dominates(losses, M, row, n)) continue;
+      ranks[n] = ranks[row] + 1;
+      raised.push(n);
+    }
+  }
 }
 
 /** Whether a member of the list that begins at `head` dominates the row; it is not after the row. */

@@ -123,11 +123,15 @@ export class Nsga3 implements Sampler {
       losses: this.#losses.slice(0, this.#survivors * this.#options.objectives) };
   }
 
+  /**
+   * One parent by tournament, the others drawn (as in the steady state of epsilon-MOEA; Deb, Mohan, Mishra
+   * 2003): tournaments alone find a front sooner, and end on a part of it.
+   */
   #breed(draws: Random): Point {
-    const chosen: number[] = [];
+    const chosen = [this.#tournament(draws)];
     while (chosen.length < this.#breeder.parents) {
-      let row = this.#tournament(draws);
-      for (let k = 0; k < PARENT_DRAWS && chosen.includes(row); k++) row = this.#tournament(draws);
+      let row = draws.below(this.#survivors);
+      for (let k = 0; k < PARENT_DRAWS && chosen.includes(row); k++) row = draws.below(this.#survivors);
       chosen.push(row);
     }
     return this.#breeder.child(chosen.map((row) => this.#points[row]), draws);
@@ -210,8 +214,8 @@ export class Nsga3 implements Sampler {
     if (state === "failed" || state === "cancelled") return;
     const M = this.#options.objectives, row = this.#points.length;
     const isKnown = losses.every((loss) => !Number.isNaN(loss));
-    this.#violations[row] = violation > 0 || !isKnown && state === "complete" ? 1 + Math.max(violation, 1)
-      : state === "complete" ? 0 : 1 / (1 + step);
+    const isInfeasible = violation > 0 || state === "infeasible" || state === "complete" && !isKnown;
+    this.#violations[row] = isInfeasible ? 1 + (violation || 1) : state === "complete" ? 0 : 1 / (1 + step);
     this.#losses.set(losses, row * M);
     if (this.#isSteady && this.#survivors === this.#size && this.#isBeaten(row)) return;
     this.#points.push(point);
