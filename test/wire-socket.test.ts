@@ -69,7 +69,7 @@ describe("facts", () => {
     assert.deepEqual(packets.filter(({ at, tensors: [{ values: arrived }] }) => !arrived.every((value) => value === at)), []);
   });
 
-  test("a hearer that stands still loses messages and knows how many; nobody is told EBUSY", { timeout: 30_000 }, async (t) => {
+  test("a hearer that stands still loses messages and knows how many; nobody is told EBUSY", { timeout: 90_000 }, async (t) => {
     const larger = content(0, new Float64Array(64));
     const gate = Promise.withResolvers<void>(), count = 150_000, until = new Until();
     let heard = 0;
