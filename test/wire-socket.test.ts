@@ -14,7 +14,7 @@ import { missedOf, type Gap } from "../src/wire/sequence.ts";
 import { openPublisher, openRequester, openResponder, openSubscriber, type Trouble } from "../src/wire/socket.ts";
 
 const ANY = "tcp://127.0.0.1:0";
-const PATIENCE_MS = 8_000;
+const PATIENCE_MS = 60_000;
 const content = (at: number, values = Float64Array.of(at)): Content =>
   ({ code: 1, at, version: "", tensors: [{ values, columns: 1 }], meta: undefined });
 
