@@ -18,7 +18,7 @@ import { silentProgress } from "../src/base/progress.ts";
 import { readStudy } from "../src/tune/study-journal.ts";
 import { tuneAction, type ActionSaid } from "../src/workflow/tune/action.ts";
 import type { Placement } from "../src/workflow/tune/place-workers.ts";
-import type { TuneSaid } from "../src/workflow/tune/tune-request.ts";
+import { termsOf, type TuneSaid } from "../src/workflow/tune/tune-request.ts";
 import { tune, type TuneOptions, type TuneReport } from "../src/workflow/tune/tune.ts";
 import { DataRoot, type Ran } from "./features-data.ts";
 import { cleanBars } from "./market-rows.ts";
@@ -198,6 +198,13 @@ describe("a study of a file", () => {
     assert.match(await begin("bare.ts"), /exports no function run/);
     assert.match(await begin("no.ts"), /there is no file/);
   });
+});
+
+test("terms of a deterministic study do not know for how many workers, nor on what machine, it was begun", async () => {
+  const terms = async (workers: number): Promise<{ threads: number }> => (await termsOf({ name: "same", workers, begun: null,
+    said: { request: { dataset: "market", set: { lookback: 21, epochs: 9 } }, lag: 3 } }, context)).work as { threads: number };
+  assert.deepEqual(await terms(1), await terms(64));
+  assert.equal((await terms(1)).threads, 1);
 });
 
 describe("what is refused, each with one sentence and what to type", () => {

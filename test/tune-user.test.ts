@@ -1,5 +1,7 @@
 /** What a person meets around a study: what is said while it runs, what is refused, and what is kept. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
@@ -12,7 +14,10 @@ import { openLog } from "../src/base/log.ts";
 import { silentProgress } from "../src/base/progress.ts";
 import { takeLock } from "../src/base/writer-lock.ts";
 import { startCoordinator } from "../src/tune/coordinator.ts";
+import type { Settings } from "../src/nn/hyperparameter.ts";
 import { Study } from "../src/tune/fold.ts";
+import { keepWorkers } from "../src/tune/engines/elastic.ts";
+import type { Engine, PlacedWorker } from "../src/tune/engines/engine.ts";
 import { joinKeysOf, openStudyKeys, readWorkerSecret } from "../src/tune/keys.ts";
 import { searchOf } from "../src/tune/search.ts";
 import { createStudy } from "../src/tune/study-journal.ts";
@@ -25,9 +30,11 @@ import { announce, announced } from "../src/workflow/tune/join.ts";
 import { keepEnds } from "../src/workflow/tune/keep-ends.ts";
 import type { Placement } from "../src/workflow/tune/place-workers.ts";
 import { factsOf } from "../src/workflow/tune/study-facts.ts";
+import { chooseSpace } from "../src/workflow/tune/spaces.ts";
 import { reasonLines } from "../src/workflow/tune/study-text.ts";
 import { partFolder } from "../src/workflow/tune/trial-files.ts";
 import type { TuneSaid } from "../src/workflow/tune/tune-request.ts";
+import { userWork } from "../src/workflow/tune/user-study.ts";
 import { tune, type TuneOptions } from "../src/workflow/tune/tune.ts";
 import { freePorts } from "./tune-ports.ts";
 import { toyTerms } from "./tune-toy.ts";
@@ -68,6 +75,14 @@ describe("what is refused before anything begins", () => {
     assert.match(await begin({}, {}, { windowYears: 5 }), /--window-years is said too/);
     assert.ok(!fs.existsSync(place("x")));
   });
+  test("a name that leaves its workers no room, and a hyperparameter that is said twice", async () => {
+    assert.match(await begin({}, { name: "n".repeat(41) }), /at most 40 letters/);
+    const space = (said: string[], set: Settings = {}): (() => unknown) => () =>
+      chooseSpace({ model: "lstm", set, said, isPopulation: false });
+    assert.throws(space(["hidden=5,8", "hidden=9"]), /hidden is said twice/);
+    assert.throws(space(["hidden=5,8"], { hidden: 5 }), /hidden is said twice/);
+    assert.doesNotThrow(space(["hidden=5,8", "dropout=0..0.5"], { layers: 1 }));
+  });
   test("Ray's address for workers that run here", async () => {
     assert.match(await begin({}, { placement: { ...here, cluster: "http://head:8265" } }), /add --on ray, or leave out/);
   });
@@ -85,6 +100,8 @@ describe("what is refused before anything begins", () => {
       /no trial 0; it has none yet: dmn tune --name network --resume/);
     fs.mkdirSync(place("hurt"));
     fs.writeFileSync(path.join(place("hurt"), "study.journal"), "something else\n");
+    assert.match((await tuneAction("status", { name: "network" }, context)).text,
+      /does not run on this machine; to go on: dmn tune --name network --resume/);
     const { json, text } = await tuneAction("status", {}, context);
     assert.match(text, /hurt +cannot be read: dmn tune status --name hurt/);
     assert.ok((json as { name: string }[]).some(({ name }) => name === "network"));
@@ -100,6 +117,39 @@ describe("workers that people start", () => {
     assert.match(await refused(runWorker({ ...nobody, address, deadlineMs: 60, patienceMs: 600,
       warn: (text) => { said.push(text); } })), /has not answered for \d+ s/);
     assert.deepEqual(said, [`no coordinator answers at ${address}; trying on for 1 s`]);
+  });
+  test("a trial that goes on after Ctrl-C does not keep its worker's process", async () => {
+    const folder = path.join(ROOT, "hanging"), port = await freePorts();
+    const place = path.join(ROOT, "hanging.ts");
+    fs.writeFileSync(place, `export const space = { x: { kind: "float", low: 0, high: 1 } };
+      export const objectives = [{ name: "loss", direction: "minimise" }, { name: "score", direction: "maximise" }];
+      export const run = () => {
+        process.stderr.write("it runs");
+        return new Promise((done) => { setTimeout(done, 1e6); });
+      };`);
+    const store = createStudy({ folder, at: 0, terms: toyTerms({ trials: 1, pruner: null, version: codeVersion(),
+      work: userWork(place) }) });
+    await using _ = await startCoordinator({ store, search: searchOf(store.study.begun), clock: systemClock, port,
+      keys: openStudyKeys(folder), workersMax: 1 });
+    const child = spawn(process.execPath, [path.join(import.meta.dirname, "..", "bin", "dmn.js"), "worker", "--study", "toy",
+      "--coordinator", `tcp://127.0.0.1:${port}`], { stdio: ["ignore", "ignore", "pipe"],
+      env: { ...process.env, DMN_HOME: ROOT, DMN_TUNE_KEYS: joinKeysOf(folder) } });
+    child.stderr.once("data", () => { child.kill("SIGTERM"); });
+    assert.deepEqual(await once(child, "close"), [0, null]);
+    assert.deepEqual(store.study.trial(0).attempts.map(({ outcome }) => outcome), ["returned"]);
+    await store[Symbol.asyncDispose]();
+  });
+  test("where one after the other is refused, its sentence is said, and not the hint below it", async () => {
+    const ended = (id: string): PlacedWorker => ({ id, state: "failed", node: null, reason: "ended with code 2" });
+    const ids: string[] = [];
+    const engine: Engine = { name: "local", capacity: () => Promise.resolve(8), stop: () => Promise.resolve(false),
+      submit: ({ id }) => { ids.push(id); return Promise.resolve(); }, list: () => Promise.resolve(ids.map(ended)),
+      logs: () => Promise.resolve("dmn: the library is missing\n     install it\n"), [Symbol.asyncDispose]: () => Promise.resolve() };
+    assert.match(await refused(keepWorkers({ engine, study: "toy", clock: systemClock, say: () => undefined,
+      coordinator: { wanted: 1, study: { finishedCount: 0, isOver: false }, gone: () => undefined },
+      ask: (id) => ({ id, command: [], environment: {}, cpus: 1, gpus: 0, memoryBytes: null }),
+      limits: { pollMs: 2, failuresMax: 1 }, signal: new AbortController().signal })),
+    /1 times in a row; the last one said: the library is missing;/);
   });
   test("join.keys is what DMN_TUNE_KEYS may name, for its owner only; it is written anew when the keys are", () => {
     const folder = path.join(ROOT, "keys"), keys = openStudyKeys(folder), join = joinKeysOf(folder);

@@ -241,7 +241,9 @@ class Crew {
     const { id, reason } = this.#lastFailed;
     let log = "";
     try { log = await this.#options.engine.logs(id); } catch { /* then the reason has to do */ }
-    const words = log.split("\n").map((line) => line.trim()).filter((line) => line !== "").at(-1) || reason;
+    const lines = log.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+    // What dmn refuses is a sentence after its name, and a hint on the next line.
+    const words = lines.findLast((line) => line.startsWith("dmn: "))?.slice(5) ?? lines.at(-1) ?? reason;
     throw new UserError(`workers fail as soon as they begin, ${this.#failures} times in a row; `
       + `the last one said: ${words}`, "mend that; the study is whole, go on with --resume");
   }

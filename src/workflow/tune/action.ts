@@ -89,7 +89,9 @@ function status(said: ActionSaid, context: Context): Answer {
   const text = [`study ${terms.name}: ${headline(view, facts, null)}`,
     `sampler ${terms.sampler.name}, pruner ${terms.pruner?.name ?? "none"}, seed ${terms.seed}`
       + (terms.lag === null ? "" : `, deterministic with lag ${terms.lag}`),
-    ...(address === null ? [] : [`one worker more: ${joinCommand(folder, address, terms.name)}`]),
+    ...(view.isOver ? [] : address === null
+      ? [`it does not run on this machine; to go on: dmn tune --name ${terms.name} --resume`]
+      : [`one worker more: ${joinCommand(folder, address, terms.name)}`]),
     "", trialTable(view, shown), ...reasonLines(view), ...redundantText(view),
     ...(luck === null ? [] : luckText(luck))].join("\n");
   return { text, json: { name: terms.name, terms, ...facts, front: facts.front.map(({ number }) => number),

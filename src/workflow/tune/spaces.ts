@@ -93,8 +93,14 @@ export interface SpaceRequest {
 export function chooseSpace({ model, set, said, isPopulation }: SpaceRequest): Space {
   const architecture = architectureNamed(model);
   const files = said.filter((one) => !one.includes("="));
+  const ranges = said.filter((text) => text.includes("=")).map(parseRange);
+  const twice = ranges.map(([name]) => name).find((name, k, all) =>
+    all.indexOf(name) < k || Object.hasOwn(set, name));
+  if (twice !== undefined) {
+    throw new UserError(`${twice} is said twice`, `say it once: --set ${twice}=... or --space ${twice}=...`);
+  }
   let space = files.length === 0 ? spaceOf(architecture, { isPopulation }) : readSpace(files.at(-1)!);
-  for (const [name, one] of said.filter((text) => text.includes("=")).map(parseRange)) {
+  for (const [name, one] of ranges) {
     const isWidth = Object.hasOwn(WIDTHS, name) && one.kind === "choice"
       && Object.hasOwn(architecture.hyperparameters, "attentionHeads");
     space = isWidth

@@ -125,7 +125,9 @@ async function networkTerms(options: TermsOptions, context: Context): Promise<Te
     recipeHash: plan.recipeHash, testFrom, parts, limits, isPopulation,
     reportEvery: search.pruner !== null ? 1 : Math.ceil(epochs / REPORTS),
     engine: before?.engine ?? plan.engine,
-    threads: before?.threads ?? Math.max(1, Math.floor(availableParallelism() / workers)),
+    // Sums of other threads are other in their last bits: where any number of workers makes one study, one.
+    threads: before?.threads
+      ?? (search.lag !== null ? 1 : Math.max(1, Math.floor(availableParallelism() / workers))),
     calibrationMs: before?.calibrationMs
       ?? (names.some((one) => objectiveOf(one).needs === "inference") ? calibrate() : 1),
   };

@@ -57,6 +57,8 @@ export interface TuneReport {
 }
 export interface TuneAnswer { readonly text: string; readonly json: TuneReport }
 
+/** Letters; a worker adds 22 to them, and a name has 64. */
+const NAME_MOST = 40;
 /** Front rows that are printed. */
 const FRONT_SHOWN = 20;
 
@@ -86,6 +88,10 @@ Promise<StudyStore> {
       `${folder} holds the study "${begun.name}", whose trials lie in a folder of that name`,
       `go on with that one: ${commandLine(["dmn", "tune", "--name", begun.name, "--resume"])}; `
         + "a folder that was renamed is given its name back first");
+  }
+  if (begun === null && name.length > NAME_MOST) {
+    throw new UserError(`a study's name has at most ${NAME_MOST} letters: its workers' begin with it`,
+      `for example: --name ${name.slice(0, NAME_MOST)}`);
   }
   const terms = isResume ? resumed(begun!, said) : await termsOf({ name, said, workers, begun }, context);
   if (isResume && study!.finishedCount < terms.trials) await checkInputs(terms, context);
@@ -139,17 +145,20 @@ async function runStudy(store: StudyStore, options: TuneOptions, workers: number
   const { promise: stopped, reject } = Promise.withResolvers<never>();
   const stop = (): void => { reject(new Interrupted(resumeCommand(options, root))); };
   signal.addEventListener("abort", stop);
+  let thrown: unknown = null;
   try {
     signal.throwIfAborted();
     await Promise.race([coordinator.over, stopped, keeping.then(() => coordinator.over)]);
     // Workers are told that it is over, and end.
     await Promise.race([keeping, stopped]);
-  } finally {
+  } catch (error) { thrown = error; throw error; } finally {
     signal.removeEventListener("abort", stop);
     // Workers give back what they have, before they are ended.
     await coordinator.stop();
     ending.abort();
-    await keeping.catch((error: unknown) => { log.warn({ error: String(error) }, "placing workers ended"); });
+    await keeping.catch((error: unknown) => {
+      if (error !== thrown) log.warn({ error: String(error) }, "placing workers ended");
+    });
   }
 }
 
