@@ -6,7 +6,7 @@ export default command({
   flags: ["device", "models", "peers", "quick", "json"],
   required: [],
   argument: { syntax: "[suite]",
-    help: "store, features, backtest, training, inference or live; all of them when left out" },
+    help: "store, features, backtest, training, inference, live or tune; all of them when left out" },
   examples: [
     ["dmn bench", "every suite"],
     ["dmn bench features --peers", "one suite, with its peers in the same run"],
