@@ -13,8 +13,8 @@
  * survival to the next, and no intercept lies beyond the worst loss of all time. With many objectives two
  * axes often share an extreme point; there is no plane then, and the worst losses of front 0 stand in.
  *
- * Everything is measured in ranges of front 0 or, where a row far out must not matter, in those of the survival
- * before: units of losses do not count.
+ * Everything is measured in ranges of front 0 or, where a row far out must not matter, in those of the last
+ * survival: units of losses do not count.
  */
 import { assert } from "../base/assert.ts";
 import type { Random } from "../base/random.ts";
@@ -25,8 +25,8 @@ import type { Joined } from "./reference.ts";
 /** Weight of a foreign axis when the extreme point of an axis is looked for. */
 const OFF_AXIS = 1e6;
 /**
- * Of the ranges: losses this near to the ideal count as ideal where extreme points are looked for, ranges this
- * small as none. Both are those of pymoo 0.6.1.5, which has them in losses' own units.
+ * Of the ranges: losses this near to the ideal count as ideal where extreme points are looked for, ranges
+ * this small as none. Both are those of pymoo 0.6.1.5, which has them in losses' own units.
  */
 const NEAR = 1e-3, NONE = 1e-6;
 /** Finite ranges beyond the worst (best) finite loss at which an infinite one is put. */

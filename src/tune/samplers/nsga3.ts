@@ -145,7 +145,7 @@ export class Nsga3 implements Sampler {
     return this.#breeder.child(parents, draws, random(this.#options.seed, "nsga3", "pair", first, pair));
   }
 
-  /** Everyone in random order, again and again; who is infeasible gives way to a drawn one that is less so. */
+  /** Everyone in random order, again and again; who is infeasible gives way to a better one, if drawn. */
   #pairUp(): void {
     const count = this.#survivors, draws = random(this.#options.seed, "nsga3", "mates", this.#settled);
     if (count < 2) return;
