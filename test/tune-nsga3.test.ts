@@ -12,6 +12,7 @@ import type { Point, Space } from "../src/tune/space.ts";
 import { signed } from "../src/tune/trial.ts";
 import type { Finished, Objective } from "../src/tune/trial.ts";
 import { askPython, NO_PYTHON, python } from "./python.ts";
+import { median } from "./tune-igd.ts";
 import { dtlz, dtlzTarget, evaluateAt, igd, maf, spaceOf } from "./tune-problems.ts";
 import type { Problem } from "./tune-problems.ts";
 
@@ -88,9 +89,10 @@ describe("what is told when", () => {
     assert.deepEqual(run((first) => random(first, "order").shuffle([0, 1, 2, 3, 4, 5, 6, 7])), forward);
   });
 
-  test("in generations every survivor is a parent as often as the others: of all their genes nothing is lost but what mutates", () => {
-    const D = 20, N = 40, sampler = nsga3(Object.fromEntries(Array.from({ length: D }, (_, d) =>
-      [`x${d}`, { kind: "float", low: 0, high: 1 }])), 2, 5, { mode: "generations", divisions: 9, population: N, crossover: "uniform" });
+  test("in generations every survivor is a parent as often as the others: of all their genes only mutated ones are lost", () => {
+    const D = 20, N = 40, settings = { mode: "generations", divisions: 9, population: N, crossover: "uniform" };
+    const space: Space = Object.fromEntries(Array.from({ length: D }, (_, d) => [`x${d}`, { kind: "float", low: 0, high: 1 }]));
+    const sampler = nsga3(space, 2, 5, settings);
     for (let first = 0; first < 5 * N; first += N) {
       const points = Array.from({ length: N }, (_, k) => sampler.suggest(first + k, [])!.point);
       const lost = new Map<unknown, number>();
@@ -165,6 +167,22 @@ describe("trials without a full result", () => {
   });
 });
 
+test("a constraint that one uniform point in 185 keeps is found, and kept by half of the last 100 of 300 trials, 5 seeds", () => {
+  const names = ["a", "b", "c", "d"], space: Space = Object.fromEntries(names.map((name) => [name, PLANE["x"]]));
+  for (let seed = 1; seed <= 5; seed++) {
+    const sampler = nsga3(space, 2, seed);
+    let kept = 0;
+    for (let number = 0; number < 300; number++) {
+      const { point } = sampler.suggest(number, [])!, [a, b] = [Number(point["a"]), Number(point["b"])];
+      // Violations are all below 1 before long: the smaller is the better there, too. 0.6^4 / 24 is 1 / 185.
+      const violation = Math.max(0, 3.4 - names.reduce((sum, name) => sum + Number(point[name]), 0));
+      if (number >= 200 && violation === 0) kept++;
+      sampler.tell(finished(number, point, [a, b], { violation, state: violation > 0 ? "infeasible" : "complete" }));
+    }
+    assert.ok(kept >= 50, `${kept} of 100, seed ${seed}`);
+  }
+});
+
 test("one parent is the better of two, the other anyone: where one objective is x, children are around 5/12", () => {
   const sampler = nsga3(PLANE, 1, 1), n = 20;
   for (let k = 0; k < n; k++) sampler.tell(finished(k, { x: (k + 0.5) / n, y: 0.5 }, [(k + 0.5) / n]));
@@ -215,7 +233,7 @@ describe("spaces", () => {
   });
 });
 
-test("fronts that no reference direction was made for: inverted, convex, degenerate, disconnected (MaF), median of 3 seeds", () => {
+test("fronts that no direction was made for: inverted, convex, degenerate, disconnected (MaF), median of 3 seeds", () => {
   const front = (problem: Problem): ArrayLike<number>[] => {
     const draws = random(1, "front");
     const points = Array.from({ length: 200 }, () =>
@@ -235,8 +253,8 @@ test("fronts that no reference direction was made for: inverted, convex, degener
   // x ** 100 most studies see one corner of it, as in the published worst of DTLZ4 (0.43).
   for (const [number, share] of [[1, 0.4], [3, 0.1], [6, 0.1], [7, 0.8]] as const) {
     const problem = maf(number, 3), seeds = [1, 2, 3];
-    const shares = seeds.map((seed) => distance(problem, "nsga3", seed) / distance(problem, "random", seed)).sort((a, b) => a - b);
-    assert.ok(shares[1] <= share, `${problem.name}: ${shares.join(" ")}`);
+    const shares = seeds.map((seed) => distance(problem, "nsga3", seed) / distance(problem, "random", seed));
+    assert.ok(median(shares) <= share, `${problem.name}: ${shares.join(" ")}`);
   }
 });
 
