@@ -151,7 +151,8 @@ describe("the table", () => {
     refuse("nsga3", { crossover: "sbxx" }, /crossover is sbxx\ndid you mean "sbx"\?/);
     const many = { ...options, objectives: 11 };
     assert.throws(() => makeSampler({ name: "nsga3", settings: { divisions: 100 } }, many), (error) => error instanceof UserError
-      && /divisions 100 would be \d+ directions of 11 objectives\nset divisions to 6 or less: 8008 directions/.test(error.message));
+      && /divisions 100 would be \d+ directions of 11 objectives/.test(error.problem)
+      && error.hint === "set divisions to 6 or less: 8008 directions");
     refuse("nsga3", { mode: "generations" }, /generations cannot grow with the study\nset divisions as well/);
     assert.ok(makeSampler({ name: "nsga3", settings: { population: "24" } }, options) !== null);
   });
