@@ -18,7 +18,8 @@ export function inMemory(changes: Partial<Terms> = {}): { study: Study; conducto
   const conductor = begin(study, (event) => { study.apply(event); events.push(event); });
   return { study, conductor, events };
 }
-export const endOf = ({ trial, attempt, token, point }: Assignment, worker: string, changes: Partial<AttemptEnd> = {}): AttemptEnd =>
+export const endOf = ({ trial, attempt, token, point }: Assignment, worker: string, changes: Partial<AttemptEnd> = {}):
+AttemptEnd =>
   ({ trial, attempt, token, worker, how: "done", reason: "", values: sayAll(toyValues(point, STEPS)), violations: {},
     statistics: { seconds: 2 }, ...changes });
 export const ofKind = (events: readonly StudyEvent[], kind: StudyEvent["event"]): number =>
