@@ -16,7 +16,8 @@ export default command({
   ],
   async run({ coordinator, study, name, json }, context) {
     try {
-      const done = await tuneWorker({ coordinator: coordinator!, study: study!, name: name ?? null }, context);
+      const options = { coordinator: coordinator!, study: study!, name: name ?? null };
+      const done = await tuneWorker(options, context);
       return json ? done : `${done.trials} trials; ${done.why === "over" ? "the study is over" : "stopped"}`;
     } finally {
       // A trial that did not stop when it was told to does not keep the process.

@@ -108,6 +108,15 @@ describe("what is refused before anything begins", () => {
   });
 });
 
+test("a replay that comes out differently is refused with the trial, so that a script hears of it", async () => {
+  const store = createStudy({ folder: place("other"), terms: toyTerms({ name: "other", version: "0.0.1" }), at: 0 });
+  store.record({ event: "asked", at: 1, trial: 0, point: { x: 0.25, depth: 1, cell: "gru" }, parent: null, seen: 0 });
+  store.commit();
+  await store[Symbol.asyncDispose]();
+  assert.match(await refused(tuneAction("replay", { name: "other" }, context)),
+    /"other" comes out differently: trial 0 was .*0\.25.*, and is now .*; it was begun with dmn 0\.0\.1/);
+});
+
 describe("workers that people start", () => {
   const nobody = { study: "toy", worker: "w", version: "v1", signal: new AbortController().signal,
     prepare: () => Promise.resolve(() => Promise.reject(new Error("nothing runs"))) };
@@ -144,7 +153,8 @@ describe("workers that people start", () => {
     const ids: string[] = [];
     const engine: Engine = { name: "local", capacity: () => Promise.resolve(8), stop: () => Promise.resolve(false),
       submit: ({ id }) => { ids.push(id); return Promise.resolve(); }, list: () => Promise.resolve(ids.map(ended)),
-      logs: () => Promise.resolve("dmn: the library is missing\n     install it\n"), [Symbol.asyncDispose]: () => Promise.resolve() };
+      logs: () => Promise.resolve("dmn: the library is missing\n     install it\n"),
+      [Symbol.asyncDispose]: () => Promise.resolve() };
     assert.match(await refused(keepWorkers({ engine, study: "toy", clock: systemClock, say: () => undefined,
       coordinator: { wanted: 1, study: { finishedCount: 0, isOver: false }, gone: () => undefined },
       ask: (id) => ({ id, command: [], environment: {}, cpus: 1, gpus: 0, memoryBytes: null }),

@@ -21,7 +21,7 @@ import { searchOf } from "../../tune/search.ts";
 import { settingsOf, type Parameter, type Space } from "../../tune/space.ts";
 import { readStudy, repairStudy } from "../../tune/study-journal.ts";
 import type { Terms, Trial } from "../../tune/study.ts";
-import { TRAIN_DEFAULTS, trainExport, trainText } from "../train-export.ts";
+import { codeVersion, TRAIN_DEFAULTS, trainExport, trainText } from "../train-export.ts";
 import { chooseInputs, type NetworkWork } from "./network-work.ts";
 import { announced, joinCommand } from "./join.ts";
 import { OBJECTIVES, OBJECTIVE_NAMES } from "./objectives.ts";
@@ -187,14 +187,20 @@ async function report(said: ActionSaid, context: Context): Promise<Answer> {
   return { text: `report: ${place}`, json: { report: place, luck } };
 }
 
-/** Every suggestion and decision once more, from the journal. */
+/** Every suggestion and decision once more, from the journal. UserError at the first that is another. */
 function replay(said: ActionSaid, context: Context): Answer {
   const name = nameOf(said, context, "replay");
   const found = replayStudy(places.study(context.root, name), searchOf);
   const { suggestions, decisions, difference } = found;
-  const what = difference ?? `${suggestions} suggestions and ${decisions} decisions of the pruner `
-    + "are what the journal says, bit for bit";
-  return { text: `study ${name}: ${what}`, json: { name, ...found } };
+  if (difference !== null) {
+    const { version } = readStudy(places.study(context.root, name)).terms;
+    throw new UserError(`study "${name}" comes out differently: ${difference}`,
+      version === codeVersion() ? "restore its journal from a backup, or the dmn that wrote it"
+        : `it was begun with dmn ${version}: replay it with that`);
+  }
+  const text = `study ${name}: ${suggestions} suggestions and ${decisions} decisions of the pruner are `
+    + "what the journal says, bit for bit";
+  return { text, json: { name, ...found } };
 }
 
 function repair(said: ActionSaid, context: Context): Answer {
