@@ -483,7 +483,7 @@ describe("trading states", () => {
     assert.equal(world.posts.length, 4);
   });
 
-  test("flatten of more than one order may be: 105 units at 100 dollars go in orders of at most 1,000 dollars, then HALTED", () => {
+  test("flatten of more than one order may be: 105 units at 100 dollars go in orders of 1,000 dollars at most", () => {
     const world = started(["AAA"], 1, CALM, { permits: STRICT, limits: { ...NO_LIMITS, orderNotionalMax: 1_000 } });
     for (let k = 1; k <= 11; k++) {
       world.hand(world.target([Math.min(10 * k, 105)], world.now + 1));

@@ -112,7 +112,7 @@ function orderOf(desk: Desk, instrument: number, goal: Goal, ticket: Ticket): Le
   } };
 }
 
-/** Of more than one order may be: whole units of as much as it may; less than one is for the gate to refuse. */
+/** Of more than one order may be: whole units of as much as it may. Less than one unit the gate refuses. */
 function pieceOf(quantity: number, most: number): number {
   const piece = Math.abs(quantity) > most ? Math.sign(quantity) * Math.trunc(most) : 0;
   return piece === 0 ? quantity : piece;
