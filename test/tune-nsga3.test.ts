@@ -109,6 +109,21 @@ describe("what is told when", () => {
     }
   });
 
+  test("in generations whoever is infeasible gives way to a drawn feasible one: of half of them a quarter are parents", () => {
+    const N = 400, sampler = nsga3(PLANE, 2, 8, { mode: "generations", divisions: 9, population: N, crossover: "uniform" });
+    const infeasible = new Set<unknown>(), all = new Set<unknown>();
+    for (let number = 0; number < N; number++) {
+      const { point } = sampler.suggest(number, [])!, violation = number % 2;
+      all.add(point["x"]);
+      if (violation > 0) infeasible.add(point["x"]);
+      sampler.tell(finished(number, point, lossesOf(point), violation > 0 ? { violation, state: "infeasible" } : {}));
+    }
+    const genes = Array.from({ length: N }, (_, k) => sampler.suggest(N + k, [])!.point["x"]).filter((x) => all.has(x));
+    const share = genes.filter((x) => infeasible.has(x)).length / genes.length;
+    // About half of 400 do not mutate; of 200 four standard errors are 0.12.
+    assert.ok(genes.length > 150 && Math.abs(share - 1 / 4) < 0.12, `${share} of ${genes.length}`);
+  });
+
   test("the archive grows with the study: 24 at first, 56 after 700 trials, 92 after 1100, and nobody asked for it", () => {
     const sampler = nsga3(PLANE, 3, 1), draws = random(1, "growth");
     const sizes: number[] = [];
