@@ -10,6 +10,7 @@ import { systemClock } from "../src/base/clock.ts";
 import { readConfig } from "../src/base/config.ts";
 import type { Context } from "../src/base/context.ts";
 import { UserError } from "../src/base/error.ts";
+import { explainWrite } from "../src/base/file.ts";
 import { openLog } from "../src/base/log.ts";
 import { silentProgress } from "../src/base/progress.ts";
 import { takeLock } from "../src/base/writer-lock.ts";
@@ -22,7 +23,7 @@ import { joinKeysOf, openStudyKeys, readWorkerSecret } from "../src/tune/keys.ts
 import { searchOf } from "../src/tune/search.ts";
 import { createStudy } from "../src/tune/study-journal.ts";
 import type { Terms } from "../src/tune/study.ts";
-import { runWorker, type Outcome } from "../src/tune/worker.ts";
+import { runWorker, type Outcome, type RunTrial } from "../src/tune/worker.ts";
 import { codeVersion } from "../src/workflow/train-export.ts";
 import { tuneAction } from "../src/workflow/tune/action.ts";
 import { openDisplay } from "../src/workflow/tune/display.ts";
@@ -246,6 +247,24 @@ test("a population's front keeps its ends, also when their members have gone on"
   }
   keepEnds(study, folder)[Symbol.dispose]();
   assert.deepEqual([0, 1, 2, 3, 4, 5].filter((trial) => fs.existsSync(partFolder(folder(trial), 0))), [1, 4, 5]);
+});
+
+test("a worker whose disk is full gives its trial back and ends with what to do; another one runs it", async () => {
+  const folder = path.join(ROOT, "full"), port = await freePorts();
+  const store = createStudy({ folder, terms: toyTerms({ trials: 2, pruner: null }), at: 0 }), keys = openStudyKeys(folder);
+  await using coordinator = await startCoordinator({ store, search: searchOf(store.study.begun), clock: systemClock, port,
+    keys, workersMax: 1 });
+  const work = (worker: string, run: RunTrial): Promise<unknown> => runWorker({ address: coordinator.address, study: "toy",
+    worker, version: "v1", keys: readWorkerSecret(joinKeysOf(folder)), signal: new AbortController().signal,
+    prepare: () => Promise.resolve(run) });
+  const full = Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+  assert.match(await refused(work("full", () => Promise.reject(explainWrite(path.join(folder, "end"), full)))),
+    /the disk of .* is full.*; free some space/);
+  assert.deepEqual([store.study.stateOf(0), store.study.count], ["waiting", 1]);
+  await work("roomy", () => Promise.resolve({ values: [1, 2], violations: {}, statistics: {} }));
+  assert.equal(store.study.counts.complete, 2);
+  await coordinator.stop();
+  await store[Symbol.asyncDispose]();
 });
 
 test("an objective of one's own may return values alone; none, or too few, fail the trial with what to return", async () => {

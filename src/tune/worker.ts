@@ -80,6 +80,9 @@ const WORK_DEADLINE_MS = 8_000;
 /** From the signal on: until the trial has written its checkpoint, and until the coordinator knows. */
 const CHECKPOINT_MS = 3_000, GIVE_BACK_MS = 1_500;
 
+/** Of a disk that takes nothing. */
+const DISK_CODES = ["ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EFBIG"];
+
 /** The attempt is not ours any more: another one has told, or it was cancelled. */
 class Dropped extends Error { override readonly name = "Dropped"; }
 
@@ -121,15 +124,26 @@ async function runTrial(line: Line, run: RunTrial, work: Assignment, terms: Term
     line.running?.drop();
     throw signal.reason;
   };
-  const end = await endOf({ run, signal, M, of, work:
+  let broken: Error | null = null;
+  const watched: RunTrial = (one) => run(one).catch((error: unknown) => {
+    if (isMachines(error)) broken = error;
+    throw error;
+  });
+  const end = await endOf({ run: watched, signal, M, of, work:
     { number: trial, attempt, point, parent, seed, signal, report } });
   line.running = null;
   if (end === null) { line.log(`trial ${trial} was dropped`); return false; }
   using limit = soonAfter(line.stopping, GIVE_BACK_MS);
   const reply = await line.ask({ ask: "tell", end }, undefined, limit.signal);
   line.log(`trial ${trial}: ${end.how}${end.reason === "" ? "" : `, ${end.reason}`}`);
+  // Another trial would fare no better here.
+  if (broken !== null) throw broken as Error;
   return reply !== null && end.how !== "returned";
 }
+
+/** A full disk is no trial's fault: it is given back, and the worker ends with what is to be done. */
+const isMachines = (error: unknown): error is UserError => error instanceof UserError
+  && DISK_CODES.includes((error.cause as NodeJS.ErrnoException | undefined)?.code ?? "");
 
 interface Attempting {
   readonly run: RunTrial;
@@ -150,7 +164,9 @@ async function endOf({ run, signal, M, of, work }: Attempting): Promise<AttemptE
   } catch (error) {
     if (signal.reason instanceof Dropped) return null;
     if (signal.aborted) return { ...none, how: "returned", reason: messageOf(signal.reason) };
-    if (error instanceof UserError) return { ...none, how: "failed", reason: error.problem };
+    if (error instanceof UserError) {
+      return { ...none, how: isMachines(error) ? "returned" : "failed", reason: error.problem };
+    }
     return { ...none, how: "erred", reason: messageOf(error) };
   }
 }
