@@ -162,6 +162,11 @@ describe("pruning by several objectives", () => {
     assert.ok(covering(report(0, 1, [2.5, NaN]), few, 3), "one that a single trial has does not count");
   });
 
+  test("where each knows something that too few others know, all are equal and go on", () => {
+    const others = [0, 1, 2, 0, 1, 2].map((m, k) => report(k + 1, 1, [0, 1, 2].map((one) => one === m ? k : NaN)));
+    assert.ok(covering(report(0, 1, [9, NaN, NaN]), others, 1));
+  });
+
   test("infeasible ones come last, by their violation", () => {
     const others = [0, 0, 0.5, 2].map((violation, k) => report(k + 1, 1, [k, k], violation));
     assert.ok(covering(report(0, 1, [9, 9], 0), others, 3));

@@ -11,6 +11,7 @@
  * that all others dominate is last in every direction. Only the order of each objective's values and their
  * proportions count, so units do not.
  */
+import { assert } from "../../base/assert.ts";
 import { quantile } from "../quantile.ts";
 import { countLattice, lattice } from "../reference.ts";
 import type { Keeps } from "./halving.ts";
@@ -39,6 +40,8 @@ export function keepsCovering(): Keeps {
     const known = counting.filter((m) => equals.every(({ losses }) => !Number.isNaN(losses[m])));
     if (equals.length <= count - better) return true;
     if (better >= count) return false;
+    // Nothing that enough of them know: all are equal, and ties go on.
+    if (known.length === 0) return true;
     if (!cache.has(known.length)) cache.set(known.length, spreadDirections(known.length));
     const isWhole = known.length === newcomer.losses.length;
     const losses = equals.map((one) =>
@@ -116,6 +119,7 @@ function scaleByQuantiles(losses: readonly Float64Array[]): Float64Array[] {
 
 /** Weights (H, M) on the simplex: the even one, then each farthest from those before it. */
 export function spreadDirections(objectives: number): Float64Array[] {
+  assert(objectives >= 1, "directions of no objectives");
   if (objectives === 1) return [Float64Array.of(1)];
   let divisions = 1;
   while (countLattice(objectives, divisions + 1) <= DIRECTIONS_MAX) divisions++;
