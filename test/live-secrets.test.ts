@@ -60,7 +60,7 @@ describe("child processes", () => {
     assert.ok(starting.length >= 3, `${starting.length} files start processes`);
     for (const { file, text } of starting) {
       const [, names] = /import (?:type )?\{([^}]*)\} from "node:child_process"/.exec(text) ?? [null, "*"];
-      assert.match(names, /^(\s*(type )?(spawn|spawnSync|fork|ChildProcess\w*)\s*,?)+$/, file);
+      assert.match(names, /^(\s*(type )?(spawn|spawnSync|execFile|fork|ChildProcess\w*)\s*,?)+$/, file);
       assert.doesNotMatch(text, /\bshell:/, file);
     }
   });
