@@ -9,7 +9,7 @@ export default command({
     "windows", "windowYears", "from", "to", "embargo", "mode", "prefer", "trial", "as", "path", "json"],
   required: [],
   argument: { syntax: "[action]",
-    help: "of a study that is there: status, best, export, report, replay, repair, optuna; or: space" },
+    help: "of a study that is there: status, stop, best, export, report, replay, repair, optuna; or: space" },
   examples: [
     ["dmn tune --dataset demo --name first --trials 40", "an LSTM by sharpe and maxDrawdown, two workers"],
     ["dmn tune --dataset demo --name five --objectives sharpe,calmar,var95,accuracy,latency --pbt",
@@ -23,6 +23,8 @@ export default command({
     ["dmn tune best --name five --prefer sharpe=2,latency=1", "which trial to take"],
     ["dmn tune export --name first --trial 17 --as lstm-17", "train it on all windows, as train-export does"],
     ["dmn tune report --name first", "reports/tune-first.html"],
+    ["dmn tune report --path optuna.log", "the page of a study that Optuna made, from its journal"],
+    ["dmn tune stop --name first", "end it from another terminal; --resume goes on"],
     ["dmn tune replay --name first", "prove every suggestion from the journal"],
     ["dmn tune optuna --name first --path first.log", "Optuna's journal, for its dashboard"],
     ["dmn tune space --model transformer --json", "the default space, to begin a file with"],

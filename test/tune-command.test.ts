@@ -159,6 +159,12 @@ describe("a study of a file", () => {
     assert.equal((await act("optuna", "bowl", { path: path.join(data.root, "bowl.log") }) as { trials: number }).trials, 12);
     const lines = fs.readFileSync(path.join(data.root, "bowl.log"), "utf8").trimEnd().split("\n");
     assert.equal(lines.filter((line) => /"op_code": ?4\b/.test(line)).length, 12);
+    const read = await tuneAction("report", { path: path.join(data.root, "bowl.log") }, context);
+    assert.deepEqual([(read.json as { trials: number }).trials, (read.json as { study: string }).study], [12, "bowl"]);
+    const page = fs.readFileSync((read.json as { report: string }).report, "utf8");
+    assert.match(page, /<span>Made by<\/span> Optuna/);
+    assert.ok(!/dmn tune export|walk-forward/.test(page), "nothing is said of ours");
+    await assert.rejects(tuneAction("stop", { name: "bowl" }, context), /does not run on this machine/);
   });
 
   test("deterministic, one worker and two make the same study", () => {

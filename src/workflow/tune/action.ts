@@ -6,10 +6,12 @@ import { commandLine } from "../../base/command-line.ts";
 import type { Context } from "../../base/context.ts";
 import { places } from "../../base/data-root.ts";
 import { UserError } from "../../base/error.ts";
-import { replaceFile } from "../../base/file.ts";
+import { replaceFile, replaceWith } from "../../base/file.ts";
 import { suggestion } from "../../base/suggest.ts";
 import { formatTable } from "../../base/table.ts";
 import { hyperparametersOf } from "../../train/settings.ts";
+import { askCoordinator } from "../../tune/ask.ts";
+import { joinKeysOf, readWorkerSecret } from "../../tune/keys.ts";
 import { optunaJournal } from "../../tune/optuna-journal.ts";
 import { paretoFront } from "../../tune/pareto.ts";
 import { kneePoints, parsePreference, rankByPreference } from "../../tune/preference.ts";
@@ -25,6 +27,7 @@ import { codeVersion, TRAIN_DEFAULTS, trainExport, trainText } from "../train-ex
 import { chooseInputs, type NetworkWork } from "./network-work.ts";
 import { announced, joinCommand } from "./join.ts";
 import { OBJECTIVES, OBJECTIVE_NAMES } from "./objectives.ts";
+import { optunaPage } from "./optuna-page.ts";
 import { luckOf } from "./overfitting.ts";
 import { SPACE_NOTES, spaceNotesText } from "./space-notes.ts";
 import { chooseSpace } from "./spaces.ts";
@@ -52,7 +55,7 @@ export interface Answer { readonly text: string; readonly json: object }
 type Action = (said: ActionSaid, context: Context) => Answer | Promise<Answer>;
 
 const ACTIONS: Readonly<Record<string, Action>> = { status, best, export: exportTrial, report, replay, repair,
-  optuna, space };
+  stop, optuna, space };
 
 /** UserError for an unknown action, an unknown study, and what each of them refuses. */
 export async function tuneAction(action: string, said: ActionSaid, context: Context): Promise<Answer> {
@@ -181,10 +184,35 @@ Parameters<typeof trainExport>[0]["said"] {
 }
 
 async function report(said: ActionSaid, context: Context): Promise<Answer> {
+  if (said.path !== undefined) return await reportOptuna(said.path, said.name ?? null, context);
   const view = open(said, context, "report");
   const luck = luckOf(view, (trial) => trialFolder(context.root, view.terms.name, trial));
   const place = await writePage(view, luck, context);
   return { text: `report: ${place}`, json: { report: place, luck } };
+}
+
+/** The page of a study of Optuna's, from its journal. */
+async function reportOptuna(file: string, name: string | null, { root }: Context): Promise<Answer> {
+  let text: string;
+  try { text = fs.readFileSync(file, "utf8"); } catch {
+    throw new UserError(`${file} cannot be read`, "name Optuna's journal file: --path FILE");
+  }
+  const { name: found, trials, page } = optunaPage(text, name);
+  const place = path.join(places.reports(root), `optuna-${found.replaceAll(/[^\w.-]/g, "_")}.html`);
+  await replaceWith(place, page);
+  return { text: `report: ${place}`, json: { report: place, study: found, trials } };
+}
+
+/** Ends a study that runs elsewhere on this machine: its workers give their trials back. */
+async function stop(said: ActionSaid, context: Context): Promise<Answer> {
+  const name = nameOf(said, context, "stop"), folder = places.study(context.root, name);
+  const address = announced(folder), goOn = `dmn tune --name ${name} --resume`;
+  const reply = address === null ? null : await askCoordinator({ ask: "stop" }, { address, study: name,
+    keys: readWorkerSecret(joinKeysOf(folder)), clock: context.clock });
+  if (reply === null) {
+    throw new UserError(`study "${name}" does not run on this machine`, `to go on with it: ${goOn}`);
+  }
+  return { text: `study ${name} stops; to go on with it: ${goOn}`, json: { name, address } };
 }
 
 /** Every suggestion and decision once more, from the journal. UserError at the first that is another. */

@@ -58,15 +58,16 @@ interface Member {
 
 export function membersBody(sheet: Sheet): Markup {
   const { terms, trials, front, preferred, more } = sheet;
-  const command = more.exportCommand ?? ((trial: number) => `dmn tune export ${terms.name} --trial ${trial}`);
+  const command = more.exportCommand === undefined
+    ? (trial: number) => `dmn tune export ${terms.name} --trial ${trial}` : more.exportCommand;
   const rows = nearest(sheet).map((number): Member => ({ number, values: trials[number].values!,
     settings: Object.entries(trials[number].point).map(([name, value]) =>
       `${name} ${typeof value === "number" ? sayNumber(value) : value}`).join(", ") }));
   const columns: Column<Member>[] = [
     { label: "Trial", form: "count", value: ({ number }) => number, draw: ({ number }) =>
       number === preferred?.number ? html`${number} <span class="picked">preferred</span>` : number },
-    { label: "Export", form: "text", value: ({ number }) => number,
-      draw: ({ number }) => html`<code>${command(number)}</code>` },
+    ...(command === null ? [] : [{ label: "Export", form: "text", value: ({ number }: Member) => number,
+      draw: ({ number }: Member) => html`<code>${command(number)}</code>` } as const]),
     ...terms.objectives.map((one, m): Column<Member> => ({ label: `${arrow(one)} ${one.name}`,
       title: wanted(one), form: "ratio", value: ({ values }) => values[m],
       draw: ({ values }) => sayNumber(values[m]) })),

@@ -33,11 +33,16 @@ export interface TuneMore {
   readonly deflatedSharpe?: number;
   /** Probability of backtest overfitting in [0, 1]; NaN: unknown. */
   readonly overfitting?: number;
-  /** The command that exports a trial; default: dmn tune export NAME --trial N. */
-  readonly exportCommand?: (trial: number) => string;
+  /** The command that exports a trial; default: dmn tune export NAME --trial N; null: there is none. */
+  readonly exportCommand?: ((trial: number) => string) | null;
+  /** What to keep in mind of the values; default: they are of walk-forward validation. */
+  readonly caveat?: string;
   /** Sentences for the last section. */
   readonly notes?: readonly string[];
 }
+
+const CAVEAT = "Values are of walk-forward validation: they were used to choose, so they flatter. "
+  + "What counts is the test, after an export.";
 
 /** One self-contained HTML page of a study at any moment of its life, also before the first result. */
 export function tunePage(view: StudyView, more: TuneMore = {}): string {
@@ -51,8 +56,7 @@ export function tunePage(view: StudyView, more: TuneMore = {}): string {
 <a class="skip" href="#history">Skip to the charts</a>
 ${masthead(sheet)}
 ${sectionsOf(sections(sheet),
-  html`Made by dmn from one study. Values are of walk-forward validation: they were
-used to choose, so they flatter. What counts is the test, after an export.`)}
+  html`Made by dmn from one study. ${more.caveat ?? CAVEAT}`)}
 <aside id="readout" role="status" aria-live="polite" hidden><span></span><span></span><span></span></aside>
 <script type="application/json" id="payload">${verbatim(payload)}</script>`,
   });
