@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import * as fs from "node:fs";
-import * as net from "node:net";
 import * as os from "node:os";
 import * as path from "node:path";
 import type { LiveReport } from "../src/workflow/live/live.ts";
 import { SIMULATOR_KEYS } from "../src/simulator/simulator.ts";
 import { portsFrom } from "../src/live/topology.ts";
+import { isFree } from "./ports.ts";
 
 const DMN = path.join(import.meta.dirname, "..", "bin", "dmn.js");
 const SPAN = 22;
@@ -37,12 +37,6 @@ export async function freePorts(): Promise<number> {
     const free = await Promise.all(Object.values(portsFrom(base)).map(isFree));
     if (free.every(Boolean)) return base;
   }
-}
-async function isFree(port: number): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>(), server = net.createServer();
-  server.once("error", () => { resolve(false); });
-  server.listen({ host: "127.0.0.1", port, exclusive: true }, () => { server.close(() => { resolve(true); }); });
-  return promise;
 }
 
 export class Graph {

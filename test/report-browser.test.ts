@@ -11,7 +11,7 @@ import { reportPage } from "../src/backtest/page/report-page.ts";
 import { DARK, LIGHT } from "../src/backtest/page/theme.ts";
 import { RISK_WORDS, SUMMARY_WORDS } from "../src/backtest/page/words.ts";
 import { drawdown, growth, monthlyReturns, rollingSharpe } from "../src/metrics/rolling.ts";
-import { NO_CHROMIUM, chromiumPath, openChromium } from "./chromium.ts";
+import { chromiumPath, NO_CHROMIUM, openChromium, showFile, type Look, type Sight } from "./chromium.ts";
 import { makeResult } from "./report-result.ts";
 
 const CHROMIUM = chromiumPath();
@@ -29,19 +29,6 @@ const SECTIONS = [
   "notes",
 ];
 
-interface Sight {
-  readonly page: Page;
-  /** Everything the browser complained about or asked for beyond the file itself. */
-  readonly complaints: string[];
-  close(): Promise<void>;
-}
-
-interface Look {
-  readonly scheme?: "light" | "dark";
-  readonly width?: number;
-  readonly hasScript?: boolean;
-}
-
 describe("the report in Chromium", { skip: CHROMIUM === null && NO_CHROMIUM }, () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-report-"));
   const browsers: Browser[] = [];
@@ -57,21 +44,7 @@ describe("the report in Chromium", { skip: CHROMIUM === null && NO_CHROMIUM }, (
   async function show(text: string, look: Look = {}): Promise<Sight> {
     const file = path.join(folder, `page-${pages++}.html`);
     fs.writeFileSync(file, text);
-    const context = await browsers[0].newContext({
-      viewport: { width: look.width ?? 1280, height: 900 },
-      colorScheme: look.scheme ?? "light",
-      javaScriptEnabled: look.hasScript !== false,
-    });
-    const page = await context.newPage();
-    page.setDefaultTimeout(10_000);
-    const complaints: string[] = [];
-    page.on("console", (message) => complaints.push(message.text()));
-    page.on("pageerror", (error) => complaints.push(String(error)));
-    page.on("request", (request) => {
-      if (request.url() !== `file://${file}`) complaints.push(`asks for ${request.url()}`);
-    });
-    await page.goto(`file://${file}`);
-    return { page, complaints, close: () => context.close() };
+    return showFile(browsers[0], file, look);
   }
 
   /**

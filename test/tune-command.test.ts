@@ -6,7 +6,6 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import * as fs from "node:fs";
-import * as net from "node:net";
 import * as path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { systemClock } from "../src/base/clock.ts";
@@ -22,6 +21,7 @@ import { termsOf, type TuneSaid } from "../src/workflow/tune/tune-request.ts";
 import { tune, type TuneOptions, type TuneReport } from "../src/workflow/tune/tune.ts";
 import { DataRoot, type Ran } from "./features-data.ts";
 import { cleanBars } from "./market-rows.ts";
+import { freePorts } from "./ports.ts";
 
 const DMN = path.join(import.meta.dirname, "..", "bin", "dmn.js");
 const data = new DataRoot();
@@ -41,20 +41,6 @@ before(async () => {
     }`);
 });
 after(() => { data[Symbol.dispose](); });
-
-/** The first of five ports that nobody has. */
-async function freePorts(): Promise<number> {
-  for (let base = 21_000 + process.pid % 400 * 90; ; base = 21_000 + (base + 7) % 40_000) {
-    const servers = Array.from({ length: 5 }, () => net.createServer());
-    try {
-      for (const [k, server] of servers.entries()) {
-        server.listen(base + k, "127.0.0.1");
-        await once(server, "listening");
-      }
-      return base;
-    } catch { /* the next ones, then */ } finally { for (const server of servers) server.close(); }
-  }
-}
 
 const environment = (): Record<string, string> => ({ DMN_TUNE_PORT_BASE: String(ports) });
 const dmn = (...args: string[]): Ran => data.dmn(args, environment());

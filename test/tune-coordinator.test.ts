@@ -17,7 +17,7 @@ import { createStudy, openStudy, readStudy, type StudyStore } from "../src/tune/
 import type { Terms } from "../src/tune/study.ts";
 import { runWorker, type RunTrial, type WorkerEnd } from "../src/tune/worker.ts";
 import { openRequester } from "../src/wire/socket.ts";
-import { freePorts } from "./tune-ports.ts";
+import { freePorts } from "./ports.ts";
 import { outcomesOf, toyRun, toyTerms, toyValues } from "./tune-toy.ts";
 
 const HOME = fs.mkdtempSync(path.join(tmpdir(), "dmn-tune-wire-"));

@@ -18,7 +18,7 @@ import { replayStudy } from "../src/tune/replay.ts";
 import { searchOf } from "../src/tune/search.ts";
 import { isStudy, readStudy, scanStudy } from "../src/tune/study-journal.ts";
 import type { Terms } from "../src/tune/study.ts";
-import { freePorts } from "./tune-ports.ts";
+import { freePorts } from "./ports.ts";
 import { resultOf, STEPS, toyTerms, toyValues } from "./tune-toy.ts";
 
 const IS_LONG = process.env.DMN_TEST_LONG === "1";

@@ -8,16 +8,10 @@ import type { Browser, Page } from "playwright-core";
 import { DARK, LIGHT } from "../src/backtest/page/theme.ts";
 import { sheetOf } from "../src/workflow/tune/page/sheet.ts";
 import { tunePage } from "../src/workflow/tune/page/tune-page.ts";
-import { chromiumPath, NO_CHROMIUM, openChromium } from "./chromium.ts";
+import { chromiumPath, NO_CHROMIUM, openChromium, showFile, type Look } from "./chromium.ts";
 import { makeView } from "./tune-view.ts";
 
 const CHROMIUM = chromiumPath();
-
-interface Look {
-  readonly scheme?: "light" | "dark";
-  readonly width?: number;
-  readonly hasScript?: boolean;
-}
 
 describe("the page of a study in Chromium", { skip: CHROMIUM === null && NO_CHROMIUM }, () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-tune-page-"));
@@ -31,24 +25,15 @@ describe("the page of a study in Chromium", { skip: CHROMIUM === null && NO_CHRO
 
   /** Shows a page, lets `check` look at it, and expects no complaint, no request and no sideways scrolling. */
   async function see(text: string, look: Look, check: (page: Page) => Promise<void>): Promise<void> {
-    const file = path.join(folder, `page-${pages++}.html`), width = look.width ?? 1280, complaints: string[] = [];
+    const file = path.join(folder, `page-${pages++}.html`), width = look.width ?? 1280;
     fs.writeFileSync(file, text);
-    const context = await browsers[0].newContext({ viewport: { width, height: 900 }, colorScheme: look.scheme ?? "light",
-      javaScriptEnabled: look.hasScript !== false });
-    const page = await context.newPage();
-    page.setDefaultTimeout(10_000);
-    page.on("console", (message) => complaints.push(message.text()));
-    page.on("pageerror", (error) => complaints.push(String(error)));
-    page.on("request", (request) => {
-      if (request.url() !== `file://${file}`) complaints.push(`asks for ${request.url()}`);
-    });
-    await page.goto(`file://${file}`);
+    const { page, complaints, close } = await showFile(browsers[0], file, look);
     await check(page);
     const words = await page.innerText("body");
     assert.doesNotMatch(words, /\b(NaN|undefined|null|Infinity|\[object)\b/);
     assert.ok(Number(await page.evaluate("document.scrollingElement.scrollWidth")) <= width);
     assert.deepEqual(complaints, []);
-    await context.close();
+    await close();
   }
 
   const settled = (page: Page): Promise<unknown> =>

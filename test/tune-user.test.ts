@@ -37,7 +37,7 @@ import { partFolder } from "../src/workflow/tune/trial-files.ts";
 import type { TuneSaid } from "../src/workflow/tune/tune-request.ts";
 import { userWork } from "../src/workflow/tune/user-study.ts";
 import { tune, type TuneOptions } from "../src/workflow/tune/tune.ts";
-import { freePorts } from "./tune-ports.ts";
+import { freePorts } from "./ports.ts";
 import { toyTerms } from "./tune-toy.ts";
 
 const ROOT = fs.mkdtempSync(path.join(tmpdir(), "dmn-tune-user-"));

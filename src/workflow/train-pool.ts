@@ -83,8 +83,8 @@ export async function runUnits(job: PoolJob): Promise<void> {
  * A fit waits for native code, so a small heap costs it no time: 65 MiB less of 290. And glibc shall
  * give large blocks back when they are freed, not raise this bound: 30 MiB less after some fits.
  */
-const SMALL_HEAP = ["--optimize-for-size"];
-const SMALL_LEFTOVERS = { MALLOC_MMAP_THRESHOLD_: String(1 << 20) };
+export const SMALL_HEAP = ["--optimize-for-size"];
+export const SMALL_LEFTOVERS = { MALLOC_MMAP_THRESHOLD_: String(1 << 20) };
 
 function startWorker(): ChildProcess {
   const place = new URL(`./train-worker${extname(import.meta.filename)}`, import.meta.url);

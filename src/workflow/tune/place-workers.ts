@@ -21,6 +21,7 @@ import { openRay, readRayToken } from "../../tune/engines/ray.ts";
 import { openSlurm } from "../../tune/engines/slurm.ts";
 import type { Terms } from "../../tune/study.ts";
 import { PACKAGE_ROOT } from "../package-root.ts";
+import { SMALL_HEAP, SMALL_LEFTOVERS } from "../train-pool.ts";
 import type { StudyWork } from "./tune-request.ts";
 
 export interface Placement {
@@ -56,8 +57,6 @@ interface Options {
 const GIB = 2 ** 30;
 /** Own processes are cheap to look at; a Slurm controller is everybody's. */
 const LOCAL_POLL_MS = 200, SLURM_POLL_MS = 5_000;
-/** As in train-pool.ts: a fit waits for native code, so a small heap costs it no time. */
-const SMALL = { MALLOC_MMAP_THRESHOLD_: String(1 << 20) };
 
 /** UserError where the engine cannot be had, or misses what it needs. */
 export async function openPlacement(options: Options, context: Context): Promise<Placed> {
@@ -69,11 +68,11 @@ export async function openPlacement(options: Options, context: Context): Promise
   const need = { cpus: workerCpus, gpus: workerGpus,
     memoryBytes: workerGiB === null ? null : Math.ceil(workerGiB * GIB) };
   const asker = (begin: readonly string[], dataRoot: string) => (id: string): WorkerAsk => ({
-    id, ...need, environment: { DMN_TUNE_KEYS: secret, ...SMALL },
+    id, ...need, environment: { DMN_TUNE_KEYS: secret, ...SMALL_LEFTOVERS },
     command: [...begin, "worker", "--coordinator", address, "--study", terms.name, "--name", id,
       "--data-dir", dataRoot] });
   if (placement.on === "local") {
-    const begin = [process.execPath, "--optimize-for-size", path.join(PACKAGE_ROOT, "bin", "dmn.js")];
+    const begin = [process.execPath, ...SMALL_HEAP, path.join(PACKAGE_ROOT, "bin", "dmn.js")];
     return { engine: localEngine({ folder }), key, keep: { limits: { pollMs: LOCAL_POLL_MS } },
       ask: asker(begin, root) };
   }

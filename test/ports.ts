@@ -8,7 +8,7 @@ export async function freePorts(): Promise<number> {
   }
 }
 
-async function isFree(port: number): Promise<boolean> {
+export async function isFree(port: number): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>(), server = net.createServer();
   server.once("error", () => { resolve(false); });
   server.listen({ host: "127.0.0.1", port, exclusive: true }, () => { server.close(() => { resolve(true); }); });
