@@ -186,6 +186,8 @@ export const FLAGS = {
   deterministic: { syntax: "--deterministic <lag>",
     help: "the same study for any number of workers up to L: lag=L", parse: lagText },
   prefer: { syntax: "--prefer <weights>", help: "tune best: what matters how much: sharpe=2,latency=1" },
+  boxes: { syntax: "--boxes <n>",
+    help: "tune best: one trial of each box of the front, objectives cut into n parts", parse: wholeNumber(2, 1000) },
   trial: { syntax: "--trial <n>", help: "number of a trial", parse: wholeNumber(0, 10_000_000) },
   coordinator: { syntax: "--coordinator <address>", help: "where trials are handed out: tcp://HOST:5559" },
   cluster: { syntax: "--cluster <address>", help: "tune --on ray: the dashboard, http://HEAD:8265" },

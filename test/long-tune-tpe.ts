@@ -54,7 +54,7 @@ function compareSplits(seeds: number): void {
     for (const [name, make] of Object.entries(SAMPLERS)) {
       if (name === "exact" && M > 3) continue;
       const found = Array.from({ length: seeds }, (_, seed) => {
-        const losses = study(problem, make({ space: spaceOf(problem), objectives: M, seed, trials: TRIALS }));
+        const losses = study(problem, make({ space: spaceOf(problem), objectives: M, seed }));
         const below = losses.filter((row) => row.every((loss) => loss < limit));
         return [hypervolume(below, reference, { seed: 1, samples: 50_000 }).value / limit ** M, igdPlus(targets, losses)];
       });
@@ -68,7 +68,7 @@ function compareRegrets(seeds: number): void {
   const steps = [30, 50, 100, 200], peer = path.join(import.meta.dirname, "peers", "tune_regret.py"), place = python();
   for (const problem of [BRANIN, HARTMANN6]) {
     const runs = Array.from({ length: seeds }, (_, seed) => {
-      const losses = study(problem, tpeSampler({ space: spaceOf(problem), objectives: 1, seed, trials: TRIALS }, SETTINGS));
+      const losses = study(problem, tpeSampler({ space: spaceOf(problem), objectives: 1, seed }, SETTINGS));
       return steps.map((step) => Math.min(...losses.slice(0, step).map(([loss]) => loss)) - problem.best);
     });
     write(problem.name.padEnd(10), "dmn   ",

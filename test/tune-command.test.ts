@@ -153,6 +153,24 @@ describe("a study of a file", () => {
     await assert.rejects(tuneAction("stop", { name: "bowl" }, context), /does not run on this machine/);
   });
 
+  test("boxes thin a front: as many as differ, and none that another dominates", async () => {
+    const shown = async (boxes?: number): Promise<number[]> => (await act("best", "bowl", { boxes, prefer: "near" }) as
+      { trials: { trial: number }[] }).trials.map(({ trial }) => trial);
+    const whole = await shown(), fine = await shown(1000), coarse = await shown(2);
+    assert.deepEqual(fine, whole);
+    assert.ok(coarse.length < whole.length && coarse.length > 0, `${coarse.length} of ${whole.length}`);
+    assert.ok(coarse.every((trial) => whole.includes(trial)));
+  });
+
+  test("a study of which every trial fails ends in a refusal that says why", () => {
+    data.write("broken.ts", `
+      export const space = { x: { kind: "float", low: -1, high: 1 } };
+      export const objectives = [{ name: "y", direction: "minimise" }];
+      export const run = () => { throw new Error("no such column"); };`);
+    const said = refusal("tune", "--objective", "broken.ts", "--name", "broken", "--trials", "2", "--workers", "1");
+    assert.match(said, /all 2 trials of study "broken" failed; .*no such column/s);
+  });
+
   test("deterministic, one worker and two make the same study", () => {
     const values = (name: string, workers: string): unknown => {
       answer(...file(name, "--trials", "10", "--deterministic", "lag=3", "--seed", "5").map((word, k, all) =>

@@ -40,7 +40,7 @@ export function runIgd({ problem, M, divisions, inner, population, generations }
   const task = dtlz(problem, M), points = layers(M, divisions, inner), trials = population * generations;
   const settings = completeSettings("sampler", SAMPLERS,
     { name: "nsga3", settings: { mode, divisions, inner, population, startup: population } });
-  const sampler = new Nsga3({ space: spaceOf(task), objectives: M, seed, trials }, settings);
+  const sampler = new Nsga3({ space: spaceOf(task), objectives: M, seed }, settings);
   for (let number = 0; number < trials; number++) {
     const { point } = sampler.suggest(number, [])!;
     sampler.tell({ number, point, state: "complete", losses: evaluateAt(task, point), violation: 0, step: 1, parent: null });

@@ -18,7 +18,7 @@ import type { Problem } from "./tune-problems.ts";
 
 type Said = Readonly<Record<string, number | string>>;
 const nsga3 = (space: Space, objectives: number, seed: number, settings: Said = {}): Nsga3 =>
-  new Nsga3({ space, objectives, seed, trials: 1000 }, completeSettings("sampler", SAMPLERS, { name: "nsga3", settings }));
+  new Nsga3({ space, objectives, seed }, completeSettings("sampler", SAMPLERS, { name: "nsga3", settings }));
 const finished = (number: number, point: Point, losses: ArrayLike<number>, other: Partial<Finished> = {}): Finished =>
   ({ number, point, state: "complete", losses: Float64Array.from(losses), violation: 0, step: 1, parent: null, ...other });
 const PLANE: Space = { x: { kind: "float", low: 0, high: 1 }, y: { kind: "float", low: 0, high: 1 } };
@@ -257,7 +257,7 @@ test("fronts that no direction was made for: inverted, convex, degenerate, disco
     return points.filter((_, n) => ranks[n] === 0);
   };
   const distance = (problem: Problem, name: string, seed: number): number => {
-    const sampler = makeSampler({ name, settings: {} }, { space: spaceOf(problem), objectives: 3, seed, trials: 1500 });
+    const sampler = makeSampler({ name, settings: {} }, { space: spaceOf(problem), objectives: 3, seed });
     return igd(front(problem), Array.from({ length: 1500 }, (_, number) => {
       const { point } = sampler.suggest(number, [])!, losses = evaluateAt(problem, point);
       sampler.tell(finished(number, point, losses));
@@ -302,7 +302,7 @@ test("mixed directions: nearer to the targets than Optuna's NSGA-III after as ma
       { name: "c", direction: "maximise" }];
     const ours = seeds.map((seed) => {
       const sampler = makeSampler({ name: "nsga3", settings: { divisions, population: 28 } },
-        { space: spaceOf(problem), objectives: M, seed, trials });
+        { space: spaceOf(problem), objectives: M, seed });
       return igd(rows, Array.from({ length: trials }, (_, number) => {
         const { point } = sampler.suggest(number, [])!, [a, b, c] = evaluateAt(problem, point);
         const losses = signed(objectives, [a, -b, -c]);

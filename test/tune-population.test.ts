@@ -15,7 +15,7 @@ const SPACE: Space = { rate: { kind: "float", low: 1e-4, high: 1e-1, isLog: true
 const DEFAULTS: PopulationSettings = { population: 5, quantile: 0.25, resample: 0.25, up: 1.2, down: 0.8, burnIn: 0 };
 
 const make = (settings: Record<string, number>, objectives = 1, seed = 1, space = SPACE): Sampler =>
-  makeSampler({ name: "population", settings }, { space, objectives, seed, trials: 100 });
+  makeSampler({ name: "population", settings }, { space, objectives, seed });
 const told = (number: number, losses: readonly number[], point: Point, state: FinishedState = "complete",
   violation = 0): Finished => ({ number, point, state, losses: Float64Array.from(losses), violation, step: 1, parent: null });
 const ascending = (a: number, b: number): number => a - b;

@@ -105,7 +105,7 @@ describe("quasi-random", () => {
   test("each half, quarter ... sixty-fourth of every parameter's range has one of 64 trials; a seed moves them", () => {
     const space: Space = Object.fromEntries(Array.from({ length: 10 }, (_, d) => [`x${d}`, { kind: "float", low: 0, high: 1 }]));
     const points = [1, 2].map((seed) => {
-      const sampler = makeSampler({ name: "quasi-random", settings: {} }, { space, objectives: 1, seed, trials: 64 });
+      const sampler = makeSampler({ name: "quasi-random", settings: {} }, { space, objectives: 1, seed });
       return Array.from({ length: 64 }, (_, k) => sampler.suggest(k, [])!.point);
     });
     for (const name of Object.keys(space)) {

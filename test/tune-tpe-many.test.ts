@@ -109,7 +109,7 @@ describe("many-objective TPE: suggestions", () => {
     test(`DTLZ2, M = ${M}: 100 trials fill ${hoped} more of the box to 2 than random ones, mean of 3 seeds`, () => {
       const problem = dtlz(2, M), space = spaceOf(problem), reference = Array.from({ length: M }, () => 2);
       const filled = (name: string, seed: number): number => {
-        const sampler = makeSampler({ name, settings: {} }, { space, objectives: M, seed, trials: 100 });
+        const sampler = makeSampler({ name, settings: {} }, { space, objectives: M, seed });
         const found: Float64Array[] = [];
         for (let k = 0; k < 100; k++) {
           const { point } = sampler.suggest(k, [])!, losses = evaluateAt(problem, point);

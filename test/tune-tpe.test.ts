@@ -19,7 +19,7 @@ const relative = (found: number, hoped: number, what: string): void =>
 const told = (number: number, point: Point, losses: readonly number[], more: Partial<Finished> = {}): Finished =>
   ({ number, point, state: "complete", losses: Float64Array.from(losses), violation: 0, step: 0, parent: null, ...more });
 const tpe = (space: Space, seed: number, objectives = 1, settings: Settings = {}): Sampler =>
-  makeSampler({ name: "tpe", settings }, { space, objectives, seed, trials: 200 });
+  makeSampler({ name: "tpe", settings }, { space, objectives, seed });
 
 /** An estimator of points over a space, all weights by age. */
 function fitted(space: Space, points: readonly Point[]): { parzen: Parzen; at: (point: Point) => number } {

@@ -22,6 +22,4 @@ export interface SamplerOptions {
   /** M */
   readonly objectives: number;
   readonly seed: number;
-  /** How many trials are wanted: what a sampler may size itself by. */
-  readonly trials: number;
 }

@@ -74,7 +74,7 @@ function blocksOf(one: Case, rounds: number): number[] {
   const { sampler: name, objectives: M, dimensions: D, told, block } = one;
   const space: Space = Object.fromEntries(Array.from({ length: D }, (_, d) =>
     [`x${d}`, { kind: "float", low: 0, high: 1 } as const]));
-  const sampler = makeSampler({ name, settings: {} }, { space, objectives: M, seed: 1, trials: 10_000 });
+  const sampler = makeSampler({ name, settings: {} }, { space, objectives: M, seed: 1 });
   const draw = random(1, "bench", "told"), values: number[] = [];
   for (let number = 0; number < told; number++) tellOf(sampler, number, drawPoint(space, draw), M);
   for (let round = -1, number = told; round < rounds; round++) {

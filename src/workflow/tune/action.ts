@@ -13,7 +13,7 @@ import { hyperparametersOf } from "../../train/settings.ts";
 import { askCoordinator } from "../../tune/ask.ts";
 import { joinKeysOf, readWorkerSecret } from "../../tune/keys.ts";
 import { optunaJournal } from "../../tune/optuna-journal.ts";
-import { paretoFront } from "../../tune/pareto.ts";
+import { BoxFront, boxSides, paretoFront } from "../../tune/pareto.ts";
 import { kneePoints, parsePreference, rankByPreference } from "../../tune/preference.ts";
 import { redundancy } from "../../tune/redundancy.ts";
 import { replayStudy } from "../../tune/replay.ts";
@@ -23,6 +23,7 @@ import { searchOf } from "../../tune/search.ts";
 import { settingsOf, type Parameter, type Space } from "../../tune/space.ts";
 import { readStudy, repairStudy } from "../../tune/study-journal.ts";
 import type { Terms, Trial } from "../../tune/study.ts";
+import type { Finished } from "../../tune/trial.ts";
 import { codeVersion, TRAIN_DEFAULTS, trainExport, trainText } from "../train-export.ts";
 import { chooseInputs, type NetworkWork } from "./network-work.ts";
 import { announced, joinCommand } from "./join.ts";
@@ -42,6 +43,7 @@ import { trialFolder } from "./worker.ts";
 export interface ActionSaid {
   readonly name?: string | undefined;
   readonly prefer?: string | undefined;
+  readonly boxes?: number | undefined;
   readonly trial?: number | undefined;
   readonly as?: string | undefined;
   readonly path?: string | undefined;
@@ -126,23 +128,32 @@ function redundantText(view: ReturnType<typeof readStudy>): string[] {
     `${objective} says the same as ${by} (rank correlation ${correlation.toFixed(2)}): one of them would do`);
 }
 
+/** A front that is too long to read: a trial of each box of a grid, in which no better one lies. */
+function boxed(front: readonly Finished[], parts: number): readonly Finished[] {
+  const boxes = new BoxFront(boxSides(front, parts));
+  for (const trial of front) boxes.add(trial);
+  return boxes.members;
+}
+
 /** Which trials to take: by a preference, or the knees of the front. */
 function best(said: ActionSaid, context: Context): Answer {
-  const view = open(said, context, "best"), { terms } = view, front = paretoFront(view.finished());
-  if (front.length === 0) {
+  const view = open(said, context, "best"), { terms } = view, whole = paretoFront(view.finished());
+  if (whole.length === 0) {
     throw new UserError(`study "${terms.name}" has no complete, feasible trial yet`,
       `see how far it is: dmn tune status --name ${terms.name}`);
   }
-  const knees = said.prefer === undefined && terms.objectives.length > 1 ? kneePoints(front) : [];
+  const front = said.boxes === undefined ? whole : boxed(whole, said.boxes);
+  const knees = said.boxes === undefined && said.prefer === undefined && terms.objectives.length > 1 ? kneePoints(front) : [];
   const preference = said.prefer ?? terms.objectives.map(({ name }) => name).join(",");
   const ranked = knees.length > 0 ? knees.map(({ trial }) => trial)
     : rankByPreference(front, parsePreference(preference, terms.objectives)).map(({ trial }) => trial);
-  const shown = ranked.slice(0, 10).map(({ number }) => view.trial(number)), [first] = shown;
+  const shown = ranked.slice(0, said.boxes === undefined ? 10 : 40).map(({ number }) => view.trial(number)), [first] = shown;
   const words = ["dmn", "tune", "export", "--name", terms.name, "--trial", String(first.number), "--as",
     `${terms.name}-${first.number}`, ...rootWords(context.root)];
   const why = said.prefer !== undefined ? `by ${said.prefer}` : knees.length > 0
     ? "knees of the front: each step away costs more than it brings" : "all objectives weighing alike";
-  const text = [`study ${terms.name}: of ${front.length} trials that nothing dominates, ${why}`, "",
+  const apart = front.length === whole.length ? "" : ` ${front.length} that differ by more than a box,`;
+  const text = [`study ${terms.name}: of ${whole.length} trials that nothing dominates,${apart} ${why}`, "",
     trialTable(view, shown), "", `trial ${first.number}: ${settingsText(terms, first)}`,
     `next: ${commandLine(words)}`].join("\n");
   return { text, json: { name: terms.name, by: said.prefer ?? null, trials: shown.map((trial) =>
