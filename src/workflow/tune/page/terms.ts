@@ -12,8 +12,10 @@ export function termsBody({ terms, more, trials }: Sheet): Markup {
     ...Object.entries(terms.space).map(([name, one]) => ({ name, value: rangeOf(one) })),
     { name: "objectives", value: terms.objectives.map(({ name,
       direction }) => `${direction} ${name}`).join(", ") },
-    { name: "retries", value: `${terms.retries} of a trial whose worker was lost` },
-    { name: "version", value: terms.version },
+    // Another program's study names neither.
+    ...(terms.version === "" ? [] : [
+      { name: "retries", value: `${terms.retries} of a trial whose worker was lost` },
+      { name: "version", value: terms.version }]),
   ];
   const reasons = new Map<string, number[]>();
   for (const { reason, number } of trials) if (reason !== "") reasons.set(reason,
