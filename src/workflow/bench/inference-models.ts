@@ -82,5 +82,13 @@ function randomValues({ name, shape }: ParameterSpec): Values {
   const stream = random(0, "bench", name), count = shape.reduce((a, b) => a * b, 1);
   const bound = 1 / Math.sqrt(shape[0]);
   const draw = name.endsWith("/scale") ? () => 1 : () => bound * (2 * stream.uniform() - 1);
-  return { shape, values: Float32Array.from({ length: count }, draw) };
+  return { shape, values: repeated(count, 1 << 18, draw) };
+}
+
+/** Values drawn one by one; those after the first `drawn` repeat them, since tens of millions take long. */
+export function repeated(count: number, drawn: number, draw: () => number): Float32Array {
+  const values = new Float32Array(count), own = Math.min(count, drawn);
+  for (let k = 0; k < own; k++) values[k] = draw();
+  for (let at = own; at < count; at += own) values.copyWithin(at, 0, Math.min(own, count - at));
+  return values;
 }

@@ -12,7 +12,7 @@ import type { Answers } from "../../runtime/cuda/engine/models.ts";
 import { readNetwork } from "../../runtime/cuda/engine/network.ts";
 import { BUFFERS, boundGraph, type LowerNetwork } from "../../runtime/cuda/engine/plan.ts";
 import type { BufferSpec, CudaPrecision, LaunchList } from "../../runtime/cuda/launch.ts";
-import type { BenchModel } from "./inference-models.ts";
+import { repeated, type BenchModel } from "./inference-models.ts";
 import { quantile } from "./row.ts";
 
 export interface Subject {
@@ -74,8 +74,9 @@ export function openSubjects({ lower = lowerNetwork, ...options }: SubjectOption
 function timeRequests(requests: number, prepare: (k: number) => void, ask: () => Answers): number[] {
   const times = new Float64Array(requests);
   let sum = 0;
-  for (let k = -50; k < requests; k++) {
-    prepare(k + 50);
+  const before = Math.min(50, requests);
+  for (let k = -before; k < requests; k++) {
+    prepare(k + before);
     const start = performance.now();
     sum += ask().outputs.position.values.at(-1)!;
     if (k >= 0) times[k] = 1000 * (performance.now() - start);
@@ -123,9 +124,6 @@ function engineBuffers({ buffers, launches }: LaunchList): BufferSpec[] {
 
 /** Normal noise; long arrays repeat it. */
 function noise(count: number): Float32Array {
-  const stream = random(2, "bench", "inference"), values = new Float32Array(count);
-  const own = Math.min(count, 1 << 20);
-  for (let k = 0; k < own; k++) values[k] = stream.normal();
-  for (let at = own; at < count; at += own) values.copyWithin(at, 0, Math.min(own, count - at));
-  return values;
+  const stream = random(2, "bench", "inference");
+  return repeated(count, 1 << 20, () => stream.normal());
 }
