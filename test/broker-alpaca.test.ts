@@ -152,6 +152,9 @@ describe("orders, positions, cancels", () => {
       { id: "rests", quantity: 3, filled: 0, state: "accepted", limitPrice: 90.5 },
       { id: "short", quantity: -4, filled: -4, state: "filled", limitPrice: NaN },
     ]);
+    const standing = await broker.standing();
+    assert.deepEqual(standing.orders, orders.slice(0, 1));
+    assert.equal(standing.buyingPower, (await broker.account()).buyingPower);
     assert.deepEqual(await broker.cancel(limit.order.brokerId), { outcome: "accepted" });
     assert.equal((await broker.cancel(limit.order.brokerId)).outcome, "too-late");
     assert.equal((await broker.orderById("rests"))?.state, "cancelled");

@@ -1,7 +1,7 @@
 /** The promises of live trading, each by its name: how every one of them is kept in detail is told by the other files. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { CALM, World } from "./execution-world.ts";
+import { CALM, sessionOf, World } from "./execution-world.ts";
 
 function started(symbols = ["AAA"]): World {
   const world = new World(symbols);
@@ -36,6 +36,27 @@ describe("promises", () => {
     world.onSubmit = null;
     world.run(30_000);
     assert.deepEqual([world.position(), world.held.size], [25, 2]);
+  });
+
+  test("a stepped market settles when the broker's orders are as we know them: what it does not tell is looked up", () => {
+    const session = sessionOf(["AAA"], { clock: { kind: "market", isStepped: true, barsPerSecond: null } });
+    const world = new World(["AAA"], 1, CALM, { session, reconcileMs: 1e9, watchMs: 2_000 });
+    world.run(1_000);
+    world.fillsAtOnce = false;
+    const first = world.target([10]);
+    world.hand(first);
+    world.run(100);
+    assert.deepEqual([world.last("settled")?.at, world.books(), world.lookUps.length], [first.at, [0], 0]);
+    // By now it is looked at by itself once a minute.
+    world.run(70_000);
+    world.faults = { ...CALM, lostUpdate: 1 };
+    world.fill(world.posts[0].id, 10);
+    const second = world.target([10]), lookUps = world.lookUps.length;
+    world.hand(second);
+    world.run(1_500);
+    assert.deepEqual([world.last("settled")?.at, world.lookUps.length], [first.at, lookUps]);
+    world.run(600);
+    assert.deepEqual([world.last("settled")?.at, world.books(), world.lookUps.length], [second.at, [10], lookUps + 1]);
   });
 
   test("if reconciliation fails, do not start: no order before the account could be read", () => {

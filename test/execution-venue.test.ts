@@ -56,6 +56,19 @@ describe("one order, whatever happens to the POST", () => {
     assert.deepEqual([posts.length, held(server), host.last("account")?.units[0]], [1, [["AAA", 10]], 10]);
   });
 
+  test("a stepped market settles on the broker's word: a fill that the stream kept to itself is held by then (fault 6)",
+    async () => {
+    // "new", then the fill: without it nothing tells but what is looked up.
+    const { server } = await scene([["update-missing", 2]]);
+    await using _ = server;
+    const session = sessionOf(["AAA"], { clock: { kind: "market", isStepped: true, barsPerSecond: null } });
+    await using host = await Host.start(["AAA"], folder(), server.url, { session, watchMs: 600, reconcileMs: 60_000 });
+    await host.trade([10]);
+    const settled = host.said.findIndex(({ kind }) => kind === "settled");
+    const account = host.said.slice(0, settled).findLast((one) => one.kind === "account");
+    assert.deepEqual([account?.units[0], held(server)], [10, [["AAA", 10]]]);
+  });
+
   for (const fault of ["post-lost", "post-refused"] as const) {
     test(`${fault}: given up; the next target orders anew`, async () => {
       const { server, posts } = await scene([[fault, 1]]);
@@ -178,6 +191,23 @@ describe("venues", () => {
     await host.trade([-10, 10]);
     assert.equal(host.last("settled")?.orders, 4);
     assert.deepEqual(held(server), [["AAA", -10], ["BBB", 10]]);
+  });
+
+  test("a stepped market: what can be bought is the broker's number after each step, though no reconcile came",
+    async () => {
+    await using server = await startVenue(["AAA"], { terms: { ...REALISTIC, latencyMs: 0, latencyJitterMs: 0 }, from: OPEN,
+      capital: 10_000 });
+    const session = sessionOf(["AAA"], { clock: { kind: "market", isStepped: true, barsPerSecond: null } });
+    await using host = await Host.start(["AAA"], folder(), server.url, { session, permits: STRICT, reconcileMs: 1e9,
+      now: () => server.world.now() });
+    const powers: number[] = [];
+    for (const units of [150, 10, 150, 10, 150]) {
+      await host.trade([units]);
+      powers.push(host.last("account")!.buyingPower);
+      assert.deepEqual([powers.at(-1), held(server)], [server.exchange.account().buyingPower, [["AAA", units]]]);
+      server.step(1);
+    }
+    assert.ok(Math.min(...powers) < 6_000 && Math.max(...powers) > 18_000, powers.join());
   });
 
   test("emergency stop with 50 open orders: none is open when it has settled", async () => {

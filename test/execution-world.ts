@@ -200,6 +200,10 @@ export class World {
         this.deliver(this.#delay(10), { kind: "asset", symbol: effect.symbol, trouble: null,
           asset: { symbol: effect.symbol, isTradable: true, isShortable: true, isFractionable: true } });
         return;
+      case "ask-standing": {
+        const standing = { orders: this.open().map(({ order }) => ({ ...order })), buyingPower: 2e6, ...this.account };
+        return this.deliver(this.#delay(20), { kind: "standing", ticket: effect.ticket, standing, trouble: null });
+      }
       case "reconcile": {
         const epoch = this.#epoch, { ticket } = effect;
         if (this.truthTrouble !== null) {

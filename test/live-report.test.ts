@@ -8,7 +8,7 @@ import type { Context } from "../src/base/context.ts";
 import { UserError } from "../src/base/error.ts";
 import { openLog } from "../src/base/log.ts";
 import { silentProgress } from "../src/base/progress.ts";
-import { isSpoken, type FillFact, type Spoken } from "../src/live/message.ts";
+import { isSpoken, type AccountFact, type FillFact, type Spoken } from "../src/live/message.ts";
 import { encodeRecord, JournalWriter } from "../src/live/recorder/journal.ts";
 import { dayOf, formatDay } from "../src/base/units.ts";
 import { encodeSpoken } from "../src/live/recorder/packet.ts";
@@ -16,6 +16,7 @@ import type { Session } from "../src/live/session.ts";
 import { HONEST } from "../src/workflow/live/memory-broker.ts";
 import { CALM } from "../src/workflow/live/memory-process.ts";
 import { liveReport, reportText, type LiveReport } from "../src/workflow/live/report.ts";
+import { livedOut } from "../src/workflow/live/report-order.ts";
 import { RecordedBroker } from "../src/workflow/live/report-replay.ts";
 import { NO_FAULTS } from "../src/workflow/live/simulation.ts";
 import { FROM, LIVE, makeToy, play, SYMBOLS, type Toy } from "./live-toy.ts";
@@ -122,6 +123,46 @@ describe("the parity report", () => {
     fill({ ...facts[1], at: 2_000 });
     assert.deepEqual((await broker.orders(1_500)).map(({ id }) => id), [facts[1].orderId, "open"]);
     assert.equal((await broker.orders(1_000)).length, 3);
+  });
+
+  test("its record answers what is open when live has settled there, and what could be bought by then", async () => {
+    const broker = new RecordedBroker({ session: toy.session, recorded: lines });
+    broker.listen({ update: () => {}, stream: () => {} });
+    const [{ orderId, quantity }] = lines.flatMap(({ message }) => message.kind === "fill" ? [message] : []);
+    for (const id of [orderId, "open"]) {
+      await broker.submit({ id, symbol: "AAA", quantity, type: "market", limitPrice: null, timeInForce: "day",
+        isExtendedHours: false });
+    }
+    const told: unknown[] = [];
+    const asked = broker.standing().then(({ orders, buyingPower }) => {
+      told.push([orders.map(({ id, filled }) => [id, filled]), buyingPower]);
+    });
+    const fact: FillFact = { kind: "fill", at: 1_000, orderId, executionId: "x", instrument: 0, quantity, price: 1, fee: 0,
+      position: 0 };
+    const fill = (one: FillFact): void => { broker.fill(one); };
+    fill(fact);
+    const account = lines.find(({ message }) => message.kind === "account")!.message as AccountFact;
+    broker.correct({ ...account, isReconciled: true, buyingPower: 4_321 });
+    await new Promise((resolve) => { setImmediate(resolve); });
+    assert.deepEqual(told, []);
+    broker.settle();
+    await asked;
+    assert.deepEqual(told, [[[["open", 0]], 4_321]]);
+  });
+
+  test("leaves the step out during which a stepped run was stopped, and keeps what older orders did then", () => {
+    const order = (id: string, decidedAt: number): Spoken =>
+      ({ kind: "order-state", at: decidedAt, order: { id, decidedAt } }) as unknown as Spoken;
+    const fact = (kind: Spoken["kind"], at: number, more = {}): Spoken => ({ kind, at, ...more }) as unknown as Spoken;
+    const kept = [fact("market", 1), fact("target", 1), order("old", 1), fact("settled", 1)];
+    const cut = [fact("market", 2), fact("features", 2), fact("target", 2), order("new", 2), fact("fill", 2, { orderId: "new" })];
+    const after = [fact("fill", 2, { orderId: "old" }), fact("trading-state", 2)];
+    const rows = [...kept, ...cut, ...after].map((message) => ({ message }));
+    const stepped = { ...toy.session, clock: { kind: "market", isStepped: true, barsPerSecond: null } } as const;
+    assert.deepEqual(livedOut(rows, stepped).map(({ message }) => message), [...kept, ...after]);
+    assert.deepEqual(livedOut(rows, toy.session), rows);
+    const unsettled = rows.filter(({ message }) => message.kind !== "settled");
+    assert.deepEqual(livedOut(unsettled, stepped), unsettled);
   });
 
   test("says which days there are when nothing was recorded on one", async () => {

@@ -1,5 +1,6 @@
 /** The simulated broker, spoken to by the vendor's own package: what it answers, and what each fault does on the wire. */
 import assert from "node:assert/strict";
+import * as net from "node:net";
 import { describe, test } from "node:test";
 import { AuthError, FetchError, NotFoundError, PermissionError, RateLimitError, ValidationError, type ApiError,
 } from "@alpacahq/alpaca-trade-api";
@@ -355,6 +356,22 @@ describe("the world goes on", () => {
     await trader.updates.until((all) => all.at(-1)?.event === "fill", "fill");
     assert.equal(server.state().nextAt, nextAt);
     assert.ok(server.state().now - now <= REALISTIC.latencyMs + REALISTIC.latencyJitterMs + 1);
+  });
+
+  test("who asks a stepped market in the same breath hears what became of the order, not that it is on its way", async () => {
+    await using server = await serve({ terms: REALISTIC });
+    server.step(1);
+    const body = JSON.stringify({ symbol: "AAA", qty: "1", side: "buy", type: "market", time_in_force: "day",
+      client_order_id: "one" });
+    const request = (first: string, connection: string): string => [`${first} HTTP/1.1`, "host: simulated",
+      `connection: ${connection}`, ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+      `content-length: ${body.length}`, "", body].join("\r\n");
+    const socket = net.connect(server.port, "127.0.0.1");
+    socket.write(request("POST /v2/orders", "keep-alive")
+      + request("GET /v2/orders:by_client_order_id?client_order_id=one", "close"));
+    let heard = "";
+    for await (const part of socket) heard += String(part);
+    assert.deepEqual([...heard.matchAll(/"status":"(\w+)"/g)].map(([, status]) => status), ["pending_new", "filled"]);
   });
 
   test("split over the control: 10 become 20, and the exchange trades on", async () => {

@@ -84,9 +84,13 @@ export class Pacer {
     return done;
   }
 
-  /** Simulated time is what the wall says it is: before anybody is answered. */
+  /**
+   * Before anybody is answered: simulated time is what the wall says it is; where no wall counts, what was
+   * asked before has taken effect. So who asks a stepped market hears of nothing that is still on its way.
+   */
   catchUp(): void {
-    if (!this.#isPaused && this.#isTimed()) this.#world.pass(simOf(this.#segment, this.#wall()));
+    if (!this.#isTimed()) { if (this.#immediate !== null) this.#world.settle(); return; }
+    if (!this.#isPaused) this.#world.pass(simOf(this.#segment, this.#wall()));
   }
 
   /** After something was asked of the exchange: what follows from it happens in due time. */

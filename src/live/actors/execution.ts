@@ -20,7 +20,8 @@ import type { MarketFact, NoticeFact, QuoteFact, Spoken, Tick } from "../message
 import type { Session } from "../session.ts";
 import { askTruth } from "../execution/ask.ts";
 import { apply, endErrand, takeAllCancelled, takeControl } from "../execution/command.ts";
-import { converge, leave, lookForQuiet, nextSlice, sendRecovered, takeTarget, timeOut }
+import { converge, doubtRest, leave, nextSlice, sendRecovered, takeStanding, takeTarget,
+  timeOut }
   from "../execution/converge.ts";
 import {
   alarm, isAhead, openDesk, say, sayTrading, STRICT, takeSaid, touchAll, wake, type Desk, type Permits,
@@ -110,6 +111,7 @@ function hear(desk: Desk, message: Spoken | Tick | ExecutionOutcome): void {
       return;
     }
     case "asset": return takeAsset(desk, message);
+    case "standing": return takeStanding(desk, message);
     case "truth": return takeTruth(desk, message);
     case "update": return takeUpdate(desk, message.update);
     case "stream": return takeStream(desk, message.isProven, message.reason);
@@ -214,7 +216,7 @@ const WAKES: WakeTable = {
   slice: (desk, { instrument, decidedAt }) => nextSlice(desk, instrument, decidedAt),
   reconcile: (desk) => askTruth(desk),
   asset: (desk) => touchAll(desk),
-  quiet: (desk, { at, news }) => lookForQuiet(desk, at, news),
+  rest: (desk, { at, news, late }) => doubtRest(desk, at, news, late),
   save: (desk) => {
     if (!desk.isJournalBroken || desk.saveTicket !== 0) return;
     desk.saveTicket = ++desk.ticket;

@@ -22,7 +22,7 @@ import type { AlpacaHost } from "./alpaca-hosts.ts";
 import { accountOf, assetOf, clockOf, decimalOf, fieldsOf, numberOf, orderOf, positionOf, updateOf }
   from "./alpaca-words.ts";
 import { BrokerTrouble, type Broker, type BrokerListener, type BrokerOrder, type CancelOutcome,
-  type OrderRequest, type Quota, type SubmitOutcome } from "./broker.ts";
+  type OrderRequest, type Quota, type Standing, type SubmitOutcome } from "./broker.ts";
 
 export interface AlpacaBrokerOptions {
   /** From `hostOf`: the only host that is spoken to. */
@@ -109,6 +109,13 @@ class AlpacaBroker implements Broker {
     await this.#page({ status: "open" }, null, found);
     await this.#page({ status: "all" }, since, found);
     return [...found.values()];
+  }
+
+  async standing(): Promise<Standing> {
+    const found = new Map<string, BrokerOrder>();
+    const [{ buyingPower }] = await Promise.all([this.account(),
+      this.#page({ status: "open" }, null, found)]);
+    return { orders: [...found.values()], buyingPower };
   }
 
   /** All pages, oldest first. Pages overlap by a moment, because several orders may share one. */

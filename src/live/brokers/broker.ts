@@ -56,6 +56,11 @@ export interface BrokerAccount {
   /** Everything that was there and not understood, and what was missed: for a warning, not an error. */
   readonly oddities: readonly string[];
 }
+/** What is open, and what could still be bought. */
+export interface Standing {
+  readonly orders: readonly BrokerOrder[];
+  readonly buyingPower: number;
+}
 export interface BrokerPosition {
   readonly symbol: string;
   readonly units: number;
@@ -113,6 +118,7 @@ export interface Broker extends AsyncDisposable {
   positions(): Promise<readonly BrokerPosition[]>;
   /** All open ones, and those closed since `since` (UTC ms). */
   orders(since: number): Promise<readonly BrokerOrder[]>;
+  standing(): Promise<Standing>;
   /** Null: the broker has none of this id. */
   orderById(id: string): Promise<BrokerOrder | null>;
   asset(symbol: string): Promise<BrokerAsset | null>;

@@ -8,9 +8,10 @@
  *                                                                   persisted ─> submit each
  */
 import { formatTime, MS_PER_MINUTE } from "../../base/units.ts";
+import type { Standing } from "../brokers/broker.ts";
 import type { TargetCommand } from "../message.ts";
 import { askAsset, askTruth } from "./ask.ts";
-import type { JournalRecord } from "./effect.ts";
+import type { ExecutionOutcome, JournalRecord } from "./effect.ts";
 import {
   alarm, isAhead, keepOrder, mayTrade, openOf, say, sayAccount, sayOrder, symbolOf, wake,
   type Desk, type Goal,
@@ -35,8 +36,7 @@ export function takeTarget(desk: Desk, target: TargetCommand): void {
   desk.isSettled = false;
   desk.targetOrders = 0;
   if (desk.stage === "stopping") return;
-  if (desk.terms.session.clock.isStepped) wake(desk, QUIET_MS, { what: "quiet", at: target.at,
-    news: desk.news });
+  desk.rest = { ...desk.rest, isDoubted: false };
   const { style, slices: wantedSlices } = desk.terms.session.execution;
   const slices = style === "twap" ? wantedSlices : 1;
   for (let k = 0; k < target.instrument.length; k++) {
@@ -216,30 +216,72 @@ export function timeOut(desk: Desk, id: string): void {
   cancel(desk, order);
 }
 
-/** Between two looks whether a stepped market keeps orders waiting, ms. */
-export const QUIET_MS = 250;
 /**
- * A stepped market stands still until we have settled: an order that it has not filled by now, and that
- * nothing is heard of, rests until the next step.
+ * Says once that everything of the newest target has come to rest.
+ *
+ * A stepped market stands still until then: an order that it has not filled by now rests until the next
+ * step. That nothing is on its way any more the broker knows; asked once every answer is here, it tells of
+ * each open order what our books say, or not all was heard. It tells what can be bought, too: by the next
+ * reconcile, which no market's clock knows, thousands of steps may have passed.
  */
-export function lookForQuiet(desk: Desk, at: number, news: number): void {
-  if (desk.isSettled || desk.targetAt !== at) return;
-  const waits = (order: Order): boolean => order.brokerId !== null && !order.isCancelling;
-  const isQuiet = news === desk.news && desk.open.size > 0 && [...desk.open].every(waits);
-  if (isQuiet && desk.errand === "none" && mayTrade(desk)) return saySettled(desk);
-  wake(desk, QUIET_MS, { what: "quiet", at, news: desk.news });
-}
-
-/** Says once that everything of the newest target has come to rest. */
 function settle(desk: Desk): void {
   if (desk.isSettled || desk.errand === "cancelling") return;
-  if (desk.goals.some((goal) => goal !== null && !goal.isAtRest)) return;
-  for (const order of desk.open) if (order.isOurs && order.instrument >= 0) return;
-  saySettled(desk);
+  const isUnderWay = desk.goals.some((goal) => goal !== null && !goal.isAtRest)
+    || [...desk.open].some(isOwn), { isStepped } = desk.terms.session.clock;
+  const isAsked = isStepped && desk.errand === "none" && mayTrade(desk)
+    && (desk.targetOrders > 0 || desk.news !== desk.rest.settledNews);
+  if (!isUnderWay && !isAsked) saySettled(desk); else if (isStepped) askRest(desk);
+}
+
+const isOwn = (order: Order): boolean => order.isOurs && order.instrument >= 0;
+
+function askRest(desk: Desk): void {
+  const { rest, news } = desk;
+  if (rest.ticket !== 0 || rest.isDoubted && rest.news === news || !mayRest(desk)) return;
+  const ticket = ++desk.ticket;
+  desk.rest = { ...rest, ticket, news, isDoubted: false };
+  say(desk, { kind: "ask-standing", ticket });
+}
+
+/** Whether nothing but fills can be on its way to us. */
+function mayRest(desk: Desk): boolean {
+  return desk.errand === "none" && mayTrade(desk) && desk.assetsAsked.size === 0
+    && desk.reconcile.ticket === 0 && [...desk.open].every((order) => !isOwn(order) || order.brokerId !== null && !order.isCancelling);
+}
+
+/** The broker's open orders: all rests when it tells of each what we know. */
+export function takeStanding(desk: Desk, outcome: ExecutionOutcome & { kind: "standing" }): void {
+  const { standing } = outcome, { rest, news } = desk;
+  desk.rest = { ...rest, ticket: 0, news };
+  if (desk.isSettled || !mayRest(desk)) return;
+  const late = standing === null ? [] : lateOf(desk, standing);
+  if (standing !== null && late.length === 0) {
+    if (Number.isFinite(standing.buyingPower)) desk.buyingPower = standing.buyingPower;
+    return saySettled(desk);
+  }
+  // It was older than what we know: asked again at once. Else the stream is behind, and will tell.
+  if (standing !== null && rest.news !== news) return;
+  desk.rest.isDoubted = true;
+  wake(desk, desk.terms.watchMs, { what: "rest", at: desk.targetAt, news, late });
+}
+
+/** Ids of open orders of which the broker tells other than we know. */
+function lateOf(desk: Desk, standing: Standing): string[] {
+  const told = new Map(standing.orders.map(({ brokerId, filled }) => [brokerId, filled]));
+  return [...desk.open].filter(({ brokerId, filled, isCancelling }) => brokerId !== null && !isCancelling
+    && !(Math.abs(filled - (told.get(brokerId) ?? NaN)) <= UNIT_EPSILON)).map(({ id }) => id);
+}
+
+/** The stream has not told: what it kept from us is looked up. */
+export function doubtRest(desk: Desk, at: number, news: number, late: readonly string[]): void {
+  if (desk.isSettled || desk.targetAt !== at || desk.news !== news) return;
+  desk.rest.isDoubted = false;
+  for (const id of late) say(desk, { kind: "look-up", id });
 }
 
 function saySettled(desk: Desk): void {
   desk.isSettled = true;
+  desk.rest.settledNews = desk.news;
   sayAccount(desk);
   say(desk, { kind: "settled", at: desk.targetAt, orders: desk.targetOrders });
 }

@@ -76,8 +76,8 @@ export type Purpose =
     readonly id: string }
   | { readonly what: "pursue" | "slice"; readonly instrument: number; readonly decidedAt: number }
   | { readonly what: "reconcile" | "asset" | "save" }
-  /** Has anything been heard of orders since `news`? */
-  | { readonly what: "quiet"; readonly at: number; readonly news: number };
+  /** Has the stream told of these since `news`? */
+  | { readonly what: "rest"; readonly at: number; readonly news: number; readonly late: readonly string[] };
 
 /** What a write to the journal is for. */
 export interface Writing {
@@ -124,6 +124,11 @@ export interface Desk {
   /** Of the newest decision that there is an order of. */
   orderedAt: number;
   isSettled: boolean;
+  /**
+   * Stepped: whether the broker is being asked if all has come to rest (0: it is not), as of which `news`,
+   * and whether it told other than we know. The news when the last target had settled.
+   */
+  rest: { ticket: number; news: number; isDoubted: boolean; settledNews: number };
   /** Orders made for the newest target. */
   targetOrders: number;
   /** (N) last price, its time, bid, ask, their time; NaN. */
@@ -163,6 +168,8 @@ export interface Desk {
 const ORDERS_MAX = 5_000, UNSEEN_MAX = 100_000;
 const ALARMS_MAX = 1_000;
 
+const NO_REST: Desk["rest"] = { ticket: 0, news: 0, isDoubted: false, settledNews: 0 };
+
 export function openDesk(terms: Terms): Desk {
   const { symbols, calendar: name } = terms.session, count = symbols.length;
   const numbers = (): Float64Array => new Float64Array(count).fill(NaN);
@@ -175,7 +182,7 @@ export function openDesk(terms: Terms): Desk {
     buyingPower: 0, isBlocked: false, news: 0, fills: 0, orders: new Map(), open: new Set(),
     idOf: new Map(),
     goals: Array.from({ length: count }, () => null), targetAt: -Infinity, isRepeatable: false,
-      orderedAt: -Infinity, isSettled: true,
+      orderedAt: -Infinity, isSettled: true, rest: { ...NO_REST },
     targetOrders: 0,
     price: numbers(), priceAt: numbers(), bid: numbers(), ask: numbers(),
     quoteAt: numbers(), isHalted: new Uint8Array(count),

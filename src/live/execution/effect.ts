@@ -4,12 +4,12 @@
  *
  *     persist ─> persisted            submit ─> submitted        look-up ─> looked-up
  *     compact ─> (nothing)            cancel ─> cancelled        reconcile ─> truth
- *     wake    ─> woken                cancel-all ─> all-cancelled
+ *     wake    ─> woken                cancel-all ─> all-cancelled    ask-standing ─> standing
  *     start   ─> recovered (first of all), then update and stream, unasked
  */
 import type {
   BrokerAccount, BrokerAsset, BrokerOrder, BrokerPosition, BrokerUpdate, CancelOutcome, OrderRequest,
-  SubmitOutcome,
+  Standing, SubmitOutcome,
 } from "../brokers/broker.ts";
 import type { OrderState, TradingState } from "../message.ts";
 
@@ -46,6 +46,8 @@ export type ExecutionEffect =
     readonly order: Pick<OrderRequest, "id" | "quantity" | "limitPrice"> }
   | { readonly kind: "look-up"; readonly id: string }
   | { readonly kind: "ask-asset"; readonly symbol: string }
+  /** Has a stepped market said all? */
+  | { readonly kind: "ask-standing"; readonly ticket: number }
   /** Orders since `since` and those of `ids`, positions and account, all of one moment. */
   | { readonly kind: "reconcile"; readonly ticket: number; readonly since: number;
     readonly ids: readonly string[] }
@@ -71,6 +73,8 @@ export type ExecutionOutcome =
   | { readonly kind: "looked-up"; readonly id: string; readonly order: BrokerOrder | null;
     readonly trouble: string | null }
   | { readonly kind: "asset"; readonly symbol: string; readonly asset: BrokerAsset | null;
+    readonly trouble: string | null }
+  | { readonly kind: "standing"; readonly ticket: number; readonly standing: Standing | null;
     readonly trouble: string | null }
   | { readonly kind: "truth"; readonly ticket: number; readonly truth: Truth | null;
     readonly trouble: string | null }

@@ -186,6 +186,8 @@ class LiveRim implements ExecutionRim {
       case "ask-asset":
         return { kind: "asset", symbol: effect.symbol, asset: await broker.asset(effect.symbol),
           trouble: null };
+      case "ask-standing":
+        return { kind: "standing", ticket: effect.ticket, standing: await broker.standing(), trouble: null };
       case "reconcile":
         return { kind: "truth", ticket: effect.ticket, truth: await this.#read(effect), trouble: null };
       default: return unreachable(effect);
@@ -227,6 +229,7 @@ const CALLS: Readonly<Record<Calling["kind"], { readonly lane: Lane; readonly co
   cancel: { lane: "cancel", cost: 1 }, "cancel-all": { lane: "cancel", cost: 1 },
   submit: { lane: "submit", cost: 1 }, replace: { lane: "submit", cost: 1 },
   "look-up": { lane: "look-up", cost: 1 }, "ask-asset": { lane: "read", cost: 1 },
+  "ask-standing": { lane: "look-up", cost: 2 },
   reconcile: { lane: "read", cost: READ_COST },
 };
 
@@ -247,6 +250,8 @@ function refusalOf(effect: Calling, reason: string): ExecutionOutcome {
     case "cancel-all": return { kind: "all-cancelled", outcomes: [], trouble: reason };
     case "look-up": return { kind: "looked-up", id: effect.id, order: null, trouble: reason };
     case "ask-asset": return { kind: "asset", symbol: effect.symbol, asset: null, trouble: reason };
+    case "ask-standing":
+      return { kind: "standing", ticket: effect.ticket, standing: null, trouble: reason };
     case "reconcile": return { kind: "truth", ticket: effect.ticket, truth: null, trouble: reason };
     default: return unreachable(effect);
   }

@@ -24,7 +24,6 @@ import type { BacktestResult } from "../../backtest/result.ts";
 import { askAll, vectorResult } from "../../backtest/vector.ts";
 import { assert } from "../../base/assert.ts";
 import { UserError } from "../../base/error.ts";
-import { QUIET_MS } from "../../live/execution/converge.ts";
 import { FREE } from "../../live/execution/desk.ts";
 import { openShaper, type Shaper } from "../../strategy/optimise/shaper.ts";
 import { WINDOW_ROWS } from "../../strategy/risk-window.ts";
@@ -44,8 +43,6 @@ import { VirtualTime } from "./virtual-time.ts";
 const WORKER = "model";
 /** Rows of features from before the first decision that a window may need beyond the lookback. */
 const ROWS_BEFORE = 64;
-/** How often execution may have to look whether it hears more of an open order. */
-const LOOKS_MAX = 40;
 /** In virtual time nothing is lost that a look at the account would find. */
 const NEVER_MS = 1e13;
 
@@ -214,10 +211,6 @@ class LiveRun {
     await this.#bus.tell(bars);
     await this.#bus.tell(this.#features(step, BAR_FLAGS.fresh, null));
     await this.#time.run(at - this.#time.start);
-    // What a bar's volume filled in part stays open: execution waits for the rest of it until all is quiet.
-    for (let look = 1; look <= LOOKS_MAX && this.#settledAt !== at; look++) {
-      await this.#time.run(at - this.#time.start + look * QUIET_MS);
-    }
     assert(this.#settledAt === at, `the step of ${new Date(at).toISOString()} has settled`);
   }
 

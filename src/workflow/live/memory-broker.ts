@@ -358,6 +358,8 @@ function brokerOf(venue: MemoryVenue, host: Host): Broker {
     positions: () => venue.ask<readonly BrokerPosition[]>(host, () => exchange.positions().map((one) =>
       ({ symbol: one.symbol, units: one.quantity, averagePrice: one.averagePrice }))),
     orders: (since) => venue.ask(host, () => venue.recent(since)),
+    standing: () => venue.ask(host, () => ({ orders: exchange.orders("open").map(orderOf),
+      buyingPower: exchange.account().buyingPower })),
     orderById: (id) => venue.ask(host, () => {
       const found = exchange.orderByClientId(id);
       return found === null ? null : orderOf(found);

@@ -8,7 +8,7 @@
  * A stepped market makes its next step when execution has settled the one before; on a paced one, times tell.
  * On the wall clock the order heard is the best there is.
  */
-import { BAR_FLAGS } from "../../live/message.ts";
+import { BAR_FLAGS, type Spoken } from "../../live/message.ts";
 import type { Recorded } from "../../live/recorder/journal.ts";
 import type { Session } from "../../live/session.ts";
 
@@ -54,3 +54,22 @@ function settledBy(others: readonly Heard[]): number[] {
     return step;
   }).reverse();
 }
+
+/**
+ * Without the step that was under way when a stepped run was told to stop: nobody lived it to its end, and
+ * how far each process came was chance. What orders of before it did then counts.
+ */
+export function livedOut<T extends Heard>(recorded: readonly T[], { clock }: Session): readonly T[] {
+  const last = Math.max(...recorded.map(({ message }) =>
+    message.kind === "settled" ? message.at : -Infinity));
+  if (!clock.isStepped || last === -Infinity) return recorded;
+  const cut = new Set(recorded.flatMap(({ message }) =>
+    message.kind === "order-state" && message.order.decidedAt > last ? [message.order.id] : []));
+  return recorded.filter(({ message }) => {
+    if (message.kind === "order-state") return !cut.has(message.order.id);
+    if (message.kind === "fill") return !cut.has(message.orderId);
+    return !OF_A_STEP.has(message.kind) || message.at <= last;
+  });
+}
+const OF_A_STEP: ReadonlySet<Spoken["kind"]> =
+  new Set(["market", "features", "prediction", "mixture", "decision", "target"]);

@@ -9,8 +9,7 @@
  */
 import type { Panel } from "../../features/panel.ts";
 import { BrokerTrouble, type Broker, type BrokerListener, type BrokerOrder, type BrokerUpdate,
-  type OrderRequest,
-  type SubmitOutcome } from "../../live/brokers/broker.ts";
+  type OrderRequest, type Standing, type SubmitOutcome } from "../../live/brokers/broker.ts";
 import { FREE, STRICT } from "../../live/execution/desk.ts";
 import { isTerminal, type AccountFact, type ControlCommand, type FillFact, type MarketFact, type OrderFacts,
   type Spoken,
@@ -95,6 +94,7 @@ async function relive(message: Spoken, bus: MemoryBus, broker: RecordedBroker): 
     case "account": broker.correct(message); return;
     case "fill": broker.fill(message); return;
     case "order-state": broker.rest(message.order, message.at); return;
+    case "settled": broker.settle(); return;
     case "trading-state": {
       const command = commandOf(message);
       if (command !== null) bus.hand(command);
@@ -120,6 +120,7 @@ export class RecordedBroker implements Broker {
   /** Last word on each order that was recorded. */
   readonly #known = new Map<string, OrderFacts>();
   readonly #orders = new Map<string, BrokerOrder>();
+  readonly #open = new Map<string, BrokerOrder>();
   /** UTC ms, of orders that have come to rest. */
   readonly #closedAt = new Map<string, number>();
   /** What became of orders before they were submitted here: live was faster. */
@@ -133,6 +134,8 @@ export class RecordedBroker implements Broker {
   /** What is known of the account from here to the next step, oldest first. */
   #accounts: AccountFact[] = [];
   readonly #steps: AccountFact[][] = [[]];
+  /** Who waits to be told that all has come to rest: that was when live settled. */
+  readonly #asked: ((standing: Standing) => void)[] = [];
   #listener: BrokerListener | null = null;
 
   constructor({ session, recorded }: Pick<ReplayOptions, "session" | "recorded">) {
@@ -185,6 +188,12 @@ export class RecordedBroker implements Broker {
     this.#tell(now, { at, event: isFilled ? "fill" : "partial-fill", executionId, quantity, price });
   }
 
+  /** Live had settled here. */
+  settle(): void {
+    const standing = { orders: [...this.#open.values()], buyingPower: this.#buyingPower };
+    for (const tell of this.#asked.splice(0)) tell(standing);
+  }
+
   /** An order came to rest otherwise than by fills. */
   rest(facts: OrderFacts, at: number): void {
     const { id, state, reason } = facts, order = this.#orders.get(id);
@@ -201,9 +210,14 @@ export class RecordedBroker implements Broker {
   }
 
   #tell(order: BrokerOrder, update: Omit<BrokerUpdate, "order" | "word">): void {
-    this.#orders.set(order.id, order);
+    this.#keepOrder(order);
     if (isTerminal(order.state)) this.#closedAt.set(order.id, update.at);
     this.#listener?.update({ ...update, word: order.word, order });
+  }
+
+  #keepOrder(order: BrokerOrder): void {
+    this.#orders.set(order.id, order);
+    if (isTerminal(order.state)) this.#open.delete(order.id); else this.#open.set(order.id, order);
   }
 
   account() {
@@ -225,6 +239,9 @@ export class RecordedBroker implements Broker {
     return Promise.resolve([...this.#orders.values()].filter(({ id }) =>
       (this.#closedAt.get(id) ?? Infinity) >= since));
   }
+  standing(): Promise<Standing> {
+    return new Promise((resolve) => { this.#asked.push(resolve); });
+  }
   orderById(id: string) { return Promise.resolve(this.#orders.get(id) ?? null); }
   asset(symbol: string) {
     return Promise.resolve({ symbol, isTradable: true, isShortable: true, isFractionable: true });
@@ -239,7 +256,7 @@ export class RecordedBroker implements Broker {
     const order: BrokerOrder = { id, brokerId: known?.brokerId ?? id, symbol, quantity, filled: 0,
       averagePrice: NaN, type, limitPrice: limitPrice ?? NaN, state: "accepted", word: "accepted",
       submittedAt: known?.decidedAt ?? NaN, replacedBy: null, replaces: null };
-    this.#orders.set(id, order);
+    this.#keepOrder(order);
     const early = this.#early.get(id) ?? [];
     this.#early.delete(id);
     queueMicrotask(() => { for (const tell of early) tell(); });

@@ -27,6 +27,7 @@ import { limitsOf } from "../../strategy/risk.ts";
 import type { Strategy } from "../../strategy/strategy.ts";
 import { panelOf } from "./choose-session.ts";
 import { instrumentsOf } from "./compose.ts";
+import { livedOut } from "./report-order.ts";
 import { replayRecorded } from "./report-replay.ts";
 
 export const COMPARED = ["features", "positions", "decisions", "targets", "orders", "fills"] as const;
@@ -98,9 +99,9 @@ const sentenceOf = ({ what, at, symbol, of, live, replay }: Difference): string 
 
 type Row = Pick<Recorded, "heardAt" | "message" | "session"> & { readonly isCompared: boolean };
 
-async function compareSession(recorded: readonly Row[], { root }: Context,
+async function compareSession(rows: readonly Row[], { root }: Context,
   comparison: Comparison): Promise<void> {
-  const [{ session }] = recorded;
+  const [{ session }] = rows, recorded = livedOut(rows, session);
   const panel = await panelOf(root, session.recipe, session.calendar, session.timeframe);
   if (panel.hash !== session.recipeHash) {
     throw new UserError(`recipe "${session.recipe}" has changed since session ${session.id} `
