@@ -4,7 +4,8 @@
  */
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
-import * as os from "node:os";
+import { syncBuiltinESMExports } from "node:module";
+import os from "node:os";
 import * as path from "node:path";
 import { after, describe, test } from "node:test";
 import { architectureOf, chooseNvrtc, openCompiler } from "../src/runtime/cuda/driver/compiler.ts";
@@ -56,6 +57,14 @@ describe("where libraries are looked for", () => {
       `usr/lib/${triplet}/libnvrtc.so.12`,
       "py/lib/python3.11/site-packages/nvidia/cuda_nvrtc/lib/libnvrtc.so.12",
     ]);
+  });
+
+  test("a link to a library that was removed is passed over", () => {
+    const folder = freshFolder();
+    put(folder, "lib64/libnvrtc.so.12");
+    fs.symlinkSync("/nowhere/libnvrtc.so.13", path.join(folder, "lib64/libnvrtc.so.13"));
+    assert.deepEqual(nvrtcFiles({ CUDA_HOME: folder }, folder).map(({ file }) => path.relative(folder, file)),
+      ["lib64/libnvrtc.so.12"]);
   });
 
   test("the version is that of the builtins beside it, and those are loaded first: 13.0, 12.4, none", () => {
@@ -179,6 +188,18 @@ describe("the cache of compiled kernels", () => {
     assert.equal(cubinCacheFolder({ XDG_CACHE_HOME: "relative", HOME: "/h" }), "/h/.cache/dmn/cubin");
     assert.equal(cubinCacheFolder({ DMN_CUBIN_CACHE: "off", HOME: "/h" }), null);
   });
+
+  test("is nowhere for a user without a home, as in a container that runs under a bare number", (t) => {
+    t.mock.method(os, "homedir", () => { throw new Error("uv_os_homedir returned ENOENT"); });
+    syncBuiltinESMExports();
+    try {
+      assert.equal(cubinCacheFolder({}), null);
+      assert.equal(cubinCacheFolder({ XDG_CACHE_HOME: "/x" }), "/x/dmn/cubin");
+    } finally {
+      t.mock.restoreAll();
+      syncBuiltinESMExports();
+    }
+  });
 });
 
 describe("compiling", () => {
@@ -198,6 +219,25 @@ describe("compiling", () => {
     assert.equal(fs.readFileSync(log, "utf8"),
       "-cubin -std=c++17 -gencode arch=compute_90a,code=sm_90a -o kernel.cubin kernel.cu\n");
     assert.equal(Buffer.from(await compilerOf({ PATH: "" }, folder).compileLater(text)).toString(), "made");
+  });
+
+  test("an nvcc that cannot run, says nothing, writes nothing or has no place to write is an error that names it", (t) => {
+    const nvcc = (text: string, mode: number): string => {
+      const bin = freshFolder();
+      fs.writeFileSync(path.join(bin, "nvcc"), text, { mode });
+      return bin;
+    };
+    const broken = (bin: string, reason: string, ...words: string[]): void => {
+      assert.throws(() => compilerOf({ PATH: bin }, freshFolder()).compile(text), has(reason, ...words));
+    };
+    broken(nvcc("", 0o644), "no-nvrtc", "nvcc (", "EACCES", "pip install nvidia-cuda-nvrtc");
+    broken(nvcc("#!/bin/sh\nexit 3\n", 0o755), "compile", "nvcc ended with 3 and said nothing");
+    broken(nvcc("#!/bin/sh\nkill -9 $$\n", 0o755), "compile", "nvcc ended with SIGKILL and said nothing");
+    broken(nvcc("#!/bin/sh\nexit 0\n", 0o755), "no-nvrtc", "cannot be used: ENOENT");
+    const { TMPDIR } = process.env;
+    t.after(() => { if (TMPDIR === undefined) delete process.env["TMPDIR"]; else process.env["TMPDIR"] = TMPDIR; });
+    process.env["TMPDIR"] = path.join(FOLDER, "nowhere");
+    broken(nvcc("#!/bin/sh\nprintf made > kernel.cubin\n", 0o755), "no-nvrtc", "cannot be used: ENOENT", "mkdtemp");
   });
 
   test("a refused kernel is an error that begins with the compiler's first one", () => {

@@ -287,7 +287,9 @@ describe("from TypeScript to C", { skip: hasCompiler ? false : NO_COMPILER }, ()
     };
     assert.throws(() => { open(11_040, 1, 90); }, has("old-driver", "CUDA 11.4", "12.0 is the least"));
     assert.throws(() => { open(13_000, 0, 90); }, has("no-device", "sees no GPU", "CUDA_VISIBLE_DEVICES"));
-    assert.throws(() => { open(13_000, 2, 90, 2); }, has("no-device", "no GPU 2: this machine has 2"));
+    for (const device of [2, -1, 0.5, NaN]) {
+      assert.throws(() => { open(13_000, 2, 90, device); }, has("no-device", `no GPU ${device}: this machine has 2`));
+    }
     assert.throws(() => { open(13_000, 1, 75); }, has("no-device", "Stub 0 has compute capability 7.5, 8.0 is the least"));
     assert.equal(stub.stub_live(), 0);
   });
@@ -297,6 +299,8 @@ describe("from TypeScript to C", { skip: hasCompiler ? false : NO_COMPILER }, ()
       stub.stub_fail("cuMemAlloc_v2", 2);
       assert.throws(() => cuda.allocate(5e9), has("out-of-memory", "asked for 5 GB, and 3 GB of 80 GB are free"));
       assert.throws(() => cuda.allocate(1), CudaError);
+      stub.stub_fail("cuMemHostAlloc", 2);
+      assert.throws(() => cuda.allocateMapped(5e9), has("out-of-memory", "this machine", "can be pinned", "asked for 5 GB"));
     });
   });
 

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import { architectureNamed } from "../models/index.ts";
+import { messageOf } from "../src/base/error.ts";
 import { random } from "../src/base/random.ts";
 import { printGraph } from "../src/graph/text.ts";
 import { collectParameters, initialiseParameters, unflatten } from "../src/nn/scope.ts";
@@ -18,6 +19,7 @@ import { canShare } from "../src/runtime/cuda/engine/lanes.ts";
 import type { Answers, NetworkFile } from "../src/runtime/cuda/engine/models.ts";
 import { readNetwork } from "../src/runtime/cuda/engine/network.ts";
 import { planModel } from "../src/runtime/cuda/engine/plan.ts";
+import { nextTurn } from "../src/runtime/cuda/engine/prepare.ts";
 import { openPredictor, type Predictor, type PredictorOptions } from "../src/runtime/cuda/engine/predictor.ts";
 import { HostRing } from "../src/runtime/cuda/engine/ring.ts";
 import { RequestQueue, type Slot } from "../src/runtime/cuda/engine/queue.ts";
@@ -327,6 +329,36 @@ describe("the engine on the emulated GPU", { skip }, () => {
     await engine.close();
   });
 
+  test("a step whose turn comes after a swap to empty windows, or to none, is refused rather than made up", async () => {
+    const engine = open({ mode: "poll" }), asked: Promise<string>[] = [];
+    await engine.load("toy", toyFile(W), { T, ring: { rows: 2 } });
+    for (let row = 0; row < 2; row++) engine.fill("toy", row, toyWindows(1, row));
+    // A step that is under way, and others that wait for it when the versions change places.
+    const slot = { isOver: false }, step = async (): Promise<string> => {
+      try {
+        const { version, rows } = await engine.step("toy");
+        return `${version}: ${rows}`;
+      } catch (error) { return messageOf(error); }
+    };
+    const keepAsking = async (): Promise<void> => {
+      for (; !slot.isOver; await nextTurn()) asked.push(step(), step(), step());
+    };
+    const asking = keepAsking();
+    await engine.load("toy", toyFile(W), { T, ring: { rows: 3 } });
+    for (let turn = 0; turn < 5; turn++) await nextTurn();
+    const first = new Set(await Promise.all(asked.splice(0)));
+    for (let row = 0; row < 3; row++) engine.fill("toy", row, toyWindows(1, row));
+    await engine.load("toy", toyFile(W), { T });
+    for (let turn = 0; turn < 5; turn++) await nextTurn();
+    slot.isOver = true;
+    await asking;
+    assert.deepEqual([...first].sort(), ["1: 2", "window 0 of toy has 0 of 5 rows"]);
+    const second = new Set(await Promise.all(asked));
+    second.delete("window 0 of toy has 0 of 5 rows");
+    assert.deepEqual([...second].sort(), ["2: 3", "toy was loaded without a ring"]);
+    await engine.close();
+  });
+
   test("a swap keeps the ring's windows, and rows that wait in it", async () => {
     const engine = open();
     await engine.load("toy", toyFile(W), { T, ring: { rows: 2 } });
@@ -563,6 +595,47 @@ describe("the predictor", { skip }, () => {
     assert.equal(predictor.deviceOf("toy"), "cpu");
     assert.equal(said.length, 3);
     await predictor.close();
+  });
+
+  test("a version that is loaded while the one before it leaves the GPU is the one that stays, whoever is first", async () => {
+    const eight = toyWindows(8, 9), one = windowAt(windows, 0), next = [3, 2, 1];
+    for (const isLoadFirst of [false, true]) {
+      const { predictor, said } = open({ poolShare: 1500 / 141e9, buckets: [1, 32], mode: "poll" });
+      await predictor.load("toy", toyFile(W), { T, buckets: [1] });
+      // There is no memory for the bucket of eight rows: they are answered on the CPU.
+      const ask = (): Promise<Answers> => predictor.run("toy", windowsOf(eight));
+      const load = (): Promise<number> => predictor.load("toy", toyFile(next), { T, buckets: [1] });
+      const [answers, version] = isLoadFirst ? await Promise.all([load(), ask()]).then(([a, b]) => [b, a] as const)
+        : await Promise.all([ask(), nextTurn().then(load)]);
+      assert.equal(version, 2);
+      assert.ok(errorOf(answers, answers.version === 1 ? W : next, eight) < 1e-6);
+      const later = await predictor.run("toy", windowsOf(one));
+      assert.equal(later.version, 2);
+      assert.ok(errorOf(later, next, one) < 1e-6);
+      assert.equal(said.length, 1, said.join("\n"));
+      assert.equal(predictor.engine?.statistics().models, predictor.deviceOf("toy") === "cuda" ? 1 : 0);
+      await predictor.close();
+      await assert.rejects(load(), /the predictor is closed/);
+    }
+  });
+
+  test("the same requests are refused on the GPU and on the CPU, with the same words", async () => {
+    const refused: readonly (readonly [Tensors, RegExp])[] = [
+      [windowsOf(new Float32Array(0)), /^toy\.onnx is asked about no windows$/],
+      [{}, /^toy\.onnx is asked about no windows$/],
+      [{ features: { shape: [2, 3, F], values: new Float32Array(6 * F) } },
+        /^toy\.onnx takes features as \(2, 5, 3\), not \(2, 3, 3\) of 18 numbers$/],
+      [{ features: { shape: [2, T, F], values: new Float32Array(7) } },
+        /^toy\.onnx takes features as \(2, 5, 3\), not \(2, 5, 3\) of 7 numbers$/],
+    ];
+    for (const device of ["cpu", "cuda"] as const) {
+      const { predictor } = open({ device });
+      await predictor.load("toy", toyFile(W), { T });
+      for (const [feeds, message] of refused) await assert.rejects(predictor.run("toy", feeds), { message });
+      const { outputs } = await predictor.run("toy", windowsOf(windows.slice().fill(NaN, 0, 1)));
+      assert.deepEqual([outputs.position.values[0], Number.isFinite(outputs.position.values[1])], [NaN, true]);
+      await predictor.close();
+    }
   });
 
   test("a GPU that dies under requests of two models costs none of them an answer, a row or more than one sentence", async () => {

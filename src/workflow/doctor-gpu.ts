@@ -1,5 +1,4 @@
 /** What `dmn doctor` says of GPUs: a row for each thing that stands between a network and a GPU. */
-import { homedir } from "node:os";
 import type { CudaFindings, FoundGpu } from "../runtime/cuda/driver/describe.ts";
 import type { Finding } from "./doctor.ts";
 
@@ -44,7 +43,10 @@ function cacheFinding(cache: CudaFindings["cache"]): Finding {
     return { what: "GPU kernels", state: "absent", remedy: "unset DMN_CUBIN_CACHE",
       found: "not kept: each process compiles them again" };
   }
-  const folder = cache.folder.replace(homedir(), "~"), megabytes = (cache.bytes / 1e6).toFixed(1);
+  // Who has no HOME has no short name for it either.
+  const { HOME = "" } = process.env, isBelow = HOME !== "" && cache.folder.startsWith(`${HOME}/`);
+  const folder = isBelow ? `~${cache.folder.slice(HOME.length)}` : cache.folder;
+  const megabytes = (cache.bytes / 1e6).toFixed(1);
   const found = cache.kernels === 0 ? `none compiled yet; they will be kept in ${folder}`
     : `${cache.kernels} compiled, ${megabytes} MB in ${folder}`;
   return { what: "GPU kernels", state: "ok", found, remedy: "" };

@@ -10,6 +10,7 @@ import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
+import { messageOf } from "../../../base/error.ts";
 import type { KernelSource } from "../launch.ts";
 import { cubinKey, type CubinCache } from "./cubin-cache.ts";
 import { CudaError } from "./error.ts";
@@ -120,15 +121,27 @@ export function nvccOn({ PATH = "" }: Environment): string | null {
 }
 
 function compileByNvcc(nvcc: string, source: KernelText, architecture: string): Uint8Array {
+  try { return runNvcc(nvcc, source, architecture); } catch (error) {
+    if (error instanceof CudaError) throw error;
+    // No place for its files, no right to run it, or something else of that name.
+    throw new CudaError("no-nvrtc", `nvcc (${nvcc}) cannot be used: ${messageOf(error)}`,
+      { hint: NVRTC_REMEDY, cause: error });
+  }
+}
+
+function runNvcc(nvcc: string, source: KernelText, architecture: string): Uint8Array {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "dmn-nvcc-"));
   try {
     for (const [name, text] of source.headers) fs.writeFileSync(path.join(folder, name), text);
     fs.writeFileSync(path.join(folder, "kernel.cu"), source.text);
     const compute = architecture.replace("sm_", "compute_");
     const target = `arch=${compute},code=${architecture}`;
-    const { status, stderr } = spawnSync(nvcc, ["-cubin", "-std=c++17", "-gencode", target, ...source.defines,
-      "-o", "kernel.cubin", "kernel.cu"], { cwd: folder, encoding: "utf8" });
-    if (status !== 0) throw compileError(source.name, stderr);
+    const words = ["-cubin", "-std=c++17", "-gencode", target, ...source.defines,
+      "-o", "kernel.cubin", "kernel.cu"];
+    const { status, signal, stderr, error } = spawnSync(nvcc, words, { cwd: folder, encoding: "utf8" });
+    if (error !== undefined) throw error;
+    const said = stderr.trim() === "" ? `nvcc ended with ${status ?? signal} and said nothing` : stderr;
+    if (status !== 0) throw compileError(source.name, said);
     return fs.readFileSync(path.join(folder, "kernel.cubin"));
   } finally { fs.rmSync(folder, { recursive: true }); }
 }

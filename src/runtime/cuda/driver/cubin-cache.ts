@@ -38,7 +38,14 @@ export function cubinCacheFolder({ DMN_CUBIN_CACHE, XDG_CACHE_HOME, HOME }: Envi
   if (DMN_CUBIN_CACHE === "off") return null;
   if (DMN_CUBIN_CACHE !== undefined && DMN_CUBIN_CACHE !== "") return path.resolve(DMN_CUBIN_CACHE);
   const isSet = XDG_CACHE_HOME !== undefined && path.isAbsolute(XDG_CACHE_HOME);
-  return path.join(isSet ? XDG_CACHE_HOME : path.join(HOME ?? os.homedir(), ".cache"), "dmn", "cubin");
+  if (isSet) return path.join(XDG_CACHE_HOME, "dmn", "cubin");
+  const home = HOME ?? homeOfUser();
+  return home === null ? null : path.join(home, ".cache", "dmn", "cubin");
+}
+
+/** Null: this user has none, as in a container that runs under a bare number. */
+function homeOfUser(): string | null {
+  try { return os.homedir(); } catch { return null; }
 }
 
 /**

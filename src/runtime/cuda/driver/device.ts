@@ -92,7 +92,7 @@ export function openCuda(options: CudaOptions = {}): Cuda {
 function deviceAt(driver: Driver, ordinal: number): number {
   const value = new Int32Array(1);
   driver.check(driver.cuDeviceGetCount(value), "counting GPUs");
-  if (ordinal >= value[0]) {
+  if (!(Number.isInteger(ordinal) && ordinal >= 0 && ordinal < value[0])) {
     throw new CudaError("no-device", value[0] === 0 ? "the NVIDIA driver sees no GPU"
       : `there is no GPU ${ordinal}: this machine has ${value[0]}`,
     { hint: "see what nvidia-smi says; CUDA_VISIBLE_DEVICES hides GPUs" });

@@ -48,9 +48,9 @@ export function nvrtcFiles(environment: Environment = process.env, root = ""): N
   if (DMN_NVRTC !== undefined && DMN_NVRTC !== "") return [nvrtcFile(DMN_NVRTC)];
   const seen = new Set<string>();
   return nvrtcFolders(environment, root).flatMap((folder) => sonames(folder).flatMap((name) => {
-    const file = path.join(folder, name);
-    const real = fs.realpathSync(file);
-    if (seen.has(real)) return [];
+    const file = path.join(folder, name), real = realOf(file);
+    // A link may lead to a library that was removed.
+    if (real === null || seen.has(real)) return [];
     seen.add(real);
     return [nvrtcFile(file)];
   }));
@@ -89,7 +89,7 @@ function wheels(environment: string): string[] {
 
 /** The environment of the python3 in a folder of PATH: that folder's own, and where the link leads. */
 function pythonOf(folder: string): string[] {
-  const real = path.dirname(fs.realpathSync(`${folder}/python3`));
+  const python = `${folder}/python3`, real = path.dirname(realOf(python) ?? python);
   return [...new Set([folder, real])].flatMap((bin) => wheels(path.dirname(bin)));
 }
 
@@ -116,4 +116,9 @@ function newestFirst(a: string, b: string): number {
 
 function entries(folder: string): string[] {
   try { return fs.readdirSync(folder); } catch { return []; }
+}
+
+/** Where a file really is; null: nowhere. */
+function realOf(file: string): string | null {
+  try { return fs.realpathSync(file); } catch { return null; }
 }

@@ -57,10 +57,17 @@ function outOfMemory(driver: Driver, bytes: number): CudaError {
   { code: 2, hint: "close what else uses it (nvidia-smi shows who), or choose a smaller batch" });
 }
 
+/** The driver's code is the same, and the GPU has nothing to do with it. */
+const outOfHostMemory = (bytes: number): CudaError => new CudaError("out-of-memory",
+  `this machine has too little memory that can be pinned: it was asked for ${sizeText(bytes)}`,
+  { code: 2, hint: "close what else uses its memory, or choose a smaller batch" });
+
 /** Pinned host memory, zeroed, which kernels read and write in place. */
 export function allocateMapped(driver: Driver, bytes: number): MappedMemory {
   const created = new BigUint64Array(1), doing = `pinning ${sizeText(bytes)} of host memory`;
-  driver.check(driver.cuMemHostAlloc(created, Math.max(1, bytes), HOST_PORTABLE_MAPPED), doing);
+  const taken = driver.cuMemHostAlloc(created, Math.max(1, bytes), HOST_PORTABLE_MAPPED);
+  if (taken === 2) throw outOfHostMemory(bytes);
+  driver.check(taken, doing);
   const [pointer] = created;
   const code = driver.cuMemHostGetDevicePointer_v2(created, pointer, 0);
   if (code !== 0) driver.cuMemFreeHost(pointer);

@@ -6,9 +6,12 @@ import { assert } from "../../../base/assert.ts";
 import { openOnnx, type OnnxModel } from "../../ort/model.ts";
 import type { Tensors, Values } from "../../runtime.ts";
 import { isAnswer, type Answers, type LoadOptions, type Models, type NetworkFile } from "./models.ts";
+import { rowsOf } from "./request.ts";
 import { HostRing, isSameRing, type RingShape } from "./ring.ts";
 
 interface Loaded {
+  /** What messages call it. */
+  readonly file: string;
   readonly model: OnnxModel;
   readonly version: number;
   readonly options: LoadOptions;
@@ -32,14 +35,15 @@ export class CpuModels implements Models {
     const F = model.inputs.find((input) => input.name === "features")?.shape.at(-1);
     const own = options.ring === undefined || typeof F !== "number" ? null
       : keptRing(ring ?? before?.ring, { rows: options.ring.rows, T: options.T, F });
-    this.#models.set(name, { model, version, options, ring: own, users: 0, isRetired: false });
+    this.#models.set(name, { file, model, version, options, ring: own, users: 0, isRetired: false });
     if (before !== undefined) await retire(before);
     return version;
   }
 
   async run(name: string, feeds: Tensors): Promise<Answers> {
-    const loaded = this.#loaded(name), { model, version } = loaded;
-    const [rows] = feeds.features.shape, wanted = model.outputs.map((one) => one.name).filter(isAnswer);
+    const loaded = this.#loaded(name), { model, version, options: { T } } = loaded;
+    const rows = rowsOf(feeds, { network: { name: loaded.file, inputs: model.inputs }, T });
+    const wanted = model.outputs.map((one) => one.name).filter(isAnswer);
     loaded.users++;
     try {
       const found = await model.run(feeds, wanted);

@@ -9,6 +9,7 @@
  * The bytes of files and the windows of rings are kept in host memory, so that going on needs nothing else. A
  * GPU that died stays closed until the process is started again.
  */
+import { assert } from "../../../base/assert.ts";
 import { UserError } from "../../../base/error.ts";
 import type { Tensors } from "../../runtime.ts";
 import { CudaError } from "../driver/error.ts";
@@ -49,10 +50,13 @@ export class Predictor implements Models {
   readonly #cpu: CpuModels;
   readonly #say: (sentence: string) => void;
   readonly #kept = new Map<string, Kept>();
+  /** Loads that were asked for and are not done, the last one of each name. */
+  readonly #loads = new Map<string, Promise<number>>();
   /** Loads of models that move to the CPU, by name, and their rings meanwhile. */
   readonly #moves = new Map<string, Promise<unknown>>();
   readonly #moving = new Map<string, HostRing>();
   #engine: Engine | null = null;
+  #isOpen = true;
   /** An engine that died, being closed. */
   #lost: Promise<void> | null = null;
 
@@ -79,7 +83,20 @@ export class Predictor implements Models {
   /** The GPU's engine, for who wants to block; null without one. */
   get engine(): Engine | null { return this.#engine; }
 
-  async load(name: string, file: NetworkFile, given: LoadOptions): Promise<number> {
+  /** One load of a name after the other, and none while that name moves. */
+  load(name: string, file: NetworkFile, given: LoadOptions): Promise<number> {
+    const before = Promise.allSettled([this.#loads.get(name), this.#moves.get(name)]);
+    const load = before.then(() => {
+      assert(this.#isOpen, "the predictor is closed");
+      return this.#load(name, file, given);
+    }).finally(() => {
+      if (this.#loads.get(name) === load) this.#loads.delete(name);
+    });
+    this.#loads.set(name, load);
+    return load;
+  }
+
+  async #load(name: string, file: NetworkFile, given: LoadOptions): Promise<number> {
     const before = this.#kept.get(name);
     const version = given.version ?? (before?.version ?? 0) + 1, options = { ...given, version };
     if (this.#engine !== null) {
@@ -118,13 +135,14 @@ export class Predictor implements Models {
   ring(name: string): HostRing { return this.#where(name).ring(name); }
 
   async unload(name: string): Promise<void> {
-    await this.#moves.get(name);
+    await Promise.allSettled([this.#loads.get(name), this.#moves.get(name)]);
     await this.#where(name).unload(name);
     this.#kept.delete(name);
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#moves.values());
+    await Promise.allSettled([...this.#loads.values(), ...this.#moves.values()]);
+    this.#isOpen = false;
     await this.#lost;
     await this.#engine?.close();
     await this.#cpu.close();
@@ -137,20 +155,24 @@ export class Predictor implements Models {
   /** Asks where the model is; when the GPU dies of it, asks the CPU. */
   async #ask(name: string, ask: (models: Models) => Promise<Answers>): Promise<Answers> {
     await this.#moves.get(name);
-    const models = this.#where(name);
+    const models = this.#where(name), kept = this.#kept.get(name);
     try { return await ask(models); } catch (error) {
       if (models === this.#cpu || !(error instanceof CudaError)) throw error;
-      await this.#leave(error, name);
+      await this.#leave(error, name, kept);
     }
-    return ask(this.#cpu);
+    return this.#ask(name, ask);
   }
 
   /** Moves a model to the CPU: with all others when the GPU is lost, alone when only it cannot run there. */
-  async #leave(error: CudaError, name: string): Promise<void> {
+  async #leave(error: CudaError, name: string, asked: Kept | undefined): Promise<void> {
     if (!isAlone(error)) this.#fail(error);
-    else if (this.deviceOf(name) === "cuda") {
-      this.#explain(error, name);
-      this.#move(name, this.#kept.get(name)!, this.#engine);
+    else {
+      // Another version that is being loaded takes the place of the one that could not answer.
+      await this.#loads.get(name)?.catch(() => { /* told to who asked for it */ });
+      if (asked?.place === "cuda" && this.#kept.get(name) === asked) {
+        this.#explain(error, name);
+        this.#move(name, asked, this.#engine);
+      }
     }
     await this.#moves.get(name);
   }

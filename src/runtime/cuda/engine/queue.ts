@@ -12,7 +12,7 @@ import type { Stream } from "../driver/stream.ts";
 import { late, WAIT_MAX_MS } from "../driver/wait.ts";
 import type { Bucket } from "./bucket.ts";
 import type { Answers } from "./models.ts";
-import { copyOf, joined, rowsOf } from "./request.ts";
+import { copyOf, joined, ringRowsOf, rowsOf } from "./request.ts";
 import type { Version } from "./version.ts";
 
 /** Requests of one model that wait; a live model answers in microseconds, so more is a mistake. */
@@ -95,7 +95,7 @@ export class RequestQueue {
       version.users++;
       try {
         this.#around.checkAlive();
-        const total = request.isStep ? version.ring!.shape.rows : rowsOf(request.feeds, version);
+        const total = request.isStep ? ringRowsOf(slot.name, version) : rowsOf(request.feeds, version);
         this.#begin(slot, { request, version, total, from: 0, parts: [] });
       } catch (error) { this.#end(slot, version, () => { request.reject(this.#around.failed(error)); }); }
     }

@@ -2,20 +2,38 @@
 import { assert } from "../../../base/assert.ts";
 import type { Tensors } from "../../runtime.ts";
 import type { Answers } from "./models.ts";
+import type { NetworkFacts } from "./prepare.ts";
 import type { Version } from "./version.ts";
 
+/** What a request is checked against: the same on the GPU and on the CPU. */
+export interface Asked {
+  readonly network: Pick<NetworkFacts, "name" | "inputs">;
+  /** Rows of a window. */
+  readonly T: number;
+}
+
 /** Rows of a request. Asserts that it feeds what the network takes, in its shapes. */
-export function rowsOf(feeds: Tensors, { network, T }: Version): number {
+export function rowsOf(feeds: Tensors, { network, T }: Asked): number {
   const rows = feeds.features?.shape[0] ?? 0;
-  assert(rows > 0, `${network.name} is asked about no windows`);
+  assert(Number.isInteger(rows) && rows > 0, `${network.name} is asked about no windows`);
   for (const { name, shape } of network.inputs) {
-    const found = feeds[name];
+    const found = feeds[name], count = found?.values.length;
     const wanted = shape.map((size) => (size === "B" ? rows : size === "T" ? T : size));
-    assert(found !== undefined && found.shape.join() === wanted.join()
-      && found.values.length === found.shape.reduce((a, b) => a * b, 1),
-    `${network.name} takes ${name} as (${wanted.join(", ")}), not (${found?.shape.join(", ") ?? "nothing"})`);
+    if (found?.shape.join() === wanted.join() && count === found.shape.reduce((a, b) => a * b, 1)) continue;
+    assert(false, `${network.name} takes ${name} as (${wanted.join(", ")}), not `
+      + (found === undefined ? "nothing" : `(${found.shape.join(", ")}) of ${count} numbers`));
   }
   return rows;
+}
+
+/**
+ * Rows of a step. Asserted again when its turn comes: the version may have been replaced since it was asked
+ * for, and the new one's windows be empty.
+ */
+export function ringRowsOf(name: string, { ring }: Version): number {
+  assert(ring !== null, `${name} was loaded without a ring`);
+  ring.host.checkFull(name);
+  return ring.shape.rows;
 }
 
 /** Answers that outlive the next replay. */
