@@ -165,6 +165,7 @@ const REPORT: LiveReport = { session: "2026-11-20T10-03-19-408Z", pid: 7, venue:
   tradingState: "ACTIVE", reason: "start",
   decidedAt: Date.UTC(2017, 9, 24, 23), decisions: 12_466, equityStart: 1e6, equity: 1_056_102, isReconciled: true, held: 24,
   orders: 409_425, openOrders: 33, rejected: 0, fills: 409_425, alerts: { info: 1, warning: 2, critical: 3 },
+  networks: null,
   processes: ["transformer-1", "feed"].map((name) => ({ name, pid: 4_194_304, state: "running", restarts: 0, cpuShare: 1.2,
     memoryBytes: 3e8, loopDelayMs: 1_234.5, handled: 12_345_678 })) };
 
@@ -178,6 +179,9 @@ describe("how a run looks", () => {
       for (const line of [lineOf(report), ...liveText(report).split("\n")]) assert.ok(line.length <= 100, line);
     }
     assert.match(liveText(REPORT), /next .*dmn live halt/);
+    assert.doesNotMatch(liveText(REPORT), /device/);
+    assert.match(liveText({ ...REPORT, networks: "networks answer on the GPU (X), in float32" }),
+      /^device {5}networks answer on the GPU \(X\), in float32$/m);
     assert.match(liveText({ ...REPORT, ended: "Ctrl-C" }), /next .*dmn live report --day 2026-11-20/);
     for (const ended of [null, "emergency stop by user"]) {
       assert.match(liveText({ ...REPORT, ended, tradingState: "HALTED" }), /next .*dmn live resume/);

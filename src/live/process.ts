@@ -75,7 +75,8 @@ export class LiveProcess {
   readonly #stopping = new AbortController();
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #delay = monitorEventLoopDelay({ resolution: 10 });
-  #inferringNs = 0;
+  /** When each worker was last asked: with a GPU a process has several. */
+  readonly #inferringNs = new Map<Desk, number>();
   #bus: Bus | null = null;
   #state: "starting" | "running" | "stopped" = "starting";
   #cpu = process.cpuUsage();
@@ -179,9 +180,10 @@ export class LiveProcess {
   }
 
   #takeOutcome(desk: Desk, outcome: { readonly kind: string }): void {
-    const now = monotonicNs(), begunNs = outcome.kind.endsWith("inferred") ? this.#inferringNs : 0;
-    if (begunNs > 0) {
-      this.#inferringNs = 0;
+    const now = monotonicNs();
+    const begunNs = outcome.kind.endsWith("inferred") ? this.#inferringNs.get(desk) : undefined;
+    if (begunNs !== undefined) {
+      this.#inferringNs.delete(desk);
       this.#options.meters.of("inference").record((now - begunNs) / 1_000);
     }
     const { originNs: heardNs = now } = outcome as { readonly originNs?: number };
@@ -192,7 +194,7 @@ export class LiveProcess {
   #route(desk: Desk, one: { readonly kind: string }, letter: Letter): void {
     if (letter.originNs > 0) this.#originNs = letter.originNs;
     if (isSpoken(one)) { this.#say(one, letter.originNs, desk); return; }
-    if (one.kind === "infer") this.#inferringNs = monotonicNs();
+    if (one.kind === "infer") this.#inferringNs.set(desk, monotonicNs());
     if (one.kind === "submit") this.#options.tickToOrder?.submit(this.#originNs);
     desk.hosted.carryOut(one);
   }

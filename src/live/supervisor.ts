@@ -73,7 +73,7 @@ export interface SupervisorOptions {
   readonly restartsMax: number;
   readonly memoryMaxBytes: number;
   /** Told in a sentence. */
-  readonly say: (severity: AlertFact["severity"], text: string) => void;
+  readonly say: (severity: AlertFact["severity"], text: string, fact?: AlertFact) => void;
   /** Of every start, the first and those after a death. */
   readonly running: (place: Place) => void;
   /** A person, or a process, wants something that concerns the whole run. */
@@ -147,7 +147,9 @@ export class Supervisor {
         if (note.fact.memoryBytes > this.#options.memoryMaxBytes) this.#shed(child);
         return;
       case "meters": child.meters = note.rows; return;
-      case "alert": this.#options.say(note.fact.severity, `${child.place.name}: ${note.fact.text}`); return;
+      case "alert":
+        this.#options.say(note.fact.severity, `${child.place.name}: ${note.fact.text}`, note.fact);
+        return;
       case "done": this.#answers.get(note.id)?.({ isDone: note.text === "", text: note.text }); return;
       case "control":
         void this.#options.asked(note.command).then(({ isDone, text }) => {

@@ -37,6 +37,9 @@ export class GpuNetworks implements AsyncDisposable {
     this.#gpu = this.#predictor.engine?.cuda.facts.name ?? null;
   }
 
+  /** Of the GPU, while networks can be opened there; null: they answer on the CPU. */
+  get name(): string | null { return this.#predictor.device === "cuda" ? this.#gpu : null; }
+
   /**
    * The model of a file, which is given opened, on the GPU: its outputs are (B, 1), of the newest row, and
    * views are not among them. Without a GPU the model that was given.

@@ -4,13 +4,14 @@ import { featuresActor } from "../../live/actors/features.ts";
 import { metaActor } from "../../live/actors/meta.ts";
 import { modelActor } from "../../live/actors/model.ts";
 import { modelRim } from "../../live/actors/model-rim.ts";
+import { networksActor, networksRim, type NetworksRim } from "../../live/actors/networks.ts";
 import { host } from "../../live/hosted.ts";
 import type { Session } from "../../live/session.ts";
 import { workersOf } from "../../live/topology.ts";
 import { findStrategy } from "../../strategy/find.ts";
 import type { GpuNetworks } from "../../strategy/gpu.ts";
 import type { Strategy } from "../../strategy/strategy.ts";
-import { actorsOnly, type Compose, type Surroundings } from "./composed.ts";
+import { actorsOnly, type Compose } from "./composed.ts";
 import { membersOf, panelOf, versionOf } from "./session-facts.ts";
 
 export const composeFeatures: Compose = async ({ root, session }) => {
@@ -27,7 +28,7 @@ export const composeMeta: Compose = async ({ root, session }) => {
 /** One worker, or with a GPU all of them: they share it. */
 export const composeModel: Compose = async (all) => {
   const { root, session, place } = all, { names, eligibility } = await membersOf(root, session);
-  const gpu = await openGpu(all);
+  const told = networksRim(), gpu = await openGpu(session, told);
   const find = async (asked: string): Promise<{ strategy: Strategy; version: string }> => {
     const strategy = await findStrategy(root, asked, { threads: 1, ...(gpu === null ? {} : { gpu }) });
     await warm(strategy, session);
@@ -35,9 +36,11 @@ export const composeModel: Compose = async (all) => {
   };
   const hosted = await Promise.all(workersOf(session, place).map(async ({ worker, strategy }) =>
     host(modelActor({ session, worker, ...await find(strategy), names, eligibility }), modelRim({ find }))));
-  const services = gpu === null ? []
-    : [{ start: async () => {}, stop: async () => { await gpu[Symbol.asyncDispose](); } }];
-  return { hosted, services };
+  if (gpu === null) return { hosted, services: [] };
+  const isWhole = gpu.name !== null && !told.isWarned;
+  if (isWhole) told.say("info", `networks answer on the GPU (${gpu.name}), in float32`);
+  return { hosted: [...hosted, host(networksActor(place.name), told)],
+    services: [{ start: async () => {}, stop: async () => { await gpu[Symbol.asyncDispose](); } }] };
 };
 
 /**
@@ -51,9 +54,9 @@ async function warm(strategy: Strategy, { symbols, history }: Session): Promise<
     features: new Float32Array(rows * lookback * names.length) });
 }
 
-/** Where there is none after all, networks answer on the CPU, and the log says why. */
-async function openGpu({ session, log }: Surroundings): Promise<GpuNetworks | null> {
-  if (session.device !== "cuda") return null;
+/** Where there is none after all, networks answer on the CPU, and whoever watches is told why. */
+async function openGpu({ device }: Session, told: NetworksRim): Promise<GpuNetworks | null> {
+  if (device !== "cuda") return null;
   const { GpuNetworks: Networks } = await import("../../strategy/gpu.ts");
-  return new Networks({ threads: 1, say: (sentence) => { log.warn(sentence); } });
+  return new Networks({ threads: 1, say: (sentence) => { told.say("warning", sentence); } });
 }

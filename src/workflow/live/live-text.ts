@@ -10,7 +10,7 @@ const MiB = 1 << 20;
 export function liveText(report: LiveReport): string {
   const { session, venue, dataset, seconds, tradingState, reason, decidedAt, decisions, equity, equityStart,
     orders, openOrders, rejected, fills, held, isReconciled, alerts, restarts, ended, dashboard, processes,
-    hops } = report;
+    networks, hops } = report;
   const gain = equity === null || equityStart === null ? null : equity / equityStart - 1;
   const money = (value: number | null): string => value === null ? "unknown" : formatCount(Math.round(value));
   const facts: readonly (readonly [string, string])[] = [
@@ -23,6 +23,7 @@ export function liveText(report: LiveReport): string {
       + `${held} instruments held${isReconciled ? "" : ", NOT reconciled with the broker"}`],
     ["orders", `${formatCount(orders)}, ${openOrders} open, ${rejected} rejected; `
       + `${formatCount(fills)} fills`],
+    ...(networks === null ? [] : [["device", networks] as const]),
     ["alerts", `${alerts.critical} critical, ${alerts.warning} warnings (all in logs/); `
       + `${restarts} restarts`],
     ...(ended === null && dashboard !== null ? [["dashboard", dashboard] as const] : []),

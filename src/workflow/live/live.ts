@@ -136,7 +136,7 @@ class Run {
     const memoryMaxBytes = memoryMaxMiB * 2 ** 20;
     this.#supervisor = new Supervisor({ session, clock: context.clock, restartsMax, memoryMaxBytes,
       spawn: (place) => spawnNode(place, { root: context.root, cores, consent }),
-      say: (severity, text) => { this.#say(severity, text); },
+      say: (...said) => { this.#say(...said); },
       running: ({ role }) => { if (role === "feed" && this.#isLaunched) void this.#advance(); },
       asked: (command) => this.#obey(command) });
   }
@@ -254,8 +254,8 @@ class Run {
       text: `${cancels} after ${Math.round(cancelMs)} ms, all processes down after ${allMs} ms` };
   }
 
-  #say(severity: AlertFact["severity"], text: string): void {
-    this.#tally.alert(severity);
+  #say(severity: AlertFact["severity"], text: string, fact?: AlertFact): void {
+    this.#tally.alert(severity, fact);
     if (severity !== "info") this.#display.alert(`${severity}: ${text}`);
   }
 

@@ -1,7 +1,8 @@
 /**
  * What a run has done so far, counted from what is said: for the status line, `dmn live status` and the end.
  */
-import type { OrderState, Spoken, TradingState } from "../../live/message.ts";
+import { NETWORKS } from "../../live/actors/networks.ts";
+import type { AlertFact, OrderState, Spoken, TradingState } from "../../live/message.ts";
 import { isTerminal } from "../../live/message.ts";
 
 export interface TallyReport {
@@ -20,10 +21,15 @@ export interface TallyReport {
   readonly rejected: number;
   readonly fills: number;
   readonly alerts: Readonly<Record<"info" | "warning" | "critical", number>>;
+  /** What was last said of where networks answer; null: nothing, they answer on the CPU. */
+  readonly networks: string | null;
 }
 
 /** Ids remembered: several times what execution remembers and says again after a restart. */
 const REMEMBERED = 20_000;
+
+/** The sentences that say why are long, and were said when it happened. */
+const NOT_ALL = "not all networks answer on the GPU: a warning in logs/ says why";
 
 /** Orders remembered as open; ended ones are only counted. */
 export class Tally {
@@ -42,8 +48,12 @@ export class Tally {
   #isReconciled = false;
   #state: TradingState | "unknown" = "unknown";
   #reason = "";
+  #networks: string | null = null;
 
-  alert(severity: keyof TallyReport["alerts"]): void { this.#alerts[severity]++; }
+  alert(severity: keyof TallyReport["alerts"], fact?: AlertFact): void {
+    this.#alerts[severity]++;
+    if (fact?.code === NETWORKS) this.#networks = severity === "info" ? fact.text : NOT_ALL;
+  }
 
   hear(message: Spoken): void {
     switch (message.kind) {
@@ -82,6 +92,6 @@ export class Tally {
       decisions: this.#decisions,
       equityStart: this.#start, equity: this.#equity, isReconciled: this.#isReconciled, held: this.#held,
       orders: this.#orders, openOrders: this.#open.size, rejected: this.#rejected, fills: this.#filled,
-      alerts: { ...this.#alerts } };
+      alerts: { ...this.#alerts }, networks: this.#networks };
   }
 }

@@ -1,0 +1,73 @@
+/** `dmn live` with its networks on an emulated GPU: who answers is said, and a GPU that is lost costs no decision. */
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { networksActor, networksRim } from "../src/live/actors/networks.ts";
+import { emulatedCuda } from "./emulator/build.ts";
+import { dmn, fetchMarket, freePorts, Graph, processesOf, temporaryRoot } from "./live-graph.ts";
+
+describe("where networks answer", () => {
+  test("is kept until somebody hears it, in order, and is an alert with a code of its own", async () => {
+    const rim = networksRim(), actor = networksActor("models"), heard: string[] = [];
+    rim.say("info", "on the GPU");
+    assert.equal(rim.isWarned, false);
+    rim.say("warning", "not any more");
+    await rim.start((one) => {
+      const [alert] = actor.handle(one, 7) as readonly { code: string; severity: string; text: string; at: number }[];
+      heard.push(`${alert.at} ${alert.code} ${alert.severity}: ${alert.text}`);
+    });
+    rim.say("warning", "nor now");
+    assert.deepEqual(heard, ["7 networks info: on the GPU", "7 networks warning: not any more", "7 networks warning: nor now"]);
+    assert.equal(rim.isWarned, true);
+    await rim.stop();
+    rim.say("warning", "to nobody");
+    assert.equal(heard.length, 3);
+  });
+});
+
+const emulated = emulatedCuda();
+const skip = typeof emulated === "string" ? emulated : false;
+
+describe("a run with its networks on the GPU", { skip }, () => {
+  const root = temporaryRoot();
+  const { cuda, nvrtc } = typeof emulated === "string" ? { cuda: "", nvrtc: "" } : emulated;
+  const environment = { DMN_CUDA: cuda, DMN_NVRTC: nvrtc, DMN_CUBIN_CACHE: path.join(root, "cubins") };
+  const words = ["--device", "cuda", "--models", "a=model:tiny/seed-0,b=model:tiny/seed-1", "--pace", "max",
+    "--from", "2019-12-16"];
+  before(() => {
+    fetchMarket(root);
+    const recipe = ["--dataset", "small", "--recipe", "dmn"];
+    for (const verb of [["features", ...recipe], ["train-export", ...recipe, "--name", "tiny", "--seeds", "2",
+      "--set", "hidden=5", "--set", "epochs=1", "--set", "patience=1"]]) {
+      const { code, said } = dmn(root, ...verb);
+      assert.equal(code, 0, said);
+    }
+  });
+  after(() => { fs.rmSync(root, { recursive: true, force: true }); });
+
+  for (const [what, fault, device] of [
+    ["says so, and measures each answer of both workers of its one process", "",
+      /^networks answer on the GPU \(.*\), in float32$/],
+    ["that is lost on the way says so once and decides as often: 12 times", "trap-after=100",
+      /^not all networks answer on the GPU/],
+  ] as const) {
+    test(what, async (t) => {
+      const graph = new Graph(root, await freePorts(), words, { ...environment, EMULATOR_FAULT: fault });
+      t.after(() => { graph.kill(); });
+      const { code, report, said } = await graph.end();
+      assert.equal(code, 0, said);
+      // Weekdays from Monday, 16 December 2019, to Tuesday the 31st.
+      assert.equal(report!.decisions, 12, said);
+      assert.equal(report!.restarts, 0, said);
+      assert.match(report!.networks ?? "", device);
+      assert.equal(said.match(/warning: models: the GPU stopped at .* goes on with ONNX Runtime on the CPU/g)?.length ?? 0,
+        fault === "" ? 0 : 1, said);
+      const count = (name: string): number => report!.hops.find((hop) => hop.name === name)?.count ?? 0;
+      // Two workers answer each step: none of the questions goes unmeasured.
+      assert.ok(count("inference") >= 24);
+      assert.equal(count("inference"), count("prediction: model -> decision"));
+      assert.deepEqual([...processesOf(root)], []);
+    });
+  }
+});
