@@ -632,7 +632,8 @@ describe("the predictor", { skip }, () => {
       const { predictor } = open({ device });
       await predictor.load("toy", toyFile(W), { T });
       for (const [feeds, message] of refused) await assert.rejects(predictor.run("toy", feeds), { message });
-      const { outputs } = await predictor.run("toy", windowsOf(windows.slice().fill(NaN, 0, 1)));
+      const more = { other: { shape: [1], values: Float32Array.of(1) } };
+      const { outputs } = await predictor.run("toy", { ...windowsOf(windows.slice().fill(NaN, 0, 1)), ...more });
       assert.deepEqual([outputs.position.values[0], Number.isFinite(outputs.position.values[1])], [NaN, true]);
       await predictor.close();
     }

@@ -52,7 +52,7 @@ export class Chain {
   async #carry(said: readonly (Spoken | ModelEffect)[], model: ModelActor, now: number): Promise<void> {
     for (const one of said) {
       if (one.kind === "infer") await this.#carry(await model.handle(await infer(one), now), model, now);
-      else if (one.kind !== "prepare") await this.tell(one, now);
+      else if (one.kind !== "prepare" && one.kind !== "release") await this.tell(one, now);
     }
   }
 }

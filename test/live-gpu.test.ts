@@ -48,7 +48,7 @@ describe("a run with its networks on the GPU", { skip }, () => {
 
   for (const [what, fault, device] of [
     ["says so, and measures each answer of both workers of its one process", "",
-      /^networks answer on the GPU \(.*\), in float32$/],
+      /^networks answer on the GPU \(.*\), in float32, holding \d.* of its memory$/],
     ["that is lost on the way says so once and decides as often: 12 times", "trap-after=100",
       /^not all networks answer on the GPU/],
   ] as const) {

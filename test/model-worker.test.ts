@@ -155,6 +155,31 @@ describe("swapping a model", () => {
     assert.equal((handle(actor, await infer(next)) as PredictionFact[])[0].version, "22222222");
   });
 
+  test("a model is freed when it has answered its last question, one that never came to answer as well", async () => {
+    const freed: string[] = [], rim = modelRim(), actor = worker({ strategy: closing("first") });
+    function closing(name: string, given: Partial<Strategy> = {}): Strategy {
+      return toy({ name, ...given, close: () => { freed.push(name); return Promise.reject(new Error("it is lost anyway")); } });
+    }
+    const tell = (said: readonly (Spoken | ModelEffect)[]): (Spoken | ModelEffect)[] => {
+      for (const one of said) if (one.kind === "release") rim.carryOut(one);
+      return [...said];
+    };
+    const prepared = (strategy: Strategy): void => { tell(handle(actor, { kind: "prepared", strategy, version: "2" })); };
+    prepared(closing("misfit", { recipe: "mine" }));
+    assert.deepEqual(freed.splice(0), ["misfit"]);
+    for (const step of [1, 2]) handle(actor, row(step, [0], BAR_FLAGS.history));
+    const asked = question(handle(actor, row(3, [0])));
+    prepared(closing("passed over"));
+    prepared(closing("second"));
+    assert.deepEqual(freed.splice(0), ["passed over"]);
+    tell(handle(actor, await infer(asked)));
+    assert.deepEqual(freed.splice(0), ["first"]);
+    prepared(toy({ name: "third" }));
+    assert.deepEqual(freed.splice(0), ["second"]);
+    prepared(toy({ name: "fourth" }));
+    assert.deepEqual(freed, []);
+  });
+
   test("a command for another worker is not heeded; a model that cannot be loaded changes nothing", async () => {
     const actor = worker(), control = { kind: "control", at: 0, action: "swap-model", by: "user", value: "model:gone" } as const;
     assert.deepEqual(handle(actor, { ...control, subject: "lstm-2" }), []);

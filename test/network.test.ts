@@ -334,6 +334,23 @@ describe("on a GPU", () => {
     });
   });
 
+  test("(emulated) strategies that take each other's place leave nothing on the GPU, ten times", { skip }, async () => {
+    const batch = windows("2007-12-28", 2);
+    await within(libraries, async () => {
+      await using gpu = new GpuNetworks();
+      const held: (string | null)[] = [];
+      for (let swap = 0; swap < 10; swap++) {
+        // As in live: the next one answers before the one before it goes.
+        const strategy = networkStrategy(data.root, networkName("model:small"), { gpu }), next = networkStrategy(data.root,
+          networkName("model:small/seed-0"), { gpu });
+        for (const one of [strategy, next]) await one.decide(batch);
+        for (const one of [strategy, next]) await one.close!();
+        held.push(gpu.place);
+      }
+      for (const one of held) assert.match(one!, / holding 0 B of its memory$/);
+    });
+  });
+
   test("(emulated) what a network looked at is still asked on the CPU", { skip }, async () => {
     const batch = windows("2007-06-01", 3), views = await strategyOf("model:tft").explain!(batch);
     await within(libraries, async () => {

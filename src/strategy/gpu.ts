@@ -6,6 +6,7 @@
  *
  * What needs every row of a window or what a network looked at (carry mode, views) is not asked here.
  */
+import { sizeText } from "../runtime/cuda/driver/memory.ts";
 import { openPredictor, type Predictor } from "../runtime/cuda/engine/predictor.ts";
 import { isAnswer, type NetworkFile } from "../runtime/cuda/engine/models.ts";
 import type { OnnxModel } from "../runtime/ort/model.ts";
@@ -37,8 +38,12 @@ export class GpuNetworks implements AsyncDisposable {
     this.#gpu = this.#predictor.engine?.cuda.facts.name ?? null;
   }
 
-  /** Of the GPU, while networks can be opened there; null: they answer on the CPU. */
-  get name(): string | null { return this.#predictor.device === "cuda" ? this.#gpu : null; }
+  /** Where networks answer and what they hold there, in words; null: on the CPU. */
+  get place(): string | null {
+    const { engine } = this.#predictor;
+    return engine === null ? null : `the GPU (${this.#gpu}), in float32, holding `
+      + `${sizeText(engine.statistics().pool.allocatedBytes)} of its memory`;
+  }
 
   /**
    * The model of a file, which is given opened, on the GPU: its outputs are (B, 1), of the newest row, and

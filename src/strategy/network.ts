@@ -93,9 +93,10 @@ export function networkStrategy(root: string, name: NetworkName, options: Networ
   }
   const spans = spansOf(artifact), first = spans[0].from;
   const { gpu, threads = 1 } = options;
-  const onCpu = lastAsked(seed, (file) => openFile(root, artifact, file, { threads }));
-  const deciding = gpu === undefined || artifact.mode === "carry" ? onCpu
-    : lastAsked(seed, (file) => openFile(root, artifact, file, { threads, gpu }));
+  const cpu = new LastAsked(seed, (file) => openFile(root, artifact, file, { threads }));
+  const decider = gpu === undefined || artifact.mode === "carry" ? cpu
+    : new LastAsked(seed, (file) => openFile(root, artifact, file, { threads, gpu }));
+  const onCpu: ModelOf = (fold) => cpu.of(fold), deciding: ModelOf = (fold) => decider.of(fold);
   /** The batch in pieces that one network answers at once. */
   const askOf = (modelOf: ModelOf): Ask => async (batch, wanted, visit) => {
     for (let from = 0; from < batch.time.length;) {
@@ -141,22 +142,39 @@ export function networkStrategy(root: string, name: NetworkName, options: Networ
     },
     notes: (symbols) => strangerNotes(artifact, symbols),
     explain: (batch) => explainBatch(artifact, batch, askOf(onCpu)),
+    async close() {
+      await cpu.close();
+      await decider.close();
+    },
   };
 }
 
 type ModelOf = (fold: FoldArtifact) => Promise<OnnxModel>;
 
 /** A seed's networks. Time goes on, from fold to fold: only the last one asked is kept open. */
-function lastAsked(seed: number, openModel: (file: string) => Promise<OnnxModel>): ModelOf {
-  let open: { readonly file: string; readonly model: OnnxModel } | null = null;
-  return async (fold) => {
-    const { file } = fold.seeds.find((one) => one.seed === seed) as SeedArtifact;
-    if (open?.file === file) return open.model;
+class LastAsked {
+  readonly #seed: number;
+  readonly #openModel: (file: string) => Promise<OnnxModel>;
+  #open: { readonly file: string; readonly model: OnnxModel } | null = null;
+
+  constructor(seed: number, openModel: (file: string) => Promise<OnnxModel>) {
+    this.#seed = seed;
+    this.#openModel = openModel;
+  }
+
+  async of(fold: FoldArtifact): Promise<OnnxModel> {
+    const { file } = fold.seeds.find((one) => one.seed === this.#seed) as SeedArtifact;
+    if (this.#open?.file === file) return this.#open.model;
+    await this.close();
+    this.#open = { file, model: await this.#openModel(file) };
+    return this.#open.model;
+  }
+
+  async close(): Promise<void> {
+    const open = this.#open;
+    this.#open = null;
     await open?.model.close();
-    open = null;
-    open = { file, model: await openModel(file) };
-    return open.model;
-  };
+  }
 }
 
 type Ask = (batch: Batch, wanted: readonly string[],

@@ -49,4 +49,6 @@ export interface Strategy {
   notes?(symbols: readonly string[]): string[];
   /** Networks only. Leaves no trace in later decisions. */
   explain?(batch: Batch): Promise<Explanation>;
+  /** Networks only: frees what they hold. They are not asked again. */
+  close?(): Promise<void>;
 }

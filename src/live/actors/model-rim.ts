@@ -35,6 +35,11 @@ export function modelRim({ find }: ModelRimOptions = {}): Rim<ModelEffect, Model
   return {
     async start(to) { push = to; },
     carryOut(effect) {
+      if (effect.kind === "release") {
+        // What cannot be freed is nobody's any more: a GPU that was lost, say.
+        effect.strategy.close?.().catch(() => {});
+        return;
+      }
       const outcome = effect.kind === "infer" ? infer(effect) : prepare(effect.name);
       void outcome.then((one) => { push(one); });
     },

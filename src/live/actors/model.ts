@@ -27,7 +27,9 @@ export interface Infer {
 }
 /** Load and warm this strategy beside the one that works. */
 export interface Prepare { readonly kind: "prepare"; readonly name: string }
-export type ModelEffect = Infer | Prepare;
+/** Free a strategy that has answered its last question. */
+export interface Release { readonly kind: "release"; readonly strategy: Strategy }
+export type ModelEffect = Infer | Prepare | Release;
 export type ModelOutcome =
   | { readonly kind: "inferred"; readonly at: number; readonly decision: Decision }
   | { readonly kind: "not-inferred"; readonly at: number; readonly reason: string }
@@ -103,6 +105,8 @@ class Worker implements ModelActor {
   readonly #freshAt: Float64Array;
   #working: Working;
   #next: Working | null = null;
+  /** Strategies that are not asked again, until the rim is told. */
+  readonly #left: Strategy[] = [];
   /** The newest step, complete or not; null once it is being answered. */
   #step: Step | null = null;
   #decidedAt = -Infinity;
@@ -133,10 +137,12 @@ class Worker implements ModelActor {
         return [{ kind: "prepare", name: message.value }];
       case "prepared": {
         const problem = this.swap(message.strategy, message.version);
+        if (problem !== null) this.#leave(message.strategy);
         return [problem === null
           ? this.#alert(now, "info", "model-swapped",
             `${this.name} goes on with ${message.strategy.name} (${message.version})`)
-          : this.#alert(now, "warning", "swap-refused", `${this.name} keeps its model: ${problem}`)];
+          : this.#alert(now, "warning", "swap-refused", `${this.name} keeps its model: ${problem}`),
+        ...this.#released()];
       }
       case "not-prepared":
         return [this.#alert(now, "warning", "swap-refused",
@@ -151,15 +157,26 @@ class Worker implements ModelActor {
     if (strategy.lookback > this.#longest) {
       return `${strategy.name} looks back ${strategy.lookback} rows, ${this.#longest} are kept`;
     }
+    // One that never came to answer.
+    if (this.#next !== null) this.#leave(this.#next.strategy);
     this.#next = this.#workingOf(strategy, version);
     if (this.#asked === null) this.#switch();
     return null;
   }
 
   #switch(): void {
-    this.#working = this.#next ?? this.#working;
+    if (this.#next === null) return;
+    this.#leave(this.#working.strategy);
+    this.#working = this.#next;
     this.#next = null;
   }
+
+  /** Most strategies hold nothing that must be freed. */
+  #leave(strategy: Strategy): void {
+    if (strategy.close !== undefined) this.#left.push(strategy);
+  }
+
+  #released(): Release[] { return this.#left.splice(0).map((strategy) => ({ kind: "release", strategy })); }
 
   #workingOf(strategy: Strategy, version: string): Working {
     return { strategy, version, columns: columnsIn(this.#options.names, strategy.features, strategy.name) };
@@ -211,8 +228,8 @@ class Worker implements ModelActor {
   /** The answer is there, or will not come: the newest step is next. */
   #goOn(now: number): Said<ModelEffect> {
     this.#asked = null;
-    if (this.#next !== null) this.#switch();
-    return this.#ask(now);
+    this.#switch();
+    return [...this.#released(), ...this.#ask(now)];
   }
 
   #predict(at: number, { position, volatility, confidence }: Decision): PredictionFact[] {

@@ -37,8 +37,7 @@ export const composeModel: Compose = async (all) => {
   const hosted = await Promise.all(workersOf(session, place).map(async ({ worker, strategy }) =>
     host(modelActor({ session, worker, ...await find(strategy), names, eligibility }), modelRim({ find }))));
   if (gpu === null) return { hosted, services: [] };
-  const isWhole = gpu.name !== null && !told.isWarned;
-  if (isWhole) told.say("info", `networks answer on the GPU (${gpu.name}), in float32`);
+  if (gpu.place !== null && !told.isWarned) told.say("info", `networks answer on ${gpu.place}`);
   return { hosted: [...hosted, host(networksActor(place.name), told)],
     services: [{ start: async () => {}, stop: async () => { await gpu[Symbol.asyncDispose](); } }] };
 };

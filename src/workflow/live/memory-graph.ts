@@ -5,6 +5,7 @@
  *   feed ─> features ─> lstm-1, lstm-2, ... ─> decision (aggregator, portfolio) ─> execution ─> broker
  *                  └──> meta ──────────────────────^                    disk <───────┘
  */
+import { assert } from "../../base/assert.ts";
 import { openLog } from "../../base/log.ts";
 import type { Panel } from "../../features/panel.ts";
 import type { Rim } from "../../live/actor.ts";
@@ -98,6 +99,7 @@ function modelOf({ session, panel, strategies, time, inferMs = 0 }: GraphOptions
   const answer = (effect: Kinded): Promise<Kinded> => {
     const asked = effect as ModelEffect;
     if (asked.kind === "infer") return infer(asked);
+    assert(asked.kind === "prepare", "strategies in memory hold nothing that must be freed");
     const outcome: ModelOutcome = strategies.has(asked.name)
       ? { kind: "prepared", strategy: strategies.get(asked.name)!(), version: VERSION }
       : { kind: "not-prepared", name: asked.name, reason: "there is no such strategy" };

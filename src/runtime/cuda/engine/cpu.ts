@@ -46,7 +46,9 @@ export class CpuModels implements Models {
     const wanted = model.outputs.map((one) => one.name).filter(isAnswer);
     loaded.users++;
     try {
-      const found = await model.run(feeds, wanted);
+      // As on the GPU, what the network does not take is not looked at.
+      const taken = Object.fromEntries(model.inputs.map((input) => [input.name, feeds[input.name]]));
+      const found = await model.run(taken, wanted);
       return { version, rows, outputs: Object.fromEntries(wanted.map((output) =>
         [output, lastStep(found[output], rows, output.startsWith("final/"))])) };
     } finally {
