@@ -33,7 +33,7 @@ describe("a run with its networks on the GPU", { skip }, () => {
   const root = temporaryRoot();
   const { cuda, nvrtc } = typeof emulated === "string" ? { cuda: "", nvrtc: "" } : emulated;
   const environment = { DMN_CUDA: cuda, DMN_NVRTC: nvrtc, DMN_CUBIN_CACHE: path.join(root, "cubins") };
-  const words = ["--device", "cuda", "--models", "a=model:tiny/seed-0,b=model:tiny/seed-1", "--pace", "max",
+  const words = ["--models", "a=model:tiny/seed-0,b=model:tiny/seed-1", "--pace", "max",
     "--from", "2019-12-16"];
   before(() => {
     fetchMarket(root);
@@ -53,7 +53,7 @@ describe("a run with its networks on the GPU", { skip }, () => {
       /^not all networks answer on the GPU/],
   ] as const) {
     test(what, async (t) => {
-      const graph = new Graph(root, await freePorts(), words, { ...environment, EMULATOR_FAULT: fault });
+      const graph = new Graph(root, await freePorts(), [...words, "--device", "cuda"], { ...environment, EMULATOR_FAULT: fault });
       t.after(() => { graph.kill(); });
       const { code, report, said } = await graph.end();
       assert.equal(code, 0, said);
@@ -70,4 +70,14 @@ describe("a run with its networks on the GPU", { skip }, () => {
       assert.deepEqual([...processesOf(root)], []);
     });
   }
+
+  test("is not begun on a GPU that is too old, unless it is asked for: nobody is warned, each worker has a process", async (t) => {
+    const graph = new Graph(root, await freePorts(), words, { ...environment, EMULATOR_CAPABILITY: "75" });
+    t.after(() => { graph.kill(); });
+    const { code, report, said } = await graph.end();
+    assert.equal(code, 0, said);
+    assert.deepEqual([report!.decisions, report!.networks], [12, null]);
+    assert.doesNotMatch(said, /GPU/);
+    assert.ok(["a", "b"].every((name) => report!.processes.some((one) => one.name === name)));
+  });
 });

@@ -210,6 +210,5 @@ const dayEnd = (text: string): number => (parseDay(text)! + 1) * MS_PER_DAY - 1;
 async function deviceOf({ device }: LiveOptions): Promise<"cpu" | "cuda"> {
   if (device !== "auto") return device;
   const { describeCuda } = await import("../../runtime/cuda/driver/describe.ts");
-  const { gpus, compiler } = describeCuda();
-  return gpus.length > 0 && compiler !== null ? "cuda" : "cpu";
+  return describeCuda().missing === null ? "cuda" : "cpu";
 }
