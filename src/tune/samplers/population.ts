@@ -105,8 +105,12 @@ export function populationOrder(trials: readonly Finished[], directions: readonl
  */
 function ofOwnDirection({ losses }: Finished, donors: readonly Finished[],
   all: readonly Finished[]): readonly Finished[] {
-  const from = losses.map((_, m) => Math.min(...all.map((one) => one.losses[m]).filter(Number.isFinite)));
-  const to = losses.map((_, m) => Math.max(...all.map((one) => one.losses[m]).filter(Number.isFinite)));
+  const from = losses.map(() => Infinity), to = losses.map(() => -Infinity);
+  for (const one of all) one.losses.forEach((loss, m) => {
+    if (!Number.isFinite(loss)) return;
+    from[m] = Math.min(from[m], loss);
+    to[m] = Math.max(to[m], loss);
+  });
   const seen = (row: Float64Array): Float64Array =>
     row.map((loss, m) => to[m] > from[m] ? (loss - from[m]) / (to[m] - from[m]) : 0);
   const own = seen(losses);

@@ -27,7 +27,8 @@ export function asHappened<T extends Heard>(recorded: readonly T[], { clock }: S
   const first = recorded.findIndex(isStep);
   if (clock.kind === "wall" || first < 0) return recorded;
   const feed = recorded.filter(isOfFeed), others = recorded.filter(isOfExecution);
-  const settled = settledBy(others), last = Math.max(...feed.map(({ message }) => message.at));
+  const settled = settledBy(others);
+  const last = feed.reduce((at, { message }) => Math.max(at, message.at), -Infinity);
   const happened: T[] = [];
   let next = 0;
   // Before its first bar a market's clock shows the machine's time.
@@ -60,8 +61,8 @@ function settledBy(others: readonly Heard[]): number[] {
  * how far each process came was chance. What orders of before it did then counts.
  */
 export function livedOut<T extends Heard>(recorded: readonly T[], { clock }: Session): readonly T[] {
-  const last = Math.max(...recorded.map(({ message }) =>
-    message.kind === "settled" ? message.at : -Infinity));
+  const last = recorded.reduce((at, { message }) =>
+    (message.kind === "settled" ? Math.max(at, message.at) : at), -Infinity);
   if (!clock.isStepped || last === -Infinity) return recorded;
   const cut = new Set(recorded.flatMap(({ message }) =>
     message.kind === "order-state" && message.order.decidedAt > last ? [message.order.id] : []));

@@ -125,7 +125,8 @@ export function compareRecorded(recorded: readonly Row[], replayed: readonly Spo
   comparison: Comparison): void {
   const [{ session }] = recorded,
     live = recorded.filter((one) => one.isCompared).map(({ message }) => message);
-  const from = Math.min(...live.filter(({ kind }) => kind === "decision").map(({ at }) => at));
+  const from = live.reduce((first, { kind, at }) =>
+    (kind === "decision" ? Math.min(first, at) : first), Infinity);
   const replay = replayed.filter(({ at, kind }) => kind === "order-state" || kind === "fill" || at >= from);
   comparison.symbols = session.symbols;
   comparison.compare("features", featureNumbers(live, panel), batchNumbers(recorded, session, panel),
