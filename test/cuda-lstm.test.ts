@@ -25,12 +25,15 @@ const uniform = (count: number, ...name: string[]): Float32Array => {
   const values = random(3, ...name);
   return Float32Array.from({ length: count }, () => (values.uniform() - 0.5) * 0.8);
 };
-/** `gain`: how much the recurrence says; at 3 it saturates, and enlarges every error from step to step. */
+/** `gain`: how much the recurrence says; at 2 it saturates, and enlarges every error from step to step. */
 const weightsOf = ({ F, H, L, result }: LstmStack, gain = 1): LstmWeights => ({
   layers: Array.from({ length: L }, (_, layer) => ({ wx: uniform((layer === 0 ? F : H) * 4 * H, "wx", `${layer}`),
     wh: uniform(H * 4 * H, "wh", `${layer}`).map((value) => gain * value), bias: uniform(4 * H, "b", `${layer}`) })),
   head: result.kind === "head" ? { w: uniform(H * result.columns, "w"), b: uniform(result.columns, "hb") } : null,
 });
+
+const floatsOfBfloats = ({ buffer, byteOffset, length }: Uint8Array): Float32Array =>
+  new Float32Array(Uint32Array.from(new Uint16Array(buffer, byteOffset, length / 2), (bits) => bits << 16).buffer);
 
 /**
  * Gates (4, units) of w'v by packed fragments, as tensor cores see them: lane (g, q) holds rows g and g + 8 and
@@ -92,7 +95,7 @@ describe("LSTM weights for tensor cores", () => {
 });
 
 /** Words of the kernels' argument structs: pointers of two words, then integers. */
-const STRUCT_BYTES = { lstm_block: 17 * 8 + 6 * 4, lstm_grid: 17 * 8 + 12 * 4, lstm_wave: 18 * 8 + 8 * 4 };
+const STRUCT_BYTES = { lstm_block: 16 * 8 + 6 * 4, lstm_grid: 17 * 8 + 12 * 4, lstm_wave: 18 * 8 + 8 * 4 };
 
 function checkPlan(plan: LstmPlan, stack: LstmStack, device: DeviceFacts): void {
   const sizes = new Map(plan.buffers.map(({ name, bytes }) => [name, bytes]));
@@ -193,7 +196,8 @@ describe("the small-batch LSTM's kernels", { skip: typeof emulated === "string" 
     assert.deepEqual([...new Uint32Array(bytesOf("done").slice().buffer)], [2 * plan.completions]);
     const expected = lstmReference(stack, weights, x, stack.states === null ? { ringStart } : { ringStart, h0, c0 });
     const wanted = { head: expected.head ?? expected.all, last: expected.all.subarray((T - 1) * B * H), all: expected.all };
-    assertNear(result.kind === "all" ? floatsOfHalves(bytesOf("y")) : floats("y"), wanted[result.kind], tolerance);
+    const steps = stack.precision === "bfloat16" ? floatsOfBfloats : floatsOfHalves;
+    assertNear(result.kind === "all" ? steps(bytesOf("y")) : floats("y"), wanted[result.kind], tolerance);
     if (stack.states === null) return;
     assertNear(floats("hn"), expected.hn, tolerance);
     assertNear(floats("cn"), expected.cn, tolerance);
@@ -211,10 +215,12 @@ describe("the small-batch LSTM's kernels", { skip: typeof emulated === "string" 
     { name: "one block: 11 sequences, eight a block, last state", planner: planLstmBlock, multiprocessors: 4,
       sizes: { B: 11, T: 3, F: 40, H: 30, L: 1, states, result: last } },
     { name: "one block: all steps of 33 units", planner: planLstmBlock, sizes: { B: 2, T: 9, H: 33, L: 1, result: all } },
-    { name: "one block: 2 sequences of 60 units, 2 layers, states, in bfloat16", planner: planLstmBlock, tolerance: 1e-4,
+    { name: "one block: all steps of 33 units, in bfloat16", planner: planLstmBlock, tolerance: 5e-3,
+      sizes: { B: 2, T: 9, H: 33, L: 1, result: all, precision: "bfloat16" } },
+    { name: "one block: 2 sequences of 60 units, 2 layers, states, in bfloat16", planner: planLstmBlock, tolerance: 5e-3,
       sizes: { B: 2, T: 11, F: 200, H: 60, states, precision: "bfloat16" } },
     { name: "one block: 11 sequences, eight a block, 2 layers, in bfloat16", planner: planLstmBlock, multiprocessors: 4,
-      tolerance: 1e-4, sizes: { B: 11, T: 3, F: 40, H: 30, states, result: last, precision: "bfloat16" } },
+      tolerance: 5e-3, sizes: { B: 11, T: 3, F: 40, H: 30, states, result: last, precision: "bfloat16" } },
     { name: "grid: one sequence of 100 units, states", planner: planLstmGrid, sizes: { T: 3, H: 100, states } },
     { name: "grid: 11 sequences in two groups, one after the other", planner: planLstmGrid, multiprocessors: 16,
       sizes: { B: 11, T: 4, H: 128, states } },
@@ -236,16 +242,16 @@ describe("the small-batch LSTM's kernels", { skip: typeof emulated === "string" 
     });
   }
 
-  // As trained networks of few units are: bfloat16's 8 bits of weights and features alone cost more than may be lost.
-  const sharp = stackOf({ B: 3, T: 40, F: 8, H: 40, L: 1, precision: "bfloat16", ringStart: "start" }), gain = 3;
-  test("a recurrence that saturates loses over 2e-2 to weights and features in bfloat16; our kernel under 1e-3", () => {
-    const weights = weightsOf(sharp, gain), x = uniform(3 * 40 * 8, "x").map((value) => 2 * value);
+  // As trained networks of few units are. What a step adds to an error is mostly its recurrent weights'.
+  const sharp = stackOf({ B: 5, T: 40, F: 4, H: 40, L: 1, precision: "bfloat16", ringStart: "start" }), gain = 2;
+  test("a recurrence that saturates loses over 1e-2 to weights and features in bfloat16; our kernel under 2e-3", () => {
+    const weights = weightsOf(sharp, gain), x = uniform(5 * 40 * 4, "x").map((value) => 2 * value);
     const short = (values: Float32Array): Float32Array => round(values, "bfloat16").values;
     const [{ wx, wh, bias }] = weights.layers, rounded = { ...weights, layers: [{ wx: short(wx), wh: short(wh), bias }] };
     const exact = lstmReference(sharp, weights, x, { ringStart: 38 }).head!;
     const lost = lstmReference(sharp, rounded, short(x), { ringStart: 38 }).head!;
-    assert.throws(() => { assertNear(lost, exact, 2e-2); }, /relative error/);
-    check(planLstmBlock, sharp, 132, 1e-3, gain);
-    check(planLstmBlock, sharp, 2, 1e-3, gain);
+    assert.throws(() => { assertNear(lost, exact, 1e-2); }, /relative error/);
+    check(planLstmBlock, sharp, 132, 2e-3, gain);
+    check(planLstmBlock, sharp, 2, 2e-3, gain);
   });
 });

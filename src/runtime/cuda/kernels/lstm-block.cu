@@ -10,9 +10,9 @@
 // eight they are the sequences at one step. A lane owns all four gates of its cells: rows of the two tiles of a warp
 // are gates i, f and o, g of the same units (lstm/pack.ts).
 //
-// bfloat16 keeps float32's range and 8 bits of each number. A trained recurrence that saturates makes an error of 1e-2
-// of such weights, features and states alike (40 units, 63 steps), so here each is two numbers, its 8 bits and the next
-// 8, and a product is three:   high high + (low high + high low)   The tensor core has nothing else to do at this size.
+// A network in bfloat16 keeps that range where it needs it: in features and their weights. Hidden states lie between -1
+// and 1, so they and their weights are float16, which has eight times the precision, and features are two numbers, 8
+// bits of each and the next 8. All in bfloat16, a trained network of 40 units that saturates lost 1.2e-2; so it is 2e-3.
 #include "ptx.cuh"
 #include "lstm.cuh"
 
@@ -20,8 +20,9 @@
 #define HIDDEN 64     // units: 32 or 64
 #define INPUTS 224    // features, padded to a multiple of 32
 #define COLUMNS 1     // sequences of a block: 1 or 8
+#define WIDE_INPUT 0  // 1: x and its weights are bfloat16, x in two parts
+#define WIDE_RESULT 0 // 1: hidden states of all steps are bfloat16
 #endif
-
 
 #define WARPS (HIDDEN / 8)
 #define THREADS (WARPS * 32)
@@ -32,26 +33,14 @@
 #define ATOMS ((INPUTS + THREADS - 1) / THREADS)   // of x, per thread and 8 columns
 #define H_BYTES (HIDDEN * COLUMNS * 2)
 #define X_BYTES (INPUTS * 16)
-#define PARTS (BFLOAT16 ? 2 : 1)         // 16-bit numbers of each weight, feature and state
-#define X_HELD (PARTS == 2 && X_PAIRS > 5 ? 5 : X_PAIRS)   // k-step pairs whose input weights registers have room for
+#define X_PARTS (WIDE_INPUT ? 2 : 1)
 #define P_BYTES (COLUMNS == 1 ? HIDDEN * 8 * 16 : 0)
 
-// Hidden states between layers.
-#if BFLOAT16
-typedef float Between;
-DEVICE float value_of(Between x) { return x; }
-DEVICE Between between_of(u32 high, u32 low) { return unpack16(high) + unpack16(low); }
-#else
-typedef u16 Between;
-DEVICE float value_of(Between x) { return unpack16(x); }
-DEVICE Between between_of(u32 high, u32) { return (u16)high; }
-#endif
-
 struct BlockArguments {
-  const uint4* weights;      // input, then hidden: each [part][warp][tile][k-step][lane]
+  const uint4* weights;      // input, then hidden: each [warp][tile][k-step][lane]
   const float4* bias;        // [HIDDEN] gates i, f, o, g
   const float* x;            // (B, T, F), or null
-  const Between* below;      // (T, B, F) hidden states of the layer below
+  const u16* below;          // (T, B, F) hidden states of the layer below
   const u32* ring_start;     // row of step 0 of x, or null
   const float* h0;           // states (B, H), or null
   const float* c0;
@@ -59,7 +48,6 @@ struct BlockArguments {
   float* cn;
   float* last;               // (B, H), or null
   u16* all;                  // (T, B, H), or null
-  Between* above;            // the same for the layer above, or null
   const float* head_weights; // [column][HIDDEN]
   const float* head_bias;
   float* head;               // (B, head_columns), or null
@@ -74,45 +62,49 @@ DEVICE Eight load_features(const BlockArguments& a, u32 start, u32 chunk, u32 at
   const u32 b = blockIdx.x * COLUMNS + (COLUMNS == 8 ? column : 0), t = chunk * SPAN + (COLUMNS == 8 ? 0 : column);
   const bool is_row = b < (u32)a.B && t < (u32)a.T;
   if (a.below) {
-    const Between* p = a.below + ((u64)t * a.B + b) * a.F + first;
+    const u16* p = a.below + ((u64)t * a.B + b) * a.F + first;
     Eight r;
-    UNROLL for (int i = 0; i < 8; i++) r.v[i] = is_row && first + i < (u32)a.F ? value_of(p[i]) : 0.f;
+    UNROLL for (int i = 0; i < 8; i++) r.v[i] = is_row && first + i < (u32)a.F ? unpack16(p[i]) : 0.f;
     return r;
   }
   const u32 row = start + t >= (u32)a.T ? start + t - a.T : start + t;
   return load_eight(a.x + ((u64)b * a.T + row) * a.F, first, a.F, is_row);
 }
 
-// What 16 bits leave of a number, in 16 more.
-DEVICE float rest_of(float x) { return x - unpack16(pack16(x, 0.f)); }
-DEVICE uint4 rest_of(const Eight& e) {
+#if WIDE_INPUT
+DEVICE void mma_input(float (&d)[4], const u32* a, u32 b0, u32 b1) { mma_bfloat(d, a, b0, b1); }
+DEVICE uint4 input_atom(const Eight& e) {
+  return make_uint4(to_bfloat2(e.v[0], e.v[1]), to_bfloat2(e.v[2], e.v[3]), to_bfloat2(e.v[4], e.v[5]),
+    to_bfloat2(e.v[6], e.v[7]));
+}
+#else
+DEVICE void mma_input(float (&d)[4], const u32* a, u32 b0, u32 b1) { mma16(d, a, b0, b1); }
+DEVICE uint4 input_atom(const Eight& e) { return atom_of(e); }
+#endif
+// What bfloat16 leaves of each number.
+DEVICE Eight rest_of(const Eight& e) {
   Eight r;
-  UNROLL for (int i = 0; i < 8; i++) r.v[i] = rest_of(e.v[i]);
-  return atom_of(r);
+  UNROLL for (int i = 0; i < 8; i++) r.v[i] = e.v[i] - from_bfloat(to_bfloat(e.v[i]));
+  return r;
 }
+DEVICE u32 result_of(u32 pair) {
+  return WIDE_RESULT ? to_bfloat2(unpack16((u16)pair), unpack16((u16)(pair >> 16))) : pair; }
 
-DEVICE void load_weight(u32 (&to)[4], const uint4* from) {
-  const uint4 w = load_global4(from);
-  to[0] = w.x; to[1] = w.y; to[2] = w.z; to[3] = w.w;
-}
-// The first HELD of STEPS k-steps of a warp's two tiles.
-template <int STEPS, int HELD> DEVICE void load_weights(u32 (&to)[HELD * 2][4], const uint4* from) {
-  UNROLL for (int m = 0; m < 2; m++) UNROLL for (int k = 0; k < HELD; k++)
-    load_weight(to[m * HELD + k], from + (m * STEPS + k) * 32);
+template <int STEPS> DEVICE void load_weights(u32 (&to)[STEPS * 2][4], const uint4* from) {
+  UNROLL for (int i = 0; i < STEPS * 2; i++) {
+    const uint4 w = load_global4(from + i * 32);
+    to[i][0] = w.x; to[i][1] = w.y; to[i][2] = w.z; to[i][3] = w.w;
+  }
 }
 
 KERNEL(THREADS, lstm_block, BlockArguments) {
   const u32 lane = lane_of(), warp = warp_of(), g = lane >> 2, q = lane & 3, shared = shared_base();
-  const u32 x_at = shared, h_at = x_at + 2 * PARTS * X_BYTES, p_at = h_at + 2 * PARTS * H_BYTES;
+  const u32 x_at = shared, h_at = x_at + 2 * X_PARTS * X_BYTES, p_at = h_at + 2 * H_BYTES;
   const u32 chunks = (a.T + SPAN - 1) / SPAN, unit = warp * 8 + g;
 
-  u32 x_weights[X_HELD * 4][4], h_weights[H_PAIRS * 4][4];
-  const uint4* x_from = a.weights + warp * (X_PAIRS * 4 * 32) + lane;
-  const uint4* h_from = a.weights + PARTS * WARPS * (X_PAIRS * 4 * 32) + warp * (H_PAIRS * 4 * 32) + lane;
-  load_weights<X_PAIRS * 2, X_HELD * 2>(x_weights, x_from);
-  load_weights<H_PAIRS * 2, H_PAIRS * 2>(h_weights, h_from);
-  u32 h_rest[H_PAIRS * 4][4];
-  if (PARTS == 2) load_weights<H_PAIRS * 2, H_PAIRS * 2>(h_rest, h_from + WARPS * (H_PAIRS * 4 * 32));
+  u32 x_weights[X_PAIRS * 4][4], h_weights[H_PAIRS * 4][4];
+  load_weights<X_PAIRS * 2>(x_weights, a.weights + warp * (X_PAIRS * 4 * 32) + lane);
+  load_weights<H_PAIRS * 2>(h_weights, a.weights + WARPS * (X_PAIRS * 4 * 32) + warp * (H_PAIRS * 4 * 32) + lane);
   wait_for_prior_kernel();     // which may bring x
   const u32 start = a.ring_start ? *a.ring_start : 0;
   Eight features[ATOMS];
@@ -128,11 +120,9 @@ KERNEL(THREADS, lstm_block, BlockArguments) {
   auto store_features = [&](u32 chunk) {
     UNROLL for (int i = 0; i < ATOMS; i++) {
       const u32 atom = threadIdx.x + i * THREADS;
-      if (atom < INPUTS) {
-        const u32 to = x_at + (chunk & 1) * PARTS * X_BYTES + atom_at(atom >> 3, atom & 7);
-        store_shared4(to, atom_of(features[i]));
-        if (PARTS == 2) store_shared4(to + X_BYTES, rest_of(features[i]));
-      }
+      const u32 to = x_at + (chunk & 1) * X_PARTS * X_BYTES + atom_at(atom >> 3, atom & 7);
+      if (atom < INPUTS) store_shared4(to, input_atom(features[i]));
+      if (WIDE_INPUT && atom < INPUTS) store_shared4(to + X_BYTES, input_atom(rest_of(features[i])));
       features[i] = load_features(a, start, chunk + 1, atom);
     }
   };
@@ -144,29 +134,10 @@ KERNEL(THREADS, lstm_block, BlockArguments) {
       projection[0][e] = bias.x; projection[0][2 + e] = bias.y;
       projection[1][e] = bias.z; projection[1][2 + e] = bias.w;
     }
-    const u32 from = x_at + (chunk & 1) * PARTS * X_BYTES;
-    UNROLL for (int p = 0; p < X_HELD; p++) UNROLL for (int part = 0; part < PARTS; part++) {
-      const uint4 v = load_shared4(from + part * X_BYTES + atom_at(p * 4 + q, g));
-      UNROLL for (int m = 0; m < 2; m++) mma16(projection[m], x_weights[m * 2 * X_HELD + 2 * p], v.x, v.y);
-      UNROLL for (int m = 0; m < 2; m++) mma16(odd[m], x_weights[m * 2 * X_HELD + 2 * p + 1], v.z, v.w);
-    }
-    // What registers have no room for comes from the multiprocessor's cache each time: low high, and the pairs beyond.
-    auto multiply_cached = [&](u32 part, u32 p, const uint4& v) {
-      const uint4* weights = x_from + (part * WARPS * X_PAIRS * 4 + 2 * p) * 32;
-      u32 w[4];
-      UNROLL for (int m = 0; m < 2; m++) {
-        load_weight(w, weights + m * 2 * X_PAIRS * 32);
-        mma16(projection[m], w, v.x, v.y);
-        load_weight(w, weights + (m * 2 * X_PAIRS + 1) * 32);
-        mma16(odd[m], w, v.z, v.w);
-      }
-    };
-    if (PARTS == 2) ROLLED for (u32 p = 0; p < X_PAIRS; p++) {
-      const uint4 v = load_shared4(from + atom_at(p * 4 + q, g));
-      multiply_cached(1, p, v);
-      if (p < X_HELD) continue;
-      multiply_cached(0, p, v);
-      multiply_cached(0, p, load_shared4(from + X_BYTES + atom_at(p * 4 + q, g)));
+    UNROLL for (int p = 0; p < X_PAIRS; p++) UNROLL for (int part = 0; part < X_PARTS; part++) {
+      const uint4 v = load_shared4(x_at + ((chunk & 1) * X_PARTS + part) * X_BYTES + atom_at(p * 4 + q, g));
+      UNROLL for (int m = 0; m < 2; m++) mma_input(projection[m], x_weights[m * 2 * X_PAIRS + 2 * p], v.x, v.y);
+      UNROLL for (int m = 0; m < 2; m++) mma_input(odd[m], x_weights[m * 2 * X_PAIRS + 2 * p + 1], v.z, v.w);
     }
     UNROLL for (int m = 0; m < 2; m++) UNROLL for (int j = 0; j < 4; j++) projection[m][j] += odd[m][j];
     if (COLUMNS == 1) {
@@ -179,24 +150,16 @@ KERNEL(THREADS, lstm_block, BlockArguments) {
   };
   // Hidden states to shared memory, and to (T, B, H).
   auto publish = [&](i32 t) {
-    const u32 buffer = h_at + (t & 1) * PARTS * H_BYTES, word = transpose_matrix(pack16(h[0], h[CELLS - 1]));
-    const u32 rest = PARTS == 2 ? transpose_matrix(pack16(rest_of(h[0]), rest_of(h[CELLS - 1]))) : 0;
+    const u32 buffer = h_at + (t & 1) * H_BYTES, word = transpose_matrix(pack16(h[0], h[CELLS - 1]));
     // Lane (g, q) now has units 2q, 2q+1 of column g.
-    const u32 to = buffer + (COLUMNS == 8 ? atom_at(warp, g) : warp * 16) + q * 4;
-    if (COLUMNS == 8 || g == 0) {
-      store_shared(to, word);
-      if (PARTS == 2) store_shared(to + H_BYTES, rest);
-    }
+    if (COLUMNS == 8) store_shared(buffer + atom_at(warp, g) + q * 4, word);
+    else if (g == 0) store_shared(buffer + warp * 16 + q * 4, word);
     const u32 b = blockIdx.x * COLUMNS + g, first = warp * 8 + 2 * q;
     if (a.all && t >= 0 && g < COLUMNS && b < (u32)a.B) {
       u16* to = a.all + ((u64)t * a.B + b) * a.H + first;
-      if (first < (u32)a.H) to[0] = (u16)word;
-      if (first + 1 < (u32)a.H) to[1] = (u16)(word >> 16);
-    }
-    if (a.above && t >= 0 && g < COLUMNS && b < (u32)a.B) {
-      Between* to = a.above + ((u64)t * a.B + b) * a.H + first;
-      if (first < (u32)a.H) to[0] = between_of((u16)word, (u16)rest);
-      if (first + 1 < (u32)a.H) to[1] = between_of(word >> 16, rest >> 16);
+      const u32 pair = result_of(word);
+      if (first < (u32)a.H) to[0] = (u16)pair;
+      if (first + 1 < (u32)a.H) to[1] = (u16)(pair >> 16);
     }
   };
 
@@ -217,18 +180,11 @@ KERNEL(THREADS, lstm_block, BlockArguments) {
       uint4 z = make_uint4(0, 0, 0, 0);
       if (COLUMNS == 1) z = load_shared4(p_at + (chunk & 1) * P_BYTES + ((t % SPAN) * HIDDEN + unit) * 16);
       if (t > 0 || a.h0) {
-        const u32 buffer = h_at + ((t + 1) & 1) * PARTS * H_BYTES;
+        const u32 buffer = h_at + ((t + 1) & 1) * H_BYTES;
         UNROLL for (int p = 0; p < H_PAIRS; p++) {
-          const u32 from = buffer + (COLUMNS == 8 ? atom_at(p * 4 + q, g) : (p * 4 + q) * 16);
-          const uint4 v = load_shared4(from);
+          const uint4 v = load_shared4(buffer + (COLUMNS == 8 ? atom_at(p * 4 + q, g) : (p * 4 + q) * 16));
           UNROLL for (int m = 0; m < 2; m++) mma16(even[m], h_weights[m * 2 * H_PAIRS + 2 * p], v.x, v.y);
           UNROLL for (int m = 0; m < 2; m++) mma16(odd[m], h_weights[m * 2 * H_PAIRS + 2 * p + 1], v.z, v.w);
-          if (PARTS == 1) continue;
-          UNROLL for (int m = 0; m < 2; m++) mma16(even[m], h_rest[m * 2 * H_PAIRS + 2 * p], v.x, v.y);
-          UNROLL for (int m = 0; m < 2; m++) mma16(odd[m], h_rest[m * 2 * H_PAIRS + 2 * p + 1], v.z, v.w);
-          const uint4 r = load_shared4(from + H_BYTES);
-          UNROLL for (int m = 0; m < 2; m++) mma16(even[m], h_weights[m * 2 * H_PAIRS + 2 * p], r.x, r.y);
-          UNROLL for (int m = 0; m < 2; m++) mma16(odd[m], h_weights[m * 2 * H_PAIRS + 2 * p + 1], r.z, r.w);
         }
       }
       UNROLL for (int e = 0; e < CELLS; e++) {

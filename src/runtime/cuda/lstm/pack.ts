@@ -8,7 +8,7 @@
  */
 import { assert } from "../../../base/assert.ts";
 import type { Argument, CudaPrecision } from "../launch.ts";
-import { round, toBfloat16Bits, toFloat16Bits } from "../gemm/pack.ts";
+import { toBfloat16Bits, toFloat16Bits } from "../gemm/pack.ts";
 import type { LstmWeights } from "./stack.ts";
 
 export interface FragmentLayout {
@@ -50,12 +50,6 @@ export function packFragments(w: Float32Array, H: number, layout: FragmentLayout
     }
   }
   return precision === "bfloat16" ? toBfloat16Bits(packed) : toFloat16Bits(packed);
-}
-
-/** What bfloat16 leaves of each number. */
-export function bfloat16Rest(values: Float32Array): Float32Array {
-  const { values: kept } = round(values, "bfloat16");
-  return values.map((value, at) => value - kept[at]);
 }
 
 /** bias (4H) as (units, 4), padded with zeros. */
