@@ -29,6 +29,7 @@ import { panelOf } from "./choose-session.ts";
 import { instrumentsOf } from "./compose.ts";
 import { livedOut } from "./report-order.ts";
 import { replayRecorded } from "./report-replay.ts";
+import { confirming, isRounded, predictionsOf, ROUNDING, type Confirmed } from "./report-rounding.ts";
 
 export const COMPARED = ["features", "positions", "decisions", "targets", "orders", "fills"] as const;
 export type Compared = (typeof COMPARED)[number];
@@ -53,6 +54,8 @@ export interface LiveReport {
   /** All of them counted; the first ones listed. */
   readonly differing: Readonly<Record<Compared, number>>;
   readonly differences: readonly Difference[];
+  /** Of networks that answered on a GPU, confirmed by the CPU; null: there were none. */
+  readonly confirmed: Readonly<Confirmed> | null;
 }
 
 export interface LiveReportOptions {
@@ -80,19 +83,27 @@ export async function liveReport({ day }: LiveReportOptions, context: Context): 
 }
 
 /** For a person: the report, or a UserError that names the first differences. */
-export function reportText({ day, sessions, compared, differing, differences }: LiveReport): string {
+export function reportText({ day, sessions, compared, differing, differences,
+  confirmed }: LiveReport): string {
   const columns = [{ title: "what" }, { title: "compared", align: "right" },
     { title: "differ", align: "right" }] as const;
   const table = formatTable(columns,
     COMPARED.map((what) => [what, String(compared[what]), String(differing[what])]));
   const plural = sessions.length === 1 ? "" : "s";
   const head = `${day}: ${sessions.length} session${plural} (${sessions.join(", ")})`;
-  if (differences.length === 0) return `${head}\n${table}\nLive and replay agree in every number.`;
+  if (differences.length === 0) {
+    return `${head}\n${table}\nLive and replay agree in every number${roundingText(confirmed)}.`;
+  }
   throw new UserError(`${head}\n${table}\nLive and replay differ; first of each kind:\n${
     COMPARED.flatMap((what) => differences.filter((one) => one.what === what).slice(0, 3).map(sentenceOf))
       .join("\n")}`,
   `all of them: dmn live report --day ${day} --json`);
 }
+
+/** Ends the sentence about a whole day. */
+const roundingText = (confirmed: LiveReport["confirmed"]): string => confirmed === null ? ""
+  : `;\nthe networks' answers came from a GPU, and the CPU confirms them to ${ROUNDING} (farthest: ${
+    confirmed.largest.toExponential(1)})`;
 
 const sentenceOf = ({ what, at, symbol, of, live, replay }: Difference): string =>
   `  ${what}: ${symbol} at ${formatTime(at)}, ${of}: live ${live ?? "none"}, replay ${replay ?? "none"}`;
@@ -110,7 +121,11 @@ async function compareSession(rows: readonly Row[], { root }: Context,
   }
   const strategies = new Map<string, Strategy>();
   for (const { worker, strategy } of session.models) {
-    strategies.set(worker, await findStrategy(root, strategy, { threads: 1, isTrainedAllowed: true }));
+    const found = await findStrategy(root, strategy, { threads: 1, isTrainedAllowed: true });
+    const isOther = isRounded(session, found);
+    if (isOther) comparison.confirmed ??= { count: 0, largest: 0 };
+    strategies.set(worker, !isOther ? found : confirming(found,
+      predictionsOf(recorded.map(({ message }) => message), worker), comparison.confirmed!));
   }
   const { symbols, sizing: { method, weightMax } } = session;
   const said = await replayRecorded({ session, recorded, panel, strategies, limits: limitsOf(session.risk),
@@ -254,6 +269,7 @@ const zeros = (): Record<Compared, number> =>
 /** Counts, and keeps the first of each kind. */
 export class Comparison {
   symbols: readonly string[] = [];
+  confirmed: Confirmed | null = null;
   readonly #compared = zeros();
   readonly #differing = zeros();
   readonly #differences: Difference[] = [];
@@ -279,8 +295,9 @@ export class Comparison {
     this.#differences.push({ what, at, symbol: this.symbols[i] ?? "", of, live, replay });
   }
 
-  result(): Pick<LiveReport, "compared" | "differing" | "differences"> {
-    return { compared: this.#compared, differing: this.#differing, differences: this.#differences };
+  result(): Omit<LiveReport, "day" | "sessions"> {
+    return { compared: this.#compared, differing: this.#differing, differences: this.#differences,
+      confirmed: this.confirmed };
   }
 }
 
