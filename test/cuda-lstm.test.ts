@@ -127,6 +127,7 @@ describe("LSTM plans", () => {
     { name: "grid, pairs of layers", stack: stackOf({ H: 1024, L: 4, F: 40 }), planner: planLstmGrid },
     { name: "wave, 512 in 2", stack: stackOf(), planner: planLstmWave },
     { name: "wave, 130 in 3", stack: stackOf({ H: 130, L: 3 }), planner: planLstmWave },
+    { name: "wave, 8 of 512", stack: stackOf({ B: 8 }), planner: planLstmWave },
   ];
   for (const { name, stack, planner } of cases) {
     test(`${name}: weights fill their buffers, arguments lie as the kernel's struct, blocks fit the GPU`, () => {
@@ -156,9 +157,16 @@ describe("LSTM plans", () => {
   test("float32 and stacks that no kernel holds are nobody's", () => {
     assert.equal(planLstmStack(stackOf({ precision: "float32" }), H200, "lstm"), null);
     assert.equal(planLstmStack(stackOf({ H: 4096 }), H200, "lstm"), null);
-    assert.equal(planLstmWave(stackOf({ B: 3 }), H200, "lstm"), null, "12 clusters of 16, of 7");
+    assert.equal(planLstmWave(stackOf({ B: 9 }), H200, "lstm"), null, "more than X0 keeps up with");
+    assert.equal(planLstmWave(stackOf({ B: 5, L: 3 }), H200, "lstm"), null, "11 clusters of 16, of 7");
     assert.equal(planLstmWave(stackOf(), { ...H200, activeClusters: {} }, "lstm"), null, "no clusters");
     assert.equal(planLstmBlock(stackOf({ H: 65 }), H200, "lstm"), null);
+  });
+
+  test("8 sequences of 512 units are two groups of 4: 7 clusters of 16, all that an H200 has at once", () => {
+    const plan = planLstmStack(stackOf({ B: 8 }), H200, "lstm");
+    assert.deepEqual(plan?.launches.map(({ kernel, grid, cluster }) => ({ kernel, grid: grid[0], cluster })),
+      [{ kernel: "lstm_wave", grid: 112, cluster: 16 }]);
   });
 
   test("the same stack is planned the same twice", () => {
@@ -232,6 +240,12 @@ describe("the small-batch LSTM's kernels", { skip: typeof emulated === "string" 
       sizes: { B: 20, T: 3, H: 128, precision: "bfloat16" } },
     { name: "clusters: one sequence of 200 units, 2 layers, states", planner: planLstmWave,
       sizes: { T: 10, H: 200, states } },
+    { name: "clusters: five sequences in two groups of 4, 2 layers, states", planner: planLstmWave,
+      sizes: { B: 5, T: 10, H: 200, states } },
+    { name: "clusters: all steps of 8 sequences of 512 units", planner: planLstmWave,
+      sizes: { B: 8, T: 5, F: 40, H: 512, L: 1, result: all } },
+    { name: "clusters: three groups of one, 7 steps in bfloat16", planner: planLstmWave,
+      sizes: { B: 3, T: 7, H: 100, precision: "bfloat16" } },
     { name: "clusters: two sequences, last state", planner: planLstmWave,
       sizes: { B: 2, T: 9, F: 40, H: 256, L: 1, result: last } },
   ];

@@ -2,7 +2,7 @@
  * Chooses the kernel of an LSTM stack.
  *
  *   H <= 64               lstm-block.cu   no exchange between multiprocessors
- *   B = 1 (2), H <= 512   lstm-wave.cu    a cluster of blocks for each layer, h through its shared memory
+ *   B <= 8, H <= 512      lstm-wave.cu    a cluster of blocks for each layer, h through its shared memory
  *   small B, H <= 1024    lstm-grid.cu    every layer at once, h through L2
  *   large B               lstm-tile.cu    wgmma
  *
