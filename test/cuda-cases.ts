@@ -11,6 +11,7 @@ import type { BufferSpec, CudaPrecision, DeviceFacts, Launch } from "../src/runt
 import { planLstmBlock } from "../src/runtime/cuda/lstm/block.ts";
 import { planLstmGrid } from "../src/runtime/cuda/lstm/grid.ts";
 import type { LstmPlanner, LstmStack, LstmWeights } from "../src/runtime/cuda/lstm/stack.ts";
+import { planLstmStream } from "../src/runtime/cuda/lstm/stream.ts";
 import { planLstmTile } from "../src/runtime/cuda/lstm/tile.ts";
 import { planLstmWave } from "../src/runtime/cuda/lstm/wave.ts";
 import { BUFFERS, planModel, type Feed } from "../src/runtime/cuda/engine/plan.ts";
@@ -244,6 +245,7 @@ const STACKS: readonly Parameters<typeof lstmCase>[] = [
     lstm(2, 3, 20, 96, 2, { precision: "bfloat16", states, ...all })],
   ["clusters, a wavefront of 2 layers", planLstmWave, lstm(1, 5, 20, 200, 2, last)],
   ["warpgroup products, 20 sequences", planLstmTile, lstm(20, 3, 12, 40, 2, last)],
+  ["warpgroup products of weights that stream, 70 sequences", planLstmStream, lstm(70, 3, 72, 40, 2, last)],
 ];
 
 export const LSTM_CASES: readonly KernelCase[] = STACKS.map((of) => lstmCase(...of));

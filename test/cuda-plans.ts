@@ -13,6 +13,7 @@ import { lowerGraph } from "../src/runtime/cuda/lower/lower.ts";
 import { planLstmBlock } from "../src/runtime/cuda/lstm/block.ts";
 import { planLstmGrid } from "../src/runtime/cuda/lstm/grid.ts";
 import type { LstmStack } from "../src/runtime/cuda/lstm/stack.ts";
+import { planLstmStream } from "../src/runtime/cuda/lstm/stream.ts";
 import { planLstmTile } from "../src/runtime/cuda/lstm/tile.ts";
 import { planLstmWave } from "../src/runtime/cuda/lstm/wave.ts";
 
@@ -42,7 +43,7 @@ export function lstm(B: number, T: number, F: number, H: number, L: number, more
     result: { kind: "head", buffer: "out", columns: 1, activation: "tanh" }, done: null, ...more };
 }
 
-const LSTM_PLANNERS = [planLstmBlock, planLstmWave, planLstmGrid, planLstmTile] as const;
+const LSTM_PLANNERS = [planLstmBlock, planLstmWave, planLstmGrid, planLstmTile, planLstmStream] as const;
 
 /** Each distinct source (file and defines) of the plans for a device, in these precisions. */
 export function sourcesFor(device: DeviceFacts, precisions: readonly CudaPrecision[]): KernelSource[] {
@@ -67,7 +68,7 @@ export function sourcesFor(device: DeviceFacts, precisions: readonly CudaPrecisi
     if (precision !== "float32") {
       launches.push(planConvert({ rows: 60, columns: 200, precision, from: matrix("x", 200), to: matrix("out", 200) }, device));
     }
-    for (const [B, H, L] of [[1, 64, 1], [512, 64, 1], [1, 512, 2], [8, 512, 2], [32, 512, 2], [512, 512, 2], [1, 1024, 4]]) {
+    for (const [B, H, L] of [[1, 64, 1], [512, 64, 1], [1, 512, 2], [8, 512, 2], [32, 512, 2], [512, 512, 2], [4096, 512, 2], [1, 1024, 4]]) {
       for (const planner of LSTM_PLANNERS) add(planner(lstm(B, 60, 200, H, L, { precision }), device, "p"));
     }
   }

@@ -18,6 +18,7 @@ import { CudaError } from "../src/runtime/cuda/driver/error.ts";
 import type { CudaPrecision } from "../src/runtime/cuda/launch.ts";
 import { planLstmBlock } from "../src/runtime/cuda/lstm/block.ts";
 import { planLstmGrid } from "../src/runtime/cuda/lstm/grid.ts";
+import { planLstmStream } from "../src/runtime/cuda/lstm/stream.ts";
 import { planLstmTile } from "../src/runtime/cuda/lstm/tile.ts";
 import { planLstmWave } from "../src/runtime/cuda/lstm/wave.ts";
 import { cudaRuntime } from "../src/runtime/cuda/program.ts";
@@ -34,7 +35,8 @@ import { everyOpGraph } from "./graphs.ts";
 /** Waits are counted: a sanitizer makes everything but their loops slower. */
 const DEFINES = { SPIN_MAX: "(1u<<28)", SANITIZED: 1 } as const;
 
-const PLANNERS = { block: planLstmBlock, wave: planLstmWave, grid: planLstmGrid, tile: planLstmTile } as const;
+const PLANNERS = { block: planLstmBlock, wave: planLstmWave, grid: planLstmGrid, tile: planLstmTile,
+  stream: planLstmStream } as const;
 /** B, F, H, L of stacks: each way that the planners' kernels are compiled for on an H200, and few steps. */
 const STACKS = [[1, 200, 64, 1], [512, 30, 64, 1], [1, 200, 512, 2], [8, 200, 512, 2], [32, 200, 512, 2],
   [512, 40, 512, 2], [2, 40, 1024, 1]] as const;

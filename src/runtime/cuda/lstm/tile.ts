@@ -10,6 +10,7 @@
 import type { Argument, BufferSpec, DeviceFacts, KernelSource, Launch } from "../launch.ts";
 import type { LstmLayerWeights, LstmPlan, LstmPlanner, LstmStack, LstmWeights } from "./stack.ts";
 import { toBfloat16Bits, toFloat16Bits } from "../gemm/pack.ts";
+import { inputLaunch, resultLaunch, stepsKept, words, type Ends } from "./ends.ts";
 import { joinBytes, packBias, pointer, putHead } from "./pack.ts";
 
 /** How a stack is cut: what the kernel is compiled for, and how many blocks a pass has. */
@@ -124,17 +125,13 @@ export function planTileShape(stack: LstmStack, shape: TileShape, prefix: string
     buffers.push(buffer("head.w", result.columns * hidden * 4, "weight"),
       buffer("head.b", result.columns * 4, "weight"));
   }
-  const launches = [inputLaunch(stack, shape, prefix)];
+  const ends: Ends = { columns, hidden, inputs, blocks, slices, source: source(shape, stack, 0) };
+  const launches = [inputLaunch(stack, ends, prefix)];
   for (let layer = 0; layer < L; layer += shape.layers) {
     launches.push(passLaunch(stack, shape, prefix, layer));
   }
-  launches.push(resultLaunch(stack, shape, prefix));
+  launches.push(resultLaunch(stack, ends, prefix));
   return { buffers, launches, completions: 1, pack: (weights) => packTile(stack, shape, weights, prefix) };
-}
-
-/** Steps of h that are kept: two where only the layer itself reads them. */
-function stepsKept({ L, T, result }: LstmStack, layer: number): number {
-  return layer + 1 < L || result.kind === "all" ? T : 2;
 }
 
 /** Where halves alternate, warps of their own write h. */
@@ -149,16 +146,6 @@ function source(shape: TileShape, { L, precision }: LstmStack, layer: number): K
     INPUT_CHUNKS: (layer === 0 ? inputs : hidden) / chunk,
     WX_BYTES: 8 * units * Math.max(inputs, L > 1 ? hidden : 0),
   } };
-}
-
-const words = (...values: readonly number[]): Argument[] => values.map((value) => ({ kind: "u32", value }));
-
-function inputLaunch(stack: LstmStack, shape: TileShape, prefix: string): Launch {
-  const { B, T, F, L, x, ringStart } = stack, { hidden, units, inputs, tiles, halves } = shape;
-  const blocks = tiles * halves;
-  return { source: source(shape, stack, 0), kernel: "lstm_tile_input", grid: [T, blocks, 1], block: 128,
-    sharedBytes: 0, arguments: [...pointer(x), ...pointer(`${prefix}.input`), ...pointer(ringStart),
-      ...pointer(`${prefix}.flags`), ...words(B, T, F, inputs / 8, L * blocks * (hidden / units))] };
 }
 
 function passLaunch(stack: LstmStack, shape: TileShape, prefix: string, layer: number): Launch {
@@ -179,27 +166,14 @@ function passLaunch(stack: LstmStack, shape: TileShape, prefix: string, layer: n
 }
 const LAYERS_MAX = 8;
 
-function resultLaunch(stack: LstmStack, shape: TileShape, prefix: string): Launch {
-  const { B, T, H, L, result, done } = stack, isHead = result.kind === "head";
-  const kernel = { head: "lstm_tile_head", last: "lstm_tile_last", all: "lstm_tile_all" }[result.kind];
-  const grid = { head: [Math.ceil(B / 8), 1, 1], last: [B, 1, 1], all: [B, T, 1] } as const;
-  return { source: source(shape, stack, 0), kernel, grid: grid[result.kind], block: isHead ? 256 : 128,
-    sharedBytes: 0, arguments: [
-      ...pointer(`${prefix}.h${L - 1}`), ...pointer(isHead ? `${prefix}.head.w` : null),
-      ...pointer(isHead ? `${prefix}.head.b` : null), ...pointer(result.buffer), ...pointer(done),
-      ...pointer(`${prefix}.arrivals`),
-      ...words(B, T, H, stepsKept(stack, L - 1), isHead ? result.columns : 0,
-        isHead && result.activation === "tanh" ? 1 : 0)] };
-}
-
 /** The unit (of a block) and gate of a row: r and r + 8 of 16 are i, f (even r) or o, g of unit r / 2. */
 function unitAndGate(row: number): { unit: number; gate: number } {
   return { unit: (row >> 4) * 4 + ((row & 7) >> 1), gate: 2 * (row & 1) + ((row >> 3) & 1) };
 }
 
 /** w (K, 4H) as (slice, k / 8, row, 8) 16-bit values, what products read from shared memory. */
-export function packTileRows(w: Float32Array, H: number, inputs: number, { hidden, units }: TileShape):
-  Float32Array {
+export function packTileRows(w: Float32Array, H: number, inputs: number,
+  { hidden, units }: Pick<TileShape, "hidden" | "units">): Float32Array {
   const K = w.length / (4 * H), rows = 4 * units, packed = new Float32Array(4 * hidden * inputs);
   let at = 0;
   for (let slice = 0; slice < hidden / units; slice++) {
