@@ -2,7 +2,8 @@
  * Plans lstm-grid.cu: every layer at once, spread over as many multiprocessors as there are, hidden states
  * exchanged through L2. For batches up to 32 (64); needs no clusters.
  *
- *   B = 8, H = 512, L = 2: 1 group x 2 layers x 64 slices of 8 units        B = 32: 4 groups x 2 x 16 of 32
+ *   B = 16, H = 512, L = 2: 2 groups of 8 x 2 layers x 32 slices of 16 units
+ *   B = 32: the same with four groups; a block works on two of them in turn
  *   H = 1024, L = 4: layers 0, 1 in one launch (2 x 64 slices of 16), layers 2, 3 in the next
  */
 import type { BufferSpec, DeviceFacts, KernelSource, Launch } from "../launch.ts";
