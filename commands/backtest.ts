@@ -7,9 +7,8 @@ export default command({
   summary: "tell what a strategy would have earned, after costs and without looking ahead",
   flags: ["dataset", "strategy", "benchmark", "from", "to", "windows", "windowYears", "costBps", "borrowBps",
     "financingBps", "lag", "volatilityTarget", "portfolio", "portfolioTarget", "weightMax", "engine",
-    "capital", "fractional", "slippageBps", "halfSpread", "participationMax", "inSample", "device", "json",
-    "report",
-    "formulas"],
+    "capital", "fractional", "slippageBps", "halfSpread", "participationMax", "inSample", "device",
+    "precision", "json", "report", "formulas"],
   required: [],
   examples: [
     ["dmn backtest --dataset demo --strategy tsmom", "one window over all days"],

@@ -5,8 +5,8 @@ export default command({
   summary: "trade: models decide on live bars, limits hold, a broker fills; on paper unless said otherwise",
   flags: ["paper", "live", "replay", "from", "to", "pace", "duration", "symbols", "timeframe", "models",
     "mixture", "capital", "volatilityTarget", "portfolioTarget", "portfolio", "weightMax", "fractional",
-    "orders", "feed", "wire",
-    "faults", "seed", "device", "portBase", "headless", "emergency", "flatten", "day", "path", "json"],
+    "orders", "feed", "wire", "faults", "seed", "device", "precision", "portBase", "headless",
+    "emergency", "flatten", "day", "path", "json"],
   required: [],
   argument: { syntax: "[action]",
     help: "of a run that is there: status, stop, halt, reduce, resume, flatten, "

@@ -8,7 +8,7 @@ import type { Batch } from "../src/dataset/batch.ts";
 import type { PredictionFact } from "../src/live/message.ts";
 import type { Strategy } from "../src/strategy/strategy.ts";
 import type { LiveReport as DayReport } from "../src/workflow/live/report.ts";
-import { confirming, isRounded, predictionsOf } from "../src/workflow/live/report-rounding.ts";
+import { confirming, isRounded, predictionsOf, roundingOf } from "../src/workflow/live/report-rounding.ts";
 import { emulatedCuda } from "./emulator/build.ts";
 import { dmn, fetchMarket, freePorts, Graph, processesOf, temporaryRoot } from "./live-graph.ts";
 import { session } from "./live-market.ts";
@@ -40,17 +40,22 @@ describe("a day that is lived again elsewhere", () => {
     close: () => Promise.resolve(), decide: () => Promise.resolve({ position: own, volatility: own, confidence: own }) };
 
   test("takes a position as live said it where its own is within 0.00001 of it, else its own", async () => {
-    const live = Float32Array.of(0.500004, 0.50002, 0.5), confirmed = { count: 0, largest: 0 };
+    const live = Float32Array.of(0.500004, 0.50002, 0.5), confirmed = { within: 0, count: 0, largest: 0 };
     const said: PredictionFact = { kind: "prediction", at: 9, model: "a", version: "1", instrument: Int32Array.of(0, 1, 2),
       position: live, volatility: live, confidence: own };
     const other: PredictionFact = { ...said, model: "b", instrument: Int32Array.of(3) };
-    const heard = confirming(strategy, predictionsOf([said, other], "a"), confirmed);
+    const heard = confirming(strategy, predictionsOf([said, other], "a"), { within: 1e-5, confirmed });
     const { position, volatility, confidence } = await heard.decide(batch);
     assert.deepEqual([...position], [live[0], 0.5, 0.5, -0.25]);
     assert.deepEqual([volatility, confidence], [own, own]);
     assert.deepEqual([...own], [0.5, 0.5, 0.5, -0.25]);
-    assert.equal(confirmed.count, 1);
+    assert.deepEqual([confirmed.within, confirmed.count], [1e-5, 1]);
     assert.ok(Math.abs(confirmed.largest - 4e-6) < 1e-7, String(confirmed.largest));
+  });
+
+  test("may be as far from what was said as the session's precision", () => {
+    assert.deepEqual([roundingOf(session()), roundingOf(session({ precision: "float16" })),
+      roundingOf(session({ precision: "bfloat16" }))], [1e-5, 2e-3, 1e-2]);
   });
 
   test("only networks of a session on a GPU are asked so", () => {

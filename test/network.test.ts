@@ -334,6 +334,22 @@ describe("on a GPU", () => {
     });
   });
 
+  test("(emulated) in float16 it answers otherwise than in float32, to 2e-3, and says so; the CPU has no such numbers", { skip },
+    async () => {
+      const dates = { from: "2007-12-20", to: "2008-01-10", precision: "float16" } as const;
+      const expected = await strategyOf("model:small").decide(windows("2007-12-28", 8));
+      await within(libraries, async () => {
+        await using gpu = new GpuNetworks({ precision: "float16" });
+        const found = await networkStrategy(data.root, networkName("model:small"), { gpu }).decide(windows("2007-12-28", 8));
+        assertClose(found.position, [...expected.position], 2e-3);
+        assert.ok(found.position.some((one, b) => Math.abs(one - expected.position[b]) > 1e-5), "float16 rounds");
+        const { notes } = await backtest("model:small/seed-0", { ...dates, device: "cuda" });
+        assert.match(notes.at(-1)!, /^Networks answered on the GPU \(.+\), in float16\.$/);
+      });
+      await assert.rejects(backtest("model:small/seed-0", dates),
+        { problem: "on the CPU networks compute in float32, not in float16", hint: /--device cuda --precision float16/ });
+    });
+
   test("(emulated) strategies that take each other's place leave nothing on the GPU, ten times", { skip }, async () => {
     const batch = windows("2007-12-28", 2);
     await within(libraries, async () => {

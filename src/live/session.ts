@@ -58,5 +58,7 @@ export const sessionSchema = z.strictObject({
   simulatorUrl: z.string().nullable(),
   /** Where networks answer; cuda: all workers in one process, which owns the GPU. Absent: cpu. */
   device: z.enum(["cpu", "cuda"]).optional(),
+  /** What they compute in on the GPU. Absent: float32. */
+  precision: z.enum(["float32", "float16", "bfloat16"]).optional(),
 });
 export type Session = z.infer<typeof sessionSchema>;

@@ -1,7 +1,7 @@
 /**
  * Trained networks on the GPU, for as long as a run asks them for positions.
  *
- *   file ── GpuNetworks.open ──┬─ a GPU ──────> engine/predictor: the newest row of each window, float32
+ *   file ── GpuNetworks.open ──┬─ a GPU ──────> engine/predictor: the newest row of each window
  *                              └─ none ───────> the same OnnxModel as ever
  *
  * What needs every row of a window or what a network looked at (carry mode, views) is not asked here.
@@ -9,12 +9,15 @@
 import { sizeText } from "../runtime/cuda/driver/memory.ts";
 import { openPredictor, type Predictor } from "../runtime/cuda/engine/predictor.ts";
 import { isAnswer, type NetworkFile } from "../runtime/cuda/engine/models.ts";
+import type { CudaPrecision } from "../runtime/cuda/launch.ts";
 import type { OnnxModel } from "../runtime/ort/model.ts";
 
 /** Windows of one replay: a few decisions, or a piece of years of them. */
 const BUCKETS = [32, 512] as const;
 
 export interface GpuOptions {
+  /** float32 by default: the numbers of the CPU, to the last digits. */
+  readonly precision?: CudaPrecision;
   /** Threads of ONNX Runtime, where it takes over. */
   readonly threads?: number;
   /** Told in a sentence why something is answered on the CPU. */
@@ -25,23 +28,26 @@ export interface GpuOptions {
 export class GpuNetworks implements AsyncDisposable {
   readonly #predictor: Predictor;
   readonly #gpu: string | null;
+  readonly #precision: CudaPrecision;
   readonly #said: string[] = [];
   readonly #open = new Set<string>();
   #answers = 0;
 
-  constructor({ threads = 1, say = () => { /* the notes have it */ } }: GpuOptions = {}) {
+  constructor({ precision = "float32", threads = 1,
+    say = () => { /* the notes have it */ } }: GpuOptions = {}) {
     const tell = (sentence: string): void => {
       this.#said.push(sentence);
       say(sentence);
     };
-    this.#predictor = openPredictor({ precision: "float32", buckets: BUCKETS, threads, say: tell });
+    this.#predictor = openPredictor({ precision, buckets: BUCKETS, threads, say: tell });
+    this.#precision = precision;
     this.#gpu = this.#predictor.engine?.cuda.facts.name ?? null;
   }
 
   /** Where networks answer and what they hold there, in words; null: on the CPU. */
   get place(): string | null {
     const { engine } = this.#predictor;
-    return engine === null ? null : `the GPU (${this.#gpu}), in float32, holding `
+    return engine === null ? null : `the GPU (${this.#gpu}), in ${this.#precision}, holding `
       + `${sizeText(engine.statistics().pool.allocatedBytes)} of its memory`;
   }
 
@@ -77,7 +83,8 @@ export class GpuNetworks implements AsyncDisposable {
   /** Sentences for the report: which device answered, and why not the GPU. */
   notes(): string[] {
     const why = this.#said.map((sentence) => `${sentence[0].toUpperCase()}${sentence.slice(1)}.`);
-    if (this.#answers > 0) return [`Networks answered on the GPU (${this.#gpu}), in float32.`, ...why];
+    if (this.#answers > 0) return [`Networks answered on the GPU (${this.#gpu}), in ${this.#precision}.`,
+      ...why];
     if (why.length > 0) return why;
     return ["Networks answered on the CPU: those that carry their state from bar to bar do not use the GPU."];
   }

@@ -20,6 +20,7 @@ import type { Panel } from "../features/panel.ts";
 import { calendar } from "../market/calendar.ts";
 import { readBars, readManifest, type Manifest } from "../market/store.ts";
 import { findStrategy } from "../strategy/find.ts";
+import type { CudaPrecision } from "../runtime/cuda/launch.ts";
 import type { GpuNetworks } from "../strategy/gpu.ts";
 import type { PortfolioMethod } from "../strategy/optimise/shaper.ts";
 import { limitsOf, type RiskLimits } from "../strategy/risk.ts";
@@ -65,6 +66,8 @@ export interface BacktestOptions {
   readonly isInSample: boolean;
   /** Where networks answer; auto and cuda: on the GPU if there is one, and cuda warns where there is none. */
   readonly device: "cpu" | "cuda" | "auto";
+  /** What they compute in on the GPU; the CPU knows float32 only. */
+  readonly precision: CudaPrecision;
 }
 
 export const BACKTEST_DEFAULTS = {
@@ -74,7 +77,7 @@ export const BACKTEST_DEFAULTS = {
   isHalfSpreadCharged: false,
   /** All of a bar's volume, and no more. */
   participationMax: 1, report: null, isInSample: false,
-  device: "cpu",
+  device: "cpu", precision: "float32",
 } as const satisfies Omit<BacktestOptions, "dataset" | "strategy">;
 
 /** What a strategy is measured against when nothing is said: a network, against what it has to beat. */
@@ -140,11 +143,15 @@ const ENGINES: Readonly<Record<BacktestOptions["engine"], () => Promise<Engine> 
 };
 
 /** Null where no network is asked, or none on a GPU: its code is then not even loaded. */
-async function openGpu({ device, strategy, benchmark }: BacktestOptions,
+async function openGpu({ device, precision, strategy, benchmark }: BacktestOptions,
   { config, log }: Context): Promise<GpuNetworks | null> {
+  if (device === "cpu" && precision !== "float32") {
+    throw new UserError(`on the CPU networks compute in float32, not in ${precision}`,
+      `for example: --device cuda --precision ${precision}`);
+  }
   if (device === "cpu" || !(isLearned(strategy) || isLearned(benchmark ?? ""))) return null;
   const gpu = await import("../strategy/gpu.ts");
-  return new gpu.GpuNetworks({ threads: config.workers,
+  return new gpu.GpuNetworks({ threads: config.workers, precision,
     ...(device === "cuda" ? { say: (sentence) => { log.warn(sentence); } } : {}) });
 }
 

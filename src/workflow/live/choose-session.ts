@@ -50,13 +50,14 @@ export interface LiveOptions {
   readonly faults: string;
   readonly portBase: number | null;
   readonly device: "cpu" | "cuda" | "auto";
+  readonly precision: NonNullable<Session["precision"]>;
 }
 
 export const LIVE_DEFAULTS = {
   replay: null, from: null, to: null, pace: null, isLive: false, feed: null, wire: null, symbols: [],
   timeframe: null, models: [], mixture: "adaptive", capital: 1_000_000, volatilityTarget: 0.15,
   portfolioTarget: null, weightMax: null, portfolio: "volatility", isFractional: false, orders: "market",
-  seed: 7, faults: "none", portBase: null, device: "auto",
+  seed: 7, faults: "none", portBase: null, device: "auto", precision: "float32",
 } as const satisfies LiveOptions;
 
 const DATASET = "synthetic";
@@ -158,7 +159,8 @@ async function finish(options: LiveOptions, context: Context, chosen: Chosen): P
       // Of a broker's real minutes; a replayed day passes in a moment.
       callsPerMinute: said.clock.kind === "market" ? 1_000_000 : 200 },
     ports: portsFrom(options.portBase ?? live.portBase), host: live.host, seed: options.seed,
-    faults: options.faults, simulatorUrl: null, device: await deviceOf(options) } satisfies Session);
+    faults: options.faults, simulatorUrl: null, device: await deviceOf(options),
+    precision: options.precision } satisfies Session);
 }
 
 /**
@@ -207,7 +209,11 @@ const dayStart = (text: string): number => parseDay(text)! * MS_PER_DAY;
 const dayEnd = (text: string): number => (parseDay(text)! + 1) * MS_PER_DAY - 1;
 
 /** Whether there is a GPU that our engine can use; asking is cheap where there is no driver. */
-async function deviceOf({ device }: LiveOptions): Promise<"cpu" | "cuda"> {
+async function deviceOf({ device, precision }: LiveOptions): Promise<"cpu" | "cuda"> {
+  if (device === "cpu" && precision !== "float32") {
+    throw new UserError(`on the CPU networks compute in float32, not in ${precision}`,
+      "leave out --device cpu, or --precision");
+  }
   if (device !== "auto") return device;
   const { describeCuda } = await import("../../runtime/cuda/driver/describe.ts");
   return describeCuda().missing === null ? "cuda" : "cpu";

@@ -54,8 +54,8 @@ async function warm(strategy: Strategy, { symbols, history }: Session): Promise<
 }
 
 /** Where there is none after all, networks answer on the CPU, and whoever watches is told why. */
-async function openGpu({ device }: Session, told: NetworksRim): Promise<GpuNetworks | null> {
+async function openGpu({ device, precision }: Session, told: NetworksRim): Promise<GpuNetworks | null> {
   if (device !== "cuda") return null;
   const { GpuNetworks: Networks } = await import("../../strategy/gpu.ts");
-  return new Networks({ threads: 1, say: (sentence) => { told.say("warning", sentence); } });
+  return new Networks({ precision, threads: 1, say: (sentence) => { told.say("warning", sentence); } });
 }

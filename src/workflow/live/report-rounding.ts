@@ -3,18 +3,21 @@
  * and one unit of one order is enough for all that follows to differ. So the replay takes the number that
  * live said wherever its own confirms it; what is further away than that stays a difference.
  *
- *   batch ─> strategy on the CPU ─> 0.61943525 ─┬─ within ROUNDING of 0.61943515, as live said ─> 0.61943515
- *                                               └─ further away, or live said nothing ──────────> 0.61943525
+ *   batch ─> strategy on the CPU ─> 0.61943525 ─┬─ within ROUNDING of live's 0.61943515 ─> 0.61943515
+ *                                               └─ further away, or live said nothing ──> 0.61943525
  */
 import type { PredictionFact, Spoken } from "../../live/message.ts";
 import type { Session } from "../../live/session.ts";
 import type { Decision, Strategy } from "../../strategy/strategy.ts";
 
-/** What float32 may make of a position, from kernel to kernel (they are in [-1, 1]). */
-export const ROUNDING = 1e-5;
+/** What each precision may make of a position, in [-1, 1]: the accuracy that the engine is held to. */
+const ROUNDING = { float32: 1e-5, float16: 2e-3, bfloat16: 1e-2 } as const;
+export const roundingOf = ({ precision = "float32" }: Session): number => ROUNDING[precision];
 
 /** How far what live said was from what confirms it. */
 export interface Confirmed {
+  /** The farthest that it may be. */
+  within: number;
   /** Numbers that live said otherwise. */
   count: number;
   largest: number;
@@ -28,9 +31,10 @@ export const predictionsOf = (said: readonly Spoken[], worker: string): Predicti
 export const isRounded = ({ device }: Session, strategy: Strategy): boolean =>
   device === "cuda" && strategy.close !== undefined;
 
-/** The strategy, saying what was said where it agrees. */
+/** The strategy, saying what was said where it agrees, to `within`; counts in `confirmed`. */
 export function confirming(strategy: Strategy, said: readonly PredictionFact[],
-  confirmed: Confirmed): Strategy {
+  { within, confirmed }: { within: number; confirmed: Confirmed }): Strategy {
+  confirmed.within = Math.max(confirmed.within, within);
   const known = new Map<string, { readonly position: number; readonly confidence: number }>();
   for (const { at, instrument, position, confidence } of said) {
     instrument.forEach((i, k) => {
@@ -39,7 +43,7 @@ export function confirming(strategy: Strategy, said: readonly PredictionFact[],
   }
   const agreed = (own: number, live: number): number => {
     const distance = Math.abs(own - live);
-    if (!(distance > 0 && distance <= ROUNDING)) return own;
+    if (!(distance > 0 && distance <= within)) return own;
     confirmed.count++;
     confirmed.largest = Math.max(confirmed.largest, distance);
     return live;

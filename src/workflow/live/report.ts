@@ -29,7 +29,7 @@ import { panelOf } from "./choose-session.ts";
 import { instrumentsOf } from "./compose.ts";
 import { livedOut } from "./report-order.ts";
 import { replayRecorded } from "./report-replay.ts";
-import { confirming, isRounded, predictionsOf, ROUNDING, type Confirmed } from "./report-rounding.ts";
+import { confirming, isRounded, predictionsOf, roundingOf, type Confirmed } from "./report-rounding.ts";
 
 export const COMPARED = ["features", "positions", "decisions", "targets", "orders", "fills"] as const;
 export type Compared = (typeof COMPARED)[number];
@@ -102,7 +102,7 @@ export function reportText({ day, sessions, compared, differing, differences,
 
 /** Ends the sentence about a whole day. */
 const roundingText = (confirmed: LiveReport["confirmed"]): string => confirmed === null ? ""
-  : `;\nthe networks' answers came from a GPU, and the CPU confirms them to ${ROUNDING} (farthest: ${
+  : `;\nthe networks' answers came from a GPU, and the CPU confirms them to ${confirmed.within} (farthest: ${
     confirmed.largest.toExponential(1)})`;
 
 const sentenceOf = ({ what, at, symbol, of, live, replay }: Difference): string =>
@@ -123,9 +123,10 @@ async function compareSession(rows: readonly Row[], { root }: Context,
   for (const { worker, strategy } of session.models) {
     const found = await findStrategy(root, strategy, { threads: 1, isTrainedAllowed: true });
     const isOther = isRounded(session, found);
-    if (isOther) comparison.confirmed ??= { count: 0, largest: 0 };
+    if (isOther) comparison.confirmed ??= { within: 0, count: 0, largest: 0 };
     strategies.set(worker, !isOther ? found : confirming(found,
-      predictionsOf(recorded.map(({ message }) => message), worker), comparison.confirmed!));
+      predictionsOf(recorded.map(({ message }) => message), worker),
+      { within: roundingOf(session), confirmed: comparison.confirmed! }));
   }
   const { symbols, sizing: { method, weightMax } } = session;
   const said = await replayRecorded({ session, recorded, panel, strategies, limits: limitsOf(session.risk),
