@@ -10,9 +10,9 @@
 // eight they are the sequences at one step. A lane owns all four gates of its cells: rows of the two tiles of a warp
 // are gates i, f and o, g of the same units (lstm/pack.ts).
 //
-// A network in bfloat16 keeps that range where it needs it: in features and their weights. Hidden states lie between -1
-// and 1, so they and their weights are float16, which has eight times the precision, and features are two numbers, 8
-// bits of each and the next 8. All in bfloat16, a trained network of 40 units that saturates lost 1.2e-2; so it is 2e-3.
+// A network in bfloat16 keeps that range where it needs it: in features and their weights. Hidden states lie between
+// -1 and 1, so they and their weights are float16, which has eight times the precision, and features are two numbers,
+// 8 bits of each and the next 8. All in bfloat16, a trained network of 40 units that saturates lost 1.2e-2, now 2e-3.
 #include "ptx.cuh"
 #include "lstm.cuh"
 

@@ -54,7 +54,8 @@ function blockLaunch(stack: LstmStack, { units, columns }: BlockShape, prefix: s
   const state = (buffer: string | undefined): Argument[] => pointer(buffer, layer * B * H * 4);
   const all = isAll ? result.buffer : isLast ? null : `${prefix}.hidden.${layer}`;
   return { source, kernel: "lstm_block", grid: [Math.ceil(B / columns), 1, 1], block: units * 4,
-    sharedBytes: 2 * (inputs * (defines.WIDE_INPUT === 1 ? 32 : 16) + units * columns * 2 + (columns === 1 ? units * 128 : 0)),
+    sharedBytes: 2 * (inputs * (defines.WIDE_INPUT === 1 ? 32 : 16) + units * columns * 2
+      + (columns === 1 ? units * 128 : 0)),
     isDependent: layer === 0 && states === null,
     arguments: [
       ...pointer(`${prefix}.weights.${layer}`), ...pointer(`${prefix}.bias.${layer}`),
