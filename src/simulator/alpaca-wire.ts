@@ -7,8 +7,6 @@ import type { Question, Reply } from "./wire.ts";
 export interface AlpacaSettings {
   readonly keyId: string;
   readonly secretKey: string;
-  /** Rows of a page at most, whatever `limit` asks for. */
-  readonly pageRows: number;
 }
 
 const SPANS: Readonly<Record<string, Timeframe>> = {
@@ -18,9 +16,13 @@ const SPANS: Readonly<Record<string, Timeframe>> = {
 export class AlpacaWire {
   readonly #book: Book;
   readonly #settings: AlpacaSettings;
-  constructor(book: Book, settings: AlpacaSettings) {
+  readonly #paging: { readonly pageRows: number };
+
+  /** `paging`: rows of a page at most, whatever `limit` asks for. */
+  constructor(book: Book, settings: AlpacaSettings, paging: { readonly pageRows: number }) {
     this.#book = book;
     this.#settings = settings;
+    this.#paging = paging;
   }
 
   /** Null when the path is not Alpaca's. */
@@ -42,7 +44,7 @@ export class AlpacaWire {
     const isAsked = timeframe !== undefined && from <= to && query.get("adjustment") === "raw"
       && query.get("sort") === "asc" && ["iex", "sip"].includes(query.get("feed") ?? "");
     if (!isAsked) return { status: 400, body: JSON.stringify({ message: "invalid request" }) };
-    const limit = Math.min(Number(query.get("limit") ?? 1_000), 10_000, this.#settings.pageRows);
+    const limit = Math.min(Number(query.get("limit") ?? 1_000), 10_000, this.#paging.pageRows);
     const at = positionOf(query.get("page_token"));
     const page = this.#book.page({ symbol, timeframe, from, to, at, limit }, fault, draw);
     const bars = page.rows.length === 0 ? {} : { [symbol]: page.rows.map(barOf) };
@@ -53,7 +55,7 @@ export class AlpacaWire {
     const query = url.searchParams;
     const symbol = query.get("symbols") ?? "";
     const from = query.get("start") ?? "", to = query.get("end") ?? "9999";
-    const limit = Math.min(Number(query.get("limit") ?? 100), 1_000, this.#settings.pageRows);
+    const limit = Math.min(Number(query.get("limit") ?? 100), 1_000, this.#paging.pageRows);
     const at = positionOf(query.get("page_token"));
     const all = (this.#book.market.get(symbol)?.actions ?? []).filter((action) => {
       const date = formatDay(exDay(action));

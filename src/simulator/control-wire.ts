@@ -3,13 +3,15 @@
  * and out.
  *
  *   GET  state                     POST step {count} or {barMs} · pace {kind, ...} · pause · resume
- *   POST fault {name, later} · cut {streams}   POST trade {symbol, quantity, price} · halt {symbol, isOn}
+ *   POST fault {name, later} · cut {streams} · pages {rows}   POST trade {symbol, quantity, price} · halt {symbol, isOn}
  *   POST split {symbol, ratio} · dividend {symbol, perShare} · rename {symbol, to} · delist {symbol}
  *   POST margin-call {isOn} · block {isOn}
  */
 import { isExchangeFault } from "./exchange-faults.ts";
 import type { World } from "./exchange-world.ts";
+import { isDataFault } from "./faults.ts";
 import type { Pace, Pacer } from "./pacer.ts";
+import type { DataDesk } from "./simulator.ts";
 import { orderJson } from "./trading-json.ts";
 import type { TradingAnswer } from "./trading-wire.ts";
 
@@ -31,6 +33,7 @@ export interface SimulatorState {
 export interface Controls {
   readonly world: World;
   readonly pacer: Pacer;
+  readonly data: Pick<DataDesk, "ask" | "setPageRows">;
   readonly state: () => SimulatorState;
   readonly cut: (streams: "data" | "updates" | "all") => void;
 }
@@ -49,9 +52,16 @@ const ACTIONS: Readonly<Record<string, (controls: Controls, body: Body) => objec
   },
   pause: ({ pacer, state }) => { pacer.pause(); return state(); },
   resume: ({ pacer, state }) => { pacer.resume(); return state(); },
-  fault: ({ world, state }, { name, later }) => {
-    if (typeof name !== "string" || !isExchangeFault(name)) return `no such fault: ${String(name)}`;
-    world.faults.ask(name, Number(later ?? 1));
+  fault: ({ world, data, state }, { name, later }) => {
+    const text = String(name), after = Number(later ?? 1);
+    if (isExchangeFault(text)) world.faults.ask(text, after);
+    else if (isDataFault(text)) data.ask(text, after);
+    else return `no such fault: ${text}`;
+    return state();
+  },
+  pages: ({ data, state }, { rows }) => {
+    if (!(Number.isInteger(rows) && Number(rows) > 0)) return "rows is how many a page of data has at most";
+    data.setPageRows(Number(rows));
     return state();
   },
   cut: ({ cut, state }, { streams }) => {

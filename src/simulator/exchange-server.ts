@@ -80,13 +80,13 @@ export async function startExchangeServer(options: ExchangeServerOptions): Promi
   const all = streams.all = openStreams(world, keys, limits, options.symbolsMax ?? 10_000);
   const pacer = new Pacer(world, options.pace, options.isPaused ?? false, () => performance.now(),
     () => Math.max(all.alpaca.waitingBytes, all.massive.waitingBytes) > CONGESTED_BYTES);
-  const controls: Controls = { world, pacer, state: () => stateOf(world, pacer, all),
-    cut: (which) => { cut(all, which); } };
   const trading = new TradingDesk({ world, pacer, keys: keys.alpaca, clock: options.clock ?? systemClock,
     callsPerMinute: options.callsPerMinute ?? 200, onRequest: options.onRequest ?? (() => undefined) });
   const data = dataDesk({ market: markets[0] ?? new Map(), keys, knownUntil: () => world.now(),
     seed: options.seed ?? 0, ...options.dataFaults && { faults: options.dataFaults },
     ...options.pageRows && { pageRows: options.pageRows } });
+  const controls: Controls = { world, pacer, data, state: () => stateOf(world, pacer, all, data.count()),
+    cut: (which) => { cut(all, which); } };
   const server = http.createServer((request, response) => {
     const path = (request.url ?? "/").split("?")[0];
     if (!isAddress(request.url)) { send(response, 400, { message: "no such address" }); return; }
@@ -164,14 +164,15 @@ function cut(streams: Streams, which: "data" | "updates" | "all"): void {
   if (which !== "data") befall(streams, "updates-cut");
 }
 
-function stateOf(world: World, pacer: Pacer, { trading, alpaca, massive }: Streams): SimulatorState {
+function stateOf(world: World, pacer: Pacer, { trading, alpaca, massive }: Streams,
+  asked: number): SimulatorState {
   const nextAt = world.nextAt();
   return { now: world.now(), nextAt: nextAt === Infinity ? null : nextAt, step: world.steps(),
     trades: world.trades(),
     isDone: nextAt === Infinity, isPaused: pacer.isPaused, pace: pacer.pace,
     openOrders: world.exchange.orders("open").length,
     clients: { trading: trading.clients, alpaca: alpaca.clients, massive: massive.clients },
-    faults: world.faults.counts() };
+    faults: { ...world.faults.counts(), data: asked } };
 }
 
 function handleOf(server: http.Server, sockets: WebSocketServer,

@@ -24,6 +24,7 @@ export const FAULTS = {
   "out-of-order": { on: "page", says: "two rows swapped" },
 } as const satisfies Record<string, { on: "transport" | "page"; says: string }>;
 export type FaultName = keyof typeof FAULTS;
+export const isDataFault = (name: string): name is FaultName => Object.hasOwn(FAULTS, name);
 
 /** All that a client must survive; `forbidden` is an answer, not an accident. */
 export const ACCIDENTS: readonly FaultName[] =

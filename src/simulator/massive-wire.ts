@@ -6,8 +6,6 @@ import type { Question, Reply } from "./wire.ts";
 
 export interface MassiveSettings {
   readonly apiKey: string;
-  /** Rows of a page at most, whatever `limit` asks for. */
-  readonly pageRows: number;
 }
 
 /** Where next_url points: a host that a client must not go to. */
@@ -21,9 +19,13 @@ const SPANS: Readonly<Record<string, Timeframe>> = {
 export class MassiveWire {
   readonly #book: Book;
   readonly #settings: MassiveSettings;
-  constructor(book: Book, settings: MassiveSettings) {
+  readonly #paging: { readonly pageRows: number };
+
+  /** `paging`: rows of a page at most, whatever `limit` asks for. */
+  constructor(book: Book, settings: MassiveSettings, paging: { readonly pageRows: number }) {
     this.#book = book;
     this.#settings = settings;
+    this.#paging = paging;
   }
 
   /** Null when the path is not Massive's. */
@@ -100,7 +102,7 @@ export class MassiveWire {
   }
 
   #limit(url: URL, usual: number, most: number): number {
-    return Math.min(Number(url.searchParams.get("limit") ?? usual), most, this.#settings.pageRows);
+    return Math.min(Number(url.searchParams.get("limit") ?? usual), most, this.#paging.pageRows);
   }
 
   #tickers(url: URL): Reply {

@@ -74,13 +74,13 @@ export class Simulator implements AsyncDisposable {
   }
 
   static async start(options: SimulatorOptions): Promise<Simulator> {
-    const { requests, serve } = dataDesk(options);
-    const server = http.createServer(serve);
+    const desk = dataDesk(options);
+    const server = http.createServer((request, response) => { desk.serve(request, response); });
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen(0, "127.0.0.1", resolve);
     });
-    return new Simulator(server, requests);
+    return new Simulator(server, desk.requests);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -89,24 +89,37 @@ export class Simulator implements AsyncDisposable {
   }
 }
 
-/** Answers requests for data, and logs them. */
-export function dataDesk(options: SimulatorOptions): {
+export interface DataDesk {
   readonly requests: readonly RequestEntry[];
-  readonly serve: (request: http.IncomingMessage, response: http.ServerResponse) => void;
-} {
-  const requests: RequestEntry[] = [], answer = answerer(options);
-  const desk = { options, requests, answer, asked: 0 };
-  return { requests, serve: (request, response) => { serveOne(request, response, desk); } };
+  serve(request: http.IncomingMessage, response: http.ServerResponse): void;
+  /** A fault by hand: of the next request, or one later. */
+  ask(fault: FaultName, later: number): void;
+  /** From now on a page has so many rows at most. */
+  setPageRows(rows: number): void;
+  /** Requests so far. */
+  count(): number;
+}
+
+/** Answers requests for data, and logs them. */
+export function dataDesk(options: SimulatorOptions): DataDesk {
+  const requests: RequestEntry[] = [], paging = { pageRows: options.pageRows ?? 50_000 };
+  const byHand = new Map<number, FaultName>();
+  const desk = { options, requests, answer: answerer(options, paging), byHand, asked: 0 };
+  return { requests,
+    serve: (request, response) => { serveOne(request, response, desk); },
+    ask: (fault, later) => { byHand.set(desk.asked + later, fault); },
+    setPageRows: (rows) => { paging.pageRows = rows; },
+    count: () => desk.asked };
 }
 
 type Answer = (question: Question) => Reply;
 
-function answerer(options: SimulatorOptions): Answer {
-  const keys = options.keys ?? SIMULATOR_KEYS, pageRows = options.pageRows ?? 50_000;
+function answerer(options: SimulatorOptions, paging: { readonly pageRows: number }): Answer {
+  const keys = options.keys ?? SIMULATOR_KEYS;
   const book = new Book(options.market, options.knownUntil);
   const wires = [
-    new MassiveWire(book, { apiKey: keys.massive, pageRows }),
-    new AlpacaWire(book, { ...keys.alpaca, pageRows }),
+    new MassiveWire(book, { apiKey: keys.massive }, paging),
+    new AlpacaWire(book, keys.alpaca, paging),
   ];
   return (question) => {
     for (const wire of wires) {
@@ -121,6 +134,7 @@ interface Desk {
   readonly options: SimulatorOptions;
   readonly requests: RequestEntry[];
   readonly answer: Answer;
+  readonly byHand: Map<number, FaultName>;
   /** Requests so far. */
   asked: number;
 }
@@ -131,7 +145,8 @@ function serveOne(
   const { options, requests, answer } = desk;
   const number = ++desk.asked;
   const address = request.url ?? "/";
-  const fault = (options.faults ?? noFaults)(number);
+  const fault = desk.byHand.get(number) ?? (options.faults ?? noFaults)(number);
+  desk.byHand.delete(number);
   const { massive, alpaca } = options.keys ?? SIMULATOR_KEYS;
   const hasKeyInAddress = [massive, alpaca.keyId, alpaca.secretKey]
     .some((key) => address.includes(key));

@@ -70,10 +70,10 @@ function barsOfTicks({ time, columns, instrument }: Bars, { timeframe, calendar:
 /** Asks a vendor about what was missed. */
 export interface Past {
   /**
-   * Bars of one instrument that closed after `since` (UTC ms), none unfinished. `heardTo`: the newest close
-   * that was heard; a replay's clock stands still while its feed waits for a gap. Throws UserError.
+   * Bars of one instrument that closed after `since` (UTC ms), none unfinished. `knownTo`: the market is as far
+   * as that, whatever the clock says; a replay's stands still while its feed waits for a gap. Throws UserError.
    */
-  bars(symbol: string, since: number, heardTo: number, signal: AbortSignal): Promise<Bars>;
+  bars(symbol: string, since: number, knownTo: number, signal: AbortSignal): Promise<Bars>;
   /** The last `rows` bars, about, with splits and dividends. Throws UserError. */
   listing(symbol: string, rows: number, signal: AbortSignal): Promise<Listing>;
   /** Splits and dividends whose ex-date is today or in the days to come. Throws UserError. */
@@ -93,9 +93,9 @@ export async function vendorPast(session: Session, context: Context,
     timeout: () => AbortSignal.timeout(TIMEOUT_MS) });
   const today = (now = clock): Span["to"] => dayOf(now.now() + MS_PER_DAY / 2);
   return {
-    async bars(symbol, since, heardTo, signal) {
+    async bars(symbol, since, knownTo, signal) {
       const isDaily = timeframe === "1d", from = sessions.sessionDay(since);
-      const now: Clock = { now: () => timeMs(Math.max(clock.now(), heardTo)),
+      const now: Clock = { now: () => timeMs(Math.max(clock.now(), knownTo)),
         sleep: (durationMs, until) => clock.sleep(durationMs, until) };
       const bars = await askerFor(signal, now)
         .missed({ symbol, timeframe, from, to: today(now), afterMs: isDaily ? null : since });

@@ -184,7 +184,10 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
         // A replay that has not begun has no gap behind its history from the store.
         const isWhole = !this.#isReady && session.feed === "simulator"
           && await this.#isUnplayed();
-        if (!isWhole) for (const i of session.symbols.keys()) await this.#fillOne(i, signal);
+        if (!isWhole) {
+          const to = await this.#knownTo();
+          for (const i of session.symbols.keys()) await this.#fillOne(i, to, signal);
+        }
         if (signal.aborted) return;
         if (this.#isReady) this.#push({ kind: "caught-up" });
         else {
@@ -201,7 +204,16 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
     }
   }
 
-  async #fillOne(i: number, signal: AbortSignal): Promise<void> {
+  /** A replay's clock stands still while its feed hears nothing: how far the market is, it tells. UTC ms. */
+  async #knownTo(): Promise<number> {
+    const newest = Math.max(...this.#newest);
+    if (this.#options.session.feed !== "simulator") return newest;
+    const state = await this.#control("state");
+    if (state === null) throw new Error("the simulator does not answer");
+    return Math.max(newest, Number(state.now));
+  }
+
+  async #fillOne(i: number, to: number, signal: AbortSignal): Promise<void> {
     const { session, historyRows = 512 } = this.#options, symbol = session.symbols[i];
     const past = await (this.#past ??= this.#openPast());
     if (this.#newest[i] === -Infinity) {
@@ -209,7 +221,7 @@ class FeedRim implements Rim<FeedEffect, FeedOutcome> {
       return;
     }
     const since = this.#newest[i] - OVERLAP_BARS * TIMEFRAMES[session.timeframe];
-    const heard = heardOf(i, await past.bars(symbol, since, Math.max(...this.#newest), signal));
+    const heard = heardOf(i, await past.bars(symbol, since, Math.max(to, ...this.#newest), signal));
     if (heard.time.length > 0 && !signal.aborted) this.#tell(heard);
   }
 

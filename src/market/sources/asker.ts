@@ -74,7 +74,7 @@ export class Asker {
   async missed(span: Span): Promise<Bars> {
     const now = this.#parts.context.clock.now(), series = new BarSeries();
     await this.#bars(span, series, now);
-    if (series.length > 0) await this.#complete(span, series, now);
+    if (series.length > 0) await this.#complete(span, series, now, isCurrent);
     return series.toBars({ ...span, instrument: instrumentOf(span.symbol), calendar: SESSIONS, now });
   }
 
@@ -97,9 +97,9 @@ export class Asker {
   }
 
   /** Asks for the rest until there is none; returns how often there was one. */
-  async #complete(span: Span, series: BarSeries, now: number): Promise<number> {
+  async #complete(span: Span, series: BarSeries, now: number, isEnough = isWhole): Promise<number> {
     for (let completed = 0; completed < COMPLETIONS_MAX; completed++) {
-      if (isWhole(series.last, span, now)) return completed;
+      if (isEnough(series.last, span, now)) return completed;
       const before = series.length;
       await this.#bars(restOf(span, series.last), series, now);
       if (series.length === before) return completed;
@@ -232,6 +232,12 @@ function isWhole(last: number, span: Span, now: number): boolean {
   if (ended === undefined) return true;
   return isDaily ? SESSIONS.sessionDay(last) >= ended.day
     : last + TIMEFRAMES[span.timeframe] >= ended.at;
+}
+
+/** The same, and of a session that goes on the last that can have closed: a gap must not be cut short either. */
+function isCurrent(last: number, span: Span, now: number): boolean {
+  return isWhole(last, span, now)
+    && (span.timeframe === "1d" || last + 2 * TIMEFRAMES[span.timeframe] > now);
 }
 
 /** What may follow the last bar: from the next day, or from the end of the last shorter bar. */
