@@ -78,7 +78,7 @@ describe("a run with its networks on the GPU", { skip }, () => {
     fetchMarket(root);
     const recipe = ["--dataset", "small", "--recipe", "dmn"];
     for (const verb of [["features", ...recipe], ["train-export", ...recipe, "--name", "tiny", "--seeds", "2",
-      "--set", "hidden=5", "--set", "epochs=1", "--set", "patience=1"]]) {
+      "--set", "hidden=5", "--set", "epochs=1", "--set", "patience=1", "--set", "lookback=10"]]) {
       const { code, said } = dmn(root, ...verb);
       assert.equal(code, 0, said);
     }
