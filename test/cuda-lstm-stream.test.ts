@@ -64,7 +64,8 @@ describe("plans of the LSTM whose weights stream", () => {
     assert.equal(kernels({ B: 4096 }), "lstm_stream");
     assert.equal(kernels({ B: 128, H: 1024, L: 4 }), "lstm_stream");
     assert.equal(kernels({ B: 512, H: 1024, L: 4 }), "lstm_stream");
-    assert.equal(kernels({ B: 128 }), "lstm_tile");
+    assert.equal(kernels({ B: 512 }), "lstm_tile");
+    assert.equal(kernels({ B: 64, H: 1024, L: 4 }), "lstm_tile");
   });
 
   test("arguments are laid out as the kernel's struct: 8 layers of 40 bytes, 3 pointers, 4 words", () => {

@@ -15,8 +15,7 @@
 //
 // Order. Pairs of blocks take items in turn, wave after wave. An item needs what items of the wave before made, and
 // nobody takes an item before all its earlier ones: no wait can be for ever, as long as all blocks run at once
-// (cooperative launch). Where a wave has several items a pair, what an item needs was made a good while ago. Layers are
-// of unequal size; a tile's turn shifts which pairs take which.
+// (cooperative launch). Where a wave has several items a pair, what an item needs was made a good while ago.
 //
 // Roles. Warps 0-7, two warpgroups: warpgroup g multiplies gate rows 64 g .. 64 g + 63 and computes their gates. Warp
 // 8 loads weights into the ring's slots, warp 9 sequences: half of each chunk, multicast to both blocks of the pair,
@@ -99,7 +98,7 @@ DEVICE bool take(const Arguments& a, Items& items, Item& item) {
   for (; items.next < (a.T + a.layers_count - 1) * of_wave; items.next += a.pairs) {
     const u32 wave = items.next / of_wave, k = items.next % of_wave;
     item.tile = k / of_tile;
-    item.layer = (k % of_tile / of_layer + item.tile * of_tile / a.pairs) % a.layers_count;
+    item.layer = k % of_tile / of_layer;
     item.slice = k % of_layer * PAIR + cluster_rank();
     item.t = wave - item.layer;
     if (item.t < a.T) {
@@ -111,8 +110,8 @@ DEVICE bool take(const Arguments& a, Items& items, Item& item) {
 }
 DEVICE u32 input_steps(const Item& item) { return item.layer == 0 ? INPUT_STEPS : HIDDEN_STEPS; }
 
-// Steps first .. first + steps - 1 of K, of the input's product or the recurrent one. The order of an item's chunks: what
-// is left of the features, so that no product is under way where whole chunks begin; inputs; h, which comes last.
+// Steps first .. first + steps - 1 of K, of the input's product or the recurrent one. The order of an item's chunks:
+// what is left of the features, so that no product is under way where whole chunks begin; inputs; h, which comes last.
 struct Chunk { bool is_hidden; u32 first, steps; };
 DEVICE u32 tails_of(const Item& item) { return TAIL && item.layer == 0; }
 DEVICE u32 inputs_of(const Item& item) { return input_steps(item) / CHUNK_STEPS; }
@@ -138,20 +137,20 @@ DEVICE void load_weights(const Arguments& a, u32 base) {
     const u32 chunks = chunks_of(item);
     _Pragma("unroll 1") for (u32 c = 0; c < chunks; c++, advance(next)) {
       const Chunk chunk = chunk_at(item, c);
-      const u32 full = full_barrier(base, next.slot);
+      const u32 full = full_barrier(base, next.slot), bytes = chunk.steps * W_STEP;
       barrier_wait(empty_barrier(base, next.slot), next.phase ^ 1);
-      barrier_expect(full, chunk.steps * W_STEP);
-      bulk_load(slot_at(base, next.slot), (chunk.is_hidden ? wh : wx) + chunk.first * W_STEP, chunk.steps * W_STEP, full);
+      barrier_expect(full, bytes);
+      bulk_load(slot_at(base, next.slot), (chunk.is_hidden ? wh : wx) + chunk.first * W_STEP, bytes, full);
     }
   }
 }
 
-// Until all slices of a layer have counted up to `count` for a block of columns. A warp.
-DEVICE void wait_for_slices(const Arguments& a, u32 layer, u32 tile, u32 count) {
+// Until all slices of a layer have written so many steps of h for a block of columns. A warp.
+DEVICE void wait_for_slices(const Arguments& a, u32 layer, u32 tile, u32 steps) {
   const u32* flags = a.flags + (layer * a.tiles + tile) * SLICES;
   const u32 lane = lane_of();
   for (u32 spins = 0; ; spins++) {
-    const bool is_there = lane >= SLICES || load_acquire(flags + lane) >= count;
+    const bool is_there = lane >= SLICES || load_acquire(flags + lane) >= steps * WRITERS;
     if (__ballot_sync(~0u, is_there) == ~0u) break;
     fault_if_over(spins, SPIN_MAX);
   }
@@ -175,8 +174,8 @@ DEVICE void load_columns(const Arguments& a, u32 base) {
     const u32 chunks = chunks_of(item);
     _Pragma("unroll 1") for (u32 c = 0; c < chunks; c++, advance(next)) {
       const Chunk chunk = chunk_at(item, c);
-      if (chunk.first == 0 && chunk.is_hidden) wait_for_slices(a, item.layer, item.tile, item.t * WRITERS);
-      else if (chunk.first == 0 && item.layer > 0) wait_for_slices(a, item.layer - 1, item.tile, (item.t + 1) * WRITERS);
+      if (chunk.first == 0 && chunk.is_hidden) wait_for_slices(a, item.layer, item.tile, item.t);
+      else if (chunk.first == 0 && item.layer > 0) wait_for_slices(a, item.layer - 1, item.tile, item.t + 1);
       if (lane_of() == 0) {
         const u32 share = chunk.steps * X_STEP / PAIR, full = full_barrier(base, next.slot);
         barrier_wait(empty_barrier(base, next.slot), next.phase ^ 1);
@@ -199,7 +198,8 @@ DEVICE void publish(const Arguments& a, u32 base, u32 group) {
   for (Item item; take(a, items, item); phase ^= 1) {
     u8* h = hidden_at(a, item.layer, item.tile, item.t) + item.slice * STAGE_BYTES + group * (VECTORS * 16);
     barrier_wait(staged_barrier(base, group), phase);
-    _Pragma("unroll 2") for (u32 v = lane; v < VECTORS; v += 32) store_global4(h + v * 16, load_shared4(stage + v * 16));
+    _Pragma("unroll 2") for (u32 v = lane; v < VECTORS; v += 32)
+      store_global4(h + v * 16, load_shared4(stage + v * 16));
     __syncwarp();
     if (lane == 0) {
       barrier_arrive(taken_barrier(base, group));
@@ -256,7 +256,8 @@ DEVICE void multiply(const Arguments& a, u32 base) {
   Items items = first_items();
   u32 staged = 0;
   for (Item item; take(a, items, item); staged++) {
-    u32* cells = a.c + ((((u64)item.layer * a.tiles + item.tile) * SLICES + item.slice) * 2 + group) * (CELLS * 128) + thread;
+    const u64 slice = ((u64)item.layer * a.tiles + item.tile) * SLICES + item.slice;
+    u32* cells = a.c + (slice * 2 + group) * (CELLS * 128) + thread;
     const float* biases = a.layers[item.layer].bias + (item.slice * UNITS + group * 16 + 4 * warp + (lane >> 3)) * 4;
     const float bias[4] = { biases[0], biases[1], biases[2], biases[3] };
     float d[SUMS], c[CELLS];
@@ -285,6 +286,7 @@ DEVICE void multiply(const Arguments& a, u32 base) {
     wgmma_wait<0>();
     give_back(w);
     wgmma_hold(d);
+    const float half[3] = { 0.5f * bias[0], 0.5f * bias[1], 0.5f * bias[2] };
     // The stage's last h has been read.
     if (staged) barrier_wait(taken_barrier(base, group), (staged - 1) & 1);
     UNROLL for (u32 j = 0; j < CELLS; j++) {
@@ -292,8 +294,8 @@ DEVICE void multiply(const Arguments& a, u32 base) {
       const float kept0 = odd ? d[4 * j + 1] : d[4 * j], kept1 = odd ? d[4 * j + 3] : d[4 * j + 2];
       const float got0 = shuffle_xor(odd ? d[4 * j] : d[4 * j + 1], 4);
       const float got1 = shuffle_xor(odd ? d[4 * j + 2] : d[4 * j + 3], 4);
-      const float h = cell(0.5f * ((odd ? got0 : kept0) + bias[0]), 0.5f * ((odd ? got1 : kept1) + bias[1]),
-        0.5f * ((odd ? kept0 : got0) + bias[2]), (odd ? kept1 : got1) + bias[3], c[j]);
+      const float h = cell(fmaf(odd ? got0 : kept0, 0.5f, half[0]), fmaf(odd ? got1 : kept1, 0.5f, half[1]),
+        fmaf(odd ? kept0 : got0, 0.5f, half[2]), (odd ? kept1 : got1) + bias[3], c[j]);
       store_shared_half(to + j * 128, to_value(h));
       store_relaxed(cells + j * 128, bits_of(c[j]));
     }

@@ -57,7 +57,7 @@ export function streamShapes(stack: LstmStack, device: DeviceFacts): StreamShape
 
 /** An item's time with K values of k in all, microseconds, as an H200 took it: gates, and products. */
 function itemUs(K: number, columns: StreamShape["columns"]): number {
-  const [gates, step] = ({ 64: [1, 0.105], 128: [1.5, 0.088], 256: [2, 0.175] } as const)[columns];
+  const [gates, step] = ({ 64: [1, 0.105], 128: [0.5, 0.118], 256: [2, 0.175] } as const)[columns];
   return gates + step * K / 16;
 }
 /** What an item takes longer where every multiprocessor always multiplies: the GPU then lowers its clock. */
