@@ -56,8 +56,9 @@
 #define OWN_COLUMNS (COLUMNS / STRIDE)
 #define CELLS (OWN_COLUMNS / 8)
 #define SUMS (COLUMNS / 2)
+// What cell() takes of gates i, f and o; of g twice that.
+#define GATE_SCALE 0.5f
 // 16-byte vectors of h that a warpgroup makes, and the warps that write them.
-#define GATE_SCALE -1.4426950408889634f
 #define VECTORS (2 * OWN_COLUMNS)
 #define WRITERS (PUBLISH || VECTORS <= 32 ? 2 : VECTORS / 16)
 #define THREADS (PUBLISH ? 512 : 384)
@@ -287,16 +288,13 @@ DEVICE void recurrent_product(Consumer& w, float (&d)[SUMS], const u32 (&wh)[OWN
   }
 }
 
-// c and h of one cell from its gates before activation, times -log2 e (g: twice), with five exponentials and two
-// reciprocals: sigmoid(i) tanh(g) = (1 - G) / ((1 + I) (1 + G)), I = e^-i, G = e^-2g. The limits keep products
-// of three finite.
+// c and h of one cell from its gates before activation, i, f and o halved: sigmoid(2 x) = (1 + tanh x) / 2. Five
+// instructions of the unit that gates wait for (exponentials and reciprocals: seven); the hardware's tanh is off by as
+// much as float16 h is.
 DEVICE float cell(float i, float f, float o, float g, float& c) {
-  const float I = 1.f + exp2_fast(minimum_or_nan(i, 40.f)), F = 1.f + exp2_fast(minimum_or_nan(f, 40.f));
-  const float O = 1.f + exp2_fast(minimum_or_nan(o, 40.f)), G = exp2_fast(minimum_or_nan(g, 40.f));
-  const float input = I * (1.f + G);
-  c = fmaf(c, input, (1.f - G) * F) * reciprocal_fast(input * F);
-  const float C = exp2_fast(minimum_or_nan(-2.8853900817779268f * c, 40.f));
-  return (1.f - C) * reciprocal_fast(O * (1.f + C));
+  const float input = fmaf(tanh_hardware(i), 0.5f, 0.5f), forget = fmaf(tanh_hardware(f), 0.5f, 0.5f);
+  c = fmaf(forget, c, input * tanh_hardware(g));
+  return fmaf(tanh_hardware(o), 0.5f, 0.5f) * tanh_hardware(c);
 }
 
 // Adds what the other warpgroup summed over its chunks; of the columns, this warpgroup keeps its half.
