@@ -41,7 +41,7 @@ export function streamShapes(stack: LstmStack, device: DeviceFacts): StreamShape
   for (const columns of [64, 128, 256] as const) {
     if (columns > 64 && columns >= 2 * B) continue;
     const tiles = Math.ceil(B / columns), items = L * (hidden / UNITS / PAIR) * tiles;
-    const pairs = Math.min(Math.floor(device.multiprocessors / PAIR), items);
+    const pairs = Math.min(device.activeClusters[PAIR] ?? 0, items);
     const fixed = UNITS * columns * 2 + 32, slot = CHUNK * (4 * UNITS + columns) * 2 + 16;
     const slots = Math.floor((device.sharedBytesMax - fixed) / slot);
     if (slots < 2 || pairs < 1) continue;
