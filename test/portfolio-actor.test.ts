@@ -3,8 +3,10 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { describe, test } from "node:test";
+import type { Clock } from "../src/base/clock.ts";
 import { openLog } from "../src/base/log.ts";
 import { random } from "../src/base/random.ts";
+import { timeMs } from "../src/base/units.ts";
 import type { Actor } from "../src/live/actor.ts";
 import { openPortfolioRim, snapshotFile } from "../src/live/actors/portfolio-rim.ts";
 import { portfolioActor, type PortfolioEffect, type PortfolioOptions, type PortfolioOutcome }
@@ -300,19 +302,26 @@ describe("restarts", () => {
       const desk = ready({}, {}, { isKept: true });
       for (let day = 1; day < 4; day++) { desk.bars(day, [100 + day, 50]); desk.decide(day, [1, 1]); }
       assert.ok(desk.kept !== null);
-      const { snapshot } = desk.kept, rim = openPortfolioRim({ session, folder, log });
+      // Time stands still until it is told to stop.
+      const clock: Clock = { now: () => timeMs(0), sleep: (_, signal) => new Promise((_resolve, reject) => {
+        signal!.addEventListener("abort", () => { reject(new Error("stopped")); });
+      }) };
+      const { snapshot } = desk.kept, rim = openPortfolioRim({ session, folder, clock, log });
       await rim.start(() => { assert.fail("there is nothing yet"); });
       rim.carryOut({ kind: "keep", snapshot: { ...snapshot, decisions: 1 } });
       rim.carryOut({ kind: "keep", snapshot });
+      // Its orders go first: two flushes at once take longer, each.
+      await fs.promises.readdir(folder);
+      assert.deepEqual([await fs.promises.readdir(folder), rim.isIdle()], [[], false]);
       await rim.stop();
       assert.ok(rim.isIdle());
       const found: PortfolioOutcome[] = [];
-      await openPortfolioRim({ session, folder, log }).start((outcome) => { found.push(outcome); });
+      await openPortfolioRim({ session, folder, clock, log }).start((outcome) => { found.push(outcome); });
       assert.deepEqual(found, [{ kind: "kept", snapshot }]);
       const other = { ...session, symbols: ["A", "C"] };
-      await openPortfolioRim({ session: other, folder, log }).start(() => { assert.fail("other symbols"); });
+      await openPortfolioRim({ session: other, folder, clock, log }).start(() => { assert.fail("other symbols"); });
       fs.writeFileSync(path.join(folder, snapshotFile("simulator")), "{ torn");
-      await openPortfolioRim({ session, folder, log }).start(() => { assert.fail("damaged"); });
+      await openPortfolioRim({ session, folder, clock, log }).start(() => { assert.fail("damaged"); });
       assert.equal(warnings.length, 1);
     } finally { fs.rmSync(folder, { recursive: true }); }
   });

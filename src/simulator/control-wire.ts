@@ -3,7 +3,8 @@
  * and out.
  *
  *   GET  state                     POST step {count} or {barMs} · pace {kind, ...} · pause · resume
- *   POST fault {name, later} · cut {streams} · pages {rows}   POST trade {symbol, quantity, price} · halt {symbol, isOn}
+ *   POST fault {name, later} · cut {streams} · pages {rows}
+ *   POST trade {symbol, quantity, price} · halt {symbol, isOn}
  *   POST split {symbol, ratio} · dividend {symbol, perShare} · rename {symbol, to} · delist {symbol}
  *   POST margin-call {isOn} · block {isOn}
  */

@@ -1,14 +1,16 @@
 /**
  * Keeps the portfolio's snapshot over a restart, beside the trading: the newest is written, one write at a
  * time, those in between are skipped. It is a convenience, not the truth: without it the second scaling warms
- * up anew and the drawdown counts from the restart (that trading was halted is execution's to remember). So
- * nothing is flushed, and a file that cannot be read or written is a line in the log.
+ * up anew and the drawdown counts from the restart (that trading was halted is execution's to remember). So a
+ * file that cannot be read or written is a line in the log, and a write waits until the orders of its decision
+ * have left: their intents are flushed to the same disk, and of two flushes at once each takes longer.
  *
- *     keep ──> waiting (newest) ──> targets.json.tmp ──rename──> targets.json      start: kept
+ *     keep ──> waiting (newest) ──KEEP_MS──> targets.json.tmp ──rename──> targets.json      start: kept
  */
 import * as fs from "node:fs/promises";
 import * as path from "node:path";
 import { z } from "zod";
+import type { Clock } from "../../base/clock.ts";
 import { messageOf } from "../../base/error.ts";
 import { makeFolder, TEMPORARY } from "../../base/file.ts";
 import type { Log } from "../../base/log.ts";
@@ -32,18 +34,23 @@ const schema = z.strictObject({
   }),
 });
 
+/** From a decision to the write of its snapshot: orders have left by then, or are late for other reasons. */
+const KEEP_MS = 50;
+
 export interface PortfolioRim extends Rim<PortfolioEffect, PortfolioOutcome> {
   /** Nothing waits to be written. */
   isIdle(): boolean;
 }
 
 /** A snapshot of another strategy or other symbols is none of this session's. */
-export function openPortfolioRim({ session, folder, log }:
-{ readonly session: Session; readonly folder: string; readonly log: Log }): PortfolioRim {
+export function openPortfolioRim({ session, folder, clock, log }: { readonly session: Session;
+  readonly folder: string; readonly clock: Clock; readonly log: Log }): PortfolioRim {
   const place = path.join(folder, snapshotFile(session.venue)), { strategyName, symbols } = session;
+  const stopping = new AbortController(), { signal } = stopping;
   let waiting: TargetSnapshot | null = null, writing: Promise<void> | null = null;
   async function write(): Promise<void> {
     while (waiting !== null) {
+      await clock.sleep(KEEP_MS, signal).catch(() => undefined);
       const text = JSON.stringify({ version: 1, strategyName, symbols, snapshot: waiting });
       waiting = null;
       try {
@@ -65,7 +72,10 @@ export function openPortfolioRim({ session, folder, log }:
       writing ??= write();
     },
     isIdle: () => writing === null,
-    async stop() { await writing; },
+    async stop() {
+      stopping.abort();
+      await writing;
+    },
   };
 }
 

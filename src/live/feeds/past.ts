@@ -70,8 +70,9 @@ function barsOfTicks({ time, columns, instrument }: Bars, { timeframe, calendar:
 /** Asks a vendor about what was missed. */
 export interface Past {
   /**
-   * Bars of one instrument that closed after `since` (UTC ms), none unfinished. `knownTo`: the market is as far
-   * as that, whatever the clock says; a replay's stands still while its feed waits for a gap. Throws UserError.
+   * Bars of one instrument that closed after `since` (UTC ms), none unfinished. `knownTo`: the market is as
+   * far as that, whatever the clock says; a replay's stands still while its feed waits for a gap. Throws
+   * UserError.
    */
   bars(symbol: string, since: number, knownTo: number, signal: AbortSignal): Promise<Bars>;
   /** The last `rows` bars, about, with splits and dividends. Throws UserError. */

@@ -234,7 +234,7 @@ function isWhole(last: number, span: Span, now: number): boolean {
     : last + TIMEFRAMES[span.timeframe] >= ended.at;
 }
 
-/** The same, and of a session that goes on the last that can have closed: a gap must not be cut short either. */
+/** The same, and of a session that goes on the last that can have closed: a gap is not cut short either. */
 function isCurrent(last: number, span: Span, now: number): boolean {
   return isWhole(last, span, now)
     && (span.timeframe === "1d" || last + 2 * TIMEFRAMES[span.timeframe] > now);

@@ -19,14 +19,14 @@ import { afterSimulator } from "./after-simulator.ts";
 import { actorsOnly, type Compose } from "./composed.ts";
 import { instrumentsOf, isFrictionless } from "./session-facts.ts";
 
-export const composeDecision: Compose = async ({ root, session, log }) => {
+export const composeDecision: Compose = async ({ root, session, clock, log }) => {
   const { symbols, sizing: { method, weightMax } } = session;
   const shaper = await openShaper(method, symbols.length, { weightMax: weightMax ?? Infinity });
   const portfolio = portfolioActor({ session, shaper, instruments: instrumentsOf(root, session),
     limits: limitsOf(session.risk), isKept: true,
     periodsPerYear: calendar(session.calendar).periodsPerYear(session.timeframe) });
   return actorsOnly(host(aggregatorActor({ session })),
-    host(portfolio, openPortfolioRim({ session, folder: places.live(root), log })));
+    host(portfolio, openPortfolioRim({ session, folder: places.live(root), clock, log })));
 };
 
 export const composeExecution: Compose = async ({ root, session, clock, log, meters, tickToOrder }) => {
