@@ -15,6 +15,7 @@ import { planLstmStream } from "../src/runtime/cuda/lstm/stream.ts";
 import { planLstmTile } from "../src/runtime/cuda/lstm/tile.ts";
 import { planLstmWave } from "../src/runtime/cuda/lstm/wave.ts";
 import { BUFFERS, planModel, type Feed } from "../src/runtime/cuda/engine/plan.ts";
+import { rowWords } from "../src/runtime/cuda/engine/ring.ts";
 import { readNetwork } from "../src/runtime/cuda/engine/network.ts";
 import { A100, attention, gemm, lstm } from "./cuda-plans.ts";
 import { lowerToy, TOY, toyAnswer, toyFile, toyWindows } from "./cuda-toy.ts";
@@ -286,9 +287,14 @@ export const feedCase = (feed: Feed): KernelCase => ({
     // Window 1 has no new row: the same row in each of its slots, so that a move of them is not seen.
     for (let at = 0; at < T * F; at++) windows[T * F + at] = at % F;
     const rows = Float32Array.from({ length: B * F }, (_, at) => fresh[at % fresh.length] + at);
-    const ring = { [BUFFERS.rows]: rows, [BUFFERS.fresh]: Uint32Array.from({ length: B }, (_, b) => Number(b !== 1)),
-      [BUFFERS.ring]: windows };
-    return { parts: list, contents: { w: Float32Array.from(w), [BUFFERS.header]: Uint32Array.of(asked, oldest, 1, 0),
+    // Words of a row: the step that brought it, this step, the oldest slot, none; features; zeros to whole lines.
+    const words = rowWords(F), staged = new Float32Array(B * words);
+    for (let b = 0; b < B; b++) {
+      new Uint32Array(staged.buffer).set([b === 1 ? 6 : 7, 7, oldest], b * words);
+      staged.set(rows.subarray(b * F, (b + 1) * F), b * words + 4);
+    }
+    const ring = { [BUFFERS.rows]: staged, [BUFFERS.ring]: windows };
+    return { parts: list, contents: { w: Float32Array.from(w), [BUFFERS.header]: Uint32Array.of(asked, 0, 0, 0),
       [BUFFERS.done]: Uint32Array.of(0), ...(feed === "ring" ? ring : { [BUFFERS.windows]: windows }) },
     check(found) {
       assert.deepEqual(new Uint32Array(found.get(BUFFERS.done)!.slice().buffer), Uint32Array.of(RUNS));

@@ -16,9 +16,10 @@ import type { Bucket } from "../src/runtime/cuda/engine/bucket.ts";
 import { CpuModels } from "../src/runtime/cuda/engine/cpu.ts";
 import { openEngine, type Engine, type EngineOptions } from "../src/runtime/cuda/engine/engine.ts";
 import { canShare } from "../src/runtime/cuda/engine/lanes.ts";
+import { lowerNetwork } from "../src/runtime/cuda/engine/lower-network.ts";
 import type { Answers, NetworkFile } from "../src/runtime/cuda/engine/models.ts";
 import { readNetwork } from "../src/runtime/cuda/engine/network.ts";
-import { planModel } from "../src/runtime/cuda/engine/plan.ts";
+import { BUFFERS, planModel } from "../src/runtime/cuda/engine/plan.ts";
 import { nextTurn } from "../src/runtime/cuda/engine/prepare.ts";
 import { openPredictor, type Predictor, type PredictorOptions } from "../src/runtime/cuda/engine/predictor.ts";
 import { HostRing } from "../src/runtime/cuda/engine/ring.ts";
@@ -127,14 +128,27 @@ describe("buckets", () => {
       "launch toy.cu:toy grid 8x1x1 block 32 shared 0 (x, x, w, position, confidence, engine/done, 0, 0, 5, 3)",
       "launch feed.cu:tell_done grid 1x1x1 block 32 shared 0 dependent (engine/done, engine/runs)"]);
     assert.deepEqual(text("ring", {}).filter((line) => line.startsWith("launch")), [
-      "launch feed.cu:ring_step grid 8x1x1 block 256 shared 0 (engine/ring, engine/start, engine/header, engine/rows, "
-        + "engine/fresh, 5, 3)",
+      "launch feed.cu:ring_step grid 8x1x1 block 256 shared 16 (engine/ring, engine/start, engine/rows, 5, 3, 32)",
       "launch feed.cu:unroll_ring grid 5x8x1 block 256 shared 0 dependent (x, engine/ring, engine/start, 5, 3)",
       "launch toy.cu:toy grid 8x1x1 block 32 shared 0 (x, x, w, position, confidence, engine/done, 0, 0, 5, 3)",
       "launch feed.cu:tell_done grid 1x1x1 block 32 shared 0 dependent (engine/done, engine/runs)"]);
     assert.deepEqual(text("ring", { isWhole: true }).filter((line) => line.startsWith("launch")), [
-      "launch feed.cu:ring_step grid 8x1x1 block 256 shared 0 (x, engine/start, engine/header, engine/rows, engine/fresh, 5, 3)",
+      "launch feed.cu:ring_step grid 8x1x1 block 256 shared 16 (x, engine/start, engine/rows, 5, 3, 32)",
       "launch toy.cu:toy grid 8x1x1 block 32 shared 0 (x, engine/start, w, position, confidence, engine/done, 1, 1, 5, 3)"]);
+  });
+
+  test("a last LSTM's answers are looked at one by one up to 512; above, and with others beside them, it counts", () => {
+    const kernelsOf = (B: number, said: object): readonly unknown[] => {
+      const network = readNetwork(exported("lstm", { hidden: 12, ...said }).file.bytes, "lstm");
+      const { list, completions } = planModel(network, { B, T, precision: "float16", device: H200, feed: "ring" },
+        lowerNetwork);
+      return [completions, ...list.launches.map(({ kernel, arguments: fields }) =>
+        kernel + (fields.some((field) => field.kind === "address" && field.buffer === BUFFERS.done) ? " counts" : ""))];
+    };
+    assert.deepEqual(kernelsOf(512, {}), [0, "ring_step", "lstm_block"]);
+    assert.deepEqual(kernelsOf(513, {}), [1, "ring_step", "lstm_block counts"]);
+    assert.equal(kernelsOf(8, { heads: "all" })[0], 1);
+    assert.equal(kernelsOf(8, { heads: "all" }).at(-1), "tell_done counts");
   });
 
   test("persistent kernels run side by side only where all of their blocks fit at once", () => {

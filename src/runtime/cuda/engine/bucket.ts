@@ -1,6 +1,7 @@
 /**
  * One CUDA graph of a model: B windows at most, with the mapped memory that it reads and writes. All is made
- * once; a replay writes a few words, launches the graph, and reads answers where the GPU wrote them.
+ * once; a replay writes a few words, launches the graph, and reads answers where the GPU wrote them. That they
+ * are there it knows by a word that the GPU counts up, or, where they are few, by each of them.
  *
  *   mapped   | header | done | windows ... | other inputs ... | outputs ... |     each at a multiple of 256
  */
@@ -22,6 +23,8 @@ import type { Shelf } from "./shelf.ts";
 export interface Shared extends Placed { readonly view: ArrayBuffer; readonly offset: number }
 
 const ALIGNMENT = 256;
+/** Bits that no answer has: a float that is not a number, and not the one that GPUs make (0x7fffffff). */
+const UNSEEN = -1;
 
 interface Sized { readonly name: string; readonly bytes: number }
 
@@ -68,6 +71,10 @@ export class Bucket {
   /** By rows. */
   readonly #answers = new Map<number, Answers>();
   #target = 0;
+  /** Bits of the answers, where the host looks at them themselves, and how many it has seen; else null. */
+  readonly #seen: Int32Array | null;
+  #count = 0;
+  readonly #isDone = (): boolean => this.isDone;
 
   /** Binds and captures a plan. Throws CudaError. */
   constructor(cuda: Cuda, plan: Prepared["plan"], { version, stream }: { version: number; stream: Stream },
@@ -92,12 +99,15 @@ export class Bucket {
     this.#header = wordsAt(places[BUFFERS.header]);
     const done = places[BUFFERS.done];
     this.#done = new Int32Array(done.view, done.offset, 1);
-    // The memory may have been another's; a ring's header goes on.
-    if (!(BUFFERS.header in shared)) this.#header.fill(0);
+    // The memory may have been another's.
+    this.#header.fill(0);
     this.#done[0] = 0;
     this.inputs = Object.fromEntries(plan.inputs.map(({ name, buffer }) => [name, floatsAt(places[buffer])]));
     this.#outputs = Object.fromEntries(plan.outputs.map(({ name, buffer, shape }) =>
       [name, { shape, values: floatsAt(places[buffer]) }]));
+    const output = places[plan.outputs[0].buffer];
+    this.#seen = plan.completions > 0 ? null
+      : new Int32Array(output.view, output.offset, this.#outputs[plan.outputs[0].name].values.length);
   }
 
   /** Copies the rows [from, from + rows) of what was fed into mapped memory. */
@@ -113,14 +123,21 @@ export class Bucket {
     if (!(rows > 0 && rows <= this.B)) assert(false, `${rows} rows in a bucket of ${this.B}`);
     this.#header[HEADER.rows] = rows;
     this.#target = (this.#target + this.#plan.completions) | 0;
+    this.#seen?.fill(UNSEEN);
+    this.#count = 0;
     this.#graph.launch(stream);
   }
 
   /** Whether the last replay's answers can be read. */
-  get isDone(): boolean { return ((Atomics.load(this.#done, 0) - this.#target) | 0) >= 0; }
+  get isDone(): boolean {
+    const seen = this.#seen;
+    if (seen === null) return ((Atomics.load(this.#done, 0) - this.#target) | 0) >= 0;
+    while (this.#count < seen.length && Atomics.load(seen, this.#count) !== UNSEEN) this.#count++;
+    return this.#count === seen.length;
+  }
 
   /** Waits for the last replay, taking a core. Null, or what went wrong. */
-  spin(stream: Stream): CudaError | null { return spinUntil(this.#done, 0, this.#target, stream); }
+  spin(stream: Stream): CudaError | null { return spinUntil(this.#isDone, stream); }
 
   /** Views of mapped memory, the same ones each time: valid until the next replay. */
   answers(rows: number): Answers {

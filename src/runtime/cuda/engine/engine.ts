@@ -6,7 +6,7 @@
  *   load(name) again: the new version is captured beside the old one, then takes its place; the old one is
  *   freed after its last request
  *
- * Waiting: "spin" reads the word in which the GPU counts until it changes (the fastest, and takes a core);
+ * Waiting: "spin" reads memory that the GPU writes until it has (the fastest, and takes a core);
  * "poll" looks at it once per turn of the event loop, so that other work goes on.
  */
 import { assert } from "../../../base/assert.ts";

@@ -3,7 +3,8 @@
  *
  *   windows   copy_rows ──> x ─┐
  *   ring      ring_step ──> x ─┴─> the network's launches ──> outputs (mapped) ──> tell_done, if they do not
- *                └─> unroll_ring ──> x, where they cannot read a ring             say it themselves
+ *                └─> unroll_ring ──> x, where they cannot read a ring             say it themselves, or
+ *                                                                                 few answers are looked at
  *
  * Rows of a bucket that nobody asks about are computed and not read: windows do not see each other.
  */
@@ -18,7 +19,7 @@ import { u32, type Argument, type BufferSpec, type CudaPrecision, type DeviceFac
   type KernelSource, type Launch, type LaunchList } from "../launch.ts";
 import { isAnswer } from "./models.ts";
 import type { ExportedNetwork } from "./network.ts";
-import { HEADER_BYTES } from "./ring.ts";
+import { HEADER_BYTES, rowWords } from "./ring.ts";
 
 /** How features reach a model: whole windows at each run, or new rows into a ring. */
 export type Feed = "windows" | "ring";
@@ -41,6 +42,8 @@ export interface LoweredNetwork {
   readonly isRing: boolean;
   /** By how much BUFFERS.done is more after a run; 0: it stays as it was. */
   readonly completions: number;
+  /** Whether each number of the only output is stored once, as the last that a run does. */
+  readonly isSeen?: boolean;
   pack(parameters: Tensors): ReadonlyMap<string, Uint8Array>;
 }
 /** `ring`: whether features come in a ring; BUFFERS.start and BUFFERS.done may be read and counted up. */
@@ -64,7 +67,7 @@ export interface ModelPlan {
   readonly outputs: readonly PlanPort[];
   /** Where the ring lies; null without one. */
   readonly ring: string | null;
-  /** By how much `done` is more after a run. */
+  /** By how much `done` is more after a run; 0: answers are looked at themselves. */
   readonly completions: number;
   pack(): ReadonlyMap<string, Uint8Array>;
 }
@@ -72,7 +75,7 @@ export interface ModelPlan {
 /** Buffers that the engine adds. */
 export const BUFFERS = {
   header: "engine/header", done: "engine/done", windows: "engine/windows", rows: "engine/rows",
-  fresh: "engine/fresh", ring: "engine/ring", start: "engine/start", runs: "engine/runs",
+  ring: "engine/ring", start: "engine/start", runs: "engine/runs",
 } as const;
 
 /** The input that windows are made of. */
@@ -114,7 +117,8 @@ export function planModel(network: ExportedNetwork, request: PlanRequest, lower:
   const x = inputs.find(({ name }) => name === FEATURES)?.buffer ?? null;
   const head = x === null ? { buffers: [], mapped: [], launches: [], ring: null }
     : feed === "ring" ? ringHead(x, { B, T, F }, lowered.isRing) : windowsHead(x, { B, T, F }, device);
-  const tail = lowered.completions > 0 ? { buffers: [], launches: [] } : doneTail();
+  const isSeen = lowered.isSeen === true;
+  const tail = isSeen || lowered.completions > 0 ? { buffers: [], launches: [] } : doneTail();
   const others = inputs.filter(({ name }) => name !== FEATURES);
   const isMapped = new Set([...others, ...outputs].map(({ buffer }) => buffer));
   const added: BufferSpec[] = [{ name: BUFFERS.header, bytes: HEADER_BYTES, role: "input" },
@@ -125,7 +129,7 @@ export function planModel(network: ExportedNetwork, request: PlanRequest, lower:
     : [{ name: FEATURES, buffer: BUFFERS.windows, shape: [B, T, F] }];
   return {
     B, outputs, inputs: [...windows, ...others], ring: head.ring,
-    completions: Math.max(1, lowered.completions),
+    completions: isSeen ? 0 : Math.max(1, lowered.completions),
     mapped: [...added, ...own.filter(({ name }) => isMapped.has(name))],
     list: { name: `${graph.name} B ${B} T ${T} ${precision} ${feed}`,
       // The features are not fed to the launches: the engine writes them.
@@ -154,8 +158,8 @@ interface Head {
 const addressOf = (buffer: string): Argument => ({ kind: "address", buffer });
 
 const launchOf = (kernel: string, grid: Launch["grid"], block: number, fields: readonly Argument[],
-  isDependent = false): Launch =>
-  ({ source: FEED, kernel, grid, block, sharedBytes: 0, isDependent, arguments: fields });
+  isDependent = false, sharedBytes = 0): Launch =>
+  ({ source: FEED, kernel, grid, block, sharedBytes, isDependent, arguments: fields });
 
 /** Threads of a block of feed.cu, and 16-byte pieces that one moves at a time. */
 const BLOCK = 256, PIECES = 4;
@@ -176,12 +180,11 @@ const doneTail = (): Pick<Head, "buffers" | "launches"> => ({
 function ringHead(x: string, { B, T, F }: Size, isRing: boolean): Head {
   const ring = isRing ? x : BUFFERS.ring;
   const step = launchOf("ring_step", [B, 1, 1], BLOCK, [addressOf(ring), addressOf(BUFFERS.start),
-    addressOf(BUFFERS.header), addressOf(BUFFERS.rows), addressOf(BUFFERS.fresh), u32(T), u32(F)]);
+    addressOf(BUFFERS.rows), u32(T), u32(F), u32(rowWords(F))], false, 16);
   const unroll = launchOf("unroll_ring", [T, B, 1], BLOCK, [addressOf(x), addressOf(ring),
     addressOf(BUFFERS.start), u32(T), u32(F)], true);
   return { ring, launches: isRing ? [step] : [step, unroll],
     buffers: [{ name: BUFFERS.start, bytes: 4, role: "state", fill: 0 },
       ...(isRing ? [] : [{ name: ring, bytes: 4 * B * T * F, ...RING }])],
-    mapped: [{ name: BUFFERS.rows, bytes: 4 * B * F, role: "input" },
-      { name: BUFFERS.fresh, bytes: 4 * B, role: "input" }] };
+    mapped: [{ name: BUFFERS.rows, bytes: 4 * B * rowWords(F), role: "input" }] };
 }

@@ -4,16 +4,21 @@
  *
  *              push(row b, F numbers)                    step
  *   HostRing   slot oldest[b] <- the row, oldest[b] + 1  window(b): T rows in order of time
- *   RingStage  rows (B, F), fresh (B), mapped ─────────> ring_step (feed.cu): ring (B, T, F), one start
+ *   RingStage  rows (B, head and F), mapped ───────────> ring_step (feed.cu): ring (B, T, F), one start
  *
  * A row that is pushed twice before a step is corrected, not followed. A window without a new row at a step
  * says what it said before.
  */
 import { assert } from "../../../base/assert.ts";
 
-/** What ring_step and copy_rows read: words of `header` (feed.cu). */
-export const HEADER = { rows: 0, oldest: 1, hasNew: 2 } as const;
+/** What copy_rows reads: words of `header` (feed.cu). */
+export const HEADER = { rows: 0 } as const;
 export const HEADER_BYTES = 16;
+
+/** What ring_step reads: words of each row (feed.cu). */
+const ROW = { broughtBy: 0, step: 1, oldest: 2, features: 4 } as const;
+/** Words of a row of F features in mapped memory: whole lines of 128 bytes. */
+export const rowWords = (F: number): number => Math.ceil((ROW.features + F) / 32) * 32;
 
 export interface RingShape {
   /** Windows, one for each instrument. */
@@ -106,86 +111,93 @@ export class HostRing {
   }
 }
 
-/** Mapped memory that ring_step reads. */
+/** Mapped memory that ring_step reads: (B, rowWords(F)), twice; B may be more than instruments. */
 export interface StageMemory {
-  /** Words of HEADER. */
-  readonly header: Uint32Array;
-  /** (B, F); the ring may have more windows than there are instruments. */
-  readonly rows: Float32Array;
-  /** (B) */
-  readonly fresh: Uint32Array;
+  readonly words: Uint32Array;
+  readonly floats: Float32Array;
 }
 
 /**
- * New rows on their way to the ring in device memory.
+ * New rows on their way to the ring in device memory. Steps that bring rows are numbered from 1: a row that says
+ * the number of the step is new, so that nothing need be cleared.
  *
  *   push ──> rows ── begin: a replay reads them ── push ──> waiting ── end ──> rows
  */
 export class RingStage {
   readonly #shape: RingShape;
   readonly #memory: StageMemory;
-  /** (B, F) rows that were pushed while a replay was reading, and by whom (B). */
+  readonly #stride: number;
+  /** (rows, F) that were pushed while a replay was reading, and by whom (rows). */
   readonly #waiting: Float32Array;
   readonly #isWaiting: Uint8Array;
   #hasWaiting = false;
   #oldest = 0;
+  /** Of the step that brings what is pushed now. */
+  #step = 1;
+  #hasNew = false;
   #isRead = false;
 
   constructor(shape: RingShape, memory: StageMemory) {
     this.#shape = shape;
     this.#memory = memory;
-    this.#waiting = new Float32Array(memory.rows.length);
-    this.#isWaiting = new Uint8Array(memory.fresh.length);
+    this.#stride = rowWords(shape.F);
+    this.#waiting = new Float32Array(shape.rows * shape.F);
+    this.#isWaiting = new Uint8Array(shape.rows);
   }
 
   /** The newest row of a window. */
   push(row: number, features: Float32Array): void {
-    const { rows, fresh, header } = this.#memory;
     if (this.#isRead) {
       this.#waiting.set(features, row * this.#shape.F);
       this.#isWaiting[row] = 1;
       this.#hasWaiting = true;
       return;
     }
-    rows.set(features, row * this.#shape.F);
-    fresh[row] = 1;
-    header[HEADER.hasNew] = 1;
+    const { words, floats } = this.#memory, at = row * this.#stride;
+    floats.set(features, at + ROW.features);
+    words[at + ROW.broughtBy] = this.#step;
+    this.#hasNew = true;
   }
 
   /** The window of a row was written whole: what was pushed before does not count any more. */
   clear(row: number): void {
     this.#isWaiting[row] = 0;
-    if (!this.#isRead) this.#memory.fresh[row] = 0;
+    if (!this.#isRead) this.#memory.words[row * this.#stride + ROW.broughtBy] = 0;
   }
 
   /** Slot of the oldest row in device memory, once the replay that was begun last has ended. */
   get oldest(): number {
-    const isMoving = this.#isRead && this.#memory.header[HEADER.hasNew] === 1;
-    return isMoving ? (this.#oldest + 1) % this.#shape.T : this.#oldest;
+    return this.#isRead && this.#hasNew ? (this.#oldest + 1) % this.#shape.T : this.#oldest;
   }
 
   /** A replay is about to read what was pushed. */
   begin(): void {
-    this.#memory.header[HEADER.oldest] = this.#oldest;
+    this.#tell(this.#hasNew ? this.#step : 0);
     this.#isRead = true;
   }
 
   /** Does something that replays the graph and must change no window. */
   still<Result>(act: () => Result): Result {
-    const { header } = this.#memory, hasNew = header[HEADER.hasNew];
-    header[HEADER.oldest] = this.#oldest;
-    header[HEADER.hasNew] = 0;
-    try { return act(); } finally { header[HEADER.hasNew] = hasNew; }
+    this.#tell(0);
+    return act();
+  }
+
+  #tell(step: number): void {
+    const { words } = this.#memory, oldest = this.#oldest, end = this.#shape.rows * this.#stride;
+    for (let at = 0; at < end; at += this.#stride) {
+      words[at + ROW.step] = step;
+      words[at + ROW.oldest] = oldest;
+    }
   }
 
   /** It has. */
   end(): void {
-    const { header, fresh } = this.#memory, { T, F } = this.#shape;
+    const { T, F } = this.#shape;
     this.#isRead = false;
-    if (header[HEADER.hasNew] === 1) {
-      this.#oldest = (this.#oldest + 1) % T;
-      header[HEADER.hasNew] = 0;
-      fresh.fill(0);
+    if (this.#hasNew) {
+      this.#oldest = this.#oldest + 1 === T ? 0 : this.#oldest + 1;
+      this.#step = this.#step === 0xffff_ffff ? 1 : this.#step + 1;
+      this.#hasNew = false;
     }
     if (!this.#hasWaiting) return;
     for (let row = this.#isWaiting.indexOf(1); row >= 0; row = this.#isWaiting.indexOf(1, row + 1)) {

@@ -13,7 +13,7 @@ import { Bucket, floatsAt, placeMapped, wordsAt, type Shared } from "./bucket.ts
 import { demandsOf, type Demand } from "./lanes.ts";
 import { BUFFERS } from "./plan.ts";
 import { PIECE_BYTES, type NetworkFacts, type Prepared } from "./prepare.ts";
-import { HEADER_BYTES, HostRing, RingStage, type RingShape } from "./ring.ts";
+import { HostRing, rowWords, RingStage, type RingShape } from "./ring.ts";
 import type { Shelf } from "./shelf.ts";
 
 /** The bucket that answers so many rows: the smallest that holds them; the largest in several goes. */
@@ -27,7 +27,7 @@ export class DeviceRing {
   readonly B: number;
   readonly host: HostRing;
   readonly stage: RingStage;
-  /** The buffers that a plan calls BUFFERS.header, rows, fresh. */
+  /** The buffer that a plan calls BUFFERS.rows. */
   readonly shared: Readonly<Record<string, Shared>>;
   readonly #values: PooledTensor;
   readonly #start: PooledTensor;
@@ -38,8 +38,7 @@ export class DeviceRing {
   /** `B` windows in device memory, of which the first `shape.rows` stand for instruments. */
   constructor(shelf: Shelf, shape: RingShape, B: number) {
     const { T, F } = shape;
-    const { memory, places } = placeMapped(shelf, [{ name: BUFFERS.header, bytes: HEADER_BYTES },
-      { name: BUFFERS.rows, bytes: 4 * B * F }, { name: BUFFERS.fresh, bytes: 4 * B }]);
+    const { memory, places } = placeMapped(shelf, [{ name: BUFFERS.rows, bytes: 4 * B * rowWords(F) }]);
     const taken: PooledTensor[] = [];
     const giveBack = (): void => {
       shelf.giveBackMapped(memory);
@@ -57,8 +56,8 @@ export class DeviceRing {
     this.B = B;
     this.shared = places;
     this.host = new HostRing(shape);
-    this.stage = new RingStage(shape, { header: wordsAt(places[BUFFERS.header]),
-      rows: floatsAt(places[BUFFERS.rows]), fresh: wordsAt(places[BUFFERS.fresh]) });
+    const rows = places[BUFFERS.rows];
+    this.stage = new RingStage(shape, { words: wordsAt(rows), floats: floatsAt(rows) });
     this.#close = giveBack;
   }
 

@@ -2,40 +2,44 @@
 // told when the answers can be read. The host writes `header` and the rows, then replays the graph that begins here.
 //
 //   mapped host memory                           device memory
-//   header, rows, fresh             ─ ring_step ─>  ring (B, T, F), start      only new rows travel
+//   rows                            ─ ring_step ─>  ring (B, T, F), start      only new rows travel
 //   header, windows (B, T, F)       ─ copy_rows ─>  x (B, T, F)                only the first `rows` windows travel
 //   done                            <─ tell_done ─  after the last launch
 //
-// header: [0] windows that are asked about, the first ones; [1] slot of the ring's oldest row;
-//   [2] 1: this replay brings new rows
+// header: [0] windows that are asked about, the first ones
 #include "ptx.cuh"
 
 // One block per window. Step t of window b lies in slot (start + t) % T. With new rows, the oldest slot takes the
 // new row of each window that has one and becomes the newest; a window without a new row must still say the same,
 // so its rows move one slot on with the start.
+//
+// A row travels as whole lines of 128 bytes, with all that its window must know before its features: what costs is how
+// many lines are asked for over the link, and above all many blocks asking for the same one.
+//   words [0] step that brought these features; [1] this step, or 0: no window has a new row; [2] slot of the oldest
+//   row; [4...] features
+#define ROW_HEAD 4
 struct RingStep {
   float* ring;
   u32* start;
-  const u32* header;
-  const float* rows;
-  const u32* fresh;
-  u32 T, F;
+  const u32* rows;      // (B, stride)
+  u32 T, F, stride;
 };
 KERNEL(256, ring_step, RingStep) {
   let_dependents_start();
-  const u32 b = blockIdx.x;
-  const float* row = a.rows + (u64)b * a.F;
-  // The host is far away: all that may be needed is asked for at once, before any of it is looked at.
-  const uint4 header = *(const uint4*)a.header;
-  const u32 is_fresh = a.fresh[b];
-  const float first = threadIdx.x < a.F ? row[threadIdx.x] : 0.f;
-  const u32 oldest = header.y, has_new = header.z;
-  if (b == 0 && threadIdx.x == 0) *a.start = has_new ? (oldest + 1 == a.T ? 0 : oldest + 1) : oldest;
-  if (!has_new || b >= header.x) return;
-  for (u32 f = threadIdx.x; f < a.F; f += blockDim.x) {
-    float* column = a.ring + (u64)b * a.T * a.F + f;
+  const u32 b = blockIdx.x, words = ROW_HEAD + a.F, thread = threadIdx.x;
+  const u32* row = a.rows + (u64)b * a.stride;
+  const u32 first = thread < words ? row[thread] : 0;
+  if (thread < ROW_HEAD) store_shared(shared_base() + thread * 4, first);
+  __syncthreads();
+  const uint4 head = load_shared4(shared_base());
+  const u32 oldest = head.z, has_new = head.y, is_fresh = head.x == head.y;
+  if (b == 0 && thread == 0) *a.start = has_new ? (oldest + 1 == a.T ? 0 : oldest + 1) : oldest;
+  if (!has_new) return;
+  for (u32 word = thread; word < words; word += blockDim.x) {
+    if (word < ROW_HEAD) continue;
+    float* column = a.ring + (u64)b * a.T * a.F + word - ROW_HEAD;
     if (is_fresh) {
-      column[(u64)oldest * a.F] = f == threadIdx.x ? first : row[f];
+      column[(u64)oldest * a.F] = float_of(word == thread ? first : row[word]);
       continue;
     }
     float before = column[(u64)((oldest + a.T - 1) % a.T) * a.F];

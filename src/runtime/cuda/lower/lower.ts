@@ -37,6 +37,8 @@ export interface LowerOptions {
    * `completions`.
    */
   readonly done?: string;
+  /** The most numbers of an output that who waits looks at one by one instead: see `isSeen`. */
+  readonly seenMax?: number;
 }
 
 /** Float32 in a buffer of the list. */
@@ -56,13 +58,18 @@ export interface Lowered {
   readonly isRing: boolean;
   /** What a run adds to `done`; 0: nothing. */
   readonly completions: number;
+  /**
+   * Whether a run stores each number of the only output once, as the last it does: a number that is there says
+   * so itself. (A word after it must wait until the host has all that was before it.)
+   */
+  readonly isSeen: boolean;
   /** Bytes of every weight buffer, from the values of all frozen state. */
   pack(parameters: Tensors): ReadonlyMap<string, Uint8Array>;
 }
 
 /** Lowers a graph whose sizes are all numbers. Asserts that they are. */
 export function lowerGraph(graph: Graph,
-  { precision, device, frozen = new Set(), ring, done }: LowerOptions): Lowered {
+  { precision, device, frozen = new Set(), ring, done, seenMax = 0 }: LowerOptions): Lowered {
   const simple = simplify(graph), builder = new Builder();
   const kept = simple.state.filter(({ name }) => !frozen.has(name));
   const inputs = portsOf("input", simple.inputs, builder),
@@ -74,12 +81,13 @@ export function lowerGraph(graph: Graph,
   const statics = new Statics(simple, frozen, builder);
   const memoryOf = (tensor: Tensor): Memory | null => given.get(tensor) ?? statics.memoryOf(tensor);
 
+  const isFew = simple.outputs.length === 1 && countOf(shapeOf(simple.outputs[0].tensor)) <= seenMax;
   const pattern = new Pattern(resultsOf(simple), { precision, device, constants: statics });
   const stacks = findStacks(pattern, {
     ring: ring === undefined ? null
       : { start: ring.start, input: simple.inputs.find(({ name }) => name === ring.input)!.tensor },
     done: done === undefined || simple.outputs.length !== 1 ? null
-      : { buffer: done, output: simple.outputs[0].tensor },
+      : { buffer: isFew ? null : done, output: simple.outputs[0].tensor },
   });
   findAttentions(pattern);
   findLinears(pattern);
@@ -95,11 +103,12 @@ export function lowerGraph(graph: Graph,
   const last = copyLaunches(changing.map(({ name, tensor }, k) => ({ shape: shapeOf(tensor),
     from: memories[simple.outputs.length + k], to: memoryAt(state.get(name)!.buffer) })), options);
   const all = builder.finish([...launches, ...last]), used = new Set(all.flatMap(buffersOf));
+  const ending = changing.length > 0 ? undefined : stacks.find((stack) => stack.isDone);
   const buffers = [...builder.buffers.values()]
     .filter(({ role, name }) => role !== "weight" || used.has(name));
   return { list: shareScratch({ name: graph.name, buffers, launches: all }), inputs, outputs, state,
     isRing: stacks.some((stack) => stack.isRing),
-    completions: stacks.find((stack) => stack.isDone && changing.length === 0)?.plan?.completions ?? 0,
+    completions: isFew ? 0 : ending?.plan?.completions ?? 0, isSeen: isFew && ending !== undefined,
     pack: (parameters) => statics.pack(parameters, used) };
 }
 

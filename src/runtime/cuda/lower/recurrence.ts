@@ -38,7 +38,7 @@ interface StackFound {
 /** A ring of steps instead of windows in order, and a flag to count up at the end: stack.ts. */
 export interface StackOptions {
   readonly ring: { readonly input: Tensor; readonly start: string } | null;
-  readonly done: { readonly output: Tensor; readonly buffer: string } | null;
+  readonly done: { readonly output: Tensor; readonly buffer: string | null } | null;
 }
 
 /** Finds every stack that some kernel can run. */
