@@ -39,8 +39,8 @@ export class GpuNetworks implements AsyncDisposable {
       this.#said.push(sentence);
       say(sentence);
     };
-    // Polling costs a microsecond or two, and who waits for a GPU that others keep busy still sends heartbeats
-    // and hears Ctrl-C.
+    // Polling costs a microsecond or two, and who waits for a GPU that others keep busy still sends
+    // heartbeats and hears Ctrl-C.
     this.#predictor = openPredictor({ precision, buckets: BUCKETS, mode: "poll", threads, say: tell });
     this.#precision = precision;
     this.#gpu = this.#predictor.engine?.cuda.facts.name ?? null;
