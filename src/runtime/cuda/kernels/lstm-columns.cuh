@@ -1,5 +1,6 @@
-// What comes before and after an LSTM stack on tensor cores: features into the chunks that its products read, and a
-// head, the last hidden state or all of them out of those chunks. lstm-tile.cu and lstm-stream.cu include it.
+// What lstm-tile.cu and lstm-stream.cu, LSTM stacks on tensor cores, have in common: how products find their operands,
+// a cell's gates, and the kernels before and after: features into the chunks that products read, and a head, the last
+// hidden state or all of them out of those chunks.
 //
 // Activations: [block of columns][step][K / 8][COLUMNS][8 values of k], a column being a sequence.
 // Defines: HIDDEN (padded units), COLUMNS (sequences of a block), BFLOAT (0, 1).
@@ -18,6 +19,33 @@
 #define to_value to_half
 #define from_value from_half
 #endif
+
+// The same in all lanes of a warp. The compiler then works with uniform registers, and does not foresee the value:
+// else it computes all addresses of a loop ahead and keeps them, where weights should be.
+DEVICE u32 warp_uniform(u32 x) { return __shfl_sync(~0u, x, 0); }
+// Descriptors of tiles [K / 8][rows][8]: the low word moves with the address (in 16 bytes), the high word stays. In a
+// cluster, addresses have the block's rank above bit 24.
+DEVICE u32 low_word(u32 address, u32 rows) { return (address & 0x3ffff) >> 4 | rows << 16; }
+DEVICE u64 tile(u32 low) { return (u64)(128 >> 4) << 32 | low; }
+
+// c and h of one cell from its gates before activation, i, f and o halved: sigmoid(2 x) = (1 + tanh x) / 2. Five
+// instructions of the unit that gates wait for (exponentials and reciprocals: seven); the hardware's tanh is off by as
+// much as float16 h is.
+DEVICE float cell(float i, float f, float o, float g, float& c) {
+  const float input = fmaf(tanh_hardware(i), 0.5f, 0.5f), forget = fmaf(tanh_hardware(f), 0.5f, 0.5f);
+  c = fmaf(forget, c, input * tanh_hardware(g));
+  return fmaf(tanh_hardware(o), 0.5f, 0.5f) * tanh_hardware(c);
+}
+// Cell j of a thread, from its sums d of gates: new c, and h. Lanes 4 apart hold gates (i, f) and (o, g) of two columns
+// of one unit, and trade one column each. bias: i, f and o halved.
+template <u32 N> DEVICE float cell_of(const float (&d)[N], u32 j, const float (&bias)[4], float& c) {
+  const u32 odd = lane_of() >> 2 & 1;
+  const float kept0 = odd ? d[4 * j + 1] : d[4 * j], kept1 = odd ? d[4 * j + 3] : d[4 * j + 2];
+  const float got0 = shuffle_xor(odd ? d[4 * j] : d[4 * j + 1], 4);
+  const float got1 = shuffle_xor(odd ? d[4 * j + 2] : d[4 * j + 3], 4);
+  return cell(fmaf(odd ? got0 : kept0, 0.5f, bias[0]), fmaf(odd ? got1 : kept1, 0.5f, bias[1]),
+    fmaf(odd ? kept0 : got0, 0.5f, bias[2]), (odd ? kept1 : got1) + bias[3], c);
+}
 
 struct InputArguments {
   const float* x;          // (B, T, F)

@@ -23,7 +23,7 @@
 // it, and add to the flag.
 //
 // Layouts. Weights: per slice [K / 8][128][8], rows as in lstm-tile.cu (row 16 w + r and + 8 are gates (i, f) of unit
-// 4 w + r / 2 for even r, (o, g) for odd r). Sequences: lstm-ends.cuh.
+// 4 w + r / 2 for even r, (o, g) for odd r). Sequences: lstm-columns.cuh.
 //
 // Synchronisation. flags[layer][block of columns][slice] counts the warps that have written h, WRITERS a step;
 // lstm_tile_input zeroes them. Every wait is bounded and faults. c of an item is stored by one thread and loaded by the
@@ -31,7 +31,7 @@
 //
 // Defines: HIDDEN (multiple of 64), COLUMNS (64, 128, 256), CHUNK (values of k of a slot, 64), SLOTS (2 or more),
 // INPUT_STEPS (the features in steps of 16, CHUNK / 16 or more), BFLOAT (0, 1).
-#include "lstm-ends.cuh"
+#include "lstm-columns.cuh"
 
 #define PAIR 2
 #define UNITS 32
@@ -210,13 +210,6 @@ DEVICE void publish(const Arguments& a, u32 base, u32 group) {
 
 // -------------------------------------------------------------------------------------- the multiplying warpgroups
 
-// The same in all lanes of a warp, which the compiler then keeps in uniform registers.
-DEVICE u32 warp_uniform(u32 x) { return __shfl_sync(~0u, x, 0); }
-// Descriptors of tiles [K / 8][rows][8]: the low word moves with the address (in 16 bytes), the high word stays. In a
-// cluster, addresses have the block's rank above bit 24.
-DEVICE u32 low_word(u32 address, u32 rows) { return (address & 0x3ffff) >> 4 | rows << 16; }
-DEVICE u64 tile(u32 low) { return (u64)(128 >> 4) << 32 | low; }
-
 struct Consumer {
   u32 base, group, lane;
   Place next, oldest;   // the next chunk to multiply, the oldest that is not given back
@@ -236,14 +229,6 @@ template <u32 STEPS> DEVICE void multiply_chunk(Consumer& w, float (&d)[SUMS], b
     wgmma_product(d, tile(weights + k * (2 * ROWS)), tile(columns + k * (2 * COLUMNS)), is_sum || k != 0);
   wgmma_commit();
   advance(w.next);
-}
-
-// c and h of one cell from its gates before activation, i, f and o halved: sigmoid(2 x) = (1 + tanh x) / 2. Five
-// instructions of the unit that gates wait for; the hardware's tanh is off by as much as float16 h is.
-DEVICE float cell(float i, float f, float o, float g, float& c) {
-  const float input = fmaf(tanh_hardware(i), 0.5f, 0.5f), forget = fmaf(tanh_hardware(f), 0.5f, 0.5f);
-  c = fmaf(forget, c, input * tanh_hardware(g));
-  return fmaf(tanh_hardware(o), 0.5f, 0.5f) * tanh_hardware(c);
 }
 
 DEVICE void multiply(const Arguments& a, u32 base) {
@@ -286,17 +271,11 @@ DEVICE void multiply(const Arguments& a, u32 base) {
     wgmma_wait<0>();
     give_back(w);
     wgmma_hold(d);
-    const float half[3] = { 0.5f * bias[0], 0.5f * bias[1], 0.5f * bias[2] };
+    const float half[4] = { 0.5f * bias[0], 0.5f * bias[1], 0.5f * bias[2], bias[3] };
     // The stage's last h has been read.
     if (staged) barrier_wait(taken_barrier(base, group), (staged - 1) & 1);
     UNROLL for (u32 j = 0; j < CELLS; j++) {
-      // Lanes 4 apart hold gates (i, f) and (o, g) of two columns of one unit, and trade one column each.
-      const float kept0 = odd ? d[4 * j + 1] : d[4 * j], kept1 = odd ? d[4 * j + 3] : d[4 * j + 2];
-      const float got0 = shuffle_xor(odd ? d[4 * j] : d[4 * j + 1], 4);
-      const float got1 = shuffle_xor(odd ? d[4 * j + 2] : d[4 * j + 3], 4);
-      const float h = cell(fmaf(odd ? got0 : kept0, 0.5f, half[0]), fmaf(odd ? got1 : kept1, 0.5f, half[1]),
-        fmaf(odd ? kept0 : got0, 0.5f, half[2]), (odd ? kept1 : got1) + bias[3], c[j]);
-      store_shared_half(to + j * 128, to_value(h));
+      store_shared_half(to + j * 128, to_value(cell_of(d, j, half, c[j])));
       store_relaxed(cells + j * 128, bits_of(c[j]));
     }
     __syncwarp();

@@ -35,7 +35,7 @@
 // Defines: HIDDEN (multiple of 2 UNITS), COLUMNS (8 .. 64), HALVES (1, 2), SPLIT (0, 1), PAIR (1, 2), PUBLISH (0, 1),
 // CHUNK (values of k, 64 or 128), SLOTS (chunks of the ring: 2 more than those of a product; even if SPLIT),
 // INPUT_CHUNKS (of the pass' first layer; even if SPLIT), BFLOAT (0, 1), WX_BYTES (of shared memory for Wx).
-#include "lstm-ends.cuh"
+#include "lstm-columns.cuh"
 
 #define UNITS (SPLIT ? 16 : 32)
 #define ROWS (4 * UNITS)
@@ -56,8 +56,6 @@
 #define OWN_COLUMNS (COLUMNS / STRIDE)
 #define CELLS (OWN_COLUMNS / 8)
 #define SUMS (COLUMNS / 2)
-// What cell() takes of gates i, f and o; of g twice that.
-#define GATE_SCALE 0.5f
 // 16-byte vectors of h that a warpgroup makes, and the warps that write them.
 #define VECTORS (2 * OWN_COLUMNS)
 #define WRITERS (PUBLISH || VECTORS <= 32 ? 2 : VECTORS / 16)
@@ -248,14 +246,6 @@ DEVICE void wait_running(Consumer& w, u32 running) {
   give_back(w, running);
 }
 
-// The same in all lanes of a warp. The compiler then works with uniform registers, and does not foresee the value:
-// else it computes all addresses of a loop ahead and keeps them, where weights should be.
-DEVICE u32 warp_uniform(u32 x) { return __shfl_sync(~0u, x, 0); }
-// Descriptors of tiles [K / 8][rows][8]: the low word moves with the address (in 16 bytes), the high word stays. In a
-// cluster, addresses have the block's rank above bit 24.
-DEVICE u32 low_word(u32 address, u32 rows) { return (address & 0x3ffff) >> 4 | rows << 16; }
-DEVICE u64 tile(u32 low) { return (u64)(128 >> 4) << 32 | low; }
-
 DEVICE u32 next_chunk(const Consumer& w) {
   barrier_wait(full_barrier(w.base, w.next.slot), w.next.phase);
   return low_word(chunk_at(w.base, warp_uniform(w.next.slot)), COLUMNS);
@@ -288,15 +278,6 @@ DEVICE void recurrent_product(Consumer& w, float (&d)[SUMS], const u32 (&wh)[OWN
   }
 }
 
-// c and h of one cell from its gates before activation, i, f and o halved: sigmoid(2 x) = (1 + tanh x) / 2. Five
-// instructions of the unit that gates wait for (exponentials and reciprocals: seven); the hardware's tanh is off by as
-// much as float16 h is.
-DEVICE float cell(float i, float f, float o, float g, float& c) {
-  const float input = fmaf(tanh_hardware(i), 0.5f, 0.5f), forget = fmaf(tanh_hardware(f), 0.5f, 0.5f);
-  c = fmaf(forget, c, input * tanh_hardware(g));
-  return fmaf(tanh_hardware(o), 0.5f, 0.5f) * tanh_hardware(c);
-}
-
 // Adds what the other warpgroup summed over its chunks; of the columns, this warpgroup keeps its half.
 DEVICE void add_partial(const Consumer& w, float (&d)[SUMS]) {
   const u32 here = w.base + PARTIAL_AT + w.thread * 4, bytes = 128 * SUMS / 2 * 4;
@@ -320,13 +301,7 @@ template <u32 CHUNKS> DEVICE void gates(Consumer& w, float (&d)[SUMS], float (&o
   // Unit 4 warp + lane / 8 of the warpgroup's 16, first column 2 (lane % 4) + odd.
   const u32 to = stage + ((warp >> 1) * OWN_COLUMNS + 2 * (lane & 3) + odd) * 16 + (4 * (warp & 1) + (lane >> 3)) * 2;
   UNROLL for (u32 j = 0; j < CELLS; j++) {
-    const float kept0 = odd ? d[4 * j + 1] : d[4 * j], kept1 = odd ? d[4 * j + 3] : d[4 * j + 2];
-    const float got0 = shuffle_xor(odd ? d[4 * j] : d[4 * j + 1], 4);
-    const float got1 = shuffle_xor(odd ? d[4 * j + 2] : d[4 * j + 3], 4);
-    const float value = cell(
-      fmaf(odd ? got0 : kept0, GATE_SCALE, bias[0]), fmaf(odd ? got1 : kept1, GATE_SCALE, bias[1]),
-      fmaf(odd ? kept0 : got0, GATE_SCALE, bias[2]), fmaf(odd ? kept1 : got1, 2 * GATE_SCALE, bias[3]), c[j]);
-    store_shared_half(to + j * 128, to_value(value));
+    store_shared_half(to + j * 128, to_value(cell_of(d, j, bias, c[j])));
     if (HALVES == 2 && j == (CELLS - 1) / 2)
       UNROLL for (u32 k = LEAD(CHUNKS); k < CHUNKS / STRIDE; k++) {
         input_chunk(w, other, k);
@@ -367,7 +342,7 @@ template <u32 CHUNKS> DEVICE void multiply(const Arguments& a, const Block& at) 
   }
   float bias[4];
   const u32 unit = at.slice * UNITS + (SPLIT ? 0 : group * 16) + 4 * warp + (lane >> 3);
-  UNROLL for (u32 g = 0; g < 4; g++) bias[g] = layer.bias[unit * 4 + g] * (g == 3 ? 2 * GATE_SCALE : GATE_SCALE);
+  UNROLL for (u32 g = 0; g < 4; g++) bias[g] = layer.bias[unit * 4 + g] * (g == 3 ? 1.f : 0.5f);
 
   float d[HALVES][SUMS], c[HALVES][CELLS];
   barrier_wait(weights_barrier(at.base), 0);

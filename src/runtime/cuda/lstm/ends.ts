@@ -1,5 +1,5 @@
 /**
- * What comes before and after a stack on tensor cores (kernels/lstm-ends.cuh): features into blocks of columns, and a
+ * What comes before and after a stack on tensor cores (kernels/lstm-columns.cuh): features into blocks of columns, and a
  * result out of them.
  */
 import type { Argument, KernelSource, Launch } from "../launch.ts";
