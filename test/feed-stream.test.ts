@@ -22,6 +22,7 @@ import { BAR_FLAGS, type MarketFact, type Spoken } from "../src/live/message.ts"
 import type { Session } from "../src/live/session.ts";
 import { startExchangeServer, type ExchangeServer } from "../src/simulator/exchange-server.ts";
 import { scriptedExchangeFaults } from "../src/simulator/exchange-faults.ts";
+import { scriptedFaults } from "../src/simulator/faults.ts";
 import { SIMULATOR_KEYS } from "../src/simulator/simulator.ts";
 import { barsOfRows, MINUTE, OPEN, session, walk, WIDTH, type Row } from "./live-market.ts";
 
@@ -156,6 +157,32 @@ describe("a replay through the vendors' own streams", () => {
     const newest = FROM + 20 * MINUTE, since = newest - 5 * MINUTE;
     const { time } = await past.bars("I0", since, newest, AbortSignal.timeout(DEADLINE_MS));
     assert.deepEqual([...time].filter((at) => at <= newest), [4, 3, 2, 1, 0].map((k) => newest - k * MINUTE));
+  });
+
+  test("a gap inside a session whose page is cut short without a word is asked for on (fault 24)", async () => {
+    for (const wire of ["alpaca", "massive"] as const) {
+      await using server = await simulator({ dataFaults: scriptedFaults({ 1: "truncated-page", 2: "truncated-page" }) });
+      server.step(LIVE);
+      const past = await vendorPast(session({ symbols: SYMBOLS, wire }), { root: "/nowhere", log: openLog("silent"),
+        progress: silentProgress, signal: new AbortController().signal, clock: new FakeClock(FROM),
+        config: configSchema.parse({ alpaca: { dataUrl: server.url }, massive: { baseUrl: server.url } }) }, KEYS[wire]);
+      const newest = FROM + LIVE * MINUTE;
+      const { time } = await past.bars("I0", FROM, newest, AbortSignal.timeout(DEADLINE_MS));
+      assert.deepEqual([...time], rows.filter(({ at, instrument }) => instrument === 0 && at > FROM).map(({ at }) => at), wire);
+      // Twice cut, and the rest: its last bar is the last that can have closed.
+      assert.equal(server.state().faults.data, 3, wire);
+    }
+  });
+
+  test("a gap is filled to where the simulator's market is, though nothing was heard of it on the new connection", async () => {
+    await using server = await simulator();
+    await using feed = await new Process(server, "alpaca").start();
+    await feed.ready();
+    await feed.play(PAST + 5);
+    feed.rim.stream.drop("test");
+    server.step(12);
+    await feed.until(() => feed.codes().includes("feed-back"), "the gap is filled");
+    assert.deepEqual(feed.known(), expected(PAST + 17, true));
   });
 
   test("a restarted feed asks for what was played before it came", async () => {
