@@ -204,7 +204,8 @@ describe("the cache of compiled kernels", () => {
 
 describe("compiling", () => {
   const compilerOf = (environment: Record<string, string>, folder: string): ReturnType<typeof openCompiler> =>
-    openCompiler({ capability: 90, driverVersion: 13_000, cache: openCubinCache(folder, { now: () => 0 }), environment });
+    openCompiler({ capability: 90, driverVersion: 13_000, cache: openCubinCache(folder, { now: () => 0 }),
+      environment: { DMN_NVRTC: "off", ...environment } });
   const text = kernelText({ name: "made-up", text: "kernel", defines: {} });
 
   test("with no compiler and nothing kept: one sentence, and the command that brings one", () => {

@@ -101,15 +101,19 @@ describe("from TypeScript to C", { skip: hasCompiler ? false : NO_COMPILER }, ()
     return text;
   };
   const withStub = (act: (cuda: Cuda) => void, device = 0): void => {
-    const { PATH } = process.env;
-    process.env["PATH"] = bin;
+    const { PATH, DMN_NVRTC } = process.env;
+    Object.assign(process.env, { PATH: bin, DMN_NVRTC: "off" });
     stub.stub_set(13_000, 2, 90, 7);
     stub.stub_start();
     try {
       const cuda = openCuda({ device, libraries: { cuda: file }, cacheFolder: path.join(FOLDER, "kept") });
       stub.stub_forget();
       try { act(cuda); } finally { stub.stub_fail("", 0); cuda.close(); }
-    } finally { process.env["PATH"] = PATH; }
+    } finally {
+      process.env["PATH"] = PATH;
+      if (DMN_NVRTC === undefined) delete process.env["DMN_NVRTC"];
+      else process.env["DMN_NVRTC"] = DMN_NVRTC;
+    }
     assert.equal(stub.stub_live(), 0, "something was not given back");
   };
   /** A stream as the stub notes it. */
@@ -359,16 +363,16 @@ describe("from TypeScript to C", { skip: hasCompiler ? false : NO_COMPILER }, ()
   test("what a machine has is described without opening a GPU: two GPUs, a compiler, kernels that are kept", () => {
     stub.stub_set(13_000, 2, 90, 1);
     stub.stub_start();
-    const found = describeCuda({ PATH: bin, DMN_CUBIN_CACHE: path.join(FOLDER, "kept") }, { cuda: file, nvml: "/nowhere" });
+    const found = describeCuda({ PATH: bin, DMN_NVRTC: "off", DMN_CUBIN_CACHE: path.join(FOLDER, "kept") }, { cuda: file, nvml: "/nowhere" });
     assert.equal(stub.stub_live(), 0);
     assert.deepEqual(found.driver, { cudaVersion: "13.0", version: null, file });
     assert.deepEqual(found.gpus.map(({ ordinal, name, capability, busId }) => [ordinal, name, capability, busId]),
       [[0, "Stub 0", 90, "0000:00:00.0"], [1, "Stub 1", 90, "0000:01:00.0"]]);
     assert.deepEqual([found.compiler?.name, found.missing, (found.cache?.kernels ?? 0) > 0], ["nvcc", null, true]);
-    const without = describeCuda({ PATH: "" }, { cuda: file, nvml: "/nowhere" });
+    const without = describeCuda({ PATH: "", DMN_NVRTC: "off" }, { cuda: file, nvml: "/nowhere" });
     assert.equal(without.missing?.reason, "no-nvrtc");
     stub.stub_set(13_000, 0, 90, 1);
-    assert.equal(describeCuda({ PATH: bin }, { cuda: file, nvml: "/nowhere" }).missing?.what, "the NVIDIA driver sees no GPU");
+    assert.equal(describeCuda({ PATH: bin, DMN_NVRTC: "off" }, { cuda: file, nvml: "/nowhere" }).missing?.what, "the NVIDIA driver sees no GPU");
   });
 });
 

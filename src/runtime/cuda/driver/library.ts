@@ -4,7 +4,7 @@
  * the system).
  *
  *   libcuda, libnvidia-ml   the driver's: the loader's path, then where containers and WSL put them
- *   libnvrtc                DMN_NVRTC, CUDA_HOME, the active Python or conda environment, LD_LIBRARY_PATH,
+ *   libnvrtc                DMN_NVRTC (off: none, nvcc compiles), CUDA_HOME, the active Python or conda environment, LD_LIBRARY_PATH,
  *                           CUDA installed by hand or by the system, the python3 on PATH
  */
 import * as fs from "node:fs";
@@ -45,6 +45,7 @@ export interface NvrtcFile {
  */
 export function nvrtcFiles(environment: Environment = process.env, root = ""): NvrtcFile[] {
   const { DMN_NVRTC } = environment;
+  if (DMN_NVRTC === "off") return [];
   if (DMN_NVRTC !== undefined && DMN_NVRTC !== "") return [nvrtcFile(DMN_NVRTC)];
   const seen = new Set<string>();
   return nvrtcFolders(environment, root).flatMap((folder) => sonames(folder).flatMap((name) => {
