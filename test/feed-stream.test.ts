@@ -4,10 +4,11 @@ import { describe, test } from "node:test";
 import { WebSocketServer, type WebSocket } from "ws";
 import type { AddressInfo } from "node:net";
 import { encode } from "@msgpack/msgpack";
-import { FakeClock, systemClock } from "../src/base/clock.ts";
+import { FakeClock, systemClock, type Clock } from "../src/base/clock.ts";
 import { configSchema } from "../src/base/config.ts";
 import { openLog } from "../src/base/log.ts";
 import { silentProgress } from "../src/base/progress.ts";
+import { timeMs } from "../src/base/units.ts";
 import { random } from "../src/base/random.ts";
 import { feedActor } from "../src/live/actors/feed.ts";
 import { alpacaDialect } from "../src/live/feeds/alpaca-dialect.ts";
@@ -176,7 +177,9 @@ describe("a replay through the vendors' own streams", () => {
 
   test("a gap is filled to where the simulator's market is, though nothing was heard of it on the new connection", async () => {
     await using server = await simulator();
-    await using feed = await new Process(server, "alpaca").start();
+    // A replay's clock, which stands where the last bar was heard.
+    const clock: Clock = { now: () => timeMs(FROM + 5 * MINUTE), sleep: (ms, signal) => systemClock.sleep(ms, signal) };
+    await using feed = await new Process(server, "alpaca", { clock }).start();
     await feed.ready();
     await feed.play(PAST + 5);
     feed.rim.stream.drop("test");
