@@ -18,8 +18,9 @@ import { CudaError } from "../src/runtime/cuda/driver/error.ts";
 import type { CudaPrecision } from "../src/runtime/cuda/launch.ts";
 import { planLstmBlock } from "../src/runtime/cuda/lstm/block.ts";
 import { planLstmGrid } from "../src/runtime/cuda/lstm/grid.ts";
+import type { LstmPlanner } from "../src/runtime/cuda/lstm/stack.ts";
 import { planLstmStream } from "../src/runtime/cuda/lstm/stream.ts";
-import { planLstmTile } from "../src/runtime/cuda/lstm/tile.ts";
+import { planLstmTile, planTileShape, tileShapes } from "../src/runtime/cuda/lstm/tile.ts";
 import { planLstmWave } from "../src/runtime/cuda/lstm/wave.ts";
 import { cudaRuntime } from "../src/runtime/cuda/program.ts";
 import { reference } from "../src/runtime/reference.ts";
@@ -35,8 +36,13 @@ import { everyOpGraph } from "./graphs.ts";
 /** Waits are counted: a sanitizer makes everything but their loops slower. */
 const DEFINES = { SPIN_MAX: "(1u<<28)", SANITIZED: 1 } as const;
 
+/** Halves in turn, whose h leaves by warps of their own: what the plan takes where there are many steps. */
+const planInHalves: LstmPlanner = (stack, device, prefix) => {
+  const shape = tileShapes(stack, device).find(({ halves }) => halves === 2);
+  return shape === undefined ? null : planTileShape(stack, shape, prefix);
+};
 const PLANNERS = { block: planLstmBlock, wave: planLstmWave, grid: planLstmGrid, tile: planLstmTile,
-  stream: planLstmStream } as const;
+  "tile in halves": planInHalves, stream: planLstmStream } as const;
 /** B, F, H, L of stacks: each way that the planners' kernels are compiled for on an H200, and few steps. */
 const STACKS = [[1, 200, 64, 1], [512, 30, 64, 1], [1, 200, 512, 2], [8, 200, 512, 2], [32, 200, 512, 2],
   [512, 40, 512, 2], [2, 40, 1024, 1]] as const;

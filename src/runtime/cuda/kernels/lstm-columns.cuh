@@ -20,6 +20,14 @@
 #define from_value from_half
 #endif
 
+// Lanes of a warp that say on a barrier that h was staged, or taken from there: after __syncwarp one speaks for all. A
+// sanitizer holds what the others did for unsaid; with SANITIZED each speaks for itself.
+#ifdef SANITIZED
+#define SPEAKERS 32
+#else
+#define SPEAKERS 1
+#endif
+
 // The same in all lanes of a warp. The compiler then works with uniform registers, and does not foresee the value:
 // else it computes all addresses of a loop ahead and keeps them, where weights should be.
 DEVICE u32 warp_uniform(u32 x) { return __shfl_sync(~0u, x, 0); }

@@ -201,10 +201,8 @@ DEVICE void publish(const Arguments& a, u32 base, u32 group) {
     _Pragma("unroll 2") for (u32 v = lane; v < VECTORS; v += 32)
       store_global4(h + v * 16, load_shared4(stage + v * 16));
     __syncwarp();
-    if (lane == 0) {
-      barrier_arrive(taken_barrier(base, group));
-      add_release(a.flags + (item.layer * a.tiles + item.tile) * SLICES + item.slice, 1);
-    }
+    if (lane < SPEAKERS) barrier_arrive(taken_barrier(base, group));
+    if (lane == 0) add_release(a.flags + (item.layer * a.tiles + item.tile) * SLICES + item.slice, 1);
   }
 }
 
@@ -279,7 +277,7 @@ DEVICE void multiply(const Arguments& a, u32 base) {
       store_relaxed(cells + j * 128, bits_of(c[j]));
     }
     __syncwarp();
-    if (lane == 0) barrier_arrive(staged_barrier(base, group));
+    if (lane < SPEAKERS) barrier_arrive(staged_barrier(base, group));
   }
 }
 
@@ -291,8 +289,8 @@ KERNEL(384, lstm_stream, Arguments) {
       barrier_init(empty_barrier(base, s), 8 * PAIR);
     }
     for (u32 g = 0; g < 2; g++) {
-      barrier_init(staged_barrier(base, g), 4);
-      barrier_init(taken_barrier(base, g), 1);
+      barrier_init(staged_barrier(base, g), 4 * SPEAKERS);
+      barrier_init(taken_barrier(base, g), SPEAKERS);
     }
     barrier_init_fence();
   }

@@ -211,10 +211,8 @@ DEVICE void publish(const Arguments& a, const Block& at, u32 group) {
       UNROLL for (u32 v = lane; v < VECTORS; v += 32)
         store_global4(h + vector_at(group, v), load_shared4(stage + v * 16));
       __syncwarp();
-      if (lane == 0) {
-        barrier_arrive(taken_barrier(at.base, group));
-        add_release(flag_at(a, at, columns), 1);
-      }
+      if (lane < SPEAKERS) barrier_arrive(taken_barrier(at.base, group));
+      if (lane == 0) add_release(flag_at(a, at, columns), 1);
     }
 }
 
@@ -315,7 +313,7 @@ DEVICE void pass_on(Consumer& w, const Arguments& a, const Block& at, u32 step, 
   const u32 lane = w.thread & 31;
   if (PUBLISH) {
     __syncwarp();
-    if (lane == 0) barrier_arrive(staged_barrier(w.base, w.group));
+    if (lane < SPEAKERS) barrier_arrive(staged_barrier(w.base, w.group));
     w.staged++;
     return;
   }
@@ -379,8 +377,8 @@ KERNEL(THREADS, lstm_tile, Arguments) {
       barrier_init(empty_barrier(base, s), (SPLIT ? 4 : 8) * PAIR);
     }
     for (u32 g = 0; g < 2; g++) {
-      barrier_init(staged_barrier(base, g), 4);
-      barrier_init(taken_barrier(base, g), 1);
+      barrier_init(staged_barrier(base, g), 4 * SPEAKERS);
+      barrier_init(taken_barrier(base, g), SPEAKERS);
     }
     const u32 weights = weights_barrier(base);
     barrier_init(weights, 1);
