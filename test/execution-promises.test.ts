@@ -59,6 +59,24 @@ describe("promises", () => {
     assert.deepEqual([world.last("settled")?.at, world.books(), world.lookUps.length], [second.at, [10], lookUps + 1]);
   });
 
+  test("a stepped market stands still while nobody knows what is held: after a cut stream, and a split", () => {
+    const session = sessionOf(["AAA"], { clock: { kind: "market", isStepped: true, barsPerSecond: null } });
+    const world = new World(["AAA"], 1, CALM, { session });
+    world.run(1_000);
+    const blind: (() => void)[] = [() => { world.disconnect(); },
+      () => { world.hand({ kind: "notice", at: world.now, instrument: 0, what: "split", value: 2 }); }];
+    for (const [k, begin] of blind.entries()) {
+      begin();
+      // As of who does not know what is held.
+      const none = { instrument: new Int32Array(), weight: new Float64Array(), units: new Float64Array(),
+        price: new Float64Array() }, target = { ...world.target([0], world.now + k), ...none };
+      world.hand(target);
+      assert.notEqual(world.last("settled")?.at, target.at);
+      world.run(5_000);
+      assert.deepEqual([world.last("settled")?.at, world.last("account")?.isReconciled], [target.at, true]);
+    }
+  });
+
   test("if reconciliation fails, do not start: no order before the account could be read", () => {
     const world = new World(["AAA"]);
     world.truthTrouble = "503";

@@ -228,10 +228,16 @@ function settle(desk: Desk): void {
   if (desk.isSettled || desk.errand === "cancelling") return;
   const isUnderWay = desk.goals.some((goal) => goal !== null && !goal.isAtRest)
     || [...desk.open].some(isOwn), { isStepped } = desk.terms.session.clock;
+  // Targets made meanwhile would be empty: how many, the machine's speed would tell.
+  if (isStepped && isBlind(desk)) return;
   const isAsked = isStepped && desk.errand === "none" && mayTrade(desk)
     && (desk.targetOrders > 0 || desk.news !== desk.rest.settledNews);
   if (!isUnderWay && !isAsked) saySettled(desk); else if (isStepped) askRest(desk);
 }
+
+/** The account is being looked at, or the stream opened: trading goes on when that is through. */
+const isBlind = (desk: Desk): boolean => desk.stage === "running" && desk.trading.state !== "HALTED"
+  && !(desk.isProven && desk.isReconciled);
 
 const isOwn = (order: Order): boolean => order.isOurs && order.instrument >= 0;
 
