@@ -168,6 +168,13 @@ describe("the parity report", () => {
     for (const every of [livedOut(day, stepped), asHappened(day, stepped)]) assert.equal(every.length, day.length);
   });
 
+  test("does not call it agreement when nothing was recorded that could differ", async () => {
+    const found = await report(lines.filter(({ message }) => message.kind === "market" || message.kind === "account"));
+    assert.deepEqual(found.differences, []);
+    assert.throws(() => reportText(found), (error) => error instanceof UserError
+      && error.problem.includes("nothing was compared"));
+  });
+
   test("says which days there are when nothing was recorded on one", async () => {
     await report(lines);
     await assert.rejects(liveReport({ day: "2024-01-04" }, contextOf(toy.root)), (error) => error instanceof UserError

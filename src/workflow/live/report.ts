@@ -82,7 +82,7 @@ export async function liveReport({ day }: LiveReportOptions, context: Context): 
   return { day, sessions: [...ids], ...comparison.result() };
 }
 
-/** For a person: the report, or a UserError that names the first differences. */
+/** For a person: the report, or a UserError that names the first differences, or that there is nothing. */
 export function reportText({ day, sessions, compared, differing, differences,
   confirmed }: LiveReport): string {
   const columns = [{ title: "what" }, { title: "compared", align: "right" },
@@ -91,6 +91,11 @@ export function reportText({ day, sessions, compared, differing, differences,
     COMPARED.map((what) => [what, String(compared[what]), String(differing[what])]));
   const plural = sessions.length === 1 ? "" : "s";
   const head = `${day}: ${sessions.length} session${plural} (${sessions.join(", ")})`;
+  // What was never decided on agrees with everything.
+  if (COMPARED.every((what) => compared[what] === 0)) {
+    throw new UserError(`${head}\nnothing was compared: no decision of that day was recorded`,
+      "let a session run until it decides; whether its recorder kept up is in logs/system");
+  }
   if (differences.length === 0) {
     return `${head}\n${table}\nLive and replay agree in every number${roundingText(confirmed)}.`;
   }
