@@ -149,16 +149,21 @@ DEVICE float4 sum_partials(u32 buffer, u32 cell) {
 // X_0: the tensor core's eight columns are steps, or sequences, of all groups; a warp owns 16 rows.
 DEVICE void project_features(const WaveArguments& a) {
   const u32 lane = lane_of(), warp = warp_of(), g = lane >> 2, q = lane & 3, slice = cluster_rank();
+  u32 weights[X_PAIRS * 2][4];
+  auto load_input_weights = [&]() {
+    UNROLL for (int i = 0; i < X_PAIRS * 2; i++) {
+      const uint4 w = load_global4(weights_of(a, 0, false) + ((slice * 8 + warp) * X_PAIRS * 2 + i) * 32 + lane);
+      weights[i][0] = w.x; weights[i][1] = w.y; weights[i][2] = w.z; weights[i][3] = w.w;
+    }
+  };
+  // A ring's newest rows are still on their way: weights first.
+  if (a.ring_start) load_input_weights();
   wait_for_prior_kernel();     // which may bring x; the other clusters load their weights meanwhile
   const u32 chunks_at = shared_base() + X_AT, start = a.ring_start ? *a.ring_start : 0;
   Eight features[AHEAD][ATOMS];
   UNROLL for (int k = 0; k < AHEAD; k++) UNROLL for (int i = 0; i < ATOMS; i++)
     features[k][i] = load_features(a, start, k, threadIdx.x + i * THREADS);
-  u32 weights[X_PAIRS * 2][4];
-  UNROLL for (int i = 0; i < X_PAIRS * 2; i++) {
-    const uint4 w = load_global4(weights_of(a, 0, false) + ((slice * 8 + warp) * X_PAIRS * 2 + i) * 32 + lane);
-    weights[i][0] = w.x; weights[i][1] = w.y; weights[i][2] = w.z; weights[i][3] = w.w;
-  }
+  if (!a.ring_start) load_input_weights();
   const u32 unit = (warp >> 1) * 8 + g;
   const float4 bias = a.bias[slice * 32 + unit];
   const float low = warp & 1 ? bias.z : bias.x, high = warp & 1 ? bias.w : bias.y;
