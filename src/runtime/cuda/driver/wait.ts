@@ -1,7 +1,7 @@
 /**
  * Waiting for the GPU by reading mapped memory that the last kernel writes: the fastest way, and it takes a
- * core. A GPU that died is noticed, and no wait is for ever. (engine/queue.ts looks at the same memory between
- * turns of the event loop.)
+ * core. A GPU that died is noticed, and no wait is for ever. (engine/queue.ts looks at the same memory
+ * between turns of the event loop.)
  */
 import { CudaError } from "./error.ts";
 import type { Stream } from "./stream.ts";

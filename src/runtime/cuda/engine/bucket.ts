@@ -1,7 +1,7 @@
 /**
  * One CUDA graph of a model: B windows at most, with the mapped memory that it reads and writes. All is made
- * once; a replay writes a few words, launches the graph, and reads answers where the GPU wrote them. That they
- * are there it knows by a word that the GPU counts up, or, where they are few, by each of them.
+ * once; a replay writes a few words, launches the graph, and reads answers where the GPU wrote them. That
+ * they are there it knows by a word that the GPU counts up, or, where they are few, by each of them.
  *
  *   mapped   | header | done | windows ... | other inputs ... | outputs ... |     each at a multiple of 256
  */

@@ -118,8 +118,8 @@ export interface StageMemory {
 }
 
 /**
- * New rows on their way to the ring in device memory. Steps that bring rows are numbered from 1: a row that says
- * the number of the step is new, so that nothing need be cleared.
+ * New rows on their way to the ring in device memory. Steps that bring rows are numbered from 1: a row that
+ * says the number of the step is new, so that nothing need be cleared.
  *
  *   push ──> rows ── begin: a replay reads them ── push ──> waiting ── end ──> rows
  */

@@ -59,8 +59,8 @@ export interface Lowered {
   /** What a run adds to `done`; 0: nothing. */
   readonly completions: number;
   /**
-   * Whether a run stores each number of the only output once, as the last it does: a number that is there says
-   * so itself. (A word after it must wait until the host has all that was before it.)
+   * Whether a run stores each number of the only output once, as the last it does: a number that is there
+   * says so itself. (A word after it must wait until the host has all that was before it.)
    */
   readonly isSeen: boolean;
   /** Bytes of every weight buffer, from the values of all frozen state. */
