@@ -81,9 +81,9 @@ describe("the kernel of the LSTM whose weights stream", { skip: typeof emulated 
   const gpu = (): Cuda => opened ??= openEmulated();
   after(() => opened?.close());
 
-  function run(stack: LstmStack, more: Partial<StreamShape>, ringStart: number, times: number):
+  function run(stack: LstmStack, { columns = 64, ...more }: Partial<StreamShape>, ringStart: number, times: number):
     { out: Uint8Array; expected: ReturnType<typeof lstmReference> } {
-    const shape = { ...streamShapes(stack, H200).find(({ columns }) => columns === 64)!, slots: 3, ...more };
+    const shape = { ...streamShapes(stack, H200).find((one) => one.columns === columns)!, slots: 3, ...more };
     const plan = planStreamShape(stack, { ...shape, sharedBytes: sharedBytes(shape) }, "p");
     const weights = weightsOf(stack, 5), chance = random(6, "x"), { B, T, F, H, result } = stack;
     const x = Float32Array.from({ length: B * T * F }, () => 2 * chance.uniform() - 1);
@@ -113,6 +113,20 @@ describe("the kernel of the LSTM whose weights stream", { skip: typeof emulated 
     const stack = { ...base, B: 70, H: 128, L: 3, result: { kind: "all", buffer: "out" } } as const;
     const { out, expected } = run(stack, { pairs: 5 }, 0, 1);
     assertNear(floatsOfHalves(out), expected.all, near.float16);
+  });
+
+  // As wide as on a GPU; the last block of columns is not full, 81 features are a chunk and two steps of 16.
+  for (const [columns, B] of [[128, 129], [256, 130]] as const) {
+    test(`${columns} sequences at a time, of ${B}, in two layers of 40 units`, () => {
+      const { out, expected } = run({ ...base, B, F: 81, H: 40, result: { kind: "last", buffer: "out" } }, { columns }, 1, 2);
+      assertNear(floats(out), expected.all.subarray(2 * B * 40), near.float16);
+    });
+  }
+
+  test("8 layers of one step each, of one feature", () => {
+    const stack = { ...base, B: 3, T: 1, F: 1, H: 40, L: 8, result: { kind: "last", buffer: "out" } } as const;
+    const { out, expected } = run(stack, { pairs: 3 }, 0, 1);
+    assertNear(floats(out), expected.all, near.float16);
   });
 
   test("the last state, one pair for all, the smallest ring", () => {

@@ -169,6 +169,32 @@ describe("LSTM plans", () => {
       [{ kernel: "lstm_wave", grid: 112, cluster: 16 }]);
   });
 
+  // An H100 on PCIe, one with 78 multiprocessors, a slice of one, an A100, and a GPU whose clusters stop at 8.
+  const others: readonly DeviceFacts[] = [
+    { ...H200, multiprocessors: 114, activeClusters: { 2: 57, 4: 26, 8: 12, 16: 5 } },
+    { ...H200, multiprocessors: 78, activeClusters: { 2: 39, 4: 18, 8: 8, 16: 3 } },
+    { ...H200, multiprocessors: 16, activeClusters: { 2: 8, 4: 4, 8: 2, 16: 1 } },
+    { ...H200, capability: 80, multiprocessors: 108, sharedBytesMax: 166_912, activeClusters: {} },
+    { ...H200, capability: 120, multiprocessors: 188, sharedBytesMax: 101_376, activeClusters: { 2: 94, 4: 46, 8: 22 } }];
+  for (const device of others) {
+    const { capability, multiprocessors, activeClusters, sharedBytesMax } = device;
+    test(`blocks that wait for each other fit a GPU of ${multiprocessors} multiprocessors (sm_${capability})`, () => {
+      const kernels = new Set<string>();
+      for (const B of [1, 5, 8, 33, 128, 512, 4096]) for (const H of [40, 200, 512, 768]) for (const L of [1, 2, 8]) {
+        for (const { kernel, grid, cluster = 1, ...launch } of
+          planLstmStack(stackOf({ B, H, L }), device, "p")?.launches ?? []) {
+          assert.ok(launch.sharedBytes <= sharedBytesMax, `${B} ${H} ${L}`);
+          if (launch.isCooperative !== true) continue;
+          kernels.add(kernel);
+          const room = cluster === 1 ? multiprocessors : activeClusters[cluster as 2 | 8 | 16] ?? 0;
+          assert.ok(grid[0] / cluster <= room, `${B} ${H} ${L}: ${grid[0]} blocks of ${kernel} in clusters of ${cluster}`);
+        }
+      }
+      assert.deepEqual([...kernels].sort(), capability === 90 ? ["lstm_grid", "lstm_stream", "lstm_tile", "lstm_wave"]
+        : capability > 90 ? ["lstm_grid", "lstm_wave"] : ["lstm_grid"]);
+    });
+  }
+
   test("the same stack is planned the same twice", () => {
     const text = (): string => {
       const plan = planLstmStack(stackOf({ B: 8 }), H200, "lstm");
