@@ -260,6 +260,7 @@ describe("a carried model", () => {
     try {
       await using gpu = new GpuNetworks();
       const asked = networkStrategy(data.root, { artifact: NAME, seed: null }, { gpu });
+      assert.equal(asked.isForGpu, false);
       assert.deepEqual(await asked.decide(batch), await strategy().decide(batch));
       assert.match(gpu.notes().join(), /^Networks answered on the CPU: those that carry their state/);
     } finally {

@@ -7,7 +7,7 @@ import { networksActor, networksRim } from "../src/live/actors/networks.ts";
 import type { Batch } from "../src/dataset/batch.ts";
 import type { PredictionFact } from "../src/live/message.ts";
 import type { Strategy } from "../src/strategy/strategy.ts";
-import type { LiveReport as DayReport } from "../src/workflow/live/report.ts";
+import { reportText, type Compared, type LiveReport as DayReport } from "../src/workflow/live/report.ts";
 import { confirming, isRounded, predictionsOf, roundingOf } from "../src/workflow/live/report-rounding.ts";
 import { emulatedCuda } from "./emulator/build.ts";
 import { dmn, fetchMarket, freePorts, Graph, processesOf, temporaryRoot } from "./live-graph.ts";
@@ -37,14 +37,16 @@ describe("a day that is lived again elsewhere", () => {
   const batch: Batch = { names: [], instrument: Int32Array.of(0, 1, 2, 3), symbols: ["A", "B", "C", "D"],
     time: new Float64Array(4).fill(9), features: new Float32Array(0), lookback: 0 };
   const strategy: Strategy = { name: "it", description: "it", recipe: "dmn", features: [], lookback: 0,
-    close: () => Promise.resolve(), decide: () => Promise.resolve({ position: own, volatility: own, confidence: own }) };
+    isForGpu: true, decide: () => Promise.resolve({ position: own, volatility: own, confidence: own }) };
 
-  test("takes a position as live said it where its own is within 0.00001 of it, else its own", async () => {
+  test("takes a position as live said it where its own is within 0.00001 of it, else its own; "
+    + "not what another version said", async () => {
     const live = Float32Array.of(0.500004, 0.50002, 0.5), confirmed = { within: 0, count: 0, largest: 0 };
     const said: PredictionFact = { kind: "prediction", at: 9, model: "a", version: "1", instrument: Int32Array.of(0, 1, 2),
       position: live, volatility: live, confidence: own };
     const other: PredictionFact = { ...said, model: "b", instrument: Int32Array.of(3) };
-    const heard = confirming(strategy, predictionsOf([said, other], "a"), { within: 1e-5, confirmed });
+    const swapped: PredictionFact = { ...said, version: "2", instrument: Int32Array.of(3), position: Float32Array.of(-0.250004) };
+    const heard = confirming(strategy, predictionsOf([said, other, swapped], "a", "1"), { within: 1e-5, confirmed });
     const { position, volatility, confidence } = await heard.decide(batch);
     assert.deepEqual([...position], [live[0], 0.5, 0.5, -0.25]);
     assert.deepEqual([volatility, confidence], [own, own]);
@@ -58,10 +60,20 @@ describe("a day that is lived again elsewhere", () => {
       roundingOf(session({ precision: "bfloat16" }))], [1e-5, 2e-3, 1e-2]);
   });
 
+  test("speaks of a GPU only where a number of one was confirmed: one that was lost said nothing", () => {
+    const count = (n: number): Record<Compared, number> =>
+      ({ features: n, positions: n, decisions: n, targets: n, orders: n, fills: n });
+    const textOf = (confirmed: DayReport["confirmed"]): string => reportText({ day: "2024-01-02", sessions: ["s"],
+      compared: count(1), differing: count(0), differences: [], confirmed });
+    assert.match(textOf({ within: 2e-3, count: 3, largest: 4e-4 }), /from a GPU, .* to 0\.002 \(farthest: 4\.0e-4\)\.$/);
+    for (const none of [null, { within: 2e-3, count: 0, largest: 0 }]) assert.match(textOf(none), /agree in every number\.$/);
+  });
+
   test("only networks of a session on a GPU are asked so", () => {
-    const classical = { ...strategy, close: undefined };
+    const classical = { ...strategy, isForGpu: undefined }, carried = { ...strategy, isForGpu: false };
     assert.deepEqual([isRounded(session({ device: "cuda" }), strategy), isRounded(session({ device: "cpu" }), strategy),
-      isRounded(session(), strategy), isRounded(session({ device: "cuda" }), classical)], [true, false, false, false]);
+      isRounded(session(), strategy), isRounded(session({ device: "cuda" }), classical),
+      isRounded(session({ device: "cuda" }), carried)], [true, false, false, false, false]);
   });
 });
 

@@ -337,6 +337,7 @@ describe("on a GPU", () => {
   test("(emulated) in float16 it answers otherwise than in float32, to 2e-3, and says so; the CPU has no such numbers", { skip },
     async () => {
       const dates = { from: "2007-12-20", to: "2008-01-10", precision: "float16" } as const;
+      assert.deepEqual([strategyOf("model:small").isForGpu, strategyOf("model:small/seed-0").isForGpu], [true, true]);
       const expected = await strategyOf("model:small").decide(windows("2007-12-28", 8));
       await within(libraries, async () => {
         await using gpu = new GpuNetworks({ precision: "float16" });
@@ -424,6 +425,12 @@ describe("ensembles", () => {
     const member = (name: string, recipeHash: string): Strategy => ({ ...BASELINES.tsmom, name, recipeHash });
     assert.throws(() => ensembleStrategy([member("a", "1"), member("b", "2")]), /a and b were trained on different versions/);
     assert.equal(ensembleStrategy([member("a", "1"), BASELINES.macd]).recipeHash, "1");
+  });
+
+  test("are for a GPU where one member is", () => {
+    const onGpu: Strategy = { ...BASELINES.tsmom, isForGpu: true };
+    assert.equal(ensembleStrategy([onGpu, BASELINES.macd]).isForGpu, true);
+    assert.equal(ensembleStrategy([BASELINES.macd, BASELINES.tsmom]).isForGpu, false);
   });
 
   test("names: adaptive or not, members once", () => {

@@ -65,6 +65,7 @@ export function ensembleStrategy(members: readonly Strategy[],
     },
     notes: (symbols) => [...new Set(members.flatMap((member) => member.notes?.(symbols) ?? [])),
       ...(learner === null ? [] : [endNote(members, learner.mixture.weights)])],
+    isForGpu: members.some((member) => member.isForGpu === true),
     ...(members.every((member) => member.close === undefined) ? {}
       : { close: async () => { for (const member of members) await member.close?.(); } }),
   };

@@ -142,6 +142,7 @@ export function networkStrategy(root: string, name: NetworkName, options: Networ
     },
     notes: (symbols) => strangerNotes(artifact, symbols),
     explain: (batch) => explainBatch(artifact, batch, askOf(onCpu)),
+    isForGpu: artifact.mode !== "carry",
     async close() {
       await cpu.close();
       await decider.close();

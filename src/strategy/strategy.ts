@@ -49,6 +49,8 @@ export interface Strategy {
   notes?(symbols: readonly string[]): string[];
   /** Networks only. Leaves no trace in later decisions. */
   explain?(batch: Batch): Promise<Explanation>;
+  /** Networks only: a GPU answers where there is one; carry mode stays on the CPU. */
+  readonly isForGpu?: boolean;
   /** Networks only: frees what they hold. They are not asked again. */
   close?(): Promise<void>;
 }

@@ -23,13 +23,14 @@ export interface Confirmed {
   largest: number;
 }
 
-/** What one worker said. */
-export const predictionsOf = (said: readonly Spoken[], worker: string): PredictionFact[] =>
-  said.filter((one): one is PredictionFact => one.kind === "prediction" && one.model === worker);
+/** What one worker said of this version: what another model said that took its place, none other confirms. */
+export const predictionsOf = (said: readonly Spoken[], worker: string, version: string): PredictionFact[] =>
+  said.filter((one): one is PredictionFact =>
+    one.kind === "prediction" && one.model === worker && one.version === version);
 
-/** Whether a strategy was answered elsewhere than its replay is. */
+/** Whether a strategy may have been answered elsewhere than its replay is. */
 export const isRounded = ({ device }: Session, strategy: Strategy): boolean =>
-  device === "cuda" && strategy.close !== undefined;
+  device === "cuda" && strategy.isForGpu === true;
 
 /** The strategy, saying what was said where it agrees, to `within`; counts in `confirmed`. */
 export function confirming(strategy: Strategy, said: readonly PredictionFact[],

@@ -26,10 +26,10 @@ import { openShaper } from "../../strategy/optimise/shaper.ts";
 import { limitsOf } from "../../strategy/risk.ts";
 import type { Strategy } from "../../strategy/strategy.ts";
 import { panelOf } from "./choose-session.ts";
-import { instrumentsOf } from "./compose.ts";
 import { livedOut } from "./report-order.ts";
 import { replayRecorded } from "./report-replay.ts";
 import { confirming, isRounded, predictionsOf, roundingOf, type Confirmed } from "./report-rounding.ts";
+import { instrumentsOf, versionOf } from "./session-facts.ts";
 
 export const COMPARED = ["features", "positions", "decisions", "targets", "orders", "fills"] as const;
 export type Compared = (typeof COMPARED)[number];
@@ -54,7 +54,7 @@ export interface LiveReport {
   /** All of them counted; the first ones listed. */
   readonly differing: Readonly<Record<Compared, number>>;
   readonly differences: readonly Difference[];
-  /** Of networks that answered on a GPU, confirmed by the CPU; null: there were none. */
+  /** Of networks that a GPU was asked, confirmed by the CPU; null: there were none. */
   readonly confirmed: Readonly<Confirmed> | null;
 }
 
@@ -105,10 +105,11 @@ export function reportText({ day, sessions, compared, differing, differences,
   `all of them: dmn live report --day ${day} --json`);
 }
 
-/** Ends the sentence about a whole day. */
-const roundingText = (confirmed: LiveReport["confirmed"]): string => confirmed === null ? ""
-  : `;\nthe networks' answers came from a GPU, and the CPU confirms them to ${confirmed.within} (farthest: ${
-    confirmed.largest.toExponential(1)})`;
+/** Ends the sentence about a whole day; nothing where every number is the same, as when the GPU was lost. */
+const roundingText = (confirmed: LiveReport["confirmed"]): string =>
+  confirmed === null || confirmed.count === 0 ? ""
+    : `;\nthe networks' answers came from a GPU, and the CPU confirms them to ${confirmed.within} (farthest: ${
+      confirmed.largest.toExponential(1)})`;
 
 const sentenceOf = ({ what, at, symbol, of, live, replay }: Difference): string =>
   `  ${what}: ${symbol} at ${formatTime(at)}, ${of}: live ${live ?? "none"}, replay ${replay ?? "none"}`;
@@ -130,7 +131,7 @@ async function compareSession(rows: readonly Row[], { root }: Context,
     const isOther = isRounded(session, found);
     if (isOther) comparison.confirmed ??= { within: 0, count: 0, largest: 0 };
     strategies.set(worker, !isOther ? found : confirming(found,
-      predictionsOf(recorded.map(({ message }) => message), worker),
+      predictionsOf(recorded.map(({ message }) => message), worker, versionOf(root, strategy)),
       { within: roundingOf(session), confirmed: comparison.confirmed! }));
   }
   const { symbols, sizing: { method, weightMax } } = session;
