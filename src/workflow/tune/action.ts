@@ -143,16 +143,18 @@ function best(said: ActionSaid, context: Context): Answer {
       `see how far it is: dmn tune status --name ${terms.name}`);
   }
   const front = said.boxes === undefined ? whole : boxed(whole, said.boxes);
-  const knees = said.boxes === undefined && said.prefer === undefined && terms.objectives.length > 1 ? kneePoints(front) : [];
+  const isByKnees = said.boxes === undefined && said.prefer === undefined && terms.objectives.length > 1;
+  const knees = isByKnees ? kneePoints(front) : [];
   const preference = said.prefer ?? terms.objectives.map(({ name }) => name).join(",");
   const ranked = knees.length > 0 ? knees.map(({ trial }) => trial)
     : rankByPreference(front, parsePreference(preference, terms.objectives)).map(({ trial }) => trial);
-  const shown = ranked.slice(0, said.boxes === undefined ? 10 : 40).map(({ number }) => view.trial(number)), [first] = shown;
+  const shown = ranked.slice(0, said.boxes === undefined ? 10 : 40).map(({ number }) => view.trial(number));
+  const [first] = shown;
   const words = ["dmn", "tune", "export", "--name", terms.name, "--trial", String(first.number), "--as",
     `${terms.name}-${first.number}`, ...rootWords(context.root)];
   const why = said.prefer !== undefined ? `by ${said.prefer}` : knees.length > 0
     ? "knees of the front: each step away costs more than it brings" : "all objectives weighing alike";
-  const apart = front.length === whole.length ? "" : ` ${front.length} that differ by more than a box,`;
+  const apart = front.length === whole.length ? "" : ` ${front.length} stand for their boxes,`;
   const text = [`study ${terms.name}: of ${whole.length} trials that nothing dominates,${apart} ${why}`, "",
     trialTable(view, shown), "", `trial ${first.number}: ${settingsText(terms, first)}`,
     `next: ${commandLine(words)}`].join("\n");
