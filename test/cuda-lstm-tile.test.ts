@@ -60,6 +60,16 @@ describe("plans of the tensor-core LSTM", () => {
     }
   });
 
+  test("a pass has eight layers at most, and no more blocks than the GPU runs at once in pairs", () => {
+    const few = { ...H200, multiprocessors: 16, activeClusters: { 2: 7 } };
+    for (const [L, passes] of [[8, 8], [9, 5], [20, 7]]) {
+      const all = tileShapes(stackOf({ H: 72, L, B: 33 }), H200);
+      assert.deepEqual([all.length > 0, Math.max(...all.map(({ layers }) => layers))], [true, passes]);
+    }
+    for (const { groups, layers } of tileShapes(stackOf({ H: 72, L: 4 }), few)) assert.ok(groups * layers * 4 <= 14);
+    assert.deepEqual(tileShapes(stackOf({ H: 72 }), { ...H200, activeClusters: {} }), []);
+  });
+
   test("refuses float32, given states, other GPUs, and features that leave no room for a ring", () => {
     const states = { h0: "h0", c0: "c0", hn: "hn", cn: "cn" };
     for (const sizes of [{ precision: "float32" as const }, { states }, { F: 5000 }, { H: 1025 }]) {

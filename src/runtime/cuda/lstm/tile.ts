@@ -39,12 +39,15 @@ export interface TileShape {
 }
 
 const roundUp = (value: number, multiple: number): number => Math.ceil(value / multiple) * multiple;
-const SLOTS_MAX = 32;
+/** Blocks of a cluster, which share what they load. */
+const PAIR = 2;
+const SLOTS_MAX = 32, LAYERS_MAX = 8;
 
 /** Shapes that fit the device, the fastest first. */
 export function tileShapes(stack: LstmStack, device: DeviceFacts): TileShape[] {
   const { B, T, F, H, L } = stack, units = H > 512 ? 16 : 32, isSplit = units === 16;
   const hidden = roundUp(H, isSplit ? 128 : 64), slices = hidden / units;
+  const blocksMax = PAIR * (device.activeClusters[PAIR] ?? 0);
   const shapes: TileShape[] = [];
   for (const columns of [8, 16, 32, 64] as const) {
     if (isSplit && columns < 16) continue;
@@ -53,14 +56,14 @@ export function tileShapes(stack: LstmStack, device: DeviceFacts): TileShape[] {
       const inputs = roundUp(F, isSplit ? 2 * chunk : chunk), tiles = Math.ceil(B / (columns * halves));
       for (let passes = 1; passes <= L; passes++) {
         const layers = Math.ceil(L / passes);
-        if (Math.ceil(L / layers) !== passes) continue;
-        const groups = Math.min(Math.floor(device.multiprocessors / (layers * slices)), tiles);
+        if (layers > LAYERS_MAX || Math.ceil(L / layers) !== passes) continue;
+        const groups = Math.min(Math.floor(blocksMax / (layers * slices)), tiles);
         const memory = sharedMemory({ hidden, units, inputs, columns, chunk }, L > 1, device);
         if (groups < 1 || memory === null) continue;
         const rounds = Math.ceil(tiles / groups), inner = L > 1 ? hidden : inputs;
         const estimateUs = passes * (18 + (rounds * T + layers - 1)
           * stepUs(4 * units * (inner + hidden), columns, halves, isSplit));
-        shapes.push({ hidden, units, inputs, columns, halves, pair: 2, chunk, layers, groups, tiles,
+        shapes.push({ hidden, units, inputs, columns, halves, pair: PAIR, chunk, layers, groups, tiles,
           estimateUs, ...memory });
       }
     }
@@ -164,7 +167,6 @@ function passLaunch(stack: LstmStack, shape: TileShape, prefix: string, layer: n
       ...pointer(`${prefix}.zeros`), ...pointer(`${prefix}.flags`, layer * tiles * halves * slices * 4),
       ...words(T, layers, groups, tiles)] };
 }
-const LAYERS_MAX = 8;
 
 /** The unit (of a block) and gate of a row: r and r + 8 of 16 are i, f (even r) or o, g of unit r / 2. */
 function unitAndGate(row: number): { unit: number; gate: number } {
