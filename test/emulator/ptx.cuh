@@ -24,7 +24,6 @@ DEVICE u32 shared_base() { return 1024; }
 DEVICE u8* shared_pointer() { return emulator::current->shared; }
 
 DEVICE u32 cycles_now() { return (u32)clock64(); }
-DEVICE u64 nanoseconds_now() { return emulator::nanoseconds(); }
 
 // --- numbers
 DEVICE u32 bits_of(float x) { return __float_as_uint(x); }
@@ -35,13 +34,11 @@ DEVICE u16 to_bfloat(float x) { return emulator::to_bfloat(x); }
 DEVICE float from_bfloat(u16 x) { return emulator::from_bfloat(x); }
 DEVICE u32 to_half2(float low, float high) { return to_half(low) | (u32)to_half(high) << 16; }
 DEVICE u32 to_bfloat2(float low, float high) { return to_bfloat(low) | (u32)to_bfloat(high) << 16; }
-DEVICE u32 to_tf32(float x) { return (bits_of(x) + 0x1000u) & ~0x1fffu; }
 // The fast instructions take and give zeros for subnormal numbers.
 DEVICE float flushed(float x) { return fabsf(x) < 0x1p-126f ? copysignf(0.f, x) : x; }
 DEVICE float exp2_fast(float x) { return flushed(exp2f(flushed(x))); }
 DEVICE float reciprocal_fast(float x) { return flushed(1.f / flushed(x)); }
 DEVICE float rsqrt_fast(float x) { return 1.f / sqrtf(flushed(x)); }
-DEVICE float minimum_or_nan(float x, float y) { return isnan(x) || isnan(y) ? __builtin_nanf("") : fminf(x, y); }
 DEVICE float select(bool first, float x, float y) { return first ? x : y; }
 DEVICE float sigmoid_fast(float x) { return reciprocal_fast(1.f + exp2_fast(-1.4426950408889634f * x)); }
 DEVICE float tanh_fast(float x) { return fmaf(2.f, reciprocal_fast(1.f + exp2_fast(-2.8853900817779268f * x)), -1.f); }
@@ -101,7 +98,6 @@ template <class T> T poll_global(const void* p) {
 template <class T> void write_global(void* p, T v) { read_global<T>(p); *(T*)p = v; progressed(); }
 }
 DEVICE uint4 load_shared4(u32 address) { return emulator::read_shared<uint4>(address); }
-DEVICE uint2 load_shared2(u32 address) { return emulator::read_shared<uint2>(address); }
 DEVICE u32 load_shared(u32 address) { return emulator::read_shared<u32>(address); }
 DEVICE void store_shared4(u32 address, uint4 v) { emulator::write_shared(address, v); }
 DEVICE void store_shared2(u32 address, u32 x, u32 y) { emulator::write_shared(address, uint2{x, y}); }
@@ -135,7 +131,6 @@ DEVICE void barrier_init_fence() {}
 DEVICE void barrier_arrive(u32 barrier) { emulator::barrier_arrive(barrier, 0); }
 DEVICE void barrier_expect(u32 barrier, u32 bytes) { emulator::barrier_arrive(barrier, bytes); }
 DEVICE bool barrier_try(u32 barrier, u32 phase) { return emulator::barrier_passed(barrier, phase); }
-DEVICE bool barrier_test(u32 barrier, u32 phase) { return emulator::barrier_passed(barrier, phase); }
 DEVICE void barrier_wait(u32 barrier, u32 phase) { emulator::barrier_wait(barrier, phase); }
 
 // --- clusters
@@ -146,8 +141,6 @@ DEVICE void cluster_arrive_relaxed() { emulator::cluster_arrive(); }
 DEVICE void cluster_wait() { emulator::cluster_wait(); }
 DEVICE void cluster_sync() { cluster_arrive(); cluster_wait(); }
 DEVICE float4 load_remote4(u32 remote) { return *(const float4*)emulator::shared_at(remote, 16); }
-DEVICE void store_cluster4(u32 remote, uint4 v) {
-  *(uint4*)emulator::shared_at(remote, 16) = v; emulator::progressed(); }
 DEVICE void send4(u32 remote, uint4 v, u32 remote_barrier) { emulator::send_later(remote, &v, 16, remote_barrier); }
 DEVICE void send1(u32 remote, u32 v, u32 remote_barrier) { emulator::send_later(remote, &v, 4, remote_barrier); }
 
@@ -160,8 +153,6 @@ DEVICE void bulk_load(u32 shared, const void* global, u32 bytes, u32 barrier) {
 DEVICE void bulk_load_multicast(u32 shared, const void* global, u32 bytes, u32 barrier, u16 ranks) {
   for (u32 rank = 0; rank < 16; rank++) if (ranks >> rank & 1)
     emulator::copy_later(map_shared(shared, rank), global, bytes, map_shared(barrier, rank)); }
-DEVICE void bulk_send(u32 remote, u32 shared, u32 bytes, u32 remote_barrier) {
-  emulator::copy_later(remote, emulator::shared_at(shared, bytes), bytes, remote_barrier); }
 DEVICE void bulk_store(void* global, u32 shared, u32 bytes) {
   emulator::group_copy(emulator::BULK, global, emulator::shared_at(shared, bytes), bytes, 0); }
 DEVICE void bulk_commit() { emulator::group_commit(emulator::BULK); }
@@ -175,5 +166,4 @@ DEVICE void tile_load_multicast(u32 shared, u64 map, i32 x, i32 y, u32 barrier, 
   for (u32 rank = 0; rank < 16; rank++) if (ranks >> rank & 1)
     emulator::tile_later(map_shared(shared, rank), (const void*)map, x, y, map_shared(barrier, rank)); }
 DEVICE void tile_store(u64 map, u32 shared, i32 x, i32 y) { emulator::group_tile((const void*)map, shared, x, y); }
-DEVICE void map_prefetch(u64) {}
 #endif

@@ -52,13 +52,9 @@ DEVICE u32 to_half2(float low, float high) {
   u32 r; asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low)); return r; }
 DEVICE u32 to_bfloat2(float low, float high) {
   u32 r; asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low)); return r; }
-DEVICE u32 to_tf32(float x) { u32 r; asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : "f"(x)); return r; }
 DEVICE float exp2_fast(float x) { float y; asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
 DEVICE float reciprocal_fast(float x) { float y; asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
 DEVICE float rsqrt_fast(float x) { float y; asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
-// The smaller; a NaN if either is one.
-DEVICE float minimum_or_nan(float x, float y) {
-  float r; asm("min.NaN.f32 %0, %1, %2;" : "=f"(r) : "f"(x), "f"(y)); return r; }
 // About 1e-7 from the true value: two approximate instructions.
 DEVICE float sigmoid_fast(float x) { return reciprocal_fast(1.f + exp2_fast(-1.4426950408889634f * x)); }
 DEVICE float tanh_fast(float x) { return fmaf(2.f, reciprocal_fast(1.f + exp2_fast(-2.8853900817779268f * x)), -1.f); }
@@ -104,9 +100,8 @@ DEVICE uint4 load_matrix_transposed(u32 address) {
 DEVICE u32 transpose_matrix(u32 v) {
   u32 r; asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0,%1;" : "=r"(r) : "r"(v)); return r; }
 
-// Cycles of this multiprocessor, and nanoseconds of the GPU's timer.
+// Cycles of this multiprocessor.
 DEVICE u32 cycles_now() { u32 t; asm volatile("mov.u32 %0, %%clock;" : "=r"(t) :: "memory"); return t; }
-DEVICE u64 nanoseconds_now() { u64 t; asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(t) :: "memory"); return t; }
 
 // --- named barriers of a block: those that wait and those that only announce themselves, `threads` in all
 template <int ID> DEVICE void block_barrier_sync(u32 threads) {
@@ -122,8 +117,6 @@ DEVICE void block_barrier_arrive(u32 id, u32 threads) {
 DEVICE uint4 load_shared4(u32 address) {
   uint4 v; asm volatile("ld.volatile.shared.v4.u32 {%0,%1,%2,%3},[%4];"
     : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(address)); return v; }
-DEVICE uint2 load_shared2(u32 address) {
-  uint2 v; asm volatile("ld.volatile.shared.v2.u32 {%0,%1},[%2];" : "=r"(v.x), "=r"(v.y) : "r"(address)); return v; }
 DEVICE u32 load_shared(u32 address) {
   u32 v; asm volatile("ld.volatile.shared.u32 %0,[%1];" : "=r"(v) : "r"(address)); return v; }
 DEVICE void store_shared4(u32 address, uint4 v) {
@@ -194,10 +187,6 @@ DEVICE void barrier_expect(u32 barrier, u32 bytes) {
 DEVICE bool barrier_try(u32 barrier, u32 phase) {
   u32 ok; asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0,1,0,p; }"
     : "=r"(ok) : "r"(barrier), "r"(phase) : "memory"); return ok; }
-// Without waiting at all.
-DEVICE bool barrier_test(u32 barrier, u32 phase) {
-  u32 ok; asm volatile("{ .reg .pred p; mbarrier.test_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0,1,0,p; }"
-    : "=r"(ok) : "r"(barrier), "r"(phase) : "memory"); return ok; }
 DEVICE void barrier_wait(u32 barrier, u32 phase) {
   for (u32 n = 0; !barrier_try(barrier, phase); n++) fault_if_over(n, SPIN_MAX); }
 
@@ -220,10 +209,6 @@ DEVICE float4 load_remote4(u32 remote) {
 DEVICE void send4(u32 remote, uint4 v, u32 remote_barrier) {
   asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 [%0], {%1,%2,%3,%4}, [%5];"
     :: "r"(remote), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w), "r"(remote_barrier) : "memory"); }
-// To another block's shared memory; who reads it there polls it.
-DEVICE void store_cluster4(u32 remote, uint4 v) {
-  asm volatile("st.relaxed.cluster.shared::cluster.v4.u32 [%0], {%1,%2,%3,%4};"
-    :: "r"(remote), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory"); }
 DEVICE void send1(u32 remote, u32 v, u32 remote_barrier) {
   asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];"
     :: "r"(remote), "r"(v), "r"(remote_barrier) : "memory"); }
@@ -238,9 +223,6 @@ DEVICE void bulk_load(u32 shared, const void* global, u32 bytes, u32 barrier) {
 DEVICE void bulk_load_multicast(u32 shared, const void* global, u32 bytes, u32 barrier, u16 ranks) {
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0],[%1],%2,[%3],%4;"
     :: "r"(shared), "l"(global), "r"(bytes), "r"(barrier), "h"(ranks) : "memory"); }
-DEVICE void bulk_send(u32 remote, u32 shared, u32 bytes, u32 remote_barrier) {
-  asm volatile("cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes [%0],[%1],%2,[%3];"
-    :: "r"(remote), "r"(shared), "r"(bytes), "r"(remote_barrier) : "memory"); }
 DEVICE void bulk_store(void* global, u32 shared, u32 bytes) {
   asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0],[%1],%2;"
     :: "l"(global), "r"(shared), "r"(bytes) : "memory"); }
@@ -260,5 +242,4 @@ DEVICE void tile_load_multicast(u32 shared, u64 map, i32 x, i32 y, u32 barrier, 
 DEVICE void tile_store(u64 map, u32 shared, i32 x, i32 y) {
   asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0,{%1,%2}],[%3];"
     :: "l"(map), "r"(x), "r"(y), "r"(shared) : "memory"); }
-DEVICE void map_prefetch(u64 map) { asm volatile("prefetch.tensormap [%0];" :: "l"(map) : "memory"); }
 #endif
