@@ -363,7 +363,8 @@ describe("from TypeScript to C", { skip: hasCompiler ? false : NO_COMPILER }, ()
   test("what a machine has is described without opening a GPU: two GPUs, a compiler, kernels that are kept", () => {
     stub.stub_set(13_000, 2, 90, 1);
     stub.stub_start();
-    const found = describeCuda({ PATH: bin, DMN_NVRTC: "off", DMN_CUBIN_CACHE: path.join(FOLDER, "kept") }, { cuda: file, nvml: "/nowhere" });
+    const found = describeCuda({ PATH: bin, DMN_NVRTC: "off", DMN_CUBIN_CACHE: path.join(FOLDER, "kept") },
+      { cuda: file, nvml: "/nowhere" });
     assert.equal(stub.stub_live(), 0);
     assert.deepEqual(found.driver, { cudaVersion: "13.0", version: null, file });
     assert.deepEqual(found.gpus.map(({ ordinal, name, capability, busId }) => [ordinal, name, capability, busId]),
@@ -372,7 +373,8 @@ describe("from TypeScript to C", { skip: hasCompiler ? false : NO_COMPILER }, ()
     const without = describeCuda({ PATH: "", DMN_NVRTC: "off" }, { cuda: file, nvml: "/nowhere" });
     assert.equal(without.missing?.reason, "no-nvrtc");
     stub.stub_set(13_000, 0, 90, 1);
-    assert.equal(describeCuda({ PATH: bin, DMN_NVRTC: "off" }, { cuda: file, nvml: "/nowhere" }).missing?.what, "the NVIDIA driver sees no GPU");
+    const none = describeCuda({ PATH: bin, DMN_NVRTC: "off" }, { cuda: file, nvml: "/nowhere" });
+    assert.equal(none.missing?.what, "the NVIDIA driver sees no GPU");
   });
 });
 

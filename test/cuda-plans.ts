@@ -68,7 +68,8 @@ export function sourcesFor(device: DeviceFacts, precisions: readonly CudaPrecisi
     if (precision !== "float32") {
       launches.push(planConvert({ rows: 60, columns: 200, precision, from: matrix("x", 200), to: matrix("out", 200) }, device));
     }
-    for (const [B, H, L] of [[1, 64, 1], [512, 64, 1], [1, 512, 2], [8, 512, 2], [32, 512, 2], [512, 512, 2], [4096, 512, 2], [1, 1024, 4]]) {
+    for (const [B, H, L] of [[1, 64, 1], [512, 64, 1], [1, 512, 2], [8, 512, 2], [32, 512, 2], [512, 512, 2],
+      [4096, 512, 2], [1, 1024, 4]]) {
       for (const planner of LSTM_PLANNERS) add(planner(lstm(B, 60, 200, H, L, { precision }), device, "p"));
     }
   }

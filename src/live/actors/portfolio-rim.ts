@@ -2,8 +2,9 @@
  * Keeps the portfolio's snapshot over a restart, beside the trading: the newest is written, one write at a
  * time, those in between are skipped. It is a convenience, not the truth: without it the second scaling warms
  * up anew and the drawdown counts from the restart (that trading was halted is execution's to remember). So a
- * file that cannot be read or written is a line in the log, and a write waits until the orders of its decision
- * have left: their intents are flushed to the same disk, and of two flushes at once each takes longer.
+ * file that cannot be read or written is a line in the log, and a write waits until the orders of its
+ * decision have left: their intents are flushed to the same disk, and of two flushes at once each takes
+ * longer.
  *
  *     keep ──> waiting (newest) ──KEEP_MS──> targets.json.tmp ──rename──> targets.json      start: kept
  */

@@ -93,6 +93,6 @@ Promise<CudaMeasurement[] | null> {
   return measured;
 }
 
-/** Requests for half a second: at small batches enough for the slowest one in a thousand, of slow ones a few. */
+/** Requests for half a second: at small batches enough for the slowest one in a thousand, else a few. */
 const requestsOf = ({ isQuick }: Bench, us: number): number =>
   (isQuick ? 100 : Math.round(Math.min(10_000, Math.max(20, 5e5 / us))));

@@ -108,8 +108,8 @@ export function reportText({ day, sessions, compared, differing, differences,
 /** Ends the sentence about a whole day; nothing where every number is the same, as when the GPU was lost. */
 const roundingText = (confirmed: LiveReport["confirmed"]): string =>
   confirmed === null || confirmed.count === 0 ? ""
-    : `;\nthe networks' answers came from a GPU, and the CPU confirms them to ${confirmed.within} (farthest: ${
-      confirmed.largest.toExponential(1)})`;
+    : `;\nthe networks' answers came from a GPU, and the CPU confirms them to ${confirmed.within} (farthest: `
+      + `${confirmed.largest.toExponential(1)})`;
 
 const sentenceOf = ({ what, at, symbol, of, live, replay }: Difference): string =>
   `  ${what}: ${symbol} at ${formatTime(at)}, ${of}: live ${live ?? "none"}, replay ${replay ?? "none"}`;

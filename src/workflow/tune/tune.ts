@@ -178,7 +178,8 @@ async function conclude(view: Watched, startedAt: number, context: Context): Pro
   const report = await writePage(view, luck, context);
   const facts = factsOf(view)(), front = [...facts.front].sort((a, b) => a.losses[0] - b.losses[0]);
   if (facts.states.failed > 0 && facts.states.failed === facts.finished) {
-    throw new UserError(`all ${facts.states.failed} trials of study "${terms.name}" failed; ${reasonLines(view)[0]}`,
+    throw new UserError(
+      `all ${facts.states.failed} trials of study "${terms.name}" failed; ${reasonLines(view)[0]}`,
       commandLine(["dmn", "tune", "status", "--name", terms.name, ...rootWords(root)]));
   }
   const words = front.length === 0 ? ["status", "--name", terms.name]

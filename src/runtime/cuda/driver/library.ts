@@ -4,8 +4,9 @@
  * the system).
  *
  *   libcuda, libnvidia-ml   the driver's: the loader's path, then where containers and WSL put them
- *   libnvrtc                DMN_NVRTC (off: none, nvcc compiles), CUDA_HOME, the active Python or conda environment, LD_LIBRARY_PATH,
- *                           CUDA installed by hand or by the system, the python3 on PATH
+ *   libnvrtc                DMN_NVRTC (off: none, nvcc compiles), CUDA_HOME, the active Python or conda
+ *                           environment, LD_LIBRARY_PATH, CUDA installed by hand or by the system, the
+ *                           python3 on PATH
  */
 import * as fs from "node:fs";
 import * as path from "node:path";

@@ -1,6 +1,6 @@
 /**
- * What comes before and after a stack on tensor cores (kernels/lstm-columns.cuh): features into blocks of columns, and a
- * result out of them.
+ * What comes before and after a stack on tensor cores (kernels/lstm-columns.cuh): features into blocks of
+ * columns, and a result out of them.
  */
 import type { Argument, KernelSource, Launch } from "../launch.ts";
 import { pointer } from "./pack.ts";

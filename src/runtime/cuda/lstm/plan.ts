@@ -31,6 +31,7 @@ function byEstimate(stack: LstmStack, device: DeviceFacts): LstmPlanner[] {
   const choices: [LstmPlanner, readonly { readonly estimateUs: number }[]][] = [
     [planLstmGrid, gridShapes(stack, device)], [planLstmTile, tileShapes(stack, device)],
     [planLstmStream, streamShapes(stack, device)]];
-  const estimates = choices.map(([planner, shapes]) => ({ planner, us: shapes.at(0)?.estimateUs ?? Infinity }));
+  const estimates = choices.map(([planner, shapes]) =>
+    ({ planner, us: shapes.at(0)?.estimateUs ?? Infinity }));
   return estimates.sort((left, right) => left.us - right.us).map(({ planner }) => planner);
 }

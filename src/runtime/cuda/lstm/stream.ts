@@ -3,8 +3,8 @@
  *
  *   x -> lstm_tile_input -> lstm_stream, all layers at once -> lstm_tile_head | _last | _all
  *
- *   B = 4096, H = 512, L = 2: 16 blocks of 256 sequences x 2 layers x 8 pairs of slices = 256 pairs of items a wave,
- *   which 66 pairs of multiprocessors take in turn
+ *   B = 4096, H = 512, L = 2: 16 blocks of 256 sequences x 2 layers x 8 pairs of slices = 256 pairs of items
+ *   a wave, which 66 pairs of multiprocessors take in turn
  */
 import type { BufferSpec, DeviceFacts, KernelSource, Launch } from "../launch.ts";
 import type { LstmLayerWeights, LstmPlan, LstmPlanner, LstmStack, LstmWeights } from "./stack.ts";
@@ -35,7 +35,8 @@ const roundUp = (value: number, multiple: number): number => Math.ceil(value / m
 
 /** Shapes that fit the device, the fastest first. */
 export function streamShapes(stack: LstmStack, device: DeviceFacts): StreamShape[] {
-  const { B, T, F, H, L } = stack, hidden = roundUp(H, PAIR * UNITS), inputs = Math.max(CHUNK, roundUp(F, 16));
+  const { B, T, F, H, L } = stack;
+  const hidden = roundUp(H, PAIR * UNITS), inputs = Math.max(CHUNK, roundUp(F, 16));
   if (hidden / UNITS > UNITS || L > LAYERS_MAX) return [];
   const shapes: StreamShape[] = [];
   for (const columns of [64, 128, 256] as const) {
@@ -63,7 +64,7 @@ function itemUs(K: number, columns: StreamShape["columns"]): number {
 /** What an item takes longer where every multiprocessor always multiplies: the GPU then lowers its clock. */
 const CLOCK = 1.13;
 
-/** Null: float32, given states, no wgmma (another architecture than sm_90a), more than 1024 units or 8 layers. */
+/** Null: float32, given states, no wgmma (not sm_90a), more than 1024 units or 8 layers. */
 export const planLstmStream: LstmPlanner = (stack, device, prefix) => {
   if (stack.precision === "float32" || stack.states !== null || device.capability !== 90) return null;
   const shape = streamShapes(stack, device).at(0);
@@ -98,8 +99,8 @@ export function planStreamShape(stack: LstmStack, shape: StreamShape, prefix: st
 }
 
 function source({ hidden, columns, slots, inputs }: StreamShape, { precision }: LstmStack): KernelSource {
-  return { name: "lstm-stream.cu", text: null, defines: { HIDDEN: hidden, COLUMNS: columns, CHUNK, SLOTS: slots,
-    INPUT_STEPS: inputs / 16, BFLOAT: precision === "bfloat16" ? 1 : 0 } };
+  return { name: "lstm-stream.cu", text: null, defines: { HIDDEN: hidden, COLUMNS: columns, CHUNK,
+    SLOTS: slots, INPUT_STEPS: inputs / 16, BFLOAT: precision === "bfloat16" ? 1 : 0 } };
 }
 
 function streamLaunch(stack: LstmStack, shape: StreamShape, prefix: string): Launch {
@@ -111,8 +112,9 @@ function streamLaunch(stack: LstmStack, shape: StreamShape, prefix: string): Lau
     return [...names, ...words(stepsKept(stack, layer), 0)];
   });
   return { source: source(shape, stack), kernel: "lstm_stream", grid: [pairs * PAIR, 1, 1], block: 384,
-    sharedBytes, cluster: PAIR, isCooperative: true, arguments: [...layers.flat(), ...pointer(`${prefix}.input`),
-      ...pointer(`${prefix}.c`), ...pointer(`${prefix}.flags`), ...words(T, L, pairs, tiles)] };
+    sharedBytes, cluster: PAIR, isCooperative: true,
+    arguments: [...layers.flat(), ...pointer(`${prefix}.input`), ...pointer(`${prefix}.c`),
+      ...pointer(`${prefix}.flags`), ...words(T, L, pairs, tiles)] };
 }
 
 function packStream({ H, precision, result }: LstmStack, { hidden, inputs }: StreamShape,
