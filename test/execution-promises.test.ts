@@ -77,6 +77,29 @@ describe("promises", () => {
     }
   });
 
+  test("a stepped market goes on under a flatten that its volume fills in part: flat and HALTED some steps later", () => {
+    const session = sessionOf(["AAA"], { clock: { kind: "market", isStepped: true, barsPerSecond: null } });
+    const world = new World(["AAA"], 1, CALM, { session });
+    world.run(1_000);
+    world.hand(world.target([10]));
+    world.run(1_000);
+    world.fillsAtOnce = false;
+    const [command, { at }] = [world.control("flatten"), world.last("settled")!];
+    world.hand(command);
+    world.run(1_000);
+    const state = (): unknown[] => [world.last("trading-state")?.state, world.books(), world.posts.length];
+    assert.ok(world.last("settled")!.at > at);
+    assert.deepEqual(state(), ["REDUCING", [10], 2]);
+    world.fill(world.posts[1].id, 6);
+    const next = world.target([10]);
+    world.hand(next);
+    world.run(1_000);
+    assert.deepEqual([world.last("settled")?.at, ...state()], [next.at, "REDUCING", [4], 2]);
+    world.fill(world.posts[1].id, 4);
+    world.run(1_000);
+    assert.deepEqual(state(), ["HALTED", [0], 2]);
+  });
+
   test("if reconciliation fails, do not start: no order before the account could be read", () => {
     const world = new World(["AAA"]);
     world.truthTrouble = "503";

@@ -6,7 +6,7 @@
  */
 import type { ControlCommand, TradingState } from "../message.ts";
 import { askTruth } from "./ask.ts";
-import { setGoal } from "./converge.ts";
+import { isUnderWay, setGoal } from "./converge.ts";
 import { alarm, note, say, sayAccount, sayTrading, touchAll, type Desk } from "./desk.ts";
 import type { ExecutionOutcome, JournalRecord } from "./effect.ts";
 import { cancel } from "./news.ts";
@@ -128,9 +128,9 @@ export function takeAllCancelled(desk: Desk, outcome: ExecutionOutcome & { kind:
   say(desk, { kind: "settled", at: desk.errandAt, orders: outcome.outcomes.length });
 }
 
-/** Flat: what comes after a flatten is a person's to say. */
+/** Flat: what comes after a flatten is a person's to say. On a stepped market it may take several steps. */
 export function endErrand(desk: Desk): void {
-  if (desk.errand !== "flattening") return;
+  if (desk.errand !== "flattening" || isUnderWay(desk)) return;
   desk.errand = "none";
   const left = desk.terms.session.symbols.filter((_, i) => desk.books.units[i] !== 0);
   if (left.length > 0) alarm(desk, "critical", "not-flat",

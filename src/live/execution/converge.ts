@@ -226,14 +226,17 @@ export function timeOut(desk: Desk, id: string): void {
  */
 function settle(desk: Desk): void {
   if (desk.isSettled || desk.errand === "cancelling") return;
-  const isUnderWay = desk.goals.some((goal) => goal !== null && !goal.isAtRest)
-    || [...desk.open].some(isOwn), { isStepped } = desk.terms.session.clock;
+  const { isStepped } = desk.terms.session.clock;
   // Targets made meanwhile would be empty: how many, the machine's speed would tell.
   if (isStepped && isBlind(desk)) return;
   const isAsked = isStepped && desk.errand === "none" && mayTrade(desk)
     && (desk.targetOrders > 0 || desk.news !== desk.rest.settledNews);
-  if (!isUnderWay && !isAsked) saySettled(desk); else if (isStepped) askRest(desk);
+  if (!isUnderWay(desk) && !isAsked) saySettled(desk); else if (isStepped) askRest(desk);
 }
+
+/** Whether something of the newest target is still to be done, be it that it rests until the next step. */
+export const isUnderWay = (desk: Desk): boolean =>
+  desk.goals.some((goal) => goal !== null && !goal.isAtRest) || [...desk.open].some(isOwn);
 
 /** The account is being looked at, or the stream opened: trading goes on when that is through. */
 const isBlind = (desk: Desk): boolean => desk.stage === "running" && desk.trading.state !== "HALTED"
@@ -251,8 +254,9 @@ function askRest(desk: Desk): void {
 
 /** Whether nothing but fills can be on its way to us. */
 function mayRest(desk: Desk): boolean {
-  return desk.errand === "none" && mayTrade(desk) && desk.assetsAsked.size === 0
-    && desk.reconcile.ticket === 0 && [...desk.open].every((order) => !isOwn(order) || order.brokerId !== null && !order.isCancelling);
+  return mayTrade(desk) && desk.assetsAsked.size === 0
+    && desk.reconcile.ticket === 0
+    && [...desk.open].every((order) => !isOwn(order) || (order.brokerId !== null && !order.isCancelling));
 }
 
 /** The broker's open orders: all rests when it tells of each what we know. */
