@@ -95,10 +95,17 @@ const inTurn: LstmPlanner = (stack, device, prefix) => {
   const shape = tileShapes(stack, device).find(({ halves, columns }) => halves === 1 && columns === 8)!;
   return planTileShape(stack, { ...shape, groups: 1 }, prefix);
 };
+// Two loading warps share every product's chunks, two blocks of columns go through the same stages in turn.
+const inWidth: LstmPlanner = (stack, device, prefix) => {
+  const shape = tileShapes(stack, device).find(({ columns }) => columns === 128)!;
+  return planTileShape(stack, { ...shape, groups: 1, slots: 4 }, prefix);
+};
 const LONGER = [lstmCase("warpgroup products, three groups in turn", inTurn, lstm(24, 2, 12, 64, 1, { result:
   { kind: "last", buffer: "out" } })),
   lstmCase("a grid that works on two sets of groups", inSets, lstm(16, 6, 20, 128, 1)),
-  lstmCase("warpgroup products of two halves", inHalves, lstm(16, 6, 12, 40, 1))];
+  lstmCase("warpgroup products of two halves", inHalves, lstm(16, 6, 12, 40, 1)),
+  lstmCase("warpgroup products of 128 columns", inWidth, lstm(130, 3, 72, 128, 2, { result:
+    { kind: "last", buffer: "out" } }))];
 const SEEDS = [1, 2, 3];
 
 describe("LSTM kernels under random orders of turns", { skip }, () => {

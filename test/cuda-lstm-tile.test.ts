@@ -26,13 +26,16 @@ function weightsOf({ F, H, L, result }: LstmStack, seed: number): LstmWeights {
 }
 
 /** Shapes small enough to emulate, with every path of the kernel: one or two halves, K split over warpgroups. */
-const SMALL: Readonly<Record<"halves" | "single" | "split", TileShape>> = {
+const SMALL: Readonly<Record<"halves" | "single" | "split" | "wide", TileShape>> = {
   halves: { hidden: 64, units: 32, inputs: 64, columns: 8, halves: 2, pair: 2, chunk: 64, slots: 4,
     layers: 2, groups: 1, tiles: 2, sharedBytes: 0, estimateUs: 0 },
   single: { hidden: 64, units: 32, inputs: 64, columns: 16, halves: 1, pair: 1, chunk: 64, slots: 4,
     layers: 1, groups: 2, tiles: 2, sharedBytes: 0, estimateUs: 0 },
   split: { hidden: 128, units: 16, inputs: 128, columns: 16, halves: 2, pair: 2, chunk: 64, slots: 8,
     layers: 2, groups: 1, tiles: 1, sharedBytes: 0, estimateUs: 0 },
+  // Two blocks of columns in turn, and a ring that a product's chunks go round twice.
+  wide: { hidden: 512, units: 32, inputs: 64, columns: 128, halves: 1, pair: 2, chunk: 64, slots: 4,
+    layers: 1, groups: 1, tiles: 2, sharedBytes: 0, estimateUs: 0 },
 };
 
 /** Shared memory as the kernel counts it (SHARED_BYTES). */
@@ -44,7 +47,14 @@ describe("plans of the tensor-core LSTM", () => {
   test("512 x 2 at 512 sequences: 4 groups of 128 on 128 of 132 multiprocessors", () => {
     const [{ columns, halves, groups, layers, hidden, units }] = tileShapes(stackOf({}), H200);
     assert.deepEqual({ columns, halves, groups, layers, hidden, units },
-      { columns: 64, halves: 2, groups: 4, layers: 2, hidden: 512, units: 32 });
+      { columns: 128, halves: 1, groups: 4, layers: 2, hidden: 512, units: 32 });
+  });
+
+  test("128 columns at a time for two rounds of all layers at most, and never split over K", () => {
+    const most = (sizes: Partial<LstmStack>): number =>
+      Math.max(...tileShapes(stackOf(sizes), H200).map(({ columns }) => columns));
+    assert.deepEqual([512, 1024, 1025, 4096].map((B) => most({ B })), [128, 128, 64, 64]);
+    assert.deepEqual([most({ L: 4 }), most({ L: 9 }), most({ H: 640 })], [128, 64, 64]);
   });
 
   test("every shape fits the GPU, whatever the stack", () => {
@@ -54,7 +64,8 @@ describe("plans of the tensor-core LSTM", () => {
         assert.ok(blocks <= 132 && shape.sharedBytes <= 232_448, `${blocks} blocks of ${shape.sharedBytes} bytes`);
         assert.equal(shape.sharedBytes, sharedBytes({ ...shape, hidden: L > 1 ? shape.hidden : 0 }));
         assert.ok(shape.hidden >= H && shape.inputs >= 37 && shape.tiles * shape.columns * shape.halves >= B);
-        assert.ok(shape.slots >= 6 && (shape.units === 32 || shape.slots % 2 === 0), "the ring cannot stall");
+        const least = shape.columns === 128 ? 4 : 6;
+        assert.ok(shape.slots >= least && (shape.units === 32 || shape.slots % 2 === 0), "the ring cannot stall");
       }
       assert.notEqual(planLstmTile(stackOf({ H, L, B, F: 37 }), H200, "p"), null);
     }
@@ -138,6 +149,12 @@ describe("the tensor-core LSTM's kernels", { skip: typeof emulated === "string" 
   test("all steps of 20 sequences, a layer a pass, two groups, blocks alone", () => {
     const { out, expected } = run({ ...base, B: 20, H: 64, result: { kind: "all", buffer: "out" } }, SMALL.single, 0, 1);
     assertNear(floatsOfHalves(out), expected.all, near.float16);
+  });
+
+  test("the last state of 140 sequences, 128 of them at a time", () => {
+    const B = 140, H = 500;
+    const { out, expected } = run({ ...base, B, H, T: 2, result: { kind: "last", buffer: "out" } }, SMALL.wide, 1, 1);
+    assertNear(floats(out), expected.all.subarray(B * H), near.float16);
   });
 
   test("the last state of 32 sequences, products split over the warpgroups", () => {

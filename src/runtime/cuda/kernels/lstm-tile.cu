@@ -20,8 +20,11 @@
 // of h (SPLIT: each every fourth of both). Four, because a warp is held for 390 cycles by each bulk copy, of 2 KB or
 // of 16 KB (measured). PUBLISH 1: warps 12 and 13 copy what a warpgroup left in shared memory to global memory, wait
 // until all of the GPU sees it, and add to the flag; this takes 900 cycles longer than if the multiplying warps do it
-// themselves (PUBLISH 0), who then miss them. PAIR blocks of a cluster (neighbouring slices of one layer and group)
-// need the same chunks: each loads its share of a chunk and multicasts it, which halves what L2 must deliver.
+// themselves (PUBLISH 0), who then miss them. COLUMNS 128: sums and Wh leave registers for 384 threads only; warps 8
+// and 9 load the even and odd chunks of both, 10 and 11 publish, and one warpgroup's gates are hidden by the other's
+// products (512 x 2, 512 sequences: 410 us; two halves of 64 columns: 440). PAIR blocks of a cluster (neighbouring
+// slices of one layer and group) need the same chunks: each loads its share of a chunk and multicasts it, which halves
+// what L2 must deliver.
 //
 // Layouts. All activations are in chunks that matrix products read as they lie (tile_plain): a block of COLUMNS
 // sequences at one step is [K / 8][COLUMNS][8 values of k]. Buffers: [block of columns][step][K / 8][COLUMNS][8].
@@ -32,9 +35,10 @@
 // lstm_tile_input zeroes them. Writers: stores, __syncwarp, one red.release. Readers: ld.acquire, a proxy fence,
 // bulk copies. Cooperative launch; every wait is bounded and faults.
 //
-// Defines: HIDDEN (multiple of 2 UNITS), COLUMNS (8 .. 64), HALVES (1, 2), SPLIT (0, 1), PAIR (1, 2), PUBLISH (0, 1),
+// Defines: HIDDEN (multiple of 2 UNITS), COLUMNS (8 .. 128), HALVES (1, 2), SPLIT (0, 1), PAIR (1, 2), PUBLISH (0, 1),
 // CHUNK (values of k, 64 or 128), SLOTS (chunks of the ring: 2 more than those of a product; even if SPLIT),
-// INPUT_CHUNKS (of the pass' first layer; even if SPLIT), BFLOAT (0, 1), WX_BYTES (of shared memory for Wx).
+// INPUT_CHUNKS (of the pass' first layer; even if SPLIT), BFLOAT (0, 1), WX_BYTES (of shared memory for Wx). COLUMNS
+// 128: HALVES 1, SPLIT 0, PUBLISH 1, SLOTS 4 or more.
 #include "lstm-columns.cuh"
 
 #define UNITS (SPLIT ? 16 : 32)
@@ -50,7 +54,12 @@
 #define LEAD(chunks) ((chunks) / STRIDE < LEAD_MAX ? (chunks) / STRIDE : LEAD_MAX)
 // Chunks that one warpgroup multiplies of a recurrent product, and the distance between them.
 #define STRIDE (SPLIT ? 2 : 1)
+// Whether a loading warp loads chunks of inputs and of h alike; such warps, and those that share a product's chunks.
+#define IS_MIXED (SPLIT || COLUMNS == 128)
+#define LOADING_WARPS (COLUMNS == 128 ? 2 : 4)
 #define LOADERS (SPLIT ? 4 : 2)
+// Chunks of an input product under way while no gates are computed.
+#define RUNNING (COLUMNS == 128 ? 1 : 2)
 #define OWN_CHUNKS (HIDDEN / CHUNK / STRIDE)
 // Columns whose gates a warpgroup computes; 8 of them give each thread one cell.
 #define OWN_COLUMNS (COLUMNS / STRIDE)
@@ -59,7 +68,7 @@
 // 16-byte vectors of h that a warpgroup makes, and the warps that write them.
 #define VECTORS (2 * OWN_COLUMNS)
 #define WRITERS (PUBLISH || VECTORS <= 32 ? 2 : VECTORS / 16)
-#define THREADS (PUBLISH ? 512 : 384)
+#define THREADS (PUBLISH && LOADING_WARPS == 4 ? 512 : 384)
 
 // Shared memory: Wx, the ring, h on its way out (without PUBLISH, of each half), partial sums (SPLIT), barriers.
 #define RING_AT WX_BYTES
@@ -208,7 +217,7 @@ DEVICE void publish(const Arguments& a, const Block& at, u32 group) {
       const u32 columns = columns_of(a, at, step, half);
       u8* h = hidden_at(a, at, columns, step % a.T);
       barrier_wait(staged_barrier(at.base, group), phase);
-      UNROLL for (u32 v = lane; v < VECTORS; v += 32)
+      _Pragma("unroll 4") for (u32 v = lane; v < VECTORS; v += 32)
         store_global4(h + vector_at(group, v), load_shared4(stage + v * 16));
       __syncwarp();
       if (lane < SPEAKERS) barrier_arrive(taken_barrier(at.base, group));
@@ -344,7 +353,7 @@ template <u32 CHUNKS> DEVICE void multiply(const Arguments& a, const Block& at) 
 
   float d[HALVES][SUMS], c[HALVES][CELLS];
   barrier_wait(weights_barrier(at.base), 0);
-  UNROLL for (u32 k = 0; k < CHUNKS / STRIDE; k++) { input_chunk(w, d[0], k); wait_running(w, 2); }
+  UNROLL for (u32 k = 0; k < CHUNKS / STRIDE; k++) { input_chunk(w, d[0], k); wait_running(w, RUNNING); }
   wait_running(w, 0);
   for (u32 step = 0; step < at.steps; step++) {
     if (step % a.T == 0) UNROLL for (u32 j = 0; j < HALVES * CELLS; j++) c[j / CELLS][j % CELLS] = 0.f;
@@ -357,7 +366,10 @@ template <u32 CHUNKS> DEVICE void multiply(const Arguments& a, const Block& at) 
       const u32 stage = stage_at(at.base, group, half);
       gates<CHUNKS>(w, d[half], other, c[half], bias, stage);
       pass_on(w, a, at, step, half, stage);
-      if (HALVES == 1) UNROLL for (u32 k = 0; k < CHUNKS / STRIDE; k++) { input_chunk(w, d[0], k); wait_running(w, 2); }
+      if (HALVES == 1) UNROLL for (u32 k = 0; k < CHUNKS / STRIDE; k++) {
+        input_chunk(w, d[0], k);
+        wait_running(w, RUNNING);
+      }
       wait_running(w, 0);
     }
   }
@@ -392,13 +404,13 @@ KERNEL(THREADS, lstm_tile, Arguments) {
   __syncthreads();
   if (PAIR > 1) cluster_sync();
   if (threadIdx.x >= 256) {
-    registers_fewer<PUBLISH ? 32 : 40>();
+    registers_fewer<THREADS == 512 ? 32 : 40>();
     wait_for_prior_kernel();  // weights may come before; activations and flags may not
     const u32 role = warp_of() - 8;
-    if (role < 4) load(a, at, SPLIT ? role : role & 1, SPLIT || role < 2, SPLIT || role >= 2);
-    else if (role < 6) publish(a, at, role - 4);
+    if (role < LOADING_WARPS) load(a, at, SPLIT ? role : role & 1, IS_MIXED || role < 2, IS_MIXED || role >= 2);
+    else if (role < LOADING_WARPS + 2) publish(a, at, role - LOADING_WARPS);
   } else {
-    registers_more<PUBLISH ? 224 : 232>();
+    registers_more<THREADS == 512 ? 224 : 232>();
     if (at.layer == 0) multiply<INPUT_CHUNKS>(a, at);
     else multiply<HIDDEN / CHUNK>(a, at);
   }

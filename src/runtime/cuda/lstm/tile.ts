@@ -21,7 +21,7 @@ export interface TileShape {
   /** Features as the kernel pads them. */
   readonly inputs: number;
   /** Sequences of a matrix product, and such sets of a block that alternate. */
-  readonly columns: 8 | 16 | 32 | 64;
+  readonly columns: 8 | 16 | 32 | 64 | 128;
   readonly halves: 1 | 2;
   /** Blocks of a cluster, which share what they load. */
   readonly pair: 1 | 2;
@@ -49,9 +49,9 @@ export function tileShapes(stack: LstmStack, device: DeviceFacts): TileShape[] {
   const hidden = roundUp(H, isSplit ? 128 : 64), slices = hidden / units;
   const blocksMax = PAIR * (device.activeClusters[PAIR] ?? 0);
   const shapes: TileShape[] = [];
-  for (const columns of [8, 16, 32, 64] as const) {
-    if (isSplit && columns < 16) continue;
-    for (const halves of [1, 2] as const) {
+  for (const columns of [8, 16, 32, 64, 128] as const) {
+    if (isSplit && (columns < 16 || columns > 64)) continue;
+    for (const halves of columns > 64 ? [1] as const : [1, 2] as const) {
       const chunk = columns < 64 && hidden % 128 === 0 && !isSplit ? 128 : 64;
       const inputs = roundUp(F, isSplit ? 2 * chunk : chunk), tiles = Math.ceil(B / (columns * halves));
       for (let passes = 1; passes <= L; passes++) {
@@ -61,6 +61,8 @@ export function tileShapes(stack: LstmStack, device: DeviceFacts): TileShape[] {
         const memory = sharedMemory({ hidden, units, inputs, columns, chunk }, L > 1, device);
         if (groups < 1 || memory === null) continue;
         const rounds = Math.ceil(tiles / groups), inner = L > 1 ? hidden : inputs;
+        // Fast in one or two rounds; in four, weights that stream were faster (1,359 us, not 1,508).
+        if (columns === 128 && (passes > 1 || rounds > 2)) continue;
         const estimateUs = passes * (18 + (rounds * T + layers - 1)
           * stepUs(4 * units * (inner + hidden), columns, halves, isSplit));
         shapes.push({ hidden, units, inputs, columns, halves, pair: PAIR, chunk, layers, groups, tiles,
@@ -72,15 +74,17 @@ export function tileShapes(stack: LstmStack, device: DeviceFacts): TileShape[] {
 }
 
 /**
- * A step's time of a block with that many weights, microseconds, as an H200 took it: what h takes to travel,
- * and the products (1024 weights times a set of columns: so many cycles at 1755 MHz), of which less hides the
- * more columns there are. Split over K, a product needs twice the bytes.
+ * A step's time of a block with that many weights, microseconds, as an H200 took it: what h takes to travel
+ * (128 columns: and what no product hides of its gates), and the products (1024 weights times a set of
+ * columns: so many cycles at 1755 MHz), of which less hides the more columns there are. Split over K, a
+ * product needs twice the bytes.
  */
 function stepUs(weights: number, columns: TileShape["columns"], halves: 1 | 2, isSplit: boolean): number {
-  const cycles = { 8: 18, 16: 20, 32: 24, 64: 36 }[columns], products = weights / 1024 * cycles / 1755;
-  const share = halves === 1 ? { 8: 0.69, 16: 0.65, 32: 0.66, 64: 1 }[columns]
-    : { 8: 1.6, 16: 1.5, 32: 1.77, 64: 2.28 }[columns];
-  return (1.5 + share * products) * (isSplit ? 1.75 : 1);
+  const cycles = { 8: 18, 16: 20, 32: 24, 64: 36, 128: 64 }[columns];
+  const products = weights / 1024 * cycles / 1755;
+  const share = halves === 1 ? { 8: 0.69, 16: 0.65, 32: 0.66, 64: 1, 128: 0.54 }[columns]
+    : { 8: 1.6, 16: 1.5, 32: 1.77, 64: 2.28, 128: Infinity }[columns];
+  return ((columns === 128 ? 3.9 : 1.5) + share * products) * (isSplit ? 1.75 : 1);
 }
 
 /** How many chunks fit beside the weights, and what a block then needs; null: too few. */
@@ -92,8 +96,9 @@ function sharedMemory({ hidden, units, inputs, columns, chunk }:
   const fitting = Math.min(SLOTS_MAX, Math.floor((device.sharedBytesMax - fixed) / (chunkBytes + 16)));
   // Even where warpgroups take chunks in turn: a slot then always serves the same one.
   const slots = units === 16 ? fitting - fitting % 2 : fitting;
-  // Loaders of h or of inputs pass over each other's chunks, and must not come round the ring by that.
-  const least = units === 16 ? 8 : Math.max(hidden, inputs) / chunk + 2;
+  // Loaders of h or of inputs pass over each other's chunks, and must not come round the ring by that;
+  // loaders of both do not, and want two chunks each.
+  const least = units === 16 ? 8 : columns === 128 ? 4 : Math.max(hidden, inputs) / chunk + 2;
   return slots < least ? null : { slots, sharedBytes: fixed + slots * (chunkBytes + 16) };
 }
 
@@ -137,8 +142,8 @@ export function planTileShape(stack: LstmStack, shape: TileShape, prefix: string
   return { buffers, launches, completions: 1, pack: (weights) => packTile(stack, shape, weights, prefix) };
 }
 
-/** Where halves alternate, warps of their own write h. */
-const publishes = ({ halves }: TileShape): boolean => halves === 2;
+/** Where halves alternate, or warpgroups do, warps of their own write h. */
+const publishes = ({ halves, columns }: TileShape): boolean => halves === 2 || columns === 128;
 
 function source(shape: TileShape, { L, precision }: LstmStack, layer: number): KernelSource {
   const { hidden, units, columns, halves, pair, chunk, slots, inputs } = shape;
@@ -162,7 +167,7 @@ function passLaunch(stack: LstmStack, shape: TileShape, prefix: string, layer: n
       ...words(stepsKept(stack, layer + index), 0)];
   });
   return { source: source(shape, stack, layer), kernel: "lstm_tile", grid: [groups * layers * slices, 1, 1],
-    block: publishes(shape) ? 512 : 384, sharedBytes, cluster: pair, isCooperative: true,
+    block: halves === 2 ? 512 : 384, sharedBytes, cluster: pair, isCooperative: true,
     arguments: [...fields.flat(), ...pointer(layer === 0 ? `${prefix}.input` : `${prefix}.h${layer - 1}`),
       ...pointer(`${prefix}.zeros`), ...pointer(`${prefix}.flags`, layer * tiles * halves * slices * 4),
       ...words(T, layers, groups, tiles)] };
