@@ -110,7 +110,7 @@ async function driveThrough(
   // What is under way arrives, or is missing: no more news twice in a row.
   for (let before = -1;;) {
     const parts = (await askAll(children, { what: "tell" }, "figures")).map(({ figures }) => figures);
-    // Each is asked at its own moment: the last may know of a message that an earlier one, asked before, did not.
+    // Asked a moment apart, the last may know of a message that an earlier one did not.
     const heard = Math.min(...parts.slice(1).map((part) => part.heard));
     if (heard >= messages || heard === before) return { load, messages, parts };
     before = heard;
