@@ -1,29 +1,15 @@
 /** The tensor-core LSTM whose weights stream: its plans, and its kernel on the emulated GPU against float64. */
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
-import { random } from "../src/base/random.ts";
 import type { Cuda } from "../src/runtime/cuda/driver/device.ts";
-import { H200, layoutArguments, type CudaPrecision } from "../src/runtime/cuda/launch.ts";
-import type { LstmStack, LstmWeights } from "../src/runtime/cuda/lstm/stack.ts";
+import { H200, layoutArguments } from "../src/runtime/cuda/launch.ts";
+import type { LstmStack } from "../src/runtime/cuda/lstm/stack.ts";
 import { planLstmStack } from "../src/runtime/cuda/lstm/plan.ts";
 import { planLstmStream, planStreamShape, streamShapes, type StreamShape } from "../src/runtime/cuda/lstm/stream.ts";
 import { emulatedCuda } from "./emulator/build.ts";
-import { assertNear, lstmReference } from "./emulator/lstm-reference.ts";
-import { floatsOfHalves, openEmulated, runLaunches } from "./emulator/run.ts";
-
-const stackOf = (sizes: Partial<LstmStack>): LstmStack => ({ B: 512, T: 60, F: 200, H: 512, L: 2, precision: "float16",
-  x: "x", ringStart: null, states: null, result: { kind: "head", buffer: "out", columns: 1, activation: "tanh" },
-  done: null, ...sizes });
-
-/** Numbers that float16 holds nearly, small enough for gates that are not saturated. */
-function weightsOf({ F, H, L, result }: LstmStack, seed: number): LstmWeights {
-  const chance = random(seed, "stream"), columns = result.kind === "head" ? result.columns : 0;
-  const values = (count: number, scale: number): Float32Array =>
-    Float32Array.from({ length: count }, () => (2 * chance.uniform() - 1) * scale);
-  const layers = Array.from({ length: L }, (_, layer) => ({ wx: values((layer === 0 ? F : H) * 4 * H, 0.3),
-    wh: values(H * 4 * H, 0.2), bias: values(4 * H, 0.5) }));
-  return { layers, head: columns === 0 ? null : { w: values(H * columns, 0.3), b: values(columns, 0.3) } };
-}
+import { assertNear } from "./emulator/lstm-reference.ts";
+import { floats, runStack, SHORT, stackOf, TOLERANCE } from "./emulator/lstm-stack.ts";
+import { floatsOfHalves, openEmulated } from "./emulator/run.ts";
 
 /** Shared memory as the kernel counts it: slots, a stage, barriers. */
 const sharedBytes = ({ columns, slots }: StreamShape): number =>
@@ -82,56 +68,42 @@ describe("the kernel of the LSTM whose weights stream", { skip: typeof emulated 
   after(() => opened?.close());
 
   function run(stack: LstmStack, { columns = 64, ...more }: Partial<StreamShape>, ringStart: number, times: number):
-    { out: Uint8Array; expected: ReturnType<typeof lstmReference> } {
+    ReturnType<typeof runStack> {
     const shape = { ...streamShapes(stack, H200).find((one) => one.columns === columns)!, slots: 3, ...more };
     const plan = planStreamShape(stack, { ...shape, sharedBytes: sharedBytes(shape) }, "p");
-    const weights = weightsOf(stack, 5), chance = random(6, "x"), { B, T, F, H, result } = stack;
-    const x = Float32Array.from({ length: B * T * F }, () => 2 * chance.uniform() - 1);
-    const bytes = { head: B * 4 * (result.kind === "head" ? result.columns : 0), last: B * H * 4, all: T * B * H * 2 };
-    const outputs = runLaunches(gpu(), { launches: plan.launches, buffers: [...plan.buffers,
-      { name: "x", bytes: x.byteLength, role: "input" }, { name: "start", bytes: 4, role: "input" },
-      { name: "out", bytes: bytes[result.kind], role: "output" }, { name: "done", bytes: 4, role: "state" }] },
-    { x, start: Uint32Array.of(ringStart), done: Uint32Array.of(0), ...Object.fromEntries(plan.pack(weights)) }, times);
-    const done = new Uint32Array((outputs.get("done") as Uint8Array).slice().buffer);
-    assert.deepEqual([...done], [times * plan.completions]);
-    return { out: outputs.get("out") as Uint8Array, expected: lstmReference(stack, weights, x, { ringStart }) };
+    return runStack(gpu(), stack, plan, ringStart, times);
   }
-
-  const floats = (bytes: Uint8Array): Float32Array => new Float32Array(bytes.slice().buffer);
-  const base = stackOf({ T: 3, F: 10, L: 2, ringStart: "start", done: "done" });
-  // Tolerances: the issue's, relative over the batch (float16 2e-3, bfloat16 1e-2).
-  const near = { float16: 2e-3, bfloat16: 1e-2, float32: 0 } satisfies Record<CudaPrecision, number>;
 
   for (const precision of ["float16", "bfloat16"] as const) {
     test(`a head on 70 sequences of 60 units, features in a chunk and a rest, ${precision}, twice the same`, () => {
-      const { out, expected } = run({ ...base, B: 70, F: 70, H: 60, precision }, {}, 2, 2);
-      assertNear(floats(out), expected.head as Float64Array, near[precision]);
+      const { out, expected } = run({ ...SHORT, B: 70, F: 70, H: 60, precision }, {}, 2, 2);
+      assertNear(floats(out), expected.head as Float64Array, TOLERANCE[precision]);
     });
   }
 
   test("all steps of 70 sequences through 3 layers, of which pairs take others' cells from wave to wave", () => {
-    const stack = { ...base, B: 70, H: 128, L: 3, result: { kind: "all", buffer: "out" } } as const;
+    const stack = { ...SHORT, B: 70, H: 128, L: 3, result: { kind: "all", buffer: "out" } } as const;
     const { out, expected } = run(stack, { pairs: 5 }, 0, 1);
-    assertNear(floatsOfHalves(out), expected.all, near.float16);
+    assertNear(floatsOfHalves(out), expected.all, TOLERANCE.float16);
   });
 
   // As wide as on a GPU; the last block of columns is not full, 81 features are a chunk and two steps of 16.
   for (const [columns, B] of [[128, 129], [256, 130]] as const) {
     test(`${columns} sequences at a time, of ${B}, in two layers of 40 units`, () => {
-      const { out, expected } = run({ ...base, B, F: 81, H: 40, result: { kind: "last", buffer: "out" } }, { columns }, 1, 2);
-      assertNear(floats(out), expected.all.subarray(2 * B * 40), near.float16);
+      const { out, expected } = run({ ...SHORT, B, F: 81, H: 40, result: { kind: "last", buffer: "out" } }, { columns }, 1, 2);
+      assertNear(floats(out), expected.all.subarray(2 * B * 40), TOLERANCE.float16);
     });
   }
 
   test("8 layers of one step each, of one feature", () => {
-    const stack = { ...base, B: 3, T: 1, F: 1, H: 40, L: 8, result: { kind: "last", buffer: "out" } } as const;
+    const stack = { ...SHORT, B: 3, T: 1, F: 1, H: 40, L: 8, result: { kind: "last", buffer: "out" } } as const;
     const { out, expected } = run(stack, { pairs: 3 }, 0, 1);
-    assertNear(floats(out), expected.all, near.float16);
+    assertNear(floats(out), expected.all, TOLERANCE.float16);
   });
 
   test("the last state, one pair for all, the smallest ring", () => {
-    const B = 20, H = 100, { out, expected } = run({ ...base, B, H, T: 2, result: { kind: "last", buffer: "out" } },
+    const B = 20, H = 100, { out, expected } = run({ ...SHORT, B, H, T: 2, result: { kind: "last", buffer: "out" } },
       { pairs: 1, slots: 2 }, 1, 1);
-    assertNear(floats(out), expected.all.subarray(B * H), near.float16);
+    assertNear(floats(out), expected.all.subarray(B * H), TOLERANCE.float16);
   });
 });

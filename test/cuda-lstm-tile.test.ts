@@ -1,29 +1,15 @@
 /** The tensor-core LSTM: its plans, its packing, and its kernels on the emulated GPU against float64. */
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
-import { random } from "../src/base/random.ts";
 import type { Cuda } from "../src/runtime/cuda/driver/device.ts";
-import { H200, layoutArguments, type CudaPrecision } from "../src/runtime/cuda/launch.ts";
-import type { LstmStack, LstmWeights } from "../src/runtime/cuda/lstm/stack.ts";
+import { H200, layoutArguments } from "../src/runtime/cuda/launch.ts";
+import type { LstmStack } from "../src/runtime/cuda/lstm/stack.ts";
 import { packTileFragments, packTileRows, planLstmTile, planTileShape, tileShapes, type TileShape }
   from "../src/runtime/cuda/lstm/tile.ts";
 import { emulatedCuda } from "./emulator/build.ts";
-import { assertNear, lstmReference } from "./emulator/lstm-reference.ts";
-import { floatsOfHalves, openEmulated, runLaunches } from "./emulator/run.ts";
-
-const stackOf = (sizes: Partial<LstmStack>): LstmStack => ({ B: 512, T: 60, F: 200, H: 512, L: 2, precision: "float16",
-  x: "x", ringStart: null, states: null, result: { kind: "head", buffer: "out", columns: 1, activation: "tanh" },
-  done: null, ...sizes });
-
-/** Numbers that float16 holds nearly, small enough for gates that are not saturated. */
-function weightsOf({ F, H, L, result }: LstmStack, seed: number): LstmWeights {
-  const chance = random(seed, "tile"), columns = result.kind === "head" ? result.columns : 0;
-  const values = (count: number, scale: number): Float32Array =>
-    Float32Array.from({ length: count }, () => (2 * chance.uniform() - 1) * scale);
-  const layers = Array.from({ length: L }, (_, layer) => ({ wx: values((layer === 0 ? F : H) * 4 * H, 0.3),
-    wh: values(H * 4 * H, 0.2), bias: values(4 * H, 0.5) }));
-  return { layers, head: columns === 0 ? null : { w: values(H * columns, 0.3), b: values(columns, 0.3) } };
-}
+import { assertNear } from "./emulator/lstm-reference.ts";
+import { floats, runStack, SHORT, stackOf, TOLERANCE } from "./emulator/lstm-stack.ts";
+import { floatsOfHalves, openEmulated } from "./emulator/run.ts";
 
 /** Shapes small enough to emulate, with every path of the kernel: one or two halves, K split over warpgroups. */
 const SMALL: Readonly<Record<"halves" | "single" | "split" | "wide", TileShape>> = {
@@ -120,46 +106,32 @@ describe("the tensor-core LSTM's kernels", { skip: typeof emulated === "string" 
   after(() => opened?.close());
 
   function run(stack: LstmStack, shape: TileShape, ringStart: number, times: number):
-    { out: Uint8Array; expected: ReturnType<typeof lstmReference> } {
+    ReturnType<typeof runStack> {
     const plan = planTileShape(stack, { ...shape, sharedBytes: sharedBytes(shape) }, "p");
-    const weights = weightsOf(stack, 5), chance = random(6, "x"), { B, T, F, H, result } = stack;
-    const x = Float32Array.from({ length: B * T * F }, () => 2 * chance.uniform() - 1);
-    const bytes = { head: B * 4 * (result.kind === "head" ? result.columns : 0), last: B * H * 4, all: T * B * H * 2 };
-    const outputs = runLaunches(gpu(), { launches: plan.launches, buffers: [...plan.buffers,
-      { name: "x", bytes: x.byteLength, role: "input" }, { name: "start", bytes: 4, role: "input" },
-      { name: "out", bytes: bytes[result.kind], role: "output" }, { name: "done", bytes: 4, role: "state" }] },
-    { x, start: Uint32Array.of(ringStart), done: Uint32Array.of(0), ...Object.fromEntries(plan.pack(weights)) }, times);
-    const done = new Uint32Array((outputs.get("done") as Uint8Array).slice().buffer);
-    assert.deepEqual([...done], [times * plan.completions]);
-    return { out: outputs.get("out") as Uint8Array, expected: lstmReference(stack, weights, x, { ringStart }) };
+    return runStack(gpu(), stack, plan, ringStart, times);
   }
-
-  const floats = (bytes: Uint8Array): Float32Array => new Float32Array(bytes.slice().buffer);
-  const base = stackOf({ T: 3, F: 10, L: 2, ringStart: "start", done: "done" });
-  // Tolerances: the issue's, relative over the batch (float16 2e-3, bfloat16 1e-2).
-  const near = { float16: 2e-3, bfloat16: 1e-2, float32: 0 } satisfies Record<CudaPrecision, number>;
 
   for (const precision of ["float16", "bfloat16"] as const) {
     test(`a head on 27 sequences of 60 units in two halves, ${precision}, twice the same`, () => {
-      const { out, expected } = run({ ...base, B: 27, H: 60, precision }, SMALL.halves, 2, 2);
-      assertNear(floats(out), expected.head as Float64Array, near[precision]);
+      const { out, expected } = run({ ...SHORT, B: 27, H: 60, precision }, SMALL.halves, 2, 2);
+      assertNear(floats(out), expected.head as Float64Array, TOLERANCE[precision]);
     });
   }
 
   test("all steps of 20 sequences, a layer a pass, two groups, blocks alone", () => {
-    const { out, expected } = run({ ...base, B: 20, H: 64, result: { kind: "all", buffer: "out" } }, SMALL.single, 0, 1);
-    assertNear(floatsOfHalves(out), expected.all, near.float16);
+    const { out, expected } = run({ ...SHORT, B: 20, H: 64, result: { kind: "all", buffer: "out" } }, SMALL.single, 0, 1);
+    assertNear(floatsOfHalves(out), expected.all, TOLERANCE.float16);
   });
 
   test("the last state of 140 sequences, 128 of them at a time", () => {
     const B = 140, H = 500;
-    const { out, expected } = run({ ...base, B, H, T: 2, result: { kind: "last", buffer: "out" } }, SMALL.wide, 1, 1);
-    assertNear(floats(out), expected.all.subarray(B * H), near.float16);
+    const { out, expected } = run({ ...SHORT, B, H, T: 2, result: { kind: "last", buffer: "out" } }, SMALL.wide, 1, 1);
+    assertNear(floats(out), expected.all.subarray(B * H), TOLERANCE.float16);
   });
 
   test("the last state of 32 sequences, products split over the warpgroups", () => {
     const B = 32, H = 100;
-    const { out, expected } = run({ ...base, B, H, T: 2, result: { kind: "last", buffer: "out" } }, SMALL.split, 1, 1);
-    assertNear(floats(out), expected.all.subarray(B * H), near.float16);
+    const { out, expected } = run({ ...SHORT, B, H, T: 2, result: { kind: "last", buffer: "out" } }, SMALL.split, 1, 1);
+    assertNear(floats(out), expected.all.subarray(B * H), TOLERANCE.float16);
   });
 });
